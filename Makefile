@@ -1,0 +1,33 @@
+# `make demo` and `make test` need Python 3.11 and nothing else: both build .venv first.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help env demo test lint
+
+help:
+	@echo "make env    create .venv and install everything (a no-op when nothing changed)"
+	@echo "make demo   train a small hourglass on the embedded sample, score it, draw it (about 5 minutes)"
+	@echo "make test   run the tests"
+	@echo "make lint   ruff check and format check"
+
+env: $(STAMP)
+
+$(STAMP): requirements.txt requirements-dev.txt constraints.txt
+	@echo "== installing into $(VENV) (PyTorch with CUDA is about 5 GB; a minute or a few) =="
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet uv || echo "uv is not to be had; using pip"
+	@if [ -x $(BIN)/uv ]; then \
+	  VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -r requirements-dev.txt -c constraints.txt; \
+	else false; fi || $(BIN)/python -m pip install -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+demo: env
+	@scripts/demo.sh
+
+test: env
+	@$(BIN)/python -m pytest
+
+lint: env
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

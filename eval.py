@@ -1,0 +1,7 @@
+import sys
+
+from options import GROUPS, SCRIPTS
+from utils.cli import main
+
+if __name__ == "__main__":
+    main("eval", SCRIPTS["eval"], GROUPS, sys.argv[1:])

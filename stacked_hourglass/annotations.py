@@ -1,0 +1,357 @@
+"""Annotated people as arrays, and the reader of MPII's annotation files.
+
+All readers give `People` in one frame: original image pixels, zero-based, pixel centres at integers.
+MPII's files count from one, as MATLAB does; one is subtracted here and nowhere else.
+"""
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.io import loadmat
+
+from utils.osutils import UserError, warn
+from utils.transform import MPII, Skeleton
+
+IMAGES_URL = "https://datasets.d2.mpi-inf.mpg.de/andriluka14cvpr/mpii_human_pose_v1.tar.gz"
+SAMPLE_ADVICE = "or try --data_dir sample, which needs no download"
+
+# Crop of the MPII benchmark: `scale` is the person's height / 200 px; the marked position lies above the middle.
+REFERENCE_HEIGHT = 200.0
+CENTER_SHIFT = 15.0
+CROP_MARGIN = 1.25
+
+# PCKh's reference length is 0.6 × the head box's diagonal, which in MPII is 0.75 × the distance from upper neck to
+# head top (over the 2,958 validation people the median ratio is 0.7500, and 98 % lie within 0.745 to 0.757).
+HEAD_BOX_FACTOR = 0.6
+NECK_TO_TOP_FACTOR = 0.75
+
+ANNOTATION_FILE = "mpii_annotations.json"
+HEAD_BOX_FILES = ("detections_our_format.mat", "gt_valid.mat")
+# Where the two JSON forms keep an image's name, the person's position and the person's scale.
+RELEASE_KEYS = ("img_paths", "objpos", "scale_provided")
+SIMPLE_KEYS = ("image", "center", "scale")
+LONGEST_LINK = 1024  # bytes
+
+
+@dataclass(frozen=True)
+class People:
+    """N annotated people; coordinates are original image pixels, zero-based, pixel centres at integers.
+
+    Attributes:
+        skeleton: the order of the J joints.
+        image_paths: N paths; a photo with several people occurs several times.
+        joints: (N, J, 2) float32 x, y; meaningless where not annotated.
+        annotated: (N, J) bool.
+        visible: (N, J) bool, annotated and flagged visible.
+        center: (N, 2) float32 x, y of the crop's centre.
+        side: (N,) float32 side of the square crop, px.
+        head_size: (N,) float32 reference length of PCKh, px; NaN where unknown.
+        source: the files read, for cache keys.
+    """
+
+    skeleton: Skeleton
+    image_paths: list[Path]
+    joints: np.ndarray
+    annotated: np.ndarray
+    visible: np.ndarray
+    center: np.ndarray
+    side: np.ndarray
+    head_size: np.ndarray
+    source: tuple[Path, ...]
+
+    def __len__(self) -> int:
+        return len(self.image_paths)
+
+    def select(self, indices: Sequence[int] | Sequence[bool] | np.ndarray) -> "People":
+        """The people at `indices` (integers, or N booleans), in that order."""
+        indices = np.asarray(indices)
+        chosen = np.arange(len(self))[indices if indices.size else indices.astype(int)]
+        arrays = {field.name: getattr(self, field.name)[chosen] for field in fields(self) if field.type is np.ndarray}
+        return replace(self, image_paths=[self.image_paths[i] for i in chosen], **arrays)
+
+    def first_joints(self, count: int) -> "People":
+        """The same people with the first `count` joints. Raises UserError where `Skeleton.first` does."""
+        per_joint = {name: getattr(self, name)[:, :count] for name in ("joints", "annotated", "visible")}
+        return replace(self, skeleton=self.skeleton.first(count), **per_joint)
+
+
+def load_mpii(data_dir: str | Path) -> tuple[People, People]:
+    """Read the people of an MPII folder: (training, validation), each in file order.
+
+    The annotations are `mpii_annotations.json`, or the pair `train.json` and `valid.json` (Simple Baselines form),
+    or one `annotations.json`; each may be gzipped or lie in `annot/`. A file without a split serves as both parts,
+    and a warning says so. Photos lie in `<data_dir>/images`. In the Simple Baselines form `visible` equals
+    `annotated`, since its `joints_vis` does not tell occluded joints from visible ones.
+
+    Crop: centre = position + (0, 15 × scale), side = 1.25 × 200 px × scale (Newell et al., ECCV 2016).
+    `head_size` of validation people is 0.6 × the diagonal of the head box in `detections_our_format.mat` (or
+    `gt_valid.mat`). For training people, and without that file, it is 0.75 × the distance from upper neck to head
+    top, which approximates it.
+
+    Training people whose photo is absent or who have no annotated joint are dropped with one warning that counts
+    them, so training may come back empty; validation people are all kept, since predictions are matched to them by
+    position.
+
+    Raises UserError for a missing folder or file, a broken file (naming the entry), no photo at all, or head boxes
+    of another count.
+    """
+    roots = _roots(Path(data_dir))
+    training, validation = _read_parts(roots)
+    validation = _with_head_boxes(validation, roots)
+    folder = _image_folder(roots)
+    return keep_usable(_in_folder(training, folder), _in_folder(validation, folder))
+
+
+# Where things lie
+
+
+def _roots(data_dir: Path) -> list[Path]:
+    """The folders to search: `data_dir`, and with the default `data/mpii` also the hourglass's own folder."""
+    roots = [data_dir]
+    if data_dir.parts[-2:] == ("data", "mpii"):
+        roots.append(data_dir.parent.parent / "stacked_hourglass" / "data" / "mpii")
+    if not any(root.is_dir() for root in roots):
+        raise UserError(
+            f"--data_dir {data_dir}: no such folder; make it, with {ANNOTATION_FILE} (or train.json and valid.json) "
+            f"and the photos of {IMAGES_URL} in images/, {SAMPLE_ADVICE}"
+        )
+    return roots
+
+
+def _find(roots: Sequence[Path], name: str) -> Path | None:
+    """The first of `name`, `name`.gz in the roots and their annot/ folders."""
+    for folder in [folder for root in roots for folder in (root, root / "annot")]:
+        for path in (folder / name, folder / f"{name}.gz"):
+            if path.is_file():
+                return path
+    return None
+
+
+def _image_folder(roots: Sequence[Path]) -> Path:
+    folders = [followed_link(root / "images") for root in roots]
+    for folder in folders:
+        if folder.is_dir() and any(folder.iterdir()):
+            return folder
+    state = "is empty" if folders[0].is_dir() else "does not exist"
+    raise UserError(
+        f"the image folder {folders[0]} {state}; download {IMAGES_URL}, unpack it and link its images folder there, "
+        f"{SAMPLE_ADVICE}"
+    )
+
+
+def followed_link(path: Path) -> Path:
+    """`path`, or the folder it names where it is the small text file that git leaves in place of a symbolic link."""
+    if path.is_file() and path.stat().st_size < LONGEST_LINK:
+        name = path.read_bytes().decode("utf-8", errors="replace").strip()
+        if "\0" not in name and (path.parent / name).is_dir():
+            return path.parent / name
+    return path
+
+
+# Annotation files
+
+
+def _read_parts(roots: Sequence[Path]) -> tuple[People, People]:
+    single = _find(roots, ANNOTATION_FILE)
+    pair = [_find(roots, name) for name in ("train.json", "valid.json")]
+    if single is None and all(pair):
+        training, validation = (_read_people(path)[0] for path in pair)
+        return training, validation
+    single = single or _find(roots, "annotations.json")
+    if single is None:
+        raise UserError(_missing_annotations(roots, pair))
+
+    people, is_validation = _read_people(single)
+    if is_validation is None:
+        warn(f"{single} has no split into training and validation people: all {len(people)} serve as both")
+        return people, people
+    if not is_validation.any():
+        raise UserError(f"{single}: no entry has isValidation 1, so there is nothing to validate on")
+    return people.select(~is_validation), people.select(is_validation)
+
+
+def _missing_annotations(roots: Sequence[Path], pair: Sequence[Path | None]) -> str:
+    release = next((path for root in roots for path in sorted(root.glob("**/mpii_human_pose*.mat"))), None)
+    if release is not None:
+        return (
+            f"{release} is the official MPII file, which is not read directly; run "
+            f"python scripts/convert_mpii.py {release} --output_dir {roots[0]}"
+        )
+    if any(pair):
+        found, lacking = ("train.json", "valid.json") if pair[0] else ("valid.json", "train.json")
+        return f"--data_dir {roots[0]}: {found} is there and {lacking} is not; this form of MPII needs both"
+    return (
+        f"--data_dir {roots[0]}: no annotations there; expected {ANNOTATION_FILE}, or train.json and valid.json, or "
+        "the official mpii_human_pose_v1_u12_1.mat turned into the first by scripts/convert_mpii.py, "
+        f"{SAMPLE_ADVICE}"
+    )
+
+
+def _read_people(path: Path) -> tuple[People, np.ndarray | None]:
+    """People of one file in either JSON form, and (N,) bool `isValidation` where the file has it."""
+    entries = read_entries(path)
+    simple_form = "joints" in entries[0]
+    name_key, position_key, scale_key = SIMPLE_KEYS if simple_form else RELEASE_KEYS
+    names = _strings(entries, name_key, path)
+    position = _numbers(entries, position_key, (2,), path)
+    scale = _numbers(entries, scale_key, (), path)
+    if simple_form:
+        joints = _numbers(entries, "joints", (len(MPII), 2), path)
+        annotated = visible = _numbers(entries, "joints_vis", (len(MPII),), path) > 0
+        _require(position[:, 0] != -1, path, "center is -1, which marks a person without a position; take it out")
+    else:
+        joints = _numbers(entries, "joint_self", (len(MPII), 3), path)
+        annotated = (joints[..., :2] != 0).any(axis=-1)
+        visible = annotated & (joints[..., 2] > 0)
+    _require(scale > 0, path, f"{scale_key} is not above 0; expected the person's height / 200 px")
+
+    joints, position = joints[..., :2] - 1, position - 1  # MATLAB's first pixel is 1
+    people = People(
+        skeleton=MPII,
+        image_paths=[Path(name) for name in names],
+        joints=joints.astype(np.float32),
+        annotated=annotated,
+        visible=visible,
+        center=np.stack([position[:, 0], position[:, 1] + CENTER_SHIFT * scale], axis=1).astype(np.float32),
+        side=(CROP_MARGIN * REFERENCE_HEIGHT * scale).astype(np.float32),
+        head_size=_approximate_head_sizes(joints, annotated),
+        source=(path,),
+    )
+    split = _numbers(entries, "isValidation", (), path) > 0 if "isValidation" in entries[0] else None
+    return people, split
+
+
+def read_entries(path: Path) -> list[dict[str, Any]]:
+    """The non-empty list of people in a JSON file (perhaps gzipped, perhaps under the key "root").
+
+    Raises UserError for anything else.
+    """
+    try:
+        data = path.read_bytes()
+        entries = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
+        raise UserError(f"{path}: not a readable JSON file ({error}); is the download complete?") from None
+    if isinstance(entries, dict):
+        entries = entries.get("root")
+    if not isinstance(entries, list) or not entries:
+        raise UserError(f"{path}: expected a list of annotated people, one JSON object each, and at least one")
+    _require([isinstance(entry, dict) for entry in entries], path, "is no JSON object; expected one a person")
+    return entries
+
+
+def _require(right: Sequence[bool] | np.ndarray, path: Path, fault: str) -> None:
+    """Raises UserError with the number of the first entry that is not right."""
+    if not np.all(right):
+        raise UserError(f"{path}: entry {int(np.argmin(right))} (from 0): {fault}")
+
+
+def _values(entries: list[dict[str, Any]], key: str, path: Path) -> list[Any]:
+    _require([key in entry for entry in entries], path, f"{key} is missing")
+    return [entry[key] for entry in entries]
+
+
+def _strings(entries: list[dict[str, Any]], key: str, path: Path) -> list[str]:
+    values = _values(entries, key, path)
+    _require([isinstance(value, str) and value != "" for value in values], path, f"{key} is no image name")
+    return values
+
+
+def _numbers(entries: list[dict[str, Any]], key: str, shape: tuple[int, ...], path: Path) -> np.ndarray:
+    """(N, *shape) float64, finite. Raises UserError naming the first entry that is not."""
+    values = _values(entries, key, path)
+    array = _as_array(values, (len(values), *shape))
+    if array is None:
+        expected = f"{' × '.join(map(str, shape))} finite numbers" if shape else "one finite number"
+        _require([_as_array(value, shape) is not None for value in values], path, f"{key} is not {expected}")
+    return array
+
+
+def _as_array(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """`value` as float64 of that shape; None where it is anything else or not finite."""
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return array if array.shape == shape and np.isfinite(array).all() else None
+
+
+# Head sizes
+
+
+def _approximate_head_sizes(joints: np.ndarray, annotated: np.ndarray) -> np.ndarray:
+    """(N,) float32 px, 0.75 × |upper neck − head top|; NaN where either is not annotated."""
+    ends = MPII.indices(["upper_neck", "head_top"])
+    neck, top = np.moveaxis(joints[:, ends], 1, 0)
+    length = NECK_TO_TOP_FACTOR * np.linalg.norm(top - neck, axis=-1)
+    return np.where(annotated[:, ends].all(axis=1), length, np.nan).astype(np.float32)
+
+
+def _with_head_boxes(validation: People, roots: Sequence[Path]) -> People:
+    path = next((found for name in HEAD_BOX_FILES if (found := _find(roots, name))), None)
+    if path is None:
+        warn(
+            f"no {HEAD_BOX_FILES[0]} in {roots[0]}: the validation people's head sizes are approximated by "
+            f"{NECK_TO_TOP_FACTOR} × the distance from upper neck to head top"
+        )
+        return validation
+    head_size = read_head_sizes(path)
+    if len(head_size) != len(validation):
+        raise UserError(
+            f"{path} holds the head boxes of {len(head_size)} people and {validation.source[0]} has "
+            f"{len(validation)} validation people; the two files must belong together"
+        )
+    return replace(validation, head_size=head_size, source=(*validation.source, path))
+
+
+def read_head_sizes(path: Path) -> np.ndarray:
+    """(N,) float32 px: 0.6 × the diagonal of `headboxes_src` (2 × 2 × N: corner, xy). Raises UserError."""
+    try:
+        boxes = np.asarray(loadmat(path)["headboxes_src"], dtype=np.float64).reshape(2, 2, -1)
+    except Exception as error:  # scipy raises many types for a damaged file
+        raise UserError(f"{path}: no readable headboxes_src, 2 × 2 × people, in this MATLAB file ({error})") from None
+    return (HEAD_BOX_FACTOR * np.linalg.norm(boxes[1] - boxes[0], axis=0)).astype(np.float32)
+
+
+# Photos
+
+
+def _in_folder(people: People, folder: Path) -> People:
+    return replace(people, image_paths=[folder / path for path in people.image_paths])
+
+
+def keep_usable(training: People, validation: People) -> tuple[People, People]:
+    """Both parts without the training people that lack a photo or any annotated joint.
+
+    Each reason gives one warning with a count; validation people without a photo are counted too, and kept.
+    Raises UserError where no photo at all is there.
+    """
+    listings: dict[Path, set[str]] = {}
+    in_training, in_validation = (_photo_exists(part, listings) for part in (training, validation))
+    if not in_training.any() and not in_validation.any():
+        first = (*validation.image_paths, *training.image_paths)[0]
+        raise UserError(
+            f"none of the photos that {validation.source[0]} names is in {first.parent} (the first is {first.name}); "
+            "link the folder that holds them there"
+        )
+    if absent := int((~in_training).sum()):
+        warn(f"{absent} of {len(training)} training people dropped: their photos are absent")
+    if absent := int((~in_validation).sum()):
+        warn(f"{absent} of {len(validation)} validation people have no photo")
+    without_joints = in_training & ~training.annotated.any(axis=1)
+    if count := int(without_joints.sum()):
+        warn(f"{count} of {len(training)} training people dropped: no joint of theirs is annotated")
+    return training.select(in_training & ~without_joints), validation
+
+
+def _photo_exists(people: People, listings: dict[Path, set[str]]) -> np.ndarray:
+    """(N,) bool. Each folder is listed once, which is quicker than a look at every file."""
+    for folder in {path.parent for path in people.image_paths} - listings.keys():
+        listings[folder] = set(os.listdir(folder)) if folder.is_dir() else set()
+    return np.array([path.name in listings[path.parent] for path in people.image_paths], dtype=bool)

@@ -1,0 +1,90 @@
+"""Augmentation of training crops. Geometry is drawn here for the worker's one warp; the rest is batched on the device.
+
+Each kind is independent of the others: `--augment_training_data` covers scale, rotation, flip and colour;
+`--add_random_masking` covers masks.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+SCALE_RANGE = 0.25  # the crop's side is 1 ± 0.25 times the person's
+ROTATION_STD = 30.0  # degrees, cut off at twice that
+ROTATION_PROB = 0.6
+FLIP_PROB = 0.5
+COLOUR_RANGE = 0.2  # every channel is 1 ± 0.2 times as bright
+
+
+def draw_geometry(rng: np.random.Generator) -> tuple[float, float, bool]:
+    """Scale factor of the crop's side, rotation in degrees, whether to flip.
+
+    Normal deviates of 0.25 and 30°, cut off at ±0.25 and ±60°; 40 % of the samples are not rotated.
+    """
+    scale = 1 + np.clip(rng.standard_normal() * SCALE_RANGE, -SCALE_RANGE, SCALE_RANGE)
+    rotation = np.clip(rng.standard_normal() * ROTATION_STD, -2 * ROTATION_STD, 2 * ROTATION_STD)
+    rotated, flipped = rng.random(2) < (ROTATION_PROB, FLIP_PROB)
+    return float(scale), float(rotation) if rotated else 0.0, bool(flipped)
+
+
+def jitter_colour(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Scale every channel of (B, 3, H, W) images in [0, 1] by 1 ± 0.2, cut off at 1."""
+    gains = 1 + COLOUR_RANGE * (2 * _uniform(images, generator, 3) - 1)
+    return (images * gains[..., None, None]).clamp_(max=1)
+
+
+@dataclass(frozen=True)
+class RandomMasking:
+    """Cover a bar of each picture, so that the network learns to infer joints that it can't see.
+
+    Attributes:
+        mask_prob: probability that a picture gets a mask.
+        orientation_prob: probability that the bar is vertical (a full column), else horizontal (a full row).
+        mean_valued_prob: probability that it is filled with the mean pixel value, else with noise about it.
+        max_cover_ratio: largest share of the person's width (vertical bar) or height (horizontal) to cover.
+        noise_std: deviation of the Gaussian noise, in units of the [0, 1] pixel range.
+    """
+
+    mask_prob: float
+    orientation_prob: float
+    mean_valued_prob: float
+    max_cover_ratio: float
+    noise_std: float
+
+    def __call__(
+        self, images: Tensor, joints: Tensor, annotated: Tensor, mean: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """
+        Args:
+            images: (B, 3, H, W) in [0, 1].
+            joints: (B, J, 2) crop pixels; the annotated ones span the person's box.
+            annotated: (B, J) bool. A picture with none gets no mask.
+            mean: (3,).
+
+        Returns: new images; those passed in stay as they are.
+        """
+        masked, vertical, mean_valued, extent, place = _uniform(images, generator, 5).unbind(-1)
+        vertical = vertical < self.orientation_prob
+        low = joints.masked_fill(~annotated[..., None], torch.inf).amin(1)  # (B, 2)
+        high = joints.masked_fill(~annotated[..., None], -torch.inf).amax(1)
+        low, high = (torch.where(vertical, edge[:, 0], edge[:, 1]) for edge in (low, high))
+        length = (high - low) * self.max_cover_ratio * extent
+        start = low + place * (high - low - length)
+
+        height, width = images.shape[-2:]
+        xs = torch.arange(width, device=images.device).expand(height, width)
+        ys = torch.arange(height, device=images.device)[:, None].expand(height, width)
+        along = torch.where(vertical[:, None, None], xs, ys)  # (B, H, W)
+        covered = (along >= start[:, None, None]) & (along < (start + length)[:, None, None])
+        covered &= ((masked < self.mask_prob) & annotated.any(1))[:, None, None]
+
+        noise = torch.randn(images.shape, generator=generator, device=images.device, dtype=images.dtype)
+        noise = noise * self.noise_std * (mean_valued >= self.mean_valued_prob)[:, None, None, None]
+        fill = (mean[:, None, None] + noise).clamp(0, 1)
+        return torch.where(covered[:, None], fill, images)
+
+
+def _uniform(images: Tensor, generator: torch.Generator, count: int) -> Tensor:
+    """(B, count) uniform numbers in [0, 1) on the images' device."""
+    return torch.rand(len(images), count, generator=generator, device=images.device, dtype=images.dtype)

@@ -1,0 +1,125 @@
+"""People as crops: what a worker process does (decode, one warp), statistics of a training set, and loaders.
+
+A sample is a dict:
+    image     (3, 256, 256) uint8, RGB crop
+    joints    (J, 2) float32, crop pixels
+    annotated (J,) bool
+    visible   (J,) bool
+    to_photo  (2, 3) float32, crop pixels -> photo pixels
+    index     position of the person in `People`
+    readable  False where the photo could not be read: the crop is black and nothing is annotated
+"""
+
+import hashlib
+import json
+import signal
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from stacked_hourglass.annotations import People
+from stacked_hourglass.augmentation import draw_geometry
+from utils.image_utils import CROP_SIZE, ImageError, apply_affine, crop_from_file, crop_matrix, invert_affine
+from utils.osutils import file_digest, write_text
+from utils.progress import progress
+from utils.training_utils import EpochSampler
+
+STATISTICS_VERSION = 1
+
+
+class PoseCrops(Dataset):
+    """One sample a person; `augment` draws scale, rotation and flip anew for every (seed, epoch, index)."""
+
+    def __init__(self, people: People, augment: bool = False, seed: int = 0):
+        self.people, self.augment, self.seed = people, augment, seed
+        self._flip_order = people.skeleton.flip_order
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict:
+        """`key` is an index, or (epoch, index) as `EpochSampler` gives it."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        people, scale, rotation, flip = self.people, 1.0, 0.0, False
+        if self.augment:
+            scale, rotation, flip = draw_geometry(np.random.default_rng([self.seed, epoch, index]))
+        matrix = crop_matrix(people.center[index], people.side[index] * scale, CROP_SIZE, rotation, flip)
+        try:
+            image, readable = crop_from_file(people.image_paths[index], matrix), True
+        except ImageError:
+            image, readable = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8), False
+        order = self._flip_order if flip else slice(None)
+        return {
+            "image": torch.from_numpy(image).permute(2, 0, 1),
+            "joints": torch.from_numpy(apply_affine(matrix, people.joints[index]).astype(np.float32)[order]),
+            "annotated": torch.from_numpy(people.annotated[index][order] & readable),
+            "visible": torch.from_numpy(people.visible[index][order] & readable),
+            "to_photo": torch.from_numpy(invert_affine(matrix).astype(np.float32)),
+            "index": index,
+            "readable": readable,
+        }
+
+
+def make_loader(
+    dataset: Dataset, options: Namespace, batch_size: int, *, batch_sampler: Sampler | None = None
+) -> DataLoader:
+    """A DataLoader with the options' workers; in order unless a batch sampler is given."""
+    order = {"batch_sampler": batch_sampler} if batch_sampler else {"batch_size": batch_size}
+    return DataLoader(
+        dataset,
+        **order,
+        num_workers=options.workers,
+        persistent_workers=options.workers > 0,
+        worker_init_fn=_start_worker,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def training_loader(people: People, options: Namespace) -> DataLoader:
+    """Shuffled anew every epoch, augmented if the options say so."""
+    dataset = PoseCrops(people, options.augment_training_data, options.seed)
+    sampler = EpochSampler(len(dataset), options.train_batch_size, options.seed)
+    return make_loader(dataset, options, options.train_batch_size, batch_sampler=sampler)
+
+
+def statistics(people: People, options: Namespace, cache: Path = Path(".cache")) -> tuple[list[float], list[float]]:
+    """Mean and deviation (population) of the RGB values in [0, 1] of all crops of `people`, without augmentation.
+
+    Cached under a key of what they are computed from: the annotation files' content, the people and their crops.
+    """
+    key = _statistics_key(people)
+    path = cache / f"crop_statistics_{key}.json"
+    if path.is_file():
+        cached = json.loads(path.read_text())
+        return cached["mean"], cached["stddev"]
+    loader = make_loader(PoseCrops(people), options, 32)
+    total, squares, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64), 0
+    for batch in progress(loader, len(loader), "statistics of the training set (once)"):
+        pixels = batch["image"][batch["readable"]].float().div_(255).transpose(0, 1).flatten(1)  # (3, B·H·W)
+        total += pixels.sum(1, dtype=torch.float64)
+        squares += pixels.square().sum(1, dtype=torch.float64)
+        count += pixels.shape[1]
+    mean = total / max(count, 1)
+    stddev = (squares / max(count, 1) - mean**2).clamp(min=0).sqrt()
+    result = {"mean": mean.tolist(), "stddev": stddev.tolist(), "people": len(people), "key": key}
+    write_text(path, json.dumps(result, indent=1))
+    return result["mean"], result["stddev"]
+
+
+def _statistics_key(people: People) -> str:
+    digest = hashlib.sha256(f"v{STATISTICS_VERSION} {CROP_SIZE} {people.skeleton.name}".encode())
+    for path in people.source:
+        digest.update(file_digest(path).encode())
+    for path in people.image_paths:
+        digest.update(str(path.resolve()).encode())
+    digest.update(people.center.tobytes() + people.side.tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _start_worker(_: int) -> None:
+    """Ctrl-C is the main process's business: it ends the workers when it has written its checkpoint."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)

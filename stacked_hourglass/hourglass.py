@@ -1,0 +1,178 @@
+"""The stacked hourglass network of Newell, Yang and Deng (ECCV 2016), pre-activation bottlenecks throughout.
+
+Module names follow the public PyTorch port, so that its checkpoints load as they are.
+"""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stacked_hourglass.visibility import VisibilityNet
+
+DEPTH = 4  # halvings inside an hourglass: 64 -> 4
+EXPANSION = 2  # a bottleneck gives twice the channels that its 3 × 3 convolution has
+MPII_MEAN = (0.4404, 0.4440, 0.4327)  # RGB in [0, 1], as published
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What shapes a hourglass network; the same names as the options.
+
+    Attributes:
+        stacks: how many hourglasses follow one another.
+        features: channels between the modules; the stem's widths are 1/4 and 1/2 of it.
+        blocks: residual modules at every place that has them.
+        num_classes: joints, that is heat maps a stack.
+        use_layer_norm: layer norm over (C, H, W) with one gain and bias a channel, in place of batch norm.
+        no_batch_norm_affine: batch norm without gain and bias.
+        batch_norm_momentum: share of the new batch in the running statistics (PyTorch's convention).
+        predict_joint_visibility: with a `VisibilityNet` on the last stack's features.
+    """
+
+    stacks: int = 2
+    features: int = 256
+    blocks: int = 1
+    num_classes: int = 16
+    use_layer_norm: bool = False
+    no_batch_norm_affine: bool = False
+    batch_norm_momentum: float = 0.1
+    predict_joint_visibility: bool = False
+
+    def norm(self, channels: int) -> nn.Module:
+        """The normalisation layer for this many channels."""
+        if self.use_layer_norm:
+            return nn.GroupNorm(1, channels)
+        return nn.BatchNorm2d(channels, momentum=self.batch_norm_momentum, affine=not self.no_batch_norm_affine)
+
+
+class Bottleneck(nn.Module):
+    """norm-relu-1×1, norm-relu-3×3, norm-relu-1×1, added to the input (He et al., ECCV 2016).
+
+    (B, inplanes, H, W) -> (B, 2 × planes, H, W)
+    """
+
+    def __init__(self, architecture: Architecture, inplanes: int, planes: int):
+        super().__init__()
+        self.bn1 = architecture.norm(inplanes)
+        self.conv1 = nn.Conv2d(inplanes, planes, 1)
+        self.bn2 = architecture.norm(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, padding=1)
+        self.bn3 = architecture.norm(planes)
+        self.conv3 = nn.Conv2d(planes, EXPANSION * planes, 1)
+        self.relu = nn.ReLU(inplace=True)
+        if inplanes != EXPANSION * planes:
+            self.downsample = nn.Sequential(nn.Conv2d(inplanes, EXPANSION * planes, 1))
+        else:
+            self.downsample = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.conv1(self.relu(self.bn1(x)))
+        out = self.conv2(self.relu(self.bn2(out)))
+        out = self.conv3(self.relu(self.bn3(out)))
+        return out + self.downsample(x)
+
+
+def residual(architecture: Architecture, inplanes: int, planes: int, blocks: int) -> nn.Sequential:
+    """`blocks` bottlenecks in a row."""
+    widths = [inplanes] + [EXPANSION * planes] * (blocks - 1)
+    return nn.Sequential(*(Bottleneck(architecture, width, planes) for width in widths))
+
+
+class Hourglass(nn.Module):
+    """Down to 1/16 of the resolution and up again, with a skip branch at every level.
+
+    `hg[level]` holds the branches: skip, into the lower level, out of it, and at level 0 the innermost.
+    (B, features, H, W) -> the same; H and W are multiples of 16.
+    """
+
+    def __init__(self, architecture: Architecture):
+        super().__init__()
+        planes = architecture.features // EXPANSION
+
+        def branch():
+            return residual(architecture, architecture.features, planes, architecture.blocks)
+
+        self.hg = nn.ModuleList(
+            nn.ModuleList(branch() for _ in range(4 if level == 0 else 3)) for level in range(DEPTH)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._level(DEPTH - 1, x)
+
+    def _level(self, level: int, x: Tensor) -> Tensor:
+        skip, inwards, outwards, *innermost = self.hg[level]
+        low = inwards(F.max_pool2d(x, 2))
+        low = self._level(level - 1, low) if level else innermost[0](low)
+        return skip(x) + F.interpolate(outwards(low), scale_factor=2, mode="nearest")
+
+
+class HourglassNet(nn.Module):
+    """Images to heat maps, one set a stack.
+
+    Forward: images (B, 3, H, W), RGB in [0, 1] minus the training set's mean -> list of `stacks` tensors
+    (B, num_classes, H / 4, W / 4). H and W are multiples of 64.
+    """
+
+    def __init__(self, architecture: Architecture):
+        super().__init__()
+        self.architecture = architecture
+        a, width = architecture, architecture.features
+        planes = width // EXPANSION
+        self.conv1 = nn.Conv2d(3, width // 4, 7, stride=2, padding=3)
+        self.bn1 = a.norm(width // 4)
+        self.relu = nn.ReLU(inplace=True)
+        self.layer1 = residual(a, width // 4, width // 4, 1)
+        self.layer2 = residual(a, width // 2, width // 2, 1)
+        self.layer3 = residual(a, width, planes, 1)
+        self.hg = nn.ModuleList(Hourglass(a) for _ in range(a.stacks))
+        self.res = nn.ModuleList(residual(a, width, planes, a.blocks) for _ in range(a.stacks))
+        self.fc = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(width, width, 1), a.norm(width), nn.ReLU(inplace=True)) for _ in range(a.stacks)
+        )
+        self.score = nn.ModuleList(nn.Conv2d(width, a.num_classes, 1) for _ in range(a.stacks))
+        self.fc_ = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(a.stacks - 1))
+        self.score_ = nn.ModuleList(nn.Conv2d(a.num_classes, width, 1) for _ in range(a.stacks - 1))
+        if a.predict_joint_visibility:
+            self.visibility = VisibilityNet(width, a.num_classes)
+
+    def forward(self, images: Tensor, with_visibility: bool = False) -> list[Tensor] | tuple[list[Tensor], Tensor]:
+        """Heat maps a stack; with `with_visibility` also the logits (B, num_classes) that each joint is visible."""
+        x = self.relu(self.bn1(self.conv1(images)))
+        x = self.layer2(F.max_pool2d(self.layer1(x), 2))
+        x = self.layer3(x)
+        heatmaps: list[Tensor] = []
+        for stack, (hourglass, res, fc, score) in enumerate(zip(self.hg, self.res, self.fc, self.score, strict=True)):
+            features = fc(res(hourglass(x)))
+            heatmaps.append(score(features))
+            if stack < len(self.fc_):
+                x = x + self.fc_[stack](features) + self.score_[stack](heatmaps[-1])
+        return (heatmaps, self.visibility(features)) if with_visibility else heatmaps
+
+
+def scale_weights(model: nn.Module, factor: float) -> None:
+    """Multiply the weights of all convolutions and linear layers, in place (biases and norms stay)."""
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.weight.data.mul_(factor)
+
+
+def infer_architecture(state_dict: dict[str, Tensor], known: dict | None = None) -> Architecture:
+    """Read the architecture off a state dict's keys and shapes.
+
+    `known` are the options stored in a checkpoint of ours; they tell what no shape shows (batch-norm momentum,
+    layer norm). Raises KeyError where it is no hourglass's state dict.
+    """
+    known = known or {}
+    blocks = {key.split(".")[2] for key in state_dict if key.startswith("res.0.")}
+    stacks = {key.split(".")[1] for key in state_dict if key.startswith("score.")}
+    return Architecture(
+        stacks=len(stacks),
+        features=state_dict["fc.0.0.weight"].shape[0],
+        blocks=len(blocks),
+        num_classes=state_dict["score.0.weight"].shape[0],
+        use_layer_norm="bn1.running_mean" not in state_dict,
+        no_batch_norm_affine="bn1.running_mean" in state_dict and "bn1.weight" not in state_dict,
+        batch_norm_momentum=known.get("batch_norm_momentum", Architecture.batch_norm_momentum),
+        predict_joint_visibility=any(key.startswith("visibility.") for key in state_dict),
+    )

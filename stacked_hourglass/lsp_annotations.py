@@ -1,0 +1,166 @@
+"""Reader of Leeds Sports Pose and its extended training set, in their published layout.
+
+Both are a folder `images/` beside one array in `joints.mat`, and tell themselves apart by its shape:
+
+* LSP (Johnson and Everingham, BMVC 2010): 3 × 14 × N, x, y and 1 where the joint is occluded; every joint is
+  marked. The first half of the photos is for training, the second for validation. `im0001.jpg` and on.
+* LSP-extended (CVPR 2011): 14 × 3 × N, x, y and 1 where the joint is marked. `im00001.jpg` and on.
+
+Coordinates on file count from one; one is subtracted here.
+"""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.io import loadmat
+
+from stacked_hourglass.annotations import CROP_MARGIN, REFERENCE_HEIGHT, People, followed_link, keep_usable
+from utils.osutils import UserError, warn
+from utils.transform import LSP
+
+# The person's box is a little longer than the joints' box: ankles and head top lie inside the outline.
+BOX_MARGIN = 1.05
+# Where only the extended set is there, one photo of this many is for validation.
+VALIDATION_PERIOD = 15
+DOWNLOAD = "download LSP or LSP-extended (https://sam.johnson.io/research/lsp.html) and unpack it there"
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """One joints.mat: (N, 14, 2) zero-based px, (N, 14) bool twice, and which of the two sets it is."""
+
+    folder: Path
+    joints: np.ndarray
+    annotated: np.ndarray
+    visible: np.ndarray
+    extended: bool
+
+
+def load_lsp(data_dir: str | Path) -> tuple[People, People]:
+    """Read LSP, LSP-extended or both: (training, validation), each in file order.
+
+    `joints.mat` and `images/` lie in `data_dir` or in a folder right under it. Training is the first half of LSP,
+    then all of LSP-extended; validation is the second half of LSP. With LSP-extended alone every 15th photo is
+    for validation, and a warning says that this is not a published split.
+
+    Crop (the files give none): centred on the box of the annotated joints, scale = 1.05 × its longer side / 200 px,
+    side = 1.25 × 200 px × scale. `head_size` is the distance from neck to head top in px, NaN where either is not
+    annotated. `visible` equals `annotated` in LSP-extended, which does not tell occluded joints.
+
+    Photos with fewer than two joints in different places have no crop and are dropped from both parts; training
+    photos that are absent are dropped; each with one warning that counts them.
+
+    Raises UserError for a missing folder, a damaged or unexpected joints.mat, and no photo at all.
+    """
+    data_dir = Path(data_dir)
+    base, extended = _find_sets(data_dir)
+    parts = []
+    if base is not None:
+        people = _people(base)
+        parts = [people.select(np.arange(len(people)) < len(people) // 2)]
+        validation = people.select(np.arange(len(people)) >= len(people) // 2)
+    if extended is not None:
+        people = _people(extended)
+        in_validation = np.arange(len(people)) % VALIDATION_PERIOD == 0
+        if base is None:
+            warn(
+                f"{extended.folder} is LSP-extended alone: every {VALIDATION_PERIOD}th photo is for validation, which "
+                "is not a published split; figures compare with runs on the same files only"
+            )
+            validation = people.select(in_validation)
+            people = people.select(~in_validation)
+        parts.append(people)
+    training = parts[0] if len(parts) == 1 else _joined(*parts)
+    return keep_usable(_with_crop(training, "training"), _with_crop(validation, "validation"))
+
+
+def _find_sets(data_dir: Path) -> tuple[_Layout | None, _Layout | None]:
+    """LSP and LSP-extended, each at most once and at least one of them."""
+    if not data_dir.is_dir():
+        raise UserError(f"--data_dir {data_dir}: no such folder; make it, then {DOWNLOAD}")
+    candidates = [data_dir, *sorted(child for child in data_dir.iterdir() if child.is_dir())]
+    layouts = [_read(folder) for folder in candidates if (folder / "joints.mat").is_file()]
+    if not layouts:
+        raise UserError(f"--data_dir {data_dir}: no joints.mat in it or in a folder right under it; {DOWNLOAD}")
+    found: list[_Layout | None] = []
+    for extended, name in ((False, "LSP"), (True, "LSP-extended")):
+        same = [layout for layout in layouts if layout.extended == extended]
+        if len(same) > 1:
+            raise UserError(f"--data_dir {data_dir}: {name} is there twice, in {same[0].folder} and {same[1].folder}")
+        found.append(same[0] if same else None)
+    return found[0], found[1]
+
+
+def _read(folder: Path) -> _Layout:
+    path = folder / "joints.mat"
+    try:
+        values = np.asarray(loadmat(path)["joints"], dtype=np.float64)
+    except Exception as error:  # scipy raises many types for a damaged file
+        raise UserError(f"{path}: no readable array 'joints' in this MATLAB file ({error}); {DOWNLOAD}") from None
+    values = values[..., None] if values.ndim == 2 else values  # MATLAB drops the last axis of a single photo
+    extended = values.shape[:2] == (len(LSP), 3)
+    if values.ndim != 3 or not (extended or values.shape[:2] == (3, len(LSP))):
+        raise UserError(
+            f"{path}: joints is {' × '.join(map(str, values.shape))}; expected 3 × 14 × photos (LSP) or "
+            "14 × 3 × photos (LSP-extended)"
+        )
+    points = values.transpose(2, 0, 1) if extended else values.transpose(2, 1, 0)  # (N, 14, 3)
+    flag = points[..., 2] > 0
+    annotated = flag if extended else np.ones_like(flag)
+    broken = ~(np.isfinite(points[..., :2]).all(axis=-1) | ~annotated).all(axis=1)
+    if broken.any():
+        raise UserError(f"{path}: photo {int(np.argmax(broken)) + 1} (from 1) has a joint that is not finite")
+    return _Layout(folder, points[..., :2] - 1, annotated, annotated if extended else ~flag, extended)
+
+
+def _people(layout: _Layout) -> People:
+    """People without their crops (centre and side NaN)."""
+    count = len(layout.joints)
+    digits = 5 if layout.extended else 4
+    images = followed_link(layout.folder / "images")
+    ends = LSP.indices(["neck", "head_top"])
+    neck, top = np.moveaxis(layout.joints[:, ends], 1, 0)
+    head_size = np.where(layout.annotated[:, ends].all(axis=1), np.linalg.norm(top - neck, axis=-1), np.nan)
+    return People(
+        skeleton=LSP,
+        image_paths=[images / f"im{number:0{digits}d}.jpg" for number in range(1, count + 1)],
+        joints=layout.joints.astype(np.float32),
+        annotated=layout.annotated,
+        visible=layout.visible,
+        center=np.full((count, 2), np.nan, np.float32),
+        side=np.full(count, np.nan, np.float32),
+        head_size=head_size.astype(np.float32),
+        source=(layout.folder / "joints.mat",),
+    )
+
+
+def _with_crop(people: People, part: str) -> People:
+    """The people whose joints span a box, with the crop about it."""
+    inside = people.annotated[..., None]
+    low = np.where(inside, people.joints, np.inf).min(axis=1, initial=np.inf)
+    high = np.where(inside, people.joints, -np.inf).max(axis=1, initial=-np.inf)
+    spanned = (high > low).any(axis=1)
+    if count := int((~spanned).sum()):
+        warn(f"{count} of {len(people)} {part} photos dropped: fewer than two joints in different places")
+    low, high = low[spanned], high[spanned]
+    scale = BOX_MARGIN * (high - low).max(axis=1) / REFERENCE_HEIGHT
+    return replace(
+        people.select(spanned),
+        center=((low + high) / 2).astype(np.float32),
+        side=(CROP_MARGIN * REFERENCE_HEIGHT * scale).astype(np.float32),
+    )
+
+
+def _joined(first: People, second: People) -> People:
+    arrays = {
+        field.name: np.concatenate([getattr(first, field.name), getattr(second, field.name)])
+        for field in fields(People)
+        if field.type is np.ndarray
+    }
+    return replace(
+        first,
+        image_paths=first.image_paths + second.image_paths,
+        source=first.source + second.source,
+        **arrays,
+    )

@@ -1,0 +1,84 @@
+"""Train a stacked hourglass on people in photos.
+
+    python train.py hourglass_mpii --data_dir sample --stacks 1 --features 64 --epochs 10
+    python train.py hourglass_mpii                      # the published setting, MPII in data/mpii
+    python train.py hourglass_lsp --data_dir data/lsp
+"""
+
+from argparse import Namespace
+from dataclasses import fields
+
+import torch
+
+from stacked_hourglass.annotations import People, load_mpii
+from stacked_hourglass.augmentation import RandomMasking
+from stacked_hourglass.datasets import PoseCrops, make_loader, statistics, training_loader
+from stacked_hourglass.hourglass import Architecture, HourglassNet, scale_weights
+from stacked_hourglass.loading import count_parameters
+from stacked_hourglass.lsp_annotations import load_lsp
+from stacked_hourglass.trainer import HourglassTrainer
+from utils.device_utils import pick_device
+from utils.osutils import UserError
+from utils.training_utils import experiment_directory, train
+
+
+def hourglass_mpii(options: Namespace) -> None:
+    """`train.py hourglass_mpii`."""
+    check_options(options)
+    train_on(options, *load_mpii(options.data_dir))
+
+
+def hourglass_lsp(options: Namespace) -> None:
+    """`train.py hourglass_lsp`."""
+    check_options(options)
+    train_on(options, *load_lsp(options.data_dir))
+
+
+def train_on(options: Namespace, training: People, validation: People) -> dict[str, float]:
+    """Train on these people as the options say; returns the averages of the last validation."""
+    training, validation = (people.first_joints(options.num_classes) for people in (training, validation))
+    for name, people in (("training", training), ("validation", validation)):
+        if not len(people):
+            raise UserError(f"{options.data_dir}: no {name} people; README.md tells how to get the data")
+    device = pick_device(options.device)
+    mean, stddev = statistics(training, options)
+    model = build_model(options).to(device, memory_format=torch.channels_last)
+    print(f"{len(training)} training and {len(validation)} validation people; {count_parameters(model):,} parameters")
+    if options.compile:
+        model.compile()
+    train_loader = training_loader(training, options)
+    validation_loader = make_loader(PoseCrops(validation), options, options.test_batch_size)
+    trainer = HourglassTrainer(options, validation, device, mean, stddev, steps_per_epoch=len(train_loader))
+    averages = train(model, trainer.hooks(), train_loader, validation_loader, options)
+    if options.evaluate:
+        trainer.write_predictions(experiment_directory(options))
+    return averages
+
+
+def build_model(options: Namespace) -> HourglassNet:
+    """The network that the options describe, freshly initialised."""
+    architecture = Architecture(**{field.name: getattr(options, field.name) for field in fields(Architecture)})
+    model = HourglassNet(architecture)
+    scale_weights(model, options.scale_weight_factor)
+    return model
+
+
+def check_options(options: Namespace) -> None:
+    """UserError for options that contradict one another or would have no effect."""
+    masks = [field.name for field in fields(RandomMasking)]
+    batch_norms = ["no_batch_norm_affine", "batch_norm_momentum", "use_train_mode_to_eval"]
+    for applies, names, rule in (
+        (options.use_layer_norm, batch_norms, "concerns batch norm, and --use_layer_norm leaves none"),
+        (not options.predict_joint_visibility, ["joint_visibility_loss_coeff"], "needs --predict_joint_visibility"),
+        (not options.add_random_masking, masks, "needs --add_random_masking"),
+        (options.no_grad_clipping, ["grad_clip"], "contradicts --no_grad_clipping"),
+        (options.use_amsprop, ["momentum"], "is RMSprop's, and --use_amsprop takes Adam with AMSGrad"),
+        (options.resume, ["load"], "contradicts --resume, which goes on from this experiment's own checkpoint"),
+    ):
+        useless = [name for name in names if name in options.given]
+        if applies and useless:
+            raise UserError(f"--{useless[0]} {rule}")
+    if options.features % 4:
+        raise UserError(f"--features {options.features}: must be a multiple of 4, since the stem has a quarter of them")
+    if options.use_horovod:
+        raise UserError("--use_horovod: this version trains in one process; leave the option out")

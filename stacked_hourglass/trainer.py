@@ -1,0 +1,196 @@
+"""The five hooks that train a hourglass through the shared loop."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from utils.draw_utils import draw_pose, heat_map_image, image_grid, save_png
+
+from stacked_hourglass.annotations import People
+from stacked_hourglass.augmentation import RandomMasking, jitter_colour
+from stacked_hourglass.inference import batch_statistics, to_photo
+from stacked_hourglass.pckh import pck_hits, pckh_hits
+from stacked_hourglass.visibility import visibility_loss
+from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
+from utils.device_utils import GradientStep, autocast, to_device
+from utils.heatmap_utils import crop_to_heatmap, decode_heatmaps, flip_test, heatmap_to_crop, render_heatmaps
+from utils.osutils import warn
+from utils.plotting_utils import Ratio
+from utils.prediction_utils import save_prediction_array
+from utils.training_utils import TrainingHooks, decays_until
+
+PREDICTIONS_FILE = "preds_valid.mat"
+NOT_SCORED = ("pelvis", "thorax")  # neither PCKh's mean nor PCK's counts them
+PICTURES = 6
+
+
+class HourglassTrainer:
+    """Hooks, and what they share: device, mean, masks, the predictions for the validation people."""
+
+    def __init__(
+        self,
+        options: Namespace,
+        validation: People,
+        device: torch.device,
+        mean: Sequence[float],
+        stddev: Sequence[float],
+        steps_per_epoch: int,
+    ):
+        self.options, self.device, self.skeleton = options, device, validation.skeleton
+        self.steps_per_epoch = steps_per_epoch
+        self.mean = torch.tensor(mean, dtype=torch.float32, device=device)
+        self.head_size = torch.from_numpy(validation.head_size).to(device)
+        self.scored = [i for i, joint in enumerate(self.skeleton.joints) if joint not in NOT_SCORED]
+        self.masking = RandomMasking(**{f.name: getattr(options, f.name) for f in fields(RandomMasking)})
+        self.step = GradientStep(options, device)
+        self.saved = {"mean": list(mean), "stddev": list(stddev), "skeleton": self.skeleton.name}
+        self.saved["grad_scaler"] = self.step
+        self.predictions = np.full((len(validation), len(self.skeleton), 2), np.nan)
+        self.unreadable: set[int] = set()
+        self.debug_picture: np.ndarray | None = None
+
+    def hooks(self) -> TrainingHooks:
+        self.write_state = make_checkpoint_fn(self.options.script, self.options, self.saved)
+        return TrainingHooks(
+            make_optimizer_fn=self.make_optimizer,
+            load_fn=make_load_fn(self.options, self.saved),
+            checkpoint_fn=self.checkpoint,
+            update_op=self.update,
+            validation_loss=self.validate,
+            best_metric="PCKh@0.5",
+            higher_is_better=True,
+        )
+
+    # ---------------------------------------------------------------------------------------------- the hooks
+    def make_optimizer(self, model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+        """RMSprop (Newell et al.), or AMSProp: Adam with AMSGrad (Reddi, Kale, Kumar, ICLR 2018)."""
+        if self.options.use_amsprop:
+            return torch.optim.Adam(model.parameters(), lr, weight_decay=weight_decay, amsgrad=True)
+        return torch.optim.RMSprop(model.parameters(), lr, weight_decay=weight_decay, momentum=self.options.momentum)
+
+    def update(self, model, optimizer, minibatch: dict, iteration: int, options: Namespace) -> dict[str, Tensor]:
+        """One training step on a minibatch of `PoseCrops`."""
+        batch = to_device(minibatch, self.device)
+        images = self.prepare(batch, iteration)
+        with autocast(self.device, options.precision):
+            output = self.forward(model, images)
+        losses = self.losses(*output, batch, self.sigma(iteration))
+        self.step(losses["loss"], model.parameters(), optimizer)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def validate(self, model: nn.Module, minibatch: dict) -> dict:
+        """Losses, PCKh@0.5, PCK@0.2 (of the torso), accuracy of joint visibility, and a picture, of one minibatch."""
+        batch, options = to_device(minibatch, self.device), self.options
+        images = self.prepare(batch)
+        with batch_statistics(model, options.use_train_mode_to_eval), autocast(self.device, options.precision):
+            heatmaps, logits = self.forward(model, images)
+            mirrored = model(images.flip(-1))[-1] if options.flip else None
+        result = self.losses(heatmaps, logits, batch, options.sigma)
+        if logits is not None:
+            right = ((logits > 0) == batch["visible"]) & batch["readable"][:, None]
+            result["visibility_accuracy"] = Ratio(right.sum(0), batch["readable"].sum().expand(right.shape[1]))
+
+        maps = heatmaps[-1].float()
+        maps = flip_test(maps, mirrored.float(), self.skeleton.flip_order) if options.flip else maps
+        joints = heatmap_to_crop(decode_heatmaps(maps)[0])
+        self._keep_predictions(to_photo(batch["to_photo"], joints), batch)
+        self._show(batch, maps, joints, result)
+        return result | self.scores(joints, batch)
+
+    def checkpoint(self, model, optimizer, epoch, best, directory: Path, is_best: bool) -> None:
+        """The default checkpoint; after a whole epoch also the validation predictions and `--debug` pictures."""
+        self.write_state(model, optimizer, epoch, best, directory, is_best)
+        if epoch == int(epoch):
+            self.write_predictions(directory)
+            if self.debug_picture is not None:
+                save_png(Path(directory, "debug", f"epoch_{epoch:03d}.png"), self.debug_picture)
+
+    # ---------------------------------------------------------------------------------------------- their parts
+    def prepare(self, batch: dict, iteration: int | None = None) -> Tensor:
+        """uint8 crops to network input (B, 3, H, W): colour and masks in training, then minus the mean.
+
+        An iteration's random numbers depend on (seed, iteration) alone. Without one there are none: validation.
+        """
+        images = batch["image"].float() / 255
+        if iteration is not None:
+            generator = torch.Generator(self.device).manual_seed(self.options.seed * 1_000_003 + iteration)
+            if self.options.augment_training_data:
+                images = jitter_colour(images, generator)
+            if self.options.add_random_masking:
+                images = self.masking(images, batch["joints"], batch["annotated"], self.mean, generator)
+        return (images - self.mean[:, None, None]).contiguous(memory_format=torch.channels_last)
+
+    def forward(self, model: nn.Module, images: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """Heat maps a stack, and the joint-visibility logits where they are trained."""
+        return model(images, True) if self.options.predict_joint_visibility else (model(images), None)
+
+    def sigma(self, iteration: int) -> float:
+        """Width of the target peaks, heat-map pixels, after the decays of the epochs so far."""
+        if not self.options.sigma_decay:
+            return self.options.sigma
+        decays = decays_until(iteration // self.steps_per_epoch, self.options.schedule)
+        return self.options.sigma * self.options.sigma_decay**decays
+
+    def losses(self, heatmaps: list[Tensor], logits: Tensor | None, batch: dict, sigma: float) -> dict[str, Tensor]:
+        """ "loss" is what is minimised; the others are its parts.
+
+        The heat-map loss is summed over the stacks that are supervised: the mean squared error over all pixels of
+        all maps, where the maps of joints without annotation count as right.
+        """
+        size, options = heatmaps[0].shape[-2:], self.options
+        targets = render_heatmaps(crop_to_heatmap(batch["joints"]), size, sigma, options.label_type)
+        weights = batch["annotated"][..., None, None]
+        supervised = heatmaps[-1:] if options.remove_intermediate_supervision else heatmaps
+        errors = [((maps.float() - targets) * weights).square().mean() for maps in supervised]
+        losses = {"heatmap_loss": torch.stack(errors).sum()}
+        losses["loss"] = losses["heatmap_loss"]
+        if logits is not None:
+            losses["visibility_loss"] = visibility_loss(logits, batch["visible"], batch["readable"])
+            losses["loss"] = losses["loss"] + options.joint_visibility_loss_coeff * losses["visibility_loss"]
+        return losses
+
+    def scores(self, joints: Tensor, batch: dict) -> dict[str, Ratio]:
+        """PCKh@0.5 and PCK@0.2 (definitions: `pckh.py`), in photo pixels, from predicted crop joints (B, J, 2)."""
+        predicted, truth = (to_photo(batch["to_photo"], points) for points in (joints, batch["joints"]))
+        counted = batch["annotated"].clone()
+        heads = self.head_size[batch["index"]]
+        scored = self.scored
+        result = {"PCKh@0.5": Ratio(*pckh_hits(predicted[:, scored], truth[:, scored], heads, counted[:, scored]))}
+        if {"r_shoulder", "l_hip"} <= set(self.skeleton.joints):
+            hits, counts = pck_hits(predicted, truth, counted, self.skeleton)
+            result["PCK@0.2"] = Ratio(hits[scored], counts[scored])
+        return result
+
+    def write_predictions(self, directory: Path) -> None:
+        """`preds_valid.mat`: photo pixels in validation order; NaN for a person whose photo could not be read."""
+        save_prediction_array(Path(directory, PREDICTIONS_FILE), self.predictions)
+
+    def _keep_predictions(self, joints: Tensor, batch: dict) -> None:
+        joints = joints.cpu().double().masked_fill(~batch["readable"].cpu()[:, None, None], torch.nan)
+        index = batch["index"].cpu()
+        self.predictions[index.numpy()] = joints.numpy()
+        new = set(index[~batch["readable"].cpu()].tolist()) - self.unreadable
+        if new:
+            self.unreadable |= new
+            warn(f"{len(self.unreadable)} validation people so far have photos that can't be read; they don't count")
+
+    def _show(self, batch: dict, maps: Tensor, joints: Tensor, result: dict) -> None:
+        """Pictures of the first few people, if this minibatch has the first person."""
+        if batch["index"][0] != 0:
+            return
+        count = min(PICTURES, len(maps))
+        crops = batch["image"][:count].permute(0, 2, 3, 1).cpu().numpy()
+        drawn = [draw_pose(crop, points, self.skeleton) for crop, points in zip(crops, joints[:count].cpu(), strict=True)]
+        result["image/predictions"] = torch.from_numpy(image_grid(drawn, count)).permute(2, 0, 1)
+        if self.options.debug:
+            targets = render_heatmaps(crop_to_heatmap(batch["joints"][:count]), maps.shape[-2:], self.options.sigma)
+            rows = [
+                heat_map_image(crop, one.amax(0).cpu())
+                for kind in (targets, maps[:count])
+                for crop, one in zip(crops, kind, strict=True)
+            ]
+            self.debug_picture = image_grid([*drawn, *rows], count)

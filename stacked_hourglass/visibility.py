@@ -1,0 +1,32 @@
+"""Which joints can be seen: a small network on the hourglass's features, and its loss."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class VisibilityNet(nn.Module):
+    """Features (B, C, H, W) -> logits (B, J): positive where the joint is annotated and not hidden.
+
+    Two strided convolutions look around each place, a maximum over the map keeps whether a joint was seen
+    anywhere, a linear layer weighs the evidence.
+    """
+
+    def __init__(self, features: int, num_joints: int):
+        super().__init__()
+        width = max(features // 2, num_joints)
+        self.look = nn.Sequential(
+            nn.Conv2d(features, width, 3, stride=2, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, stride=2, padding=1),
+            nn.ReLU(inplace=True),
+        )
+        self.decide = nn.Linear(width, num_joints)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.decide(self.look(features).amax(dim=(-2, -1)))
+
+
+def visibility_loss(logits: Tensor, visible: Tensor, counted: Tensor) -> Tensor:
+    """Binary cross-entropy of (B, J) logits; `visible` (B, J) is 0 or 1, `counted` (B,) leaves out whole samples."""
+    losses = F.binary_cross_entropy_with_logits(logits.float(), visible.float(), reduction="none").mean(-1)
+    return (losses * counted).sum() / counted.sum().clamp(min=1)

@@ -1,0 +1,1 @@
+"""Ground floor: code shared by all packages. Knows no network."""

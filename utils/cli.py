@@ -1,0 +1,250 @@
+"""The command line that the four entry points share: options, help, near misses, errors.
+
+Nothing here or in `options.py` imports torch or NumPy, so that `--help` answers at once.
+"""
+
+import argparse
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, NoReturn
+
+from utils.osutils import UserError
+
+
+# ------------------------------------------------------------------------------------------ argument types
+def number(kind: type, low: float, high: float, what: str) -> Callable[[str], Any]:
+    """An argument type for an int or float within [low, high]; `what` describes it in the error."""
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:  # NaN is refused too
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        return value
+
+    return parse
+
+
+INFINITY = float("inf")
+count = number(int, 1, INFINITY, "a whole number of at least 1")
+whole = number(int, 0, INFINITY, "a whole number of at least 0")
+positive = number(float, 5e-324, 1e300, "a number above 0")
+not_negative = number(float, 0, 1e300, "a number of at least 0")
+share = number(float, 0, 1, "a number from 0 to 1")
+
+
+def boolean(text: str) -> bool:
+    """True or False in words."""
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if text.lower() not in words:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
+    return words[text.lower()]
+
+
+# ------------------------------------------------------------------------------------------ declarations
+@dataclass(frozen=True)
+class Option:
+    """One option, declared once.
+
+    Attributes:
+        name: without dashes in front; underscores inside.
+        help: what it does, with its unit.
+        default: unless a script has its own.
+        type: an argument type of this module, `str` or `Path`; bool makes a switch.
+        choices: the only values allowed.
+        many: takes several values.
+        aliases: other names for the same option.
+        dest: attribute name, where `name` is no Python name.
+        required: must be given.
+    """
+
+    name: str
+    help: str
+    default: Any = None
+    type: Callable = str
+    choices: tuple | None = None
+    many: bool = False
+    aliases: tuple[str, ...] = ()
+    dest: str | None = None
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Script:
+    """One script of an entry point.
+
+    Attributes:
+        module, function: what runs it, called with the parsed options; imported only then.
+        summary, prerequisites: one line each, for the list of scripts.
+        groups: titles of the option groups it takes, in the order of the help.
+        defaults: its own defaults, by option name.
+        without: options of those groups that it does not take.
+        sample: what `--data_dir sample` stands for ("mpii", …), if the script reads data.
+    """
+
+    module: str
+    function: str
+    summary: str
+    prerequisites: str
+    groups: tuple[str, ...]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+    sample: str | None = None
+
+
+Groups = Mapping[str, Sequence[Option]]
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with one-line errors."""
+
+    def error(self, message: str) -> NoReturn:
+        fail(self.prog, message.replace("argument --", "--"))
+
+
+# ------------------------------------------------------------------------------------------ entry point
+def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequence[str]) -> None:
+    """Parse `argv` and run the script it names. Bad input ends in one line on stderr and status 2."""
+    prog = f"{entry}.py"
+    if not argv or argv[0] in ("-h", "--help"):
+        print(list_scripts(prog, scripts))
+        return
+    name = argv[0]
+    if name not in scripts:
+        what = "the script's name comes first" if name.startswith("-") else f"unknown script {name!r}"
+        fail(prog, f"{what}{suggestion(name, scripts)}; scripts: {', '.join(scripts)}")
+    script = scripts[name]
+    options = parse(prog, name, script, groups, argv[1:])
+    try:
+        _prepare(options, script)
+        getattr(import_module(script.module), script.function)(options)
+    except UserError as error:
+        if options.debug_traceback:
+            traceback.print_exc()
+        fail(f"{prog} {name}", str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def parse(prog: str, name: str, script: Script, groups: Groups, argv: Sequence[str]) -> argparse.Namespace:
+    """Options as a namespace, with `script` (its name) and `given` (names of the options on the command line)."""
+    parser = build_parser(prog, name, script, groups)
+    argv = [_underscored(argument) for argument in argv]
+    options, rest = parser.parse_known_args(argv)
+    if rest:
+        known = [flag for action in parser._actions for flag in action.option_strings]
+        kind = "option" if rest[0].startswith("-") else "argument"
+        close = suggestion(rest[0].split("=")[0], known)
+        parser.error(f"unknown {kind} {rest[0]!r}{close}; see {prog} {name} --help")
+    given = _given(script, groups, argv)
+    options.script, options.given = name, given
+    return options
+
+
+def build_parser(prog: str, name: str, script: Script, groups: Groups) -> Parser:
+    parser = Parser(
+        prog=f"{prog} {name}",
+        description=f"{script.summary} Needs: {script.prerequisites}.",
+        allow_abbrev=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=110),
+    )
+    for title, option in _options(script, groups):
+        group = next((g for g in parser._action_groups if g.title == title), None) or parser.add_argument_group(title)
+        _add(group, option, script.defaults.get(option.name, option.default))
+    return parser
+
+
+def list_scripts(prog: str, scripts: Mapping[str, Script]) -> str:
+    """What `python X.py` prints."""
+    lines = [f"usage: python {prog} SCRIPT [options]", "", "scripts:"]
+    for name, script in scripts.items():
+        lines += [f"  {name:<22} {script.summary}", f"  {'':<22} needs: {script.prerequisites}"]
+    return "\n".join([*lines, "", f"python {prog} SCRIPT --help lists the options of one script."])
+
+
+def suggestion(name: str, known: Sequence[str] | Mapping) -> str:
+    """", did you mean X?" for the nearest of the known names, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f", did you mean {close[0]}?" if close else ""
+
+
+def fail(prog: str, message: str) -> NoReturn:
+    """One line on stderr, status 2."""
+    print(f"{prog}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    sys.exit(2)
+
+
+def _options(script: Script, groups: Groups):
+    """(group title, option) of everything that a script takes."""
+    for title in script.groups:
+        yield from ((title, option) for option in groups[title] if option.name not in script.without)
+
+
+def _flags(option: Option) -> list[str]:
+    return [f"--{name}" for name in (option.name, *option.aliases)]
+
+
+def _add(group: argparse._ArgumentGroup, option: Option, default: Any) -> None:
+    dest = option.dest or option.name
+    shown = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else default
+    note = " (required)" if option.required else "" if default is None else f" (default: {shown})"
+    text = (option.help + note).replace("%", "%%")
+    if option.type is bool:
+        group.add_argument(
+            *_flags(option), dest=dest, nargs="?", const=True, default=default, type=boolean, metavar="True|False", help=text
+        )
+        if not option.name.startswith("no_"):
+            negative = [f"--no_{name}" for name in (option.name, *option.aliases)]
+            group.add_argument(
+                *negative, dest=dest, action="store_const", const=False, default=default, help=argparse.SUPPRESS
+            )
+        return
+    metavar = "{" + ",".join(map(str, option.choices)) + "}" if option.choices else option.name.split("_")[-1].upper()
+    group.add_argument(
+        *_flags(option), dest=dest, default=default, type=option.type, choices=option.choices,
+        nargs="+" if option.many else None, metavar=metavar, required=option.required, help=text,
+    )  # fmt: skip
+
+
+def _underscored(argument: str) -> str:
+    """`--batch-size=1` as `--batch_size=1`; values and short options stay."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value
+
+
+def _given(script: Script, groups: Groups, argv: Sequence[str]) -> set[str]:
+    """Names (dest) of the options that stand on the command line."""
+    typed = {argument.partition("=")[0] for argument in argv if argument.startswith("--")}
+    return {
+        option.dest or option.name
+        for _, option in _options(script, groups)
+        for flag in _flags(option)
+        if flag in typed or flag.replace("--", "--no_", 1) in typed
+    }
+
+
+def _prepare(options: argparse.Namespace, script: Script) -> None:
+    """What every script needs before it starts: sample data, no more workers than cores, seeds."""
+    if script.sample and str(getattr(options, "data_dir", "")) == "sample":
+        from utils.sample_data import ensure_sample
+
+        options.data_dir = ensure_sample(script.sample)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if getattr(options, "workers", 0) > cores:
+        print(f"workers: {cores} instead of {options.workers}, since this machine has {cores} cores", file=sys.stderr)
+        options.workers = cores
+    if hasattr(options, "seed"):
+        from utils.device_utils import seed_everything
+
+        seed_everything(options.seed)

@@ -1,0 +1,173 @@
+"""Photos in, crops out: decoding, and the exact affine maps between photo, crop and heat map.
+
+Pixel convention (everywhere in this project): pixel centres lie at integers, zero-based, x right, y down.
+
+        -0.5    0.5    1.5
+          +------+------+
+          | 0, 0 | 1, 0 |     a picture of width w spans -0.5 … w - 0.5
+          +------+------+     its flip is x -> w - 1 - x
+          | 0, 1 | 1, 1 |     shrinking by k: u = (x - (k - 1) / 2) / k
+          +------+------+
+
+An affine map is a (2, 3) matrix that takes (x, y, 1) to (x', y').
+"""
+
+import os
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+CROP_SIZE = 256
+MIN_IMAGE_SIDE = 8
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+class ImageError(Exception):
+    """A photo that can't be used (missing, empty, truncated, no image, too small): one line that says why."""
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """Image files directly in `folder`, sorted by name; hidden files are left out."""
+    with os.scandir(folder) as entries:
+        names = sorted(e.name for e in entries if e.is_file() and not e.name.startswith("."))
+    return [Path(folder, name) for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(width, height) of a photo as `read_image` would give it, from its header alone. Raises ImageError."""
+    with _open(path) as image:
+        width, height = image.size
+        return (height, width) if _orientation(image) >= 5 else (width, height)
+
+
+def read_image(path: str | Path, shrink: int = 1) -> np.ndarray:
+    """Decode a photo to (H, W, 3) uint8 RGB, shrunk by the whole factor `shrink`.
+
+    A JPEG is shrunk while it is decoded (at a reduced DCT scale), the rest by box averages; either way
+    pixel u of the result is centred on x = (u + 0.5) * shrink - 0.5 of the photo. EXIF orientation is
+    applied, grey becomes RGB, 16 bits become 8, transparent parts lie on white.
+
+    Raises ImageError.
+    """
+    with _open(path) as image:
+        turned = _orientation(image) != 1
+        if image.format == "JPEG" and not turned and shrink > 1:
+            image.draft("RGB", (image.width // shrink, image.height // shrink))
+            decoded_shrink = _draft_factor(image)
+        else:
+            decoded_shrink = 1
+        try:
+            image.load()
+        except (OSError, SyntaxError, ValueError, EOFError) as error:
+            raise ImageError(f"{path}: truncated or damaged image ({error})") from None
+        image = _to_rgb(ImageOps.exif_transpose(image) if turned else image)
+        if shrink > decoded_shrink:
+            image = image.reduce(shrink // decoded_shrink)
+        return np.asarray(image)
+
+
+def crop_matrix(
+    center: np.ndarray, side: float, size: int = CROP_SIZE, rotation: float = 0.0, flip: bool = False
+) -> np.ndarray:
+    """The (2, 3) float64 map from photo pixels to pixels of a square crop.
+
+    Args:
+        center: (2,) x, y of the crop's middle in the photo; it lands on ((size - 1) / 2, (size - 1) / 2).
+        side: side of the square in photo pixels.
+        size: side of the crop in crop pixels.
+        rotation: degrees about the centre; positive turns the picture clockwise as seen.
+        flip: mirror the crop left to right, after the rotation: u -> size - 1 - u.
+    """
+    scale = size / side
+    cosine, sine = np.cos(np.radians(rotation)) * scale, np.sin(np.radians(rotation)) * scale
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    if flip:
+        linear[0] *= -1
+    return np.column_stack([linear, (size - 1) / 2 - linear @ np.asarray(center, dtype=np.float64)])
+
+
+def invert_affine(matrix: np.ndarray) -> np.ndarray:
+    """Inverse maps of (..., 2, 3) matrices."""
+    linear = np.linalg.inv(matrix[..., :2])
+    return np.concatenate([linear, -linear @ matrix[..., 2:]], axis=-1)
+
+
+def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Map (..., N, 2) points by (..., 2, 3) matrices."""
+    return points @ np.swapaxes(matrix[..., :2], -1, -2) + matrix[..., None, :, 2]
+
+
+def crop_image(image: np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE, shrink: int = 1) -> np.ndarray:
+    """Warp `image` (a photo already shrunk by `shrink`) into a (size, size, 3) crop; outside it is black.
+
+    `matrix` (2, 3) maps pixels of the photo in full size to crop pixels.
+    """
+    offset = (shrink - 1) / 2
+    enlarge = np.array([[shrink, 0, offset], [0, shrink, offset], [0, 0, 1]])
+    return cv2.warpAffine(image, matrix @ enlarge, (size, size), flags=cv2.INTER_LINEAR)
+
+
+def shrink_for(side: float, size: int = CROP_SIZE) -> int:
+    """The largest power of two by which a photo may be shrunk before a crop of `side` px becomes `size` px.
+
+    Never below the crop's own resolution, and what is left for bilinear sampling is under a factor of two.
+    """
+    return 2 ** int(np.log2(max(side / size, 1)))
+
+
+def crop_from_file(path: str | Path, matrix: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
+    """Decode a photo at the scale that the crop needs and warp it once: (size, size, 3) uint8 RGB.
+
+    `matrix` is as `crop_matrix` gives it. Raises ImageError.
+    """
+    side = size / np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    shrink = shrink_for(side, size)
+    return crop_image(read_image(path, shrink), matrix, size, shrink)
+
+
+def _open(path: str | Path) -> Image.Image:
+    """Open a photo and read its header only."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # over-large photos and odd EXIF blocks are read all the same
+            image = Image.open(path)
+            _orientation(image)
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ImageError(f"{path}: a folder, not an image") from None
+    except Exception as error:  # Pillow's plugins raise anything on a damaged header
+        reason = "empty file" if os.path.getsize(path) == 0 else f"not a readable image ({error})"
+        raise ImageError(f"{path}: {reason}") from None
+    if min(image.size) < MIN_IMAGE_SIDE:
+        image.close()
+        raise ImageError(
+            f"{path}: {image.width} × {image.height} px is too small to show a person "
+            f"(at least {MIN_IMAGE_SIDE} px a side)"
+        )
+    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 (upright) to 8."""
+    return image.getexif().get(0x0112, 1)
+
+
+def _draft_factor(image: Image.Image) -> int:
+    """By how much `draft` made the decoder shrink: 1, 2, 4 or 8."""
+    return image.decoderconfig[0] if image.decoderconfig else 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow mode to RGB: 16-bit and float grey scaled to 8 bits, transparency laid on white."""
+    if image.mode.startswith("I") or image.mode == "F":
+        grey = np.asarray(image, dtype=np.float32)
+        top = 255.0 if image.mode == "F" and grey.max(initial=0) <= 255 else 65535.0
+        return Image.fromarray((grey.clip(0, top) * (255.0 / top)).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        opaque = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque).convert("RGB")
+    return image.convert("RGB")

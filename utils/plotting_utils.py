@@ -1,0 +1,72 @@
+"""What is watched during training: averages over minibatches, and magnitudes of weights, gradients and updates."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Ratio(NamedTuple):
+    """A metric that is a share per entry, such as the PCKh of each joint: hits and counts, both (K,).
+
+    Over minibatches the hits and the counts are summed apart, so that the result is exact whatever the batch
+    size; the single number is the plain mean over the entries that were counted at all.
+    """
+
+    hits: Tensor
+    counts: Tensor
+
+
+class Averages:
+    """Running averages of the dicts that update and validation hooks return, kept on their device.
+
+    A value is a scalar (weighted by the batch size) or a `Ratio`. Nothing is copied to the host before
+    `result` is asked for.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, Tensor] = {}
+
+    def update(self, values: Mapping[str, Tensor | Ratio | float], batch_size: int = 1) -> None:
+        for name, value in values.items():
+            if isinstance(value, Ratio):
+                total, count = value.hits.double(), value.counts.double()
+            else:
+                total = torch.as_tensor(value).detach().double() * batch_size
+                count = torch.full_like(total, batch_size)
+            self._sums[name] = self._sums.get(name, 0) + total
+            self._counts[name] = self._counts.get(name, 0) + count
+
+    def result(self) -> dict[str, float]:
+        """Name -> average; NaN where nothing was counted."""
+        return {name: (total / self._counts[name]).nanmean().item() for name, total in self._sums.items()}
+
+
+def norm(tensors: Iterable[Tensor]) -> Tensor:
+    """Euclidean norm of all entries of several tensors together; 0 for none."""
+    squares = [tensor.detach().float().pow(2).sum() for tensor in tensors]
+    return torch.stack(squares).sum().sqrt() if squares else torch.zeros(())
+
+
+class Magnitudes:
+    """Norms of a network's weights, gradients and of one step's update; `before` the step, `after` it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self._before: list[Tensor] = []
+
+    def before(self) -> None:
+        self._before = [p.detach().clone() for p in self._parameters]
+
+    def after(self) -> dict[str, float]:
+        """The norms, once the step is done and while the gradients are still there."""
+        updates = (new.detach() - old for new, old in zip(self._parameters, self._before, strict=True))
+        result = {
+            "magnitude/weights": norm(self._parameters).item(),
+            "magnitude/gradients": norm(p.grad for p in self._parameters if p.grad is not None).item(),
+            "magnitude/update": norm(updates).item(),
+        }
+        self._before = []
+        return result

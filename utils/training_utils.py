@@ -1,0 +1,202 @@
+"""The one training loop. A trainer supplies five hooks; the loop owns everything that all trainers share."""
+
+import json
+import math
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from utils.checkpoint_utils import LATEST, find_checkpoint, plain_options
+from utils.osutils import UserError, write_text
+from utils.plotting_utils import Averages, Magnitudes
+from utils.progress import progress
+from utils.training_log import StopSignal, TrainingLog, put_aside
+
+
+@dataclass(frozen=True)
+class TrainingHooks:
+    """What a trainer supplies.
+
+    Attributes:
+        make_optimizer_fn: (model, lr, weight_decay) -> an optimizer, or a tuple of them (a GAN has two).
+        load_fn: (model, optimizer or None, path) -> model, optimizer, epochs done, best value so far or None.
+            With None for the optimizer it loads weights alone.
+        checkpoint_fn: (model, optimizer, epochs done, best, directory, is_best) writes the file.
+        update_op: (model, optimizer, minibatch, iteration, options) -> dict of losses; does the whole step.
+        validation_loss: (model, minibatch) -> dict of losses and metrics: scalars, `Ratio`s, and for TensorBoard
+            pictures (uint8 tensors of 3 × H × W, named "image/…").
+        best_metric: the validation value that tells which checkpoint is best.
+        higher_is_better: whether a higher value of it is better (a loss: lower).
+    """
+
+    make_optimizer_fn: Callable
+    load_fn: Callable
+    checkpoint_fn: Callable
+    update_op: Callable
+    validation_loss: Callable
+    best_metric: str = "loss"
+    higher_is_better: bool = False
+
+    def is_better(self, value: float, best: float | None) -> bool:
+        """NaN is never better; anything else is better than nothing."""
+        if best is None:
+            return not math.isnan(value)
+        return value > best if self.higher_is_better else value < best
+
+
+def train(
+    model: nn.Module, hooks: TrainingHooks, train_loader: DataLoader, validation_loader: DataLoader, options: Namespace
+) -> dict[str, float]:
+    """Train, validate and checkpoint until `options.epochs`; returns the last validation's averages.
+
+    "Epochs done" is a fraction after an interrupt: the step in flight is finished, a checkpoint written, and
+    `--resume` goes on with the very next minibatch. `train_loader` must have an `EpochSampler`.
+    """
+    directory, tb_directory = experiment_directory(options), Path(options.tb_dir, experiment_name(options))
+    optimizer = hooks.make_optimizer_fn(model, options.lr, options.weight_decay)
+    model, optimizer, epoch, best = _start(model, optimizer, hooks, directory, options)
+    if options.evaluate:
+        return _evaluate(model, hooks, validation_loader, options)
+    if not options.resume:
+        put_aside(directory, tb_directory)
+    write_text(directory / "options.json", json.dumps(plain_options(options), indent=1))
+
+    averages: dict[str, float] = {}
+    with TrainingLog(directory, tb_directory, epoch, len(train_loader)) as log, StopSignal() as stop:
+        while epoch < options.epochs:
+            start, learning_rate = time.monotonic(), set_learning_rate(optimizer, int(epoch), options)
+            epoch, train_averages = _train_epoch(model, optimizer, hooks, train_loader, epoch, options, log, stop)
+            if stop.requested:
+                hooks.checkpoint_fn(model, optimizer, epoch, best, directory, is_best=False)
+                print(f"interrupted after {epoch:.2f} epochs; go on with --resume", file=sys.stderr)
+                sys.exit(130)
+            averages, pictures = _validate(model, hooks, validation_loader, f"epoch {epoch} validation")
+            is_best = hooks.is_better(averages[hooks.best_metric], best)
+            best = averages[hooks.best_metric] if is_best else best
+            hooks.checkpoint_fn(model, optimizer, epoch, best, directory, is_best)
+            log.epoch(epoch, learning_rate, time.monotonic() - start, train_averages, averages, pictures, is_best)
+    return averages
+
+
+def _train_epoch(model, optimizer, hooks, loader, epoch, options, log, stop):
+    """Run the rest of one epoch, or up to a stop signal; returns the epochs done and the averages."""
+    steps = len(loader)
+    done = round((epoch - int(epoch)) * steps)
+    loader.batch_sampler.start(int(epoch), done)
+    iteration = int(epoch) * steps + done
+    averages, shown = Averages(), Averages()
+    magnitudes = Magnitudes(model)
+    model.train()
+    title = f"epoch {int(epoch) + 1}/{options.epochs}"
+    for minibatch in progress(loader, steps - done, title, status=lambda: f"loss {averages.result()['loss']:.3g}"):
+        log_now = (iteration + 1) % options.tb_log_freq == 0
+        if log_now:
+            magnitudes.before()
+        losses = hooks.update_op(model, optimizer, minibatch, iteration, options)
+        iteration, done = iteration + 1, done + 1
+        for one in (averages, shown):
+            one.update(losses, batch_size_of(minibatch))
+        if log_now:
+            log.step(iteration, shown.result() | magnitudes.after())
+            shown = Averages()
+        if stop.requested:
+            break
+    return int(epoch) + (1 if done == steps else done / steps), averages.result()
+
+
+def _validate(model, hooks, loader, title):
+    """Averages over the whole loader, and the first minibatch's pictures."""
+    averages, pictures = Averages(), {}
+    model.eval()
+    with torch.no_grad():
+        for number, minibatch in enumerate(progress(loader, len(loader), title)):
+            values = hooks.validation_loss(model, minibatch)
+            drawn = {name: values.pop(name) for name in list(values) if name.startswith("image/")}
+            averages.update(values, batch_size_of(minibatch))
+            pictures = pictures or (drawn if number == 0 else {})
+    return averages.result(), pictures
+
+
+def _evaluate(model, hooks, loader, options):
+    if not (options.load or options.resume):
+        print("no --load and no --resume: this validates the untrained network", file=sys.stderr)
+    averages, _ = _validate(model, hooks, loader, "validation")
+    for name, value in averages.items():
+        print(f"{name}\t{value:.6g}")
+    return averages
+
+
+def _start(model, optimizer, hooks, directory, options):
+    """Go on from this experiment's latest checkpoint (--resume), from any weights (--load), or anew."""
+    if options.resume:
+        path = directory / LATEST
+        if not path.is_file():
+            raise UserError(f"--resume: {path} is not there; check --exp and --checkpoint_dir, or leave --resume out")
+        model, optimizer, epoch, best = hooks.load_fn(model, optimizer, path)
+        if "lr" in options.given and isinstance(optimizer, torch.optim.Optimizer):
+            for group in optimizer.param_groups:
+                group["initial_lr"] = options.lr
+        return model, optimizer, epoch, best
+    if options.load:
+        model, *_ = hooks.load_fn(model, None, find_checkpoint(options.load))
+    return model, optimizer, 0, None
+
+
+def decays_until(epoch: int, schedule: list[int]) -> int:
+    """How many of the epochs of `--schedule` have been reached."""
+    return sum(epoch >= milestone for milestone in schedule)
+
+
+def set_learning_rate(optimizer, epoch: int, options: Namespace) -> float:
+    """Every parameter group's own rate, times gamma for each epoch of the schedule passed; gives the first."""
+    optimizers = optimizer if isinstance(optimizer, tuple) else (optimizer,)
+    factor = options.gamma ** decays_until(epoch, options.schedule)
+    for group in (group for one in optimizers for group in one.param_groups):
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+    return optimizers[0].param_groups[0]["lr"]
+
+
+def experiment_name(options: Namespace) -> str:
+    return f"{options.script}_{options.exp}"
+
+
+def experiment_directory(options: Namespace) -> Path:
+    return Path(options.checkpoint_dir, experiment_name(options))
+
+
+def batch_size_of(minibatch: dict) -> int:
+    """Length of the first tensor of a minibatch."""
+    return len(next(value for value in minibatch.values() if isinstance(value, torch.Tensor)))
+
+
+class EpochSampler:
+    """A batch sampler that can start anywhere: (epoch, index) pairs, in an order that (seed, epoch) fixes.
+
+    The dataset gets the epoch with each index, so that the augmentation of a sample depends on (seed, epoch,
+    index) alone: the same for any number of workers, resumed or not.
+    """
+
+    def __init__(self, length: int, batch_size: int, seed: int):
+        self._length, self._batch_size, self._seed = length, batch_size, seed
+        self._epoch = self._skip = 0
+
+    def start(self, epoch: int, skip: int = 0) -> None:
+        """The next iteration is over `epoch`, without its first `skip` minibatches."""
+        self._epoch, self._skip = epoch, skip
+
+    def __len__(self) -> int:
+        return math.ceil(self._length / self._batch_size)
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+        order = torch.randperm(self._length, generator=generator).tolist()
+        for batch in range(self._skip, len(self)):
+            chosen = order[batch * self._batch_size : (batch + 1) * self._batch_size]
+            yield [(self._epoch, index) for index in chosen]

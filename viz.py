@@ -1,0 +1,7 @@
+import sys
+
+from options import GROUPS, SCRIPTS
+from utils.cli import main
+
+if __name__ == "__main__":
+    main("viz", SCRIPTS["viz"], GROUPS, sys.argv[1:])
