@@ -7,43 +7,54 @@ from pathlib import Path
 
 from utils.cli import Option, Script, count, not_negative, positive, share, whole
 
-DEBUG = Option("debug_traceback", "show the traceback of an error", False, bool)
-
 GROUPS: dict[str, tuple[Option, ...]] = {
+    "input and output": (
+        Option("data_dir", "folder of the data; 'sample' makes a small one on first use", None, Path),
+        Option("load", "checkpoint: a file or the folder that holds one; ours or a published one", None, Path),
+        Option("img_dir", "folder of photos, one photo, or a video", None, Path),
+        Option(
+            "2d_pose_estimations", "2d_pose_estimations.pt of run.py", None, Path,
+            aliases=("2d_pose_estimation",), dest="pose_2d_estimations",
+        ),
+        Option("prediction_files", "predictions: .mat, .h5, .npz, .pt or .json", None, Path, many=True),
+        Option("model_names", "a name a prediction file, for table and curves", None, many=True),
+        Option("output_dir", "folder for what the script writes", None, Path),
+    ),
     "experiment": (
         Option("exp", "experiment id; checkpoints and logs go to folders named SCRIPT_EXP", "default"),
         Option("checkpoint_dir", "folder for checkpoints, log.txt and options.json", "model_checkpoints", Path),
         Option("tb_dir", "folder for TensorBoard events", "tb_logs", Path),
-        Option("load", "checkpoint (file or its folder) whose weights to start from, at epoch 0", None, Path),
         Option("resume", "go on from the latest checkpoint of this experiment", False, bool),
         Option("evaluate", "validate a loaded model and stop", False, bool),
-        Option("seed", "seed of Python's, NumPy's and torch's random numbers", 0, whole),
         Option("use_horovod", "train under Horovod; refused so far, this version trains in one process", False, bool),
-        DEBUG,
-    ),
-    "data": (
-        Option("data_dir", "folder of the data; 'sample' makes a small one on first use", None, Path),
-        Option("workers", "processes that decode and crop photos", 6, whole),
     ),
     "machine": (
         Option("device", "auto, cpu, cuda, cuda:N or mps", "auto"),
         Option("precision", "of the network's arithmetic", "fp32", choices=("fp32", "bf16", "fp16")),
         Option("compile", "compile the network (torch.compile): slower start, faster steps", False, bool),
+        Option("workers", "processes that decode and crop photos", 6, whole),
+        Option("seed", "seed of Python's, NumPy's and torch's random numbers", 0, whole),
         Option("allow_unsafe_load", "open old checkpoints that hold pickles, which can run code", False, bool),
+        Option("debug_traceback", "show the traceback of an error", False, bool),
     ),
     "optimisation": (
         Option("epochs", "passes over the training set", 200, count),
         Option("train_batch_size", "samples a training step", 6, count),
-        Option("test_batch_size", "samples a validation step", 6, count),
         Option("lr", "learning rate", 2.5e-4, positive),
         Option("schedule", "epochs after which the rate is multiplied by --gamma", [60, 90], whole, many=True),
         Option("gamma", "factor of the learning rate at each epoch of --schedule", 0.1, positive),
         Option("weight_decay", "L2 penalty on the weights", 0.0, not_negative),
         Option("use_amsprop", "Adam with AMSGrad in place of the script's optimizer", False, bool),
-        Option("momentum", "momentum of RMSprop; of AMSProp the first beta, where given", 0.0, share),
+        Option("momentum", "momentum of RMSprop", 0.0, share),
         Option("grad_clip", "largest norm of the gradient", 10.0, positive),
         Option("no_grad_clipping", "leave gradients as they are", False, bool),
         Option("tb_log_freq", "steps between two entries in TensorBoard", 50, count),
+    ),
+    "evaluation": (
+        Option("test_batch_size", "samples a forward pass outside training", 6, count),
+        Option("flip", "flip test: mean of the heat maps of each crop and of its mirror image", False, bool),
+        Option("use_train_mode_to_eval", "validate with each batch's own statistics in batch norm", False, bool),
+        Option("debug", "save pictures of targets and predictions beside the checkpoint, every epoch", False, bool),
     ),
     "hourglass network": (
         Option("stacks", "hourglasses in a row", 2, count),
@@ -62,96 +73,81 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("sigma", "width of the target peaks in heat-map pixels", 1.0, positive),
         Option("sigma_decay", "factor of sigma at each epoch of --schedule; 0 keeps it", 0.0, not_negative),
         Option("label_type", "shape of the target peaks", "Gaussian", choices=("Gaussian", "Cauchy")),
-        Option("flip", "validate with the flip test: mean of the maps of each crop and of its mirror image", False, bool),
-        Option("use_train_mode_to_eval", "validate with each batch's own statistics in batch norm", False, bool),
-        Option("debug", "save pictures of targets and predictions beside the checkpoint, every epoch", False, bool),
     ),
     "augmentation": (
         Option("augment_training_data", "random scale, rotation, flip and colour", True, bool),
-        Option("add_random_masking", "cover a random bar of the picture (also without other augmentation)", False, bool),
+        Option("add_random_masking", "cover a random bar of the picture, with or without the above", False, bool),
         Option("mask_prob", "probability that a picture gets a mask", 0.5, share),
         Option("orientation_prob", "probability that the bar is vertical rather than horizontal", 0.5, share),
         Option("mean_valued_prob", "probability that it has the mean pixel value rather than noise", 0.5, share),
         Option("max_cover_ratio", "largest share of the person's width or height that it covers", 0.5, share),
         Option("noise_std", "deviation of the mask's noise, of a pixel range from 0 to 1", 0.2, not_negative),
     ),
-    "hourglass run": (
-        Option("load", "checkpoint (file or its folder), ours or a published one", None, Path, required=True),
-        Option("data_dir", "MPII folder, any folder of photos, one photo, or a video; 'sample' too", "data/mpii", Path),
-        Option("output_dir", "folder for the predictions", "data/hourglass_mpii", Path),
-        Option("run_with_train", "run on the training people of an MPII folder instead", False, bool),
-        Option("person_box", "people in photos without annotations: whole, hog, detect, or a JSON file of boxes", "whole"),
-        Option("flip", "flip test: mean of the maps of each crop and of its mirror image", False, bool),
-        Option("test_batch_size", "crops a forward pass", 16, count),
-        Option("workers", "processes that decode and crop photos", 6, whole),
-        Option("seed", "seed of Python's, NumPy's and torch's random numbers", 0, whole),
-        DEBUG,
-    ),
-    "2D overlay": (
-        Option("img_dir", "folder of photos, one photo, or a video", None, Path, required=True),
-        Option(
-            "2d_pose_estimations", "2d_pose_estimations.pt of run.py", None, Path,
-            aliases=("2d_pose_estimation",), dest="pose_2d_estimations", required=True,
-        ),
-        Option("output_dir", "folder for the pictures", "visualizations/2d_overlay", Path),
-        DEBUG,
-    ),
-    "training curves": (
-        Option("load", "experiment folders (or their log.txt files)", None, Path, many=True, required=True),
-        Option("output_dir", "folder for the picture", "visualizations/training_curves", Path),
-        DEBUG,
-    ),
-    "PCKh": (
-        Option("data_dir", "folder with detections_our_format.mat; 'sample' too", "data/mpii", Path),
-        Option("prediction_files", "prediction files: .mat, .h5, .npz, .pt or .json", None, Path, many=True, required=True),
-        Option("model_names", "a name a file, for table and curves", None, many=True),
-        Option("output_dir", "folder for pckh.json and the curves", "visualizations/mpii_PCKh", Path),
-        DEBUG,
+    "people": (
+        Option("run_with_train", "run on the training people of an annotated folder instead", False, bool),
+        Option("person_box", "people in other photos: whole, hog, detect, or a JSON file of boxes", "whole"),
     ),
 }  # fmt: skip
 
-_HOURGLASS_GROUPS = (
-    "experiment", "data", "machine", "optimisation", "hourglass network", "hourglass training", "augmentation",
+_TRAIN_HOURGLASS = (
+    "data_dir", "load", "experiment", "machine", "optimisation", "evaluation", "hourglass network",
+    "hourglass training", "augmentation",
 )  # fmt: skip
-_MPII = "MPII in data/mpii, or --data_dir sample"
+_LOAD_TO_TRAIN = {"load": {"help": "checkpoint (file or its folder) whose weights to start from, at epoch 0"}}
 
 SCRIPTS: dict[str, dict[str, Script]] = {
     "train": {
         "hourglass_mpii": Script(
             "stacked_hourglass.train", "hourglass_mpii",
-            "Train a stacked hourglass, RGB to 2D pose, on MPII.", _MPII,
-            _HOURGLASS_GROUPS, {"data_dir": "data/mpii"}, sample="mpii",
+            "Train a stacked hourglass, RGB to 2D pose, on MPII.",
+            "MPII in data/mpii, or --data_dir sample",
+            _TRAIN_HOURGLASS, {"data_dir": Path("data/mpii")}, changes=_LOAD_TO_TRAIN, sample="mpii",
         ),
         "hourglass_lsp": Script(
             "stacked_hourglass.train", "hourglass_lsp",
-            "Train a stacked hourglass on Leeds Sports Pose, with its extended training set where it is there.",
-            "LSP and/or LSP-extended in data/lsp",
-            _HOURGLASS_GROUPS, {"data_dir": "data/lsp", "num_classes": 14},
+            "Train a stacked hourglass on Leeds Sports Pose and its extended training set.",
+            "LSP, LSP-extended or both in data/lsp",
+            _TRAIN_HOURGLASS, {"data_dir": Path("data/lsp"), "num_classes": 14}, changes=_LOAD_TO_TRAIN,
         ),
     },
     "run": {
         "hourglass_mpii": Script(
             "stacked_hourglass.run", "hourglass_mpii",
-            "2D poses in photos or a video, from a trained hourglass.", "a hourglass checkpoint; photos, a video or MPII",
-            ("hourglass run", "machine", "hourglass network"), sample="mpii",
+            "2D poses in photos or a video, from a trained hourglass.",
+            "a hourglass checkpoint, and photos, a video or MPII",
+            (
+                "data_dir", "load", "output_dir", "people", "machine", "test_batch_size", "flip", "hourglass network",
+            ),
+            {"data_dir": Path("data/mpii"), "output_dir": Path("data/hourglass_mpii"), "test_batch_size": 16},
+            required=("load",), sample="mpii",
+            changes={"data_dir": {"help": "MPII folder, folder of photos, one photo, or a video; 'sample' too"}},
         ),
     },
     "viz": {
         "2d_overlay": Script(
             "stacked_hourglass.viz", "overlay_2d",
-            "Draw 2D poses on their photos.", "photos, and the 2d_pose_estimations.pt that run.py made of them",
-            ("2D overlay",),
+            "Draw 2D poses on their photos.",
+            "photos, and the 2d_pose_estimations.pt that run.py made of them",
+            ("img_dir", "2d_pose_estimations", "output_dir", "debug_traceback"),
+            {"output_dir": Path("visualizations/2d_overlay")}, required=("img_dir", "2d_pose_estimations"),
         ),
         "training_curves": Script(
             "utils.training_curves", "training_curves",
-            "Draw the curves of one or several trainings.", "an experiment folder of train.py", ("training curves",),
+            "Draw the curves of one or several trainings.",
+            "experiment folders that train.py wrote",
+            ("load", "output_dir", "debug_traceback"),
+            {"output_dir": Path("visualizations/training_curves")}, required=("load",),
+            changes={"load": {"many": True, "help": "experiment folders, or their log.txt files"}},
         ),
     },
     "eval": {
         "mpii_PCKh": Script(
             "stacked_hourglass.evaluation", "mpii_PCKh",
             "PCKh of prediction files against MPII's validation people: table and curves.",
-            "detections_our_format.mat in data/mpii, and prediction files", ("PCKh",), sample="mpii",
+            "detections_our_format.mat in data/mpii, and prediction files",
+            ("data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"),
+            {"data_dir": Path("data/mpii"), "output_dir": Path("visualizations/mpii_PCKh")},
+            required=("prediction_files",), sample="mpii",
         ),
     },
 }  # fmt: skip

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.io import loadmat
 
+from stacked_hourglass.pckh import head_box_sizes
 from utils.osutils import UserError, warn
 from utils.transform import MPII, Skeleton
 
@@ -29,7 +30,6 @@ CROP_MARGIN = 1.25
 
 # PCKh's reference length is 0.6 × the head box's diagonal, which in MPII is 0.75 × the distance from upper neck to
 # head top (over the 2,958 validation people the median ratio is 0.7500, and 98 % lie within 0.745 to 0.757).
-HEAD_BOX_FACTOR = 0.6
 NECK_TO_TOP_FACTOR = 0.75
 
 ANNOTATION_FILE = "mpii_annotations.json"
@@ -107,6 +107,24 @@ def load_mpii(data_dir: str | Path) -> tuple[People, People]:
     validation = _with_head_boxes(validation, roots)
     folder = _image_folder(roots)
     return keep_usable(_in_folder(training, folder), _in_folder(validation, folder))
+
+
+def validation_photos(data_dir: str | Path) -> list[Path]:
+    """The photo of each validation person, relative to the image folder (which need not be there), in file order.
+
+    Raises UserError as `load_mpii` does for folders and annotation files.
+    """
+    return _read_parts(_roots(Path(data_dir)))[1].image_paths
+
+
+def is_annotated(data_dir: str | Path) -> bool:
+    """Whether a folder holds (or should hold: the default's) MPII annotations, rather than photos alone."""
+    names = (ANNOTATION_FILE, "train.json", "valid.json", "annotations.json")
+    path = Path(data_dir)
+    if path.parts[-2:] == ("data", "mpii"):
+        return True
+    released = any(path.glob("mpii_human_pose*.mat"))
+    return path.is_dir() and (released or any(_find([path], name) is not None for name in names))
 
 
 # Where things lie
@@ -316,7 +334,7 @@ def read_head_sizes(path: Path) -> np.ndarray:
         boxes = np.asarray(loadmat(path)["headboxes_src"], dtype=np.float64).reshape(2, 2, -1)
     except Exception as error:  # scipy raises many types for a damaged file
         raise UserError(f"{path}: no readable headboxes_src, 2 × 2 × people, in this MATLAB file ({error})") from None
-    return (HEAD_BOX_FACTOR * np.linalg.norm(boxes[1] - boxes[0], axis=0)).astype(np.float32)
+    return head_box_sizes(boxes.transpose(2, 0, 1)).astype(np.float32)
 
 
 # Photos

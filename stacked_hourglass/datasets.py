@@ -73,7 +73,7 @@ def make_loader(
         **order,
         num_workers=options.workers,
         persistent_workers=options.workers > 0,
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
         pin_memory=torch.cuda.is_available(),
     )
 
@@ -119,7 +119,7 @@ def _statistics_key(people: People) -> str:
     return digest.hexdigest()[:32]
 
 
-def _start_worker(_: int) -> None:
+def start_worker(_: int) -> None:
     """Ctrl-C is the main process's business: it ends the workers when it has written its checkpoint."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)

@@ -23,7 +23,7 @@ from scipy.io import loadmat
 from torch import Tensor
 
 from stacked_hourglass import pckh
-from stacked_hourglass.annotations import load_mpii
+from stacked_hourglass.annotations import validation_photos
 from utils.osutils import UserError, atomic_path, write_text
 from utils.prediction_utils import (
     ARRAY_SUFFIXES,
@@ -175,7 +175,7 @@ def _is_by_image(path: Path) -> bool:
 
 def validation_images(data_dir: str | Path, truth_path: Path, count: int) -> list[Path]:
     """The photo of each validation person. Raises UserError where the annotations do not have `count` of them."""
-    images = load_mpii(data_dir)[1].image_paths
+    images = validation_photos(data_dir)
     if len(images) != count:
         raise UserError(
             f"{truth_path} holds {count} people, the annotations in {data_dir} have {len(images)} validation people; "

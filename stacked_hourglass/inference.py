@@ -1,9 +1,58 @@
-"""From crops to joints in the photo, batched on the device; shared by validation and `run.py`."""
+"""From crops to joints in the photo, batched on the device."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
+
+from stacked_hourglass.hourglass import HourglassNet
+from utils.device_utils import autocast
+from utils.heatmap_utils import decode_heatmaps, flip_test, heatmap_to_crop
+from utils.transform import SKELETONS
+
+
+class Predictor:
+    """A trained network with everything around it: crops in, joints in photo pixels out."""
+
+    def __init__(
+        self,
+        model: HourglassNet,
+        device: torch.device,
+        precision: str = "fp32",
+        flip: bool = False,
+        compiled: bool = False,
+    ):
+        """`model` is as `load_hourglass` gives it: in eval mode, with `mean` and `skeleton`."""
+        self.device = device
+        self.skeleton = SKELETONS[model.skeleton].first(model.architecture.num_classes)
+        self._precision, self._flip = precision, flip
+        self._model = model.to(memory_format=torch.channels_last)
+        if compiled:
+            self._model.compile()
+
+    @torch.inference_mode()
+    def heatmaps(self, crops: Tensor) -> Tensor:
+        """uint8 RGB crops (B, 3, H, W) -> the last stack's heat maps (B, J, H / 4, W / 4), float32, on the device."""
+        images = crops.to(self.device).float() / 255 - self._model.mean[:, None, None]
+        images = images.contiguous(memory_format=torch.channels_last)
+        with autocast(self.device, self._precision):
+            maps = self._model(images)[-1].float()
+            if self._flip:
+                maps = flip_test(maps, self._model(images.flip(-1))[-1].float(), self.skeleton.flip_order)
+        return maps
+
+    def __call__(self, crops: Tensor, to_photo_matrices: Tensor) -> tuple[Tensor, Tensor]:
+        """Joints (B, J, 2) in photo pixels and their scores (B, J), on the CPU.
+
+        Args:
+            crops: (B, 3, 256, 256) uint8 RGB; B may be 0.
+            to_photo_matrices: (B, 2, 3), crop pixels -> photo pixels.
+        """
+        if not len(crops):
+            return torch.empty(0, len(self.skeleton), 2), torch.empty(0, len(self.skeleton))
+        points, scores = decode_heatmaps(self.heatmaps(crops))
+        return to_photo(to_photo_matrices, heatmap_to_crop(points).cpu()), scores.cpu()
 
 
 def to_photo(matrices: Tensor, points: Tensor) -> Tensor:

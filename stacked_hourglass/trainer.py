@@ -184,12 +184,13 @@ class HourglassTrainer:
             return
         count = min(PICTURES, len(maps))
         crops = batch["image"][:count].permute(0, 2, 3, 1).cpu().numpy()
-        drawn = [draw_pose(crop, points, self.skeleton) for crop, points in zip(crops, joints[:count].cpu(), strict=True)]
+        joints = joints[:count].cpu()
+        drawn = [draw_pose(crop, one, self.skeleton) for crop, one in zip(crops, joints, strict=True)]
         result["image/predictions"] = torch.from_numpy(image_grid(drawn, count)).permute(2, 0, 1)
         if self.options.debug:
             targets = render_heatmaps(crop_to_heatmap(batch["joints"][:count]), maps.shape[-2:], self.options.sigma)
             rows = [
-                heat_map_image(crop, one.amax(0).cpu())
+                heat_map_image(one, crop)
                 for kind in (targets, maps[:count])
                 for crop, one in zip(crops, kind, strict=True)
             ]

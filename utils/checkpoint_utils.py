@@ -63,7 +63,7 @@ def read_checkpoint(path: str | Path, allow_unsafe: bool = False) -> dict[str, A
             raise UserError(f"{path}: neither a checkpoint (no key 'state_dict') nor a bare state dict of tensors")
         checkpoint = {"state_dict": checkpoint}
     if checkpoint.get("format_version", FORMAT_VERSION) > FORMAT_VERSION:
-        raise UserError(f"{path}: written by a newer version (format {checkpoint['format_version']}); update this project")
+        raise UserError(f"{path}: format {checkpoint['format_version']}, this version reads {FORMAT_VERSION}; update")
     checkpoint["state_dict"] = {k.removeprefix("module."): v for k, v in checkpoint["state_dict"].items()}
     return checkpoint
 

@@ -8,8 +8,8 @@ import difflib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -62,7 +62,7 @@ class Option:
         many: takes several values.
         aliases: other names for the same option.
         dest: attribute name, where `name` is no Python name.
-        required: must be given.
+        required: must be given; scripts say so.
     """
 
     name: str
@@ -83,9 +83,10 @@ class Script:
     Attributes:
         module, function: what runs it, called with the parsed options; imported only then.
         summary, prerequisites: one line each, for the list of scripts.
-        groups: titles of the option groups it takes, in the order of the help.
+        takes: titles of option groups, and names of single options.
         defaults: its own defaults, by option name.
-        without: options of those groups that it does not take.
+        required: options that must be given.
+        changes: by option name, other attributes of `Option` that differ here (help, many).
         sample: what `--data_dir sample` stands for ("mpii", …), if the script reads data.
     """
 
@@ -93,10 +94,21 @@ class Script:
     function: str
     summary: str
     prerequisites: str
-    groups: tuple[str, ...]
+    takes: tuple[str, ...]
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    without: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sample: str | None = None
+
+    def options(self, groups: "Groups") -> Iterator[tuple[str, Option]]:
+        """(group title, option) of everything that it takes, in the order of the groups."""
+        for title, members in groups.items():
+            for option in members:
+                if title in self.takes or option.name in self.takes:
+                    changes = dict(self.changes.get(option.name, {}))
+                    if option.name in self.defaults:
+                        changes["default"] = self.defaults[option.name]
+                    yield title, replace(option, required=option.name in self.required, **changes)
 
 
 Groups = Mapping[str, Sequence[Option]]
@@ -139,27 +151,30 @@ def parse(prog: str, name: str, script: Script, groups: Groups, argv: Sequence[s
     """Options as a namespace, with `script` (its name) and `given` (names of the options on the command line)."""
     parser = build_parser(prog, name, script, groups)
     argv = [_underscored(argument) for argument in argv]
+    known = [flag for action in parser._actions for flag in action.option_strings]
+    for flag in (argument.partition("=")[0] for argument in argv if argument.startswith("--")):
+        if flag not in known:
+            parser.error(f"unknown option {flag!r}{suggestion(flag, known)}; see {prog} {name} --help")
     options, rest = parser.parse_known_args(argv)
     if rest:
-        known = [flag for action in parser._actions for flag in action.option_strings]
-        kind = "option" if rest[0].startswith("-") else "argument"
-        close = suggestion(rest[0].split("=")[0], known)
-        parser.error(f"unknown {kind} {rest[0]!r}{close}; see {prog} {name} --help")
-    given = _given(script, groups, argv)
-    options.script, options.given = name, given
+        parser.error(f"argument {rest[0]!r} belongs to no option; see {prog} {name} --help")
+    options.script, options.given = name, _given(script, groups, argv)
     return options
 
 
 def build_parser(prog: str, name: str, script: Script, groups: Groups) -> Parser:
     parser = Parser(
         prog=f"{prog} {name}",
+        usage=f"python {prog} {name} [options]",
         description=f"{script.summary} Needs: {script.prerequisites}.",
         allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=110),
     )
-    for title, option in _options(script, groups):
-        group = next((g for g in parser._action_groups if g.title == title), None) or parser.add_argument_group(title)
-        _add(group, option, script.defaults.get(option.name, option.default))
+    sections: dict[str, argparse._ArgumentGroup] = {}
+    for title, option in script.options(groups):
+        if title not in sections:
+            sections[title] = parser.add_argument_group(title)
+        _add(sections[title], option)
     return parser
 
 
@@ -183,25 +198,18 @@ def fail(prog: str, message: str) -> NoReturn:
     sys.exit(2)
 
 
-def _options(script: Script, groups: Groups):
-    """(group title, option) of everything that a script takes."""
-    for title in script.groups:
-        yield from ((title, option) for option in groups[title] if option.name not in script.without)
-
-
 def _flags(option: Option) -> list[str]:
     return [f"--{name}" for name in (option.name, *option.aliases)]
 
 
-def _add(group: argparse._ArgumentGroup, option: Option, default: Any) -> None:
-    dest = option.dest or option.name
+def _add(group: argparse._ArgumentGroup, option: Option) -> None:
+    dest, default = option.dest or option.name, option.default
     shown = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else default
     note = " (required)" if option.required else "" if default is None else f" (default: {shown})"
     text = (option.help + note).replace("%", "%%")
     if option.type is bool:
-        group.add_argument(
-            *_flags(option), dest=dest, nargs="?", const=True, default=default, type=boolean, metavar="True|False", help=text
-        )
+        switch = {"nargs": "?", "const": True, "type": boolean, "metavar": "True|False"}
+        group.add_argument(*_flags(option), dest=dest, default=default, help=text, **switch)
         if not option.name.startswith("no_"):
             negative = [f"--no_{name}" for name in (option.name, *option.aliases)]
             group.add_argument(
@@ -228,7 +236,7 @@ def _given(script: Script, groups: Groups, argv: Sequence[str]) -> set[str]:
     typed = {argument.partition("=")[0] for argument in argv if argument.startswith("--")}
     return {
         option.dest or option.name
-        for _, option in _options(script, groups)
+        for _, option in script.options(groups)
         for flag in _flags(option)
         if flag in typed or flag.replace("--", "--no_", 1) in typed
     }

@@ -24,7 +24,7 @@ def pick_device(name: str) -> torch.device:
     except RuntimeError:
         raise UserError(f"--device {name}: unknown; choose auto, cpu, cuda, cuda:N or mps") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"--device {name}: PyTorch sees {torch.cuda.device_count()} CUDA devices here; try --device auto")
+        raise UserError(f"--device {name}: {torch.cuda.device_count()} CUDA devices are here; try --device auto")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UserError("--device mps: not available here; try --device auto")
     if device.type not in ("cpu", "cuda", "mps"):

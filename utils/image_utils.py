@@ -63,10 +63,8 @@ def read_image(path: str | Path, shrink: int = 1) -> np.ndarray:
             image.load()
         except (OSError, SyntaxError, ValueError, EOFError) as error:
             raise ImageError(f"{path}: truncated or damaged image ({error})") from None
-        image = _to_rgb(ImageOps.exif_transpose(image) if turned else image)
-        if shrink > decoded_shrink:
-            image = image.reduce(shrink // decoded_shrink)
-        return np.asarray(image)
+        upright = _to_rgb(ImageOps.exif_transpose(image) if turned else image)
+        return np.asarray(upright.reduce(shrink // decoded_shrink))
 
 
 def crop_matrix(
@@ -123,9 +121,21 @@ def crop_from_file(path: str | Path, matrix: np.ndarray, size: int = CROP_SIZE) 
 
     `matrix` is as `crop_matrix` gives it. Raises ImageError.
     """
-    side = size / np.sqrt(abs(np.linalg.det(matrix[:, :2])))
-    shrink = shrink_for(side, size)
+    shrink = _shrink_of(matrix, size)
     return crop_image(read_image(path, shrink), matrix, size, shrink)
+
+
+def crop_decoded(image: np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
+    """Crop an (H, W, 3) uint8 photo that is in memory already, as `crop_from_file` would: (size, size, 3)."""
+    shrink = _shrink_of(matrix, size)
+    if shrink > 1:
+        image = np.asarray(Image.fromarray(image).reduce(shrink))
+    return crop_image(image, matrix, size, shrink)
+
+
+def _shrink_of(matrix: np.ndarray, size: int) -> int:
+    side = size / np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    return shrink_for(side, size)
 
 
 def _open(path: str | Path) -> Image.Image:

@@ -34,6 +34,13 @@ _SHORT_NAMES = (
     "rank", "rkne", "rhip", "lhip", "lkne", "lank", "pelv", "thor",
     "neck", "head", "rwri", "relb", "rsho", "lsho", "lelb", "lwri",
 )  # fmt: skip
+# One thread a process; and glibc keeps freed picture-sized arrays, which saves a tenth of the time.
+_HELPER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": "1000000000",
+    "MALLOC_TRIM_THRESHOLD_": "1000000000",
+}
 
 
 @dataclass(frozen=True)
@@ -153,7 +160,7 @@ def _render_in_helpers(shares: list[tuple]) -> list[dict]:
             [sys.executable, "-m", "utils.sample_data", json.dumps(share)],
             stdout=subprocess.PIPE,
             cwd=Path(__file__).resolve().parents[1],
-            env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            env=os.environ | _HELPER_ENVIRONMENT,
         )
         for share in shares
     ]

@@ -92,7 +92,8 @@ def _limb_table(body: Body, outward: float) -> dict[str, tuple]:
         "forearm": ("forearm", (0, 0, 0), (0, 0, -body.forearm), (43 * g, 30 * g), (1.0, 1.0)),
         "hand": ("hand", (0, 0, -15), (0, -8, -0.75 * body.hand), (35 * g, 27 * g), (0.8, 1.05)),
         "ear": (
-            "head", (outward * 0.31 * h, 5, 0.42 * h), (outward * 0.32 * h, 8, 0.54 * h), (0.05 * h, 0.07 * h), (0.7, 1.0),
+            "head", (outward * 0.31 * h, 5, 0.42 * h), (outward * 0.32 * h, 8, 0.54 * h),
+            (0.05 * h, 0.07 * h), (0.7, 1.0),
         ),
         "thigh": ("thigh", (0, 0, 0), (0, 0, -body.thigh), (86 * g, 62 * g), (1.0, 1.05)),
         "shin": ("shin", (0, 5, 0), (0, 5, -body.shin), (62 * g, 40 * g), (1.0, 1.05)),

@@ -150,12 +150,13 @@ def _intersect(x: np.ndarray, y: np.ndarray, solid: _CameraCones, index: int) ->
     m, da, n, capital_a = along_ray(b), along_ray(a), a @ b - radius * k, b @ b - k * k
     depth = np.minimum(ball(a, radius), ball(end, end_radius))
     if capital_a > 0:  # else one ball holds the other
-        # qa s² - 2 qb s + qc = 0; qa < 0 wherever the ray is not nearly along the axis, and then + is the first root.
+        # qa s² - 2 qb s + qc = 0. Across the axis qa < 0 and the ray enters at this root; nearly along it qa > 0, and
+        # this is where it enters a limb that widens away from it (into one that narrows, it enters by the end's ball).
         qa, qb, qc = m * m - capital_a * dd, m * n - capital_a * da, n * n - capital_a * (a @ a - radius**2)
         square = qb * qb - qa * qc
-        hit = (qb + np.sqrt(np.maximum(square, 0))) / np.where(qa < 0, qa, -1.0)
+        hit = (qb + np.sqrt(np.maximum(square, 0))) / np.where(qa == 0, 1e-12, qa)
         place = (hit * m - n) / capital_a
-        valid = (square > 0) & (qa < 0) & (place >= 0) & (place <= 1) & (hit > 0)
+        valid = (square > 0) & (place >= 0) & (place <= 1) & (hit > 0)
         depth = np.where(valid, np.minimum(depth, hit), depth)
     with np.errstate(invalid="ignore"):  # infinity where nothing is hit
         place = np.clip((depth * m - n) / max(capital_a, 1e-9), 0, 1)

@@ -120,12 +120,12 @@ def _stool(rng: np.random.Generator, posed: PosedBody) -> tuple[RoundCones, Outf
 
 
 def _random_size(rng: np.random.Generator, people: int) -> tuple[int, int]:
-    width, height = (int(side) for side in rng.integers((256 if people == 1 else 330, 256), 401))
+    width, height = (int(side) for side in rng.integers((256 if people == 1 else 330, 257), 401))
     return (width, height) if width != height else (width, height - 1)
 
 
 def _random_camera(rng: np.random.Generator, actor: Actor, width: int, height: int, people: int) -> PinholeCamera:
-    """A camera that looks along +y at the actor and has him well in the picture, now and then partly out of it."""
+    """A camera that looks along +y at the actor and has them well in the picture, now and then partly out."""
     least = 120 if people == 1 else 180
     target = max(rng.uniform(least, min(300, 0.92 * height), 2))
     focal = rng.uniform(1.1, 1.7) * max(width, height)

@@ -1,0 +1,97 @@
+"""People in photos without annotations, as crops: what a worker process does for `run.py`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
+
+from stacked_hourglass.person_boxes import People, PersonFinder
+from utils.image_sources import PhotoSource, VideoSource
+from utils.image_utils import CROP_SIZE, ImageError, crop_decoded, crop_matrix, invert_affine
+
+
+@dataclass
+class PhotoPeople:
+    """The P people of one photo or video frame.
+
+    Attributes:
+        name: of the photo, as `utils.image_sources` names it.
+        crops: (P, 3, 256, 256) uint8 RGB.
+        to_photo: (P, 2, 3) float32, crop pixels -> photo pixels.
+        boxes: (P, 4) float32, edges x0, y0, x1, y1, zero-based px.
+        box_scores: (P,) float32.
+        size: (width, height) of the photo, px.
+        outside: boxes left out since they lie wholly outside the photo.
+        error: why the photo can't be used, if so; then P is 0.
+    """
+
+    name: str
+    crops: Tensor
+    to_photo: Tensor
+    boxes: Tensor
+    box_scores: Tensor
+    size: tuple[int, int] = (0, 0)
+    outside: int = 0
+    error: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+
+def crop_people(name: str, image: np.ndarray | ImageError, finder: PersonFinder) -> PhotoPeople:
+    """Find the people of a photo and crop each with one warp."""
+    if isinstance(image, ImageError):
+        empty = torch.empty(0, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8)
+        return PhotoPeople(name, empty, torch.empty(0, 2, 3), torch.empty(0, 4), torch.empty(0), error=str(image))
+    people = finder(image, name)
+    matrices = [crop_matrix(center, side) for center, side in zip(people.centers, people.sides, strict=True)]
+    crops = [crop_decoded(image, matrix) for matrix in matrices]
+    stacked = np.stack(crops) if crops else np.empty((0, CROP_SIZE, CROP_SIZE, 3), np.uint8)
+    back = invert_affine(np.array(matrices)) if matrices else np.empty((0, 2, 3))
+    return PhotoPeople(
+        name=name,
+        crops=torch.from_numpy(stacked).permute(0, 3, 1, 2),
+        to_photo=torch.from_numpy(back.astype(np.float32)),
+        boxes=torch.from_numpy(people.boxes),
+        box_scores=torch.from_numpy(people.scores),
+        size=(image.shape[1], image.shape[0]),
+        outside=people.outside,
+    )
+
+
+class PhotoCrops(Dataset):
+    """One `PhotoPeople` a photo."""
+
+    def __init__(self, source: PhotoSource, finder: PersonFinder):
+        self._source, self._finder, self._names = source, finder, source.names()
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> PhotoPeople:
+        name = self._names[index]
+        return crop_people(name, self._source.read(name), self._finder)
+
+
+class FrameCrops(IterableDataset):
+    """One `PhotoPeople` a video frame, streamed in order by a single process."""
+
+    def __init__(self, source: VideoSource, finder: PersonFinder):
+        self._source, self._finder = source, finder
+
+    def __iter__(self):
+        worker = get_worker_info()
+        if worker is None or worker.id == 0:
+            yield from (crop_people(name, image, self._finder) for name, image in self._source)
+
+
+class FoundBefore(PersonFinder):
+    """People that another finder found in a pass of its own, in the main process (a network on a GPU)."""
+
+    def __init__(self, finder: PersonFinder, images):
+        self._people = {name: finder(image, name) for name, image in images if not isinstance(image, ImageError)}
+
+    def __call__(self, image: np.ndarray, name: str) -> People:
+        return self._people[name]

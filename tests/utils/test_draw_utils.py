@@ -1,0 +1,226 @@
+"""Poses, heat maps and grids on pictures; pictures in files."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from utils.draw_utils import (
+    SIDE_COLORS,
+    as_picture,
+    can_write,
+    draw_pose,
+    enlarge_small,
+    heat_map_image,
+    image_grid,
+    save_image,
+    save_png,
+)
+from utils.image_utils import read_image
+from utils.transform import COCO, LSP, MPII, Skeleton
+
+STICK = Skeleton("stick", ("r_hand", "head", "l_hand"), (("r_hand", "head"), ("head", "l_hand"), ("r_hand", "l_hand")))
+GREY = np.full((600, 800, 3), 128, np.uint8)
+JOINTS = np.array([[200.0, 300.0], [400.0, 100.0], [600.0, 300.0]])
+
+
+def changed(picture: np.ndarray, before: np.ndarray = GREY) -> np.ndarray:
+    return (picture != before).any(axis=2)
+
+
+def draw(joints, skeleton=STICK, image=GREY, **kwargs):
+    return draw_pose(image, joints, skeleton, **({"legend": False} | kwargs))
+
+
+class TestPose:
+    def test_each_bone_has_the_color_of_its_side(self):
+        picture = draw(JOINTS)
+        assert tuple(picture[200, 300]) == SIDE_COLORS["r"]  # half-way from right hand to head
+        assert tuple(picture[200, 500]) == SIDE_COLORS["l"]
+        assert tuple(picture[300, 400]) == SIDE_COLORS["c"]  # from right to left
+        assert [tuple(picture[int(y), int(x)]) for x, y in JOINTS] == [SIDE_COLORS[s] for s in "rcl"]
+        assert tuple(picture[250, 400]) == (128, 128, 128)
+
+    def test_source_is_left_alone(self):
+        before = GREY.copy()
+        draw(JOINTS, legend=True)
+        assert (before == GREY).all()
+
+    def test_torch_and_numpy_draw_the_same(self):
+        tensor = torch.from_numpy(GREY.transpose(2, 0, 1).astype(np.float32) / 255)
+        picture = draw_pose(tensor, torch.from_numpy(JOINTS), STICK, scores=torch.ones(3))
+        np.testing.assert_array_equal(picture, draw_pose(GREY, JOINTS, STICK))
+
+    def test_joint_that_is_nan_is_left_out_with_its_bones(self):
+        joints = JOINTS.copy()
+        joints[0, 1] = np.nan
+        picture = draw(joints)
+        assert not changed(picture)[:, :350].any()
+        assert tuple(picture[200, 500]) == SIDE_COLORS["l"]
+
+    def test_low_or_nan_score_leaves_a_joint_out(self):
+        picture = draw(JOINTS, scores=[0.2, 0.9, 0.3], threshold=0.3)
+        assert not changed(picture)[:, :350].any()
+        assert tuple(picture[200, 500]) == SIDE_COLORS["l"]
+        assert not changed(draw(JOINTS, scores=[np.nan] * 3)).any()
+
+    def test_nothing_to_draw(self):
+        assert not changed(draw(np.full((3, 2), np.nan))).any()
+        assert not changed(draw(np.zeros((0, 3, 2)))).any()
+
+    def test_all_people_are_drawn(self):
+        both = changed(draw(np.stack([JOINTS, JOINTS + np.array([0, 250])])))
+        assert (both[:320] == changed(draw(JOINTS))[:320]).all()
+        assert both[400:].any()
+
+    def test_lines_are_thicker_on_larger_people(self):
+        large, small = changed(draw(JOINTS)), changed(draw(JOINTS / 10))
+        assert large[:, 300].sum() > 1.5 * small[:, 30].sum()
+
+    def test_points_are_drawn_to_sub_pixels(self):
+        one = Skeleton("one", ("head",), ())
+        for x, y in ((300.0, 200.0), (300.25, 200.5), (300.75, 199.25)):
+            weight = np.abs(draw([[x, y]], one).astype(float) - GREY).sum(axis=2)
+            rows, columns = np.mgrid[:600, :800]
+            middle = np.array([(columns * weight).sum(), (rows * weight).sum()]) / weight.sum()
+            np.testing.assert_allclose(middle, [x, y], atol=0.1)
+
+    def test_far_outside_and_infinite_joints(self):
+        draw([[1e30, -1e30], [400, 100], [np.inf, 3]])
+        assert changed(draw([[1e12, 300], [400, 300], [np.nan, 0]]))[300, 790]
+
+    @pytest.mark.parametrize("skeleton", [MPII, LSP, COCO])
+    def test_all_skeletons(self, skeleton):
+        joints = np.random.default_rng(0).uniform(50, 550, (2, len(skeleton), 2))
+        assert draw_pose(GREY, joints, skeleton).shape == GREY.shape
+
+    @settings(max_examples=20, deadline=None)
+    @given(st.integers(1, 700), st.integers(1, 700))
+    def test_any_size(self, width, height):
+        image = np.zeros((height, width, 3), np.uint8)
+        picture = draw_pose(image, np.zeros((3, 2)), STICK)
+        assert max(picture.shape[:2]) == max(512, width, height)
+
+
+class TestLegend:
+    @pytest.mark.parametrize("level", [0, 255])
+    def test_has_both_colors_on_dark_and_light(self, level):
+        image = np.full((600, 800, 3), level, np.uint8)
+        panel = draw_pose(image, np.full((3, 2), np.nan), STICK)[:80, :260].reshape(-1, 3)
+        for side in "rl":
+            assert (panel == SIDE_COLORS[side]).all(axis=1).any()
+        assert (panel == 255).all(axis=1).any()
+
+    def test_keeps_away_from_the_person(self):
+        joints = np.array([[30.0, 30.0], [100.0, 40.0], [40.0, 60.0]])
+        picture = draw_pose(GREY, joints, STICK)
+        with_legend = changed(picture) & ~changed(draw(joints))
+        assert not with_legend[:, :400].any()
+        assert with_legend[:, 400:].any()
+
+
+class TestEnlarge:
+    def test_large_picture_stays(self):
+        picture, spans = enlarge_small(GREY)
+        assert picture is GREY
+        assert spans.tolist() == [1, 1]
+
+    def test_small_picture_is_enlarged(self):
+        picture, spans = enlarge_small(np.zeros((50, 128, 3), np.uint8))
+        assert picture.shape == (200, 512, 3)
+        assert spans.tolist() == [4, 4]
+
+    def test_pixel_centres_are_kept(self):
+        """A 2 px wide bar between columns 30 and 31 stays centred where its joint is drawn."""
+        image = np.zeros((40, 64, 3), np.uint8)
+        image[:, 30:32] = 255
+        picture, spans = enlarge_small(image)
+        x = (30.5 + 0.5) * spans[0] - 0.5
+        middle = (picture[100, :, 0].astype(float) * np.arange(512)).sum() / picture[100, :, 0].sum()
+        assert middle == pytest.approx(x, abs=0.02)
+        one = Skeleton("one", ("head",), ())
+        weight = np.abs(draw([[30.5, 20.0]], one, np.zeros_like(image)).astype(float)).sum(axis=2)
+        assert (weight.sum(axis=0) * np.arange(512)).sum() / weight.sum() == pytest.approx(x, abs=0.1)
+
+
+class TestHeatMap:
+    def test_peak_is_light_and_nothing_is_dark(self):
+        heat = np.zeros((2, 8, 8))
+        heat[1, 2, 5] = 3
+        picture = heat_map_image(heat)
+        assert picture.shape == (8, 8, 3)
+        assert picture.sum(axis=2).argmax() == 2 * 8 + 5
+        assert picture[0, 0].max() < 10
+
+    def test_over_its_crop(self):
+        heat = torch.zeros(3, 64, 64)
+        heat[0, 32, 16] = 1
+        crop = torch.full((3, 256, 256), 0.5)
+        picture = heat_map_image(heat, crop)
+        assert picture.shape == (256, 256, 3)
+        moved = np.abs(picture.astype(int) - 128).sum(axis=2)
+        rows, columns = np.nonzero(moved)
+        assert columns.mean() == pytest.approx(4 * 16 + 1.5, abs=0.1)  # heat-map px to crop px: 4 u + 1.5
+        assert rows.mean() == pytest.approx(4 * 32 + 1.5, abs=0.1)
+
+    def test_nan_and_empty_maps(self):
+        assert heat_map_image(np.full((4, 4), np.nan)).max() < 10
+        assert heat_map_image(np.zeros((4, 4))).max() < 10
+
+
+class TestGrid:
+    def test_places_by_hand(self):
+        images = [np.full((10, 20, 3), level, np.uint8) for level in (10, 20, 30)]
+        grid = image_grid(images, 2, gap=2, level=255)
+        assert grid.shape == (22, 42, 3)
+        assert (grid[:10, :20] == 10).all()
+        assert (grid[:10, 22:] == 20).all()
+        assert (grid[12:, :20] == 30).all()
+        assert (grid[12:, 20:] == 255).all()
+        assert (grid[10:12] == 255).all()
+
+    def test_fewer_pictures_than_columns(self):
+        assert image_grid([GREY], 4).shape == GREY.shape
+
+    def test_different_sizes_are_fitted_whole(self):
+        tall = np.full((100, 50, 3), 7, np.uint8)
+        grid = image_grid([tall, GREY], 2, cell=(80, 60), gap=0)
+        assert grid.shape == (60, 160, 3)
+        assert (grid[:, 25:55] == 7).all()
+        assert (grid[:, :25] == 255).all()
+
+    def test_tensors(self):
+        assert image_grid([torch.zeros(3, 8, 9)] * 4, 2, gap=0).shape == (16, 18, 3)
+
+
+class TestPictures:
+    def test_tensor_rounds(self):
+        tensor = torch.tensor([0.0, 0.5, 1.7]).reshape(3, 1, 1)
+        assert as_picture(tensor).tolist() == [[[0, 128, 255]]]
+
+    @pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((3, 4, 4), np.uint8)])
+    def test_other_shapes_are_refused(self, image):
+        with pytest.raises(ValueError, match="a picture is"):
+            as_picture(image)
+
+    def test_png_comes_back_as_it_was(self, tmp_path):
+        image = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+        save_image(tmp_path / "new" / "a.PNG", image)
+        np.testing.assert_array_equal(read_image(tmp_path / "new" / "a.PNG"), image)
+        save_png(tmp_path / "b.png", image)
+        np.testing.assert_array_equal(read_image(tmp_path / "b.png"), image)
+
+    def test_jpeg_keeps_its_colors(self, tmp_path):
+        image = np.zeros((32, 32, 3), np.uint8) + np.array([200, 40, 90], np.uint8)
+        save_image(tmp_path / "a.jpg", image)
+        assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - image).max() < 6
+        assert cv2.imread(str(tmp_path / "a.jpg")).shape == (32, 32, 3)
+
+    @pytest.mark.parametrize("name", ["a.xyz", "a"])
+    def test_unknown_suffix_leaves_nothing(self, tmp_path, name):
+        assert not can_write(tmp_path / name)
+        with pytest.raises(ValueError, match="suffix"):
+            save_image(tmp_path / name, GREY)
+        assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,230 @@
+"""Poses, heat maps and grids drawn on pictures, and pictures written to files.
+
+A picture is (H, W, 3) uint8 RGB; a (3, H, W) floating tensor in [0, 1] is taken too. Coordinates are zero-based
+px of the picture that is given, pixel centres at integers. Nothing is drawn in place.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from utils.osutils import atomic_path
+from utils.transform import Skeleton
+
+# Told apart by every common form of colour blindness, and by lightness: after Okabe and Ito's palette (2008),
+# the orange and the blue made lighter so that they carry on dark photos.
+SIDE_COLORS = {"r": (240, 110, 20), "l": (60, 160, 255), "c": (225, 225, 225)}
+OUTLINE = (20, 20, 20)
+
+MIN_DRAWN_SIDE = 512  # px; below, lines would cover the person
+_SHIFT = 4  # OpenCV takes coordinates in 1/16 px
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def as_picture(image: Any) -> np.ndarray:
+    """A picture from an array (H, W, 3) uint8, or from a tensor (3, H, W), floating in [0, 1] or uint8.
+
+    Raises ValueError for another shape or type.
+    """
+    if hasattr(image, "detach"):
+        image = image.detach().cpu().numpy().transpose(1, 2, 0)
+        if image.dtype.kind == "f":
+            image = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"a picture is (H, W, 3) uint8 or a (3, H, W) tensor, not {image.dtype} {image.shape}")
+    return np.ascontiguousarray(image)
+
+
+def enlarge_small(image: np.ndarray, min_side: int = MIN_DRAWN_SIDE) -> tuple[np.ndarray, np.ndarray]:
+    """Enlarge a picture whose longer side is under `min_side` px to that size.
+
+    Returns: the picture, and (2,) how many of its px one px of the given picture spans in x and y. A point p
+    moves to (p + 0.5) * spans - 0.5.
+    """
+    height, width = image.shape[:2]
+    factor = max(1.0, min_side / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    spans = np.array([size[0] / width, size[1] / height])
+    return (image if factor == 1 else cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)), spans
+
+
+def draw_pose(
+    image: Any,
+    joints: Any,
+    skeleton: Skeleton,
+    scores: Any = None,
+    threshold: float = 0.0,
+    legend: bool = True,
+    min_side: int = MIN_DRAWN_SIDE,
+) -> np.ndarray:
+    """Draw one person or all people of a photo: right limbs orange, left blue, the middle light grey.
+
+    Args:
+        image: the picture.
+        joints: (J, 2) or (P, J, 2), zero-based px. A joint that is not finite is left out, with its bones.
+        skeleton: the J joints.
+        scores: (J,) or (P, J); a joint whose score is below `threshold`, or NaN, is left out, with its bones.
+        threshold: see `scores`.
+        legend: say in a corner which colour is which side.
+        min_side: a picture whose longer side is shorter is enlarged to it first, in px; 0 never does.
+
+    Returns: (H', W', 3) uint8, H' × W' being the given size unless it was enlarged.
+    """
+    joints = np.array(_numpy(joints), dtype=np.float64).reshape(-1, len(skeleton), 2)
+    shown = np.isfinite(joints).all(axis=2)
+    if scores is not None:
+        shown &= np.array(_numpy(scores), dtype=np.float64).reshape(shown.shape) >= threshold
+    picture, spans = enlarge_small(as_picture(image), min_side)
+    picture = picture.copy()
+    joints = (joints + 0.5) * spans - 0.5
+    for person, seen in zip(joints, shown, strict=True):
+        _draw_person(picture, person, seen, skeleton)
+    if legend:
+        _draw_legend(picture, joints[shown])
+    return picture
+
+
+def heat_map_image(heatmaps: Any, image: Any = None, opacity: float = 0.6) -> np.ndarray:
+    """Heat maps in false colour: dark for 0 and below, light for the largest value.
+
+    Args:
+        heatmaps: (H, W), or (J, H, W), of which the largest value at each place is shown. NaN counts as 0.
+        image: the crop that the map is of, to show under it; the map is stretched over the whole of it.
+        opacity: of the map's largest value over `image`.
+
+    Returns: (H, W, 3) uint8 in the size of `image`, else of the map.
+    """
+    heat = np.nan_to_num(np.array(_numpy(heatmaps), dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    heat = heat.reshape(-1, *heat.shape[-2:]).max(axis=0).clip(0)
+    heat /= max(float(heat.max()), 1e-12)
+    if image is not None:
+        image = as_picture(image)
+        heat = cv2.resize(heat, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    colors = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    if image is None:
+        return np.ascontiguousarray(colors)
+    weight = opacity * np.sqrt(heat)[..., None]  # the root keeps the flanks of a peak visible
+    return np.rint(image * (1 - weight) + colors * weight).astype(np.uint8)
+
+
+def image_grid(
+    images: Sequence[Any], columns: int, cell: tuple[int, int] | None = None, gap: int = 4, level: int = 255
+) -> np.ndarray:
+    """Pictures side by side, row by row, each scaled whole into its cell and centred there.
+
+    Args:
+        images: at least one picture; sizes may differ.
+        columns: cells a row; fewer pictures than that make one shorter row.
+        cell: (width, height) px of a cell; by default the largest width and height given.
+        gap: px between cells.
+        level: grey level of what is not covered.
+
+    Returns: (H, W, 3) uint8.
+    """
+    pictures = [as_picture(image) for image in images]
+    width, height = cell or (max(p.shape[1] for p in pictures), max(p.shape[0] for p in pictures))
+    columns = min(columns, len(pictures))
+    rows = math.ceil(len(pictures) / columns)
+    grid = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), level, np.uint8)
+    for index, picture in enumerate(pictures):
+        fitted = _fit(picture, width, height)
+        top = index // columns * (height + gap) + (height - fitted.shape[0]) // 2
+        left = index % columns * (width + gap) + (width - fitted.shape[1]) // 2
+        grid[top : top + fitted.shape[0], left : left + fitted.shape[1]] = fitted
+    return grid
+
+
+def can_write(path: str | Path) -> bool:
+    """Whether `save_image` knows the file's suffix as one of a picture that it can write."""
+    return bool(Path(path).suffix) and cv2.haveImageWriter(str(path))
+
+
+def save_image(path: str | Path, image: Any) -> None:
+    """Write a picture atomically, in the format of the path's suffix (JPEG at quality 92).
+
+    Raises ValueError for a suffix of no known format; see `can_write`.
+    """
+    path = Path(path)
+    if not can_write(path):
+        raise ValueError(f"{path}: pictures can't be written with the suffix {path.suffix!r}")
+    bgr = cv2.cvtColor(as_picture(image), cv2.COLOR_RGB2BGR)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix.lower() in (".jpg", ".jpeg") else []
+    _, encoded = cv2.imencode(path.suffix.lower(), bgr, quality)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+def save_png(path: str | Path, image: Any) -> None:
+    """Write a picture atomically as PNG, whatever the path's suffix."""
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(as_picture(image), cv2.COLOR_RGB2BGR))
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+def _numpy(values: Any) -> Any:
+    return values.detach().cpu().numpy() if hasattr(values, "detach") else values
+
+
+def _fit(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The picture scaled to fit width × height px with its proportions kept."""
+    factor = min(width / picture.shape[1], height / picture.shape[0])
+    size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
+    if size == (picture.shape[1], picture.shape[0]):
+        return picture
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+
+
+def _draw_person(picture: np.ndarray, joints: np.ndarray, seen: np.ndarray, skeleton: Skeleton) -> None:
+    """Draw the seen joints (J, 2) of one person and the bones between them, in place."""
+    if not seen.any():
+        return
+    extent = float(np.linalg.norm(np.ptp(joints[seen], axis=0)))
+    thickness = round(np.clip(0.018 * extent, 2, 0.012 * sum(picture.shape[:2]) + 2))
+    # Far outside a picture the place no longer matters, and OpenCV's fixed-point numbers must not overflow.
+    reach = 8 * max(picture.shape[:2])
+    fixed = np.rint(np.nan_to_num(joints).clip(-reach, reach) * 2**_SHIFT).astype(int)
+    bones = [(a, b, _bone_side(skeleton, a, b)) for a, b in skeleton.bone_indices if seen[a] and seen[b]]
+    for wider, outlined in ((max(2, thickness // 2), True), (0, False)):
+        for a, b, side in bones:
+            color = OUTLINE if outlined else SIDE_COLORS[side]
+            start, end = fixed[a].tolist(), fixed[b].tolist()
+            cv2.line(picture, start, end, color, thickness + wider, cv2.LINE_AA, _SHIFT)
+    radius = round((0.5 * thickness + 1.5) * 2**_SHIFT)
+    rim = max(1, thickness // 4)
+    for index in np.flatnonzero(seen):
+        center, color = fixed[index].tolist(), SIDE_COLORS[skeleton.side(skeleton.joints[index])]
+        cv2.circle(picture, center, radius + (rim << _SHIFT), OUTLINE, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+        cv2.circle(picture, center, radius, color, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+
+
+def _bone_side(skeleton: Skeleton, a: int, b: int) -> str:
+    """The side that a bone lies on; one from right to left is in the middle."""
+    sides = {skeleton.side(skeleton.joints[a]), skeleton.side(skeleton.joints[b])} - {"c"}
+    return sides.pop() if len(sides) == 1 else "c"
+
+
+def _draw_legend(picture: np.ndarray, joints: np.ndarray) -> None:
+    """Name the two colours in the corner that has the fewest of the joints (N, 2), in place."""
+    height, width = picture.shape[:2]
+    scale = max(height, width) / 1000
+    lines = [("r", "person's right"), ("l", "person's left")]
+    (text_width, text_height), _ = cv2.getTextSize(lines[0][1], _FONT, scale, 1)
+    pad = max(4, round(12 * scale))
+    box = np.array([text_width + text_height + 3 * pad, len(lines) * (text_height + pad) + pad])
+    if (box > (width, height)).any():  # a strip too narrow for words
+        return
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) - [[0, 0], [box[0], 0], [0, box[1]], box]
+    inside = ((joints >= corners[:, None]) & (joints <= corners[:, None] + box)).all(axis=2).sum(axis=1)
+    left, top = corners[inside.argmin()]
+    panel = picture[top : top + box[1], left : left + box[0]]
+    panel[:] = panel // 4
+    for row, (side, text) in enumerate(lines):
+        base = int(top + (row + 1) * (text_height + pad))
+        swatch = (int(left + pad), base - text_height)
+        cv2.rectangle(picture, swatch, (swatch[0] + text_height, base), SIDE_COLORS[side], cv2.FILLED)
+        origin = (swatch[0] + text_height + pad, base)
+        cv2.putText(picture, text, origin, _FONT, scale, (255, 255, 255), max(1, round(1.6 * scale)), cv2.LINE_AA)
