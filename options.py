@@ -5,7 +5,7 @@ No torch import here: `--help` answers at once.
 
 from pathlib import Path
 
-from utils.cli import Option, Script, count, not_negative, positive, share, whole
+from utils.cli import Option, Script, count, not_negative, positive, seed, share, whole
 
 GROUPS: dict[str, tuple[Option, ...]] = {
     "input and output": (
@@ -33,7 +33,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("precision", "of the network's arithmetic", "fp32", choices=("fp32", "bf16", "fp16")),
         Option("compile", "compile the network (torch.compile): slower start, faster steps", False, bool),
         Option("workers", "processes that decode and crop photos", 6, whole),
-        Option("seed", "seed of Python's, NumPy's and torch's random numbers", 0, whole),
+        Option("seed", "seed of Python's, NumPy's and torch's random numbers", 0, seed),
         Option("allow_unsafe_load", "open old checkpoints that hold pickles, which can run code", False, bool),
         Option("debug_traceback", "show the traceback of an error", False, bool),
     ),

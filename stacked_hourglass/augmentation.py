@@ -81,7 +81,7 @@ class RandomMasking:
 
         noise = torch.randn(images.shape, generator=generator, device=images.device, dtype=images.dtype)
         noise = noise * self.noise_std * (mean_valued >= self.mean_valued_prob)[:, None, None, None]
-        fill = (mean[:, None, None] + noise).clamp(0, 1)
+        fill = (mean[:, None, None] + noise).clamp(0, 1).to(images.dtype)
         return torch.where(covered[:, None], fill, images)
 
 

@@ -71,6 +71,9 @@ def make_loader(
     return DataLoader(
         dataset,
         **order,
+        # Its own, though nobody draws from it: every pass advances the global one otherwise, and a network's initial
+        # weights would depend on whether the statistics came from the cache.
+        generator=torch.Generator(),
         num_workers=options.workers,
         persistent_workers=options.workers > 0,
         worker_init_fn=start_worker,

@@ -1,7 +1,7 @@
 """Where the people are in a photo without annotations: `--person_box whole`, `hog`, `detect` or a JSON file.
 
 A box is (x0, y0, x1, y1): its edges in zero-based px, pixel i spanning i - 0.5 … i + 0.5. A finder turns one
-photo into `People`: boxes, scores, and the square crop that the hourglass looks at for each.
+photo into `FoundPeople`: boxes, scores, and the square crop that the hourglass looks at for each.
 """
 
 import difflib
@@ -29,7 +29,7 @@ CROP_MARGIN = 1.25
 SCORE_THRESHOLDS = {"hog": 0.65, "detect": 0.7, "json": 0.5}
 
 
-class People(NamedTuple):
+class FoundPeople(NamedTuple):
     """The people of one photo, best score first where the finder gives scores; P may be 0.
 
     Attributes:
@@ -65,14 +65,14 @@ def inside_image(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 class PersonFinder:
-    """A callable: `finder(image, name)` gives the `People` of an (H, W, 3) uint8 RGB photo."""
+    """A callable: `finder(image, name)` gives the `FoundPeople` of an (H, W, 3) uint8 RGB photo."""
 
-    def __call__(self, image: np.ndarray, name: str) -> People:
+    def __call__(self, image: np.ndarray, name: str) -> FoundPeople:
         height, width = image.shape[:2]
         boxes, scores = self.find(image, name)
         inside = inside_image(boxes, width, height)
         boxes, scores = boxes[inside], scores[inside]
-        return People(boxes, scores, *self.crop(boxes, width, height), outside=int((~inside).sum()))
+        return FoundPeople(boxes, scores, *self.crop(boxes, width, height), outside=int((~inside).sum()))
 
     def find(self, image: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (P, 4) and scores (P,), float32."""
@@ -191,6 +191,8 @@ class BoxFile(PersonFinder):
         """
         by_key = defaultdict(list)
         names = list(names)
+        if not names:  # a video that does not say how long it is
+            return
         for name in names:
             by_key[self._key(name)].append(name)
         without = by_key.pop(None, [])

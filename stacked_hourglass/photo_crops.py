@@ -1,4 +1,4 @@
-"""People in photos without annotations, as crops: what a worker process does for `run.py`."""
+"""FoundPeople in photos without annotations, as crops: what a worker process does for `run.py`."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from stacked_hourglass.person_boxes import People, PersonFinder
+from stacked_hourglass.person_boxes import FoundPeople, PersonFinder
 from utils.image_sources import PhotoSource, VideoSource
 from utils.image_utils import CROP_SIZE, ImageError, crop_decoded, crop_matrix, invert_affine
 
@@ -88,10 +88,10 @@ class FrameCrops(IterableDataset):
 
 
 class FoundBefore(PersonFinder):
-    """People that another finder found in a pass of its own, in the main process (a network on a GPU)."""
+    """FoundPeople that another finder found in a pass of its own, in the main process (a network on a GPU)."""
 
     def __init__(self, finder: PersonFinder, images):
         self._people = {name: finder(image, name) for name, image in images if not isinstance(image, ImageError)}
 
-    def __call__(self, image: np.ndarray, name: str) -> People:
+    def __call__(self, image: np.ndarray, name: str) -> FoundPeople:
         return self._people[name]

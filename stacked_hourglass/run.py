@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from stacked_hourglass.annotations import People, is_annotated, load_mpii
+from stacked_hourglass.annotations import People, followed_link, is_annotated, load_mpii
 from stacked_hourglass.datasets import PoseCrops, make_loader, start_worker
 from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass, require_same_architecture
@@ -35,7 +35,7 @@ NAMES_SHOWN = 5
 
 @dataclass
 class Poses:
-    """What a run found, by photo name; a photo without people is in none of the dicts but `metas`.
+    """What a run found, by photo name. P is 0 for a photo without people.
 
     Attributes:
         skeleton: the joint order.
@@ -143,9 +143,8 @@ def run_photos(predictor: Predictor, options: Namespace) -> Poses:
             "boxes": photo.boxes,
             "box_scores": photo.box_scores,
         }
-        if len(photo):
-            poses.joints[photo.name], poses.scores[photo.name] = joints, scores
-        else:
+        poses.joints[photo.name], poses.scores[photo.name] = joints, scores
+        if not len(photo):
             empty.append(photo.name)
     if outside:
         warn(f"{outside} boxes lie wholly outside their photos and were left out")
@@ -203,4 +202,4 @@ def _first_few(lines: list[str]) -> str:
 
 
 def _image_folder(options: Namespace) -> Path:
-    return options.data_dir / "images" if is_annotated(options.data_dir) else options.data_dir
+    return followed_link(options.data_dir / "images") if is_annotated(options.data_dir) else options.data_dir

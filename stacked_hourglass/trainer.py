@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from utils.draw_utils import draw_pose, heat_map_image, image_grid, save_png
 
 from stacked_hourglass.annotations import People
 from stacked_hourglass.augmentation import RandomMasking, jitter_colour
@@ -17,6 +16,7 @@ from stacked_hourglass.pckh import pck_hits, pckh_hits
 from stacked_hourglass.visibility import visibility_loss
 from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
 from utils.device_utils import GradientStep, autocast, to_device
+from utils.draw_utils import draw_pose, heat_map_image, image_grid, save_png
 from utils.heatmap_utils import crop_to_heatmap, decode_heatmaps, flip_test, heatmap_to_crop, render_heatmaps
 from utils.osutils import warn
 from utils.plotting_utils import Ratio
@@ -50,7 +50,8 @@ class HourglassTrainer:
         self.saved = {"mean": list(mean), "stddev": list(stddev), "skeleton": self.skeleton.name}
         self.saved["grad_scaler"] = self.step
         self.predictions = np.full((len(validation), len(self.skeleton), 2), np.nan)
-        self.unreadable: set[int] = set()
+        self.unreadable: dict[str, set[int]] = {"training": set(), "validation": set()}
+        self.warned_of = {"training": 0, "validation": 0}
         self.debug_picture: np.ndarray | None = None
 
     def hooks(self) -> TrainingHooks:
@@ -74,6 +75,7 @@ class HourglassTrainer:
 
     def update(self, model, optimizer, minibatch: dict, iteration: int, options: Namespace) -> dict[str, Tensor]:
         """One training step on a minibatch of `PoseCrops`."""
+        self._note_unreadable("training", minibatch)
         batch = to_device(minibatch, self.device)
         images = self.prepare(batch, iteration)
         with autocast(self.device, options.precision):
@@ -84,6 +86,7 @@ class HourglassTrainer:
 
     def validate(self, model: nn.Module, minibatch: dict) -> dict:
         """Losses, PCKh@0.5, PCK@0.2 (of the torso), accuracy of joint visibility, and a picture, of one minibatch."""
+        self._note_unreadable("validation", minibatch)
         batch, options = to_device(minibatch, self.device), self.options
         images = self.prepare(batch)
         with batch_statistics(model, options.use_train_mode_to_eval), autocast(self.device, options.precision):
@@ -166,17 +169,23 @@ class HourglassTrainer:
         return result
 
     def write_predictions(self, directory: Path) -> None:
-        """`preds_valid.mat`: photo pixels in validation order; NaN for a person whose photo could not be read."""
+        """`preds_valid.mat`: photo pixels in validation order; NaN for a person whose photo could not be read.
+
+        Warns of the unreadable photos that were met since the last time.
+        """
         save_prediction_array(Path(directory, PREDICTIONS_FILE), self.predictions)
+        for part, people in self.unreadable.items():
+            if len(people) > self.warned_of[part]:
+                self.warned_of[part] = len(people)
+                warn(f"{len(people)} {part} people have photos that can't be read; they don't count")
+
+    def _note_unreadable(self, part: str, minibatch: dict) -> None:
+        """`minibatch` is still on the CPU: looking at it makes nobody wait for the device."""
+        self.unreadable[part].update(minibatch["index"][~minibatch["readable"]].tolist())
 
     def _keep_predictions(self, joints: Tensor, batch: dict) -> None:
         joints = joints.cpu().double().masked_fill(~batch["readable"].cpu()[:, None, None], torch.nan)
-        index = batch["index"].cpu()
-        self.predictions[index.numpy()] = joints.numpy()
-        new = set(index[~batch["readable"].cpu()].tolist()) - self.unreadable
-        if new:
-            self.unreadable |= new
-            warn(f"{len(self.unreadable)} validation people so far have photos that can't be read; they don't count")
+        self.predictions[batch["index"].cpu().numpy()] = joints.numpy()
 
     def _show(self, batch: dict, maps: Tensor, joints: Tensor, result: dict) -> None:
         """Pictures of the first few people, if this minibatch has the first person."""
@@ -188,9 +197,11 @@ class HourglassTrainer:
         drawn = [draw_pose(crop, one, self.skeleton) for crop, one in zip(crops, joints, strict=True)]
         result["image/predictions"] = torch.from_numpy(image_grid(drawn, count)).permute(2, 0, 1)
         if self.options.debug:
-            targets = render_heatmaps(crop_to_heatmap(batch["joints"][:count]), maps.shape[-2:], self.options.sigma)
+            places, size, options = crop_to_heatmap(batch["joints"][:count]), maps.shape[-2:], self.options
+            targets = render_heatmaps(places, size, options.sigma, options.label_type)
+            targets *= batch["annotated"][:count, :, None, None]
             rows = [
-                heat_map_image(one, crop)
+                heat_map_image(crop, one)
                 for kind in (targets, maps[:count])
                 for crop, one in zip(crops, kind, strict=True)
             ]

@@ -1,8 +1,6 @@
 """Checkpoints: plain dicts that `torch.load(weights_only=True)` opens, written so that a kill harms none."""
 
-import pickle
 import random
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,33 +43,34 @@ def read_checkpoint(path: str | Path, allow_unsafe: bool = False) -> dict[str, A
     path = find_checkpoint(path)
     try:
         content = _torch_load(path, allow_unsafe)
-    except pickle.UnpicklingError as error:
-        if "Weights only" not in str(error):
-            raise UserError(f"{path}: not a PyTorch checkpoint, or damaged") from None
-        raise UserError(
-            f"{path}: refused, it holds pickled objects that could run code; if you trust where it comes from, "
-            f"add --allow_unsafe_load"
-        ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+    except Exception as error:  # a damaged pickle raises anything
+        if "Weights only" in str(error):
+            raise UserError(
+                f"{path}: refused, it holds pickled objects that could run code; if you trust where it comes from, "
+                f"add --allow_unsafe_load"
+            ) from None
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise UserError(f"{path}: not a PyTorch checkpoint, or truncated ({reason})") from None
     if not isinstance(content, Mapping) or not content:
         raise UserError(f"{path}: holds a {type(content).__name__}, not a checkpoint or state dict")
-    checkpoint = dict(content)
-    if "state_dict" not in checkpoint:
-        if not all(isinstance(value, torch.Tensor) for value in checkpoint.values()):
-            raise UserError(f"{path}: neither a checkpoint (no key 'state_dict') nor a bare state dict of tensors")
-        checkpoint = {"state_dict": checkpoint}
-    if checkpoint.get("format_version", FORMAT_VERSION) > FORMAT_VERSION:
+    checkpoint = dict(content) if "state_dict" in content else {"state_dict": content}
+    state_dict = checkpoint["state_dict"]
+    if not isinstance(state_dict, Mapping) or not all(isinstance(value, torch.Tensor) for value in state_dict.values()):
+        raise UserError(f"{path}: neither a checkpoint with a 'state_dict' of tensors nor a bare state dict")
+    if checkpoint.get("format_version", FORMAT_VERSION) not in range(FORMAT_VERSION + 1):
         raise UserError(f"{path}: format {checkpoint['format_version']}, this version reads {FORMAT_VERSION}; update")
-    checkpoint["state_dict"] = {k.removeprefix("module."): v for k, v in checkpoint["state_dict"].items()}
+    checkpoint["state_dict"] = {str(key).removeprefix("module."): value for key, value in state_dict.items()}
     return checkpoint
 
 
 def load_state(model: nn.Module, state_dict: Mapping[str, torch.Tensor], path: str | Path) -> None:
-    """Load weights into a network of exactly this shape; UserError that names the first difference otherwise."""
+    """Load weights into a network of exactly this shape; UserError that names the first difference otherwise.
+
+    Batch norm's count of batches may be missing: PyTorch before 0.4.1 kept none.
+    """
     own = model.state_dict()
-    missing, unknown = [k for k in own if k not in state_dict], [k for k in state_dict if k not in own]
+    missing = [k for k in own if k not in state_dict and not k.endswith("num_batches_tracked")]
+    unknown = [k for k in state_dict if k not in own]
     reshaped = [k for k in own if k in state_dict and own[k].shape != state_dict[k].shape]
     if missing or unknown or reshaped:
         if reshaped:
@@ -149,13 +148,14 @@ def make_checkpoint_fn(script: str, options: Any, extra: Mapping[str, Any] | Non
 def make_load_fn(options: Any, extra: Mapping[str, Any] | None = None):
     """The default load hook: `load_fn(model, optimizer, path)` -> model, optimizer, epochs done, best value (or None).
 
-    A bare state dict loads weights alone and starts at epoch 0. `extra` is as for `make_checkpoint_fn`.
+    A bare state dict, or None for the optimizer, loads weights alone and starts at epoch 0. `extra` is as for
+    `make_checkpoint_fn`.
     """
 
     def load_fn(model, optimizer, path):
         checkpoint = read_checkpoint(path, options.allow_unsafe_load)
         load_state(model, checkpoint["state_dict"], path)
-        if "optimizer" not in checkpoint:
+        if optimizer is None or "optimizer" not in checkpoint:
             return model, optimizer, 0, None
         optimizers = optimizer if isinstance(optimizer, tuple) else (optimizer,)
         states = checkpoint["optimizer"] if isinstance(checkpoint["optimizer"], list) else [checkpoint["optimizer"]]
@@ -186,6 +186,9 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict, path: str | P
 
 
 def _torch_load(path: Path, allow_unsafe: bool) -> Any:
+    with open(path, "rb") as file:
+        if not file.read(2).startswith((b"PK", b"\x80")):  # a zip file, or the pickle of PyTorch before 1.6
+            raise ValueError("neither a zip file nor a pickle")
     if allow_unsafe:
         warn(f"{path}: --allow_unsafe_load opens pickled objects, which can run code; only for files you trust")
         return torch.load(path, map_location="cpu", weights_only=False)
@@ -193,6 +196,6 @@ def _torch_load(path: Path, allow_unsafe: bool) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(v) for v in (sorted(value) if isinstance(value, set) else value)]
     return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)

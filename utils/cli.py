@@ -35,6 +35,7 @@ def number(kind: type, low: float, high: float, what: str) -> Callable[[str], An
 INFINITY = float("inf")
 count = number(int, 1, INFINITY, "a whole number of at least 1")
 whole = number(int, 0, INFINITY, "a whole number of at least 0")
+seed = number(int, 0, 2**32 - 1, "a whole number from 0 to 4294967295")  # what NumPy takes
 positive = number(float, 5e-324, 1e300, "a number above 0")
 not_negative = number(float, 0, 1e300, "a number of at least 0")
 share = number(float, 0, 1, "a number from 0 to 1")
@@ -137,14 +138,14 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
     try:
         _prepare(options, script)
         getattr(import_module(script.module), script.function)(options)
-    except UserError as error:
-        if options.debug_traceback:
-            traceback.print_exc()
-        fail(f"{prog} {name}", str(error))
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (UserError, OSError) as error:  # OSError: a file in a folder's place, no permission, disk full
+        if options.debug_traceback:
+            traceback.print_exc()
+        fail(f"{prog} {name}", str(error))
 
 
 def parse(prog: str, name: str, script: Script, groups: Groups, argv: Sequence[str]) -> argparse.Namespace:
@@ -250,7 +251,7 @@ def _prepare(options: argparse.Namespace, script: Script) -> None:
         options.data_dir = ensure_sample(script.sample)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if getattr(options, "workers", 0) > cores:
-        print(f"workers: {cores} instead of {options.workers}, since this machine has {cores} cores", file=sys.stderr)
+        print(f"workers: {cores} instead of {options.workers}, since this machine has {cores} cores")
         options.workers = cores
     if hasattr(options, "seed"):
         from utils.device_utils import seed_everything

@@ -88,12 +88,12 @@ def draw_pose(
     return picture
 
 
-def heat_map_image(heatmaps: Any, image: Any = None, opacity: float = 0.6) -> np.ndarray:
-    """Heat maps in false colour: dark for 0 and below, light for the largest value.
+def heat_map_image(image: Any, heatmaps: Any, opacity: float = 0.6) -> np.ndarray:
+    """Heat maps in false colour, dark for 0 and below, light for the largest value, over the crop they are of.
 
     Args:
+        image: the crop, over the whole of which the map is stretched, or None.
         heatmaps: (H, W), or (J, H, W), of which the largest value at each place is shown. NaN counts as 0.
-        image: the crop that the map is of, to show under it; the map is stretched over the whole of it.
         opacity: of the map's largest value over `image`.
 
     Returns: (H, W, 3) uint8 in the size of `image`, else of the map.

@@ -103,6 +103,7 @@ class VideoSource(ImageSource):
         self.fps = fps
         self.frame_count = frame_count
         self.size = size
+        self._warned = False
 
     def frame_name(self, number: int) -> str:
         return f"{self.root.stem}/{number:06d}"
@@ -115,7 +116,7 @@ class VideoSource(ImageSource):
         return [self.frame_name(number) for number in range(self.frame_count)]
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray | ImageError]]:
-        """Yield (name, (H, W, 3) uint8 RGB); warn at the end where frames are missing."""
+        """Yield (name, (H, W, 3) uint8 RGB); warn at the end, the first time, where frames are missing."""
         capture = _open_capture(self.root)
         number = 0
         try:
@@ -124,7 +125,8 @@ class VideoSource(ImageSource):
                 number += 1
         finally:
             capture.release()
-        if number + _COUNT_TOLERANCE.get(self.root.suffix.lower(), 0) < self.frame_count:
+        if number + _COUNT_TOLERANCE.get(self.root.suffix.lower(), 0) < self.frame_count and not self._warned:
+            self._warned = True
             warn(f"{self.root} ends early: it says {self.frame_count} frames, {number} were readable")
 
 
@@ -225,7 +227,7 @@ def _next_frame(capture: cv2.VideoCapture) -> np.ndarray | None:
 
 
 def _nearest(path: Path) -> str:
-    """ "; did you mean ...?" with the nearest name that does exist, else what is wrong with the path."""
+    """A hint to the nearest name that does exist, else to what is wrong with the path."""
     parent = path.parent
     if not parent.is_dir():
         existing = next((p for p in parent.parents if p.is_dir()), None)

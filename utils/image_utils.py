@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 CROP_SIZE = 256
-MIN_IMAGE_SIDE = 8
+MIN_IMAGE_SIDE, MAX_IMAGE_SIDE = 8, 32766  # a person must show; OpenCV warps no larger pictures
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -44,7 +44,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def read_image(path: str | Path, shrink: int = 1) -> np.ndarray:
-    """Decode a photo to (H, W, 3) uint8 RGB, shrunk by the whole factor `shrink`.
+    """Decode a photo to (H, W, 3) uint8 RGB, shrunk by `shrink`, a power of two.
 
     A JPEG is shrunk while it is decoded (at a reduced DCT scale), the rest by box averages; either way
     pixel u of the result is centred on x = (u + 0.5) * shrink - 0.5 of the photo. EXIF orientation is
@@ -55,7 +55,7 @@ def read_image(path: str | Path, shrink: int = 1) -> np.ndarray:
     with _open(path) as image:
         turned = _orientation(image) != 1
         if image.format == "JPEG" and not turned and shrink > 1:
-            image.draft("RGB", (image.width // shrink, image.height // shrink))
+            image.draft("RGB", (max(image.width // shrink, 1), max(image.height // shrink, 1)))
             decoded_shrink = _draft_factor(image)
         else:
             decoded_shrink = 1
@@ -140,6 +140,7 @@ def _shrink_of(matrix: np.ndarray, size: int) -> int:
 
 def _open(path: str | Path) -> Image.Image:
     """Open a photo and read its header only."""
+    image = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # over-large photos and odd EXIF blocks are read all the same
@@ -150,20 +151,23 @@ def _open(path: str | Path) -> Image.Image:
     except IsADirectoryError:
         raise ImageError(f"{path}: a folder, not an image") from None
     except Exception as error:  # Pillow's plugins raise anything on a damaged header
-        reason = "empty file" if os.path.getsize(path) == 0 else f"not a readable image ({error})"
+        if image:
+            image.close()
+        empty = os.path.isfile(path) and os.path.getsize(path) == 0
+        reason = "empty file" if empty else f"not a readable image ({error})"
         raise ImageError(f"{path}: {reason}") from None
-    if min(image.size) < MIN_IMAGE_SIDE:
+    if not MIN_IMAGE_SIDE <= min(image.size) <= max(image.size) <= MAX_IMAGE_SIDE:
         image.close()
         raise ImageError(
-            f"{path}: {image.width} × {image.height} px is too small to show a person "
-            f"(at least {MIN_IMAGE_SIDE} px a side)"
+            f"{path}: {image.width} × {image.height} px; its sides must be {MIN_IMAGE_SIDE} to {MAX_IMAGE_SIDE} px"
         )
     return image
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 (upright) to 8."""
-    return image.getexif().get(0x0112, 1)
+    """EXIF orientation, 1 (upright) to 8; 1 for a TIFF, which Pillow turns upright itself."""
+    orientation = image.getexif().get(0x0112, 1)
+    return orientation if orientation in range(2, 9) and image.format != "TIFF" else 1
 
 
 def _draft_factor(image: Image.Image) -> int:
@@ -172,10 +176,14 @@ def _draft_factor(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow mode to RGB: 16-bit and float grey scaled to 8 bits, transparency laid on white."""
+    """Any Pillow mode to RGB: 16-bit and float grey scaled to 8 bits, transparency laid on white.
+
+    Float grey is taken to be of the smallest of the usual ranges, to 1, to 255 or to 65535, that holds it.
+    """
     if image.mode.startswith("I") or image.mode == "F":
-        grey = np.asarray(image, dtype=np.float32)
-        top = 255.0 if image.mode == "F" and grey.max(initial=0) <= 255 else 65535.0
+        grey = np.nan_to_num(np.asarray(image, dtype=np.float32))
+        tops = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
+        top = next((top for top in tops if grey.max() <= top), 65535.0)
         return Image.fromarray((grey.clip(0, top) * (255.0 / top)).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         opaque = image.convert("RGBA")

@@ -13,18 +13,24 @@ def random_background(
 ) -> np.ndarray:
     """(H, W, 3) float32 RGB in 0 .. 1: the floor z = 0 as far as the wall at y = `wall` mm, then the wall."""
     x, y = (axis.astype(np.float32) for axis in camera.rays(width, height))
-    # The ray through each pixel in the world frame; float32 scalars would be lost on NumPy's way to float64.
-    right, ahead, up = (float(a) * x + (float(b) * y + float(c))[:, None] for a, b, c in camera.rotation.T)
-    ahead = np.maximum(ahead, 1e-3)
-    to_wall = float(wall - camera.position[1]) / ahead
-    to_floor = float(camera.position[2]) / np.maximum(-up, 1e-6)
+    # The ray through each pixel in the world frame.
+    right, ahead, up = (a * x + (b * y + c)[:, None] for a, b, c in camera.rotation.T.tolist())
+    ahead, start = np.maximum(ahead, 1e-3), camera.position.tolist()
+    to_wall = (wall - start[1]) / ahead
+    to_floor = start[2] / np.maximum(-up, 1e-6)
     on_floor = to_floor < to_wall
-    distance = np.where(on_floor, to_floor, to_wall)
-    across = float(camera.position[0]) + distance * right
-    # Beyond the edge of the floor the wall goes on upwards.
-    along = np.where(on_floor, float(camera.position[1]) + distance * ahead, float(camera.position[2]) + distance * up)
-    picture = _shapes(rng, _texture(rng, across, along))
-    np.copyto(picture, _texture(rng, across, along), where=on_floor[..., None])
+    picture = np.empty((height, width, 3), np.float32)
+    floor_rows, wall_rows = (np.flatnonzero(mask.any(1)) for mask in (on_floor, ~on_floor))
+    if len(wall_rows):
+        rows = slice(0, wall_rows[-1] + 1)
+        distance = to_wall[rows]
+        across, along = start[0] + distance * right[rows], start[2] + distance * up[rows]
+        picture[rows] = _shapes(rng, _texture(rng, across, along))
+    if len(floor_rows):
+        rows = slice(floor_rows[0], height)
+        distance = np.minimum(to_floor[rows], 1e6)
+        across, along = start[0] + distance * right[rows], start[1] + distance * ahead[rows]
+        np.copyto(picture[rows], _texture(rng, across, along), where=on_floor[rows, :, None])
     picture *= _uneven_light(rng, width, height)
     return picture
 

@@ -31,7 +31,7 @@ class RoundCones:
 # How far below the skin a joint lies at most, mm, seen from any side: what hides a joint is farther in front of it.
 _JOINT_DEPTHS = {
     "pelvis": 175, "hip": 150, "knee": 85, "ankle": 75, "spine": 160, "thorax": 150, "upper_neck": 95, "nose": 35,
-    "head_top": 60, "shoulder": 90, "elbow": 65, "wrist": 50,
+    "head_top": 60, "shoulder": 90, "elbow": 75, "wrist": 110,
 }  # fmt: skip
 
 

@@ -93,9 +93,7 @@ def cast(cones: RoundCones, camera: PinholeCamera, width: int, height: int) -> S
     limb = np.full((height, width), NOTHING, np.int16)
     along = np.zeros((height, width))
     x, y = camera.rays(width, height)
-    reach = (cones.radii * cones.stretch.max(-1, keepdims=True)).max(-1)
-    for index in range(len(cones.names)):  # each limb has its own pixel box; the box is one batch
-        box = _pixel_box(solid, camera, index, reach[index], width, height)
+    for index, box in enumerate(_pixel_boxes(solid, cones, camera, width, height)):  # each box is one batch
         if box is None:
             continue
         distance, place = _intersect(x[box[1]], y[box[0], None], solid, index)
@@ -106,19 +104,23 @@ def cast(cones: RoundCones, camera: PinholeCamera, width: int, height: int) -> S
     return Surface(depth, limb, along)
 
 
-def _pixel_box(
-    solid: _CameraCones, camera: PinholeCamera, index: int, reach: float, width: int, height: int
-) -> tuple[slice, slice] | None:
-    """Rows and columns that can see the limb: the projection of a cube about each of its two balls."""
-    ends = np.stack([solid.start[index], solid.end[index]])
-    if ends[:, 2].min() <= reach + 1:
-        return None
-    near, far = ends[:, 2:] - reach, ends[:, 2:] + reach
-    edges = np.concatenate([(ends[:, :2] + sign * reach) / z for sign in (-1, 1) for z in (near, far)])
+def _pixel_boxes(
+    solid: _CameraCones, cones: RoundCones, camera: PinholeCamera, width: int, height: int
+) -> list[tuple[slice, slice] | None]:
+    """For each limb the rows and columns that can see it: the projection of a cube about each of its two balls."""
+    ends = np.stack([solid.start, solid.end])  # (2, P, 3)
+    reach = (cones.radii.max(-1) * cones.stretch.max(-1))[:, None]
+    edges = np.concatenate(
+        [(ends[..., :2] + i * reach) / (ends[..., 2:] + j * reach) for i in (-1, 1) for j in (-1, 1)]
+    )
     pixels = edges * camera.focal + camera.centre
-    left, top = np.clip(np.floor(pixels.min(0)), 0, (width, height)).astype(int)
-    right, bottom = np.clip(np.ceil(pixels.max(0)) + 1, 0, (width, height)).astype(int)
-    return (slice(top, bottom), slice(left, right)) if right > left and bottom > top else None
+    left_top = np.clip(np.floor(pixels.min(0)), 0, (width, height)).astype(int).tolist()
+    right_bottom = np.clip(np.ceil(pixels.max(0)) + 1, 0, (width, height)).astype(int).tolist()
+    in_front = (ends[..., 2] - reach[:, 0]).min(0) > 1
+    return [
+        (slice(top, bottom), slice(left, right)) if front and right > left and bottom > top else None
+        for front, (left, top), (right, bottom) in zip(in_front, left_top, right_bottom, strict=True)
+    ]
 
 
 def _intersect(x: np.ndarray, y: np.ndarray, solid: _CameraCones, index: int) -> tuple[np.ndarray, np.ndarray]:

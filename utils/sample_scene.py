@@ -23,7 +23,7 @@ from utils.sample_render import (
 )
 from utils.transform import H36M, MPII
 
-_OVERSAMPLING = 4 / 3  # people are cast at this multiple of the picture's size, so that their edges are smooth
+_FINE, _COARSE = 4, 3  # people are cast with 4 pixels where the picture has 3, so that their edges are smooth
 
 
 @dataclass(frozen=True)
@@ -68,19 +68,19 @@ def render_scene(rng: np.random.Generator, people: int) -> tuple[np.ndarray, lis
         actors.append(_behind(rng, random_actor(rng), actor, camera, width))
     cones, outfit = join_cones([a.cones for a in actors]), join_outfits([a.outfit for a in actors])
 
-    fine = _oversampled(camera, width, height)
-    surface = cast(cones, *fine)
+    blocks = -(-np.array([width, height]) // _COARSE)
+    fine = _oversampled(camera)
+    surface = cast(cones, fine, *(int(size) for size in blocks * _FINE))
     light = rng.normal((0, -0.7, -0.9), (0.6, 0.2, 0.2))
     tile = cv2.GaussianBlur(rng.standard_normal((128, 128)).astype(np.float32), (0, 0), 1.2)
-    layer = shade(surface, cones, outfit, fine[0], light / np.linalg.norm(light), tile / tile.std())
-    layer = cv2.resize(layer, (width, height), interpolation=cv2.INTER_AREA)
+    layer = shade(surface, cones, outfit, fine, light / np.linalg.norm(light), tile / tile.std())
 
     farthest = max(a.posed.positions[0, 1] for a in actors)
     picture = random_background(rng, camera, width, height, wall=farthest + rng.uniform(700, 4000))
     for a in actors:
         drop_shadow(picture, camera, a.posed.positions[0], radius=rng.uniform(250, 420))
-    picture = picture * (1 - layer[..., 3:]) + layer[..., :3]
-    return _develop(rng, picture), [_see(a, camera, fine[0], surface) for a in actors]
+    _lay_over(picture, layer)
+    return _develop(rng, picture), [_see(a, camera, fine, surface) for a in actors]
 
 
 def random_actor(rng: np.random.Generator) -> Actor:
@@ -176,13 +176,25 @@ def _behind(rng: np.random.Generator, actor: Actor, front: Actor, camera: Pinhol
     return Actor(actor.posed.moved(offset), moved, actor.outfit)
 
 
-def _oversampled(camera: PinholeCamera, width: int, height: int) -> tuple[PinholeCamera, int, int]:
-    """The camera, width and height of the finer picture whose pixels fill those of the given one."""
-    size = np.array([width, height])
-    fine = np.ceil(size * _OVERSAMPLING)
-    ratio = fine / size
-    finer = replace(camera, focal=camera.focal * ratio, centre=(camera.centre + 0.5) * ratio - 0.5)
-    return finer, int(fine[0]), int(fine[1])
+def _oversampled(camera: PinholeCamera) -> PinholeCamera:
+    """The camera of the finer picture: the corner of its first pixel is that of the coarser one."""
+    ratio = _FINE / _COARSE
+    return replace(camera, focal=camera.focal * ratio, centre=(camera.centre + 0.5) * ratio - 0.5)
+
+
+def _lay_over(picture: np.ndarray, layer: np.ndarray) -> None:
+    """Lay the finer `layer` (RGB and coverage) over `picture`, in place; only where it covers anything."""
+    rows, columns = (np.flatnonzero(layer[..., 3].any(axis)) // _FINE for axis in (1, 0))
+    if not len(rows):
+        return
+    first, last = (rows[0], columns[0]), (rows[-1] + 1, columns[-1] + 1)
+    part = layer[first[0] * _FINE : last[0] * _FINE, first[1] * _FINE : last[1] * _FINE]
+    size = ((last[1] - first[1]) * _COARSE, (last[0] - first[0]) * _COARSE)
+    part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+    below = picture[first[0] * _COARSE : last[0] * _COARSE, first[1] * _COARSE : last[1] * _COARSE]
+    part = part[: below.shape[0], : below.shape[1]]
+    below *= 1 - part[..., 3:]
+    below += part[..., :3]
 
 
 def _see(actor: Actor, camera: PinholeCamera, fine: PinholeCamera, surface: Surface) -> SeenPerson:
@@ -207,7 +219,8 @@ def _see(actor: Actor, camera: PinholeCamera, fine: PinholeCamera, surface: Surf
 def _develop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     """Blur, sensor noise and exposure; RGB in 0 .. 1 to uint8 BGR."""
     picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.25, 0.7))
-    picture += rng.standard_normal((*picture.shape[:2], 1), np.float32) * rng.uniform(0.005, 0.03)
+    noise = np.frombuffer(rng.bytes(picture.shape[0] * picture.shape[1]), np.int8).reshape(*picture.shape[:2], 1)
+    picture += noise * np.float32(rng.uniform(0.005, 0.03) / 74)  # 74: the deviation of all bytes
     picture *= 255
     levels = np.linspace(0, 1, 256)[:, None] ** rng.uniform(0.8, 1.25) * rng.uniform(0.85, 1.1, 3)
     exposed = cv2.LUT(

@@ -73,7 +73,7 @@ def train(
         while epoch < options.epochs:
             start, learning_rate = time.monotonic(), set_learning_rate(optimizer, int(epoch), options)
             epoch, train_averages = _train_epoch(model, optimizer, hooks, train_loader, epoch, options, log, stop)
-            if stop.requested:
+            if epoch % 1:  # stopped between two steps; a finished epoch is validated first
                 hooks.checkpoint_fn(model, optimizer, epoch, best, directory, is_best=False)
                 print(f"interrupted after {epoch:.2f} epochs; go on with --resume", file=sys.stderr)
                 sys.exit(130)

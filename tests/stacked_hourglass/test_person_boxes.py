@@ -303,6 +303,7 @@ class TestBoxFile:
 
     def test_all_names_match(self, tmp_path, capsys):
         make_finder(write_boxes(tmp_path / "b.json", {"a.jpg": [[1, 2, 3, 4]]})).check_names(["a.jpg"])
+        make_finder(str(tmp_path / "b.json")).check_names([])
         assert capsys.readouterr().err == ""
 
     def test_one_entry_for_two_photos(self, tmp_path):

@@ -149,7 +149,7 @@ class TestHeatMap:
     def test_peak_is_light_and_nothing_is_dark(self):
         heat = np.zeros((2, 8, 8))
         heat[1, 2, 5] = 3
-        picture = heat_map_image(heat)
+        picture = heat_map_image(None, heat)
         assert picture.shape == (8, 8, 3)
         assert picture.sum(axis=2).argmax() == 2 * 8 + 5
         assert picture[0, 0].max() < 10
@@ -158,7 +158,7 @@ class TestHeatMap:
         heat = torch.zeros(3, 64, 64)
         heat[0, 32, 16] = 1
         crop = torch.full((3, 256, 256), 0.5)
-        picture = heat_map_image(heat, crop)
+        picture = heat_map_image(crop, heat)
         assert picture.shape == (256, 256, 3)
         moved = np.abs(picture.astype(int) - 128).sum(axis=2)
         rows, columns = np.nonzero(moved)
@@ -166,8 +166,8 @@ class TestHeatMap:
         assert rows.mean() == pytest.approx(4 * 32 + 1.5, abs=0.1)
 
     def test_nan_and_empty_maps(self):
-        assert heat_map_image(np.full((4, 4), np.nan)).max() < 10
-        assert heat_map_image(np.zeros((4, 4))).max() < 10
+        assert heat_map_image(None, np.full((4, 4), np.nan)).max() < 10
+        assert heat_map_image(None, np.zeros((4, 4))).max() < 10
 
 
 class TestGrid:

@@ -159,7 +159,9 @@ class TestVideo:
         whole = write_video(tmp_path / "whole.avi", frames=20, size=(320, 240))
         cut = tmp_path / "cut.avi"
         cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-        count = len(list(open_source(cut)))
+        source = open_source(cut)
+        count = len(list(source))
+        assert len(list(source)) == count
         assert 0 < count < 20
         err = capfd.readouterr().err
         assert err.count("\n") == 1

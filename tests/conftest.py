@@ -1,0 +1,41 @@
+"""What tests of several folders share: a tiny MPII folder, and options as a command line gives them."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from options import GROUPS, SCRIPTS
+from utils.cli import parse
+
+
+@pytest.fixture(scope="session")
+def tiny_mpii(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MPII folder of 8 training and 4 validation people, rendered; tests that change anything take a copy."""
+    from utils.sample_data import make_mpii
+
+    folder = tmp_path_factory.mktemp("data") / "mpii"
+    make_mpii(folder, training=8, validation=4)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def parse_options() -> Callable[..., argparse.Namespace]:
+    """`parse_options("--stacks", 1)`: the options of `train.py hourglass_mpii`, or of another script."""
+
+    def parse_argv(*argv: object, entry: str = "train", script: str = "hourglass_mpii") -> argparse.Namespace:
+        return parse(f"{entry}.py", script, SCRIPTS[entry][script], GROUPS, [str(argument) for argument in argv])
+
+    return parse_argv
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """torch on one thread: small networks are quickest so, and tests leave the other cores alone."""
+    import torch
+
+    former = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(former)
