@@ -47,7 +47,8 @@ class HourglassTrainer:
         self.scored = [i for i, joint in enumerate(self.skeleton.joints) if joint not in NOT_SCORED]
         self.masking = RandomMasking(**{f.name: getattr(options, f.name) for f in fields(RandomMasking)})
         self.step = GradientStep(options, device)
-        self.saved = {"mean": list(mean), "stddev": list(stddev), "skeleton": self.skeleton.name}
+        whole_order = self.skeleton.name.partition("[")[0]  # how many of its joints, the weights tell
+        self.saved = {"mean": list(mean), "stddev": list(stddev), "skeleton": whole_order}
         self.saved["grad_scaler"] = self.step
         self.predictions = np.full((len(validation), len(self.skeleton), 2), np.nan)
         self.unreadable: dict[str, set[int]] = {"training": set(), "validation": set()}
@@ -82,6 +83,7 @@ class HourglassTrainer:
             output = self.forward(model, images)
         losses = self.losses(*output, batch, self.sigma(iteration))
         self.step(losses["loss"], model.parameters(), optimizer)
+        self.saved["step"] = iteration + 1
         return {name: loss.detach() for name, loss in losses.items()}
 
     def validate(self, model: nn.Module, minibatch: dict) -> dict:

@@ -1,0 +1,144 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stacked_hourglass.hourglass import Architecture, HourglassNet
+from stacked_hourglass.inference import Predictor, batch_statistics, to_photo
+from utils.image_utils import apply_affine, crop_matrix, invert_affine
+from utils.transform import MPII, SKELETONS
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SIDE_CHANNEL = {"r": 0, "l": 1, "c": 2}
+
+
+class ColorNet(nn.Module):
+    """Stands in for a trained network: red makes the right side's maps, green the left's, blue the middle's."""
+
+    def __init__(self, num_classes: int = 16, mean: float = 0.0, skeleton: str = "MPII"):
+        super().__init__()
+        self.architecture = SimpleNamespace(num_classes=num_classes)
+        self.mean, self.skeleton = torch.full((3,), mean), skeleton
+        joints = SKELETONS[skeleton].joints[:num_classes]
+        self.channels = [SIDE_CHANNEL[SKELETONS[skeleton].side(joint)] for joint in joints]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        maps = nn.functional.avg_pool2d(images, 4)[:, self.channels]
+        return [torch.full_like(maps, 9), maps]  # the last stack's is to be taken
+
+
+def spots(*places: tuple[int, int]) -> Tensor:
+    """A (1, 3, 256, 256) crop whose three channels each have a white cell at (x, y) of their heat map."""
+    crop = torch.zeros(1, 3, 256, 256, dtype=torch.uint8)
+    for channel, (x, y) in enumerate(places):
+        crop[0, channel, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4] = 255
+    return crop
+
+
+def by_side(right: tuple, left: tuple, centre: tuple) -> Tensor:
+    """(16, 2) points that depend on the joint's side alone."""
+    return torch.tensor([{"r": right, "l": left, "c": centre}[MPII.side(joint)] for joint in MPII.joints])
+
+
+def test_joints_come_out_in_photo_pixels():
+    matrices = torch.tensor([[[2.0, 0, 10], [0, 3, 20]]])
+    points, scores = Predictor(ColorNet(mean=0.25), torch.device("cpu"))(spots((5, 7), (50, 9), (30, 60)), matrices)
+    crop = by_side((21.5, 29.5), (201.5, 37.5), (121.5, 241.5))  # middles of the 4 × 4 cells
+    assert torch.equal(points[0], crop * torch.tensor([2.0, 3]) + torch.tensor([10.0, 20]))
+    assert torch.equal(scores, torch.full((1, 16), 0.75))  # white less the mean
+    assert points.device.type == scores.device.type == "cpu"
+
+
+def test_flip_test_is_the_mean_with_the_mirror_images_maps():
+    crops = spots((5, 7), (50, 9), (30, 60))
+    plain = Predictor(ColorNet(), torch.device("cpu")).heatmaps(crops)
+    both = Predictor(ColorNet(), torch.device("cpu"), flip=True).heatmaps(crops)
+    # Mirrored and back, a cell is where it was; but what this network takes for right is then the person's left.
+    assert torch.equal(both, (plain + plain[:, MPII.flip_order.copy()]) / 2)
+
+
+@pytest.mark.parametrize(("skeleton", "count"), [("MPII", 16), ("MPII", 10), ("LSP", 14)])
+def test_skeleton_is_the_networks(skeleton, count):
+    predictor = Predictor(ColorNet(count, skeleton=skeleton), torch.device("cpu"), flip=True)
+    assert predictor.skeleton.joints == SKELETONS[skeleton].joints[:count]
+    points, scores = predictor(torch.zeros(2, 3, 256, 256, dtype=torch.uint8), torch.eye(2, 3).expand(2, 2, 3))
+    assert points.shape == (2, count, 2)
+    assert scores.shape == (2, count)
+
+
+def test_no_people_no_joints():
+    predictor = Predictor(ColorNet(10), torch.device("cpu"))
+    points, scores = predictor(torch.empty(0, 3, 256, 256, dtype=torch.uint8), torch.empty(0, 2, 3))
+    assert points.shape == (0, 10, 2)
+    assert scores.shape == (0, 10)
+
+
+def test_precision_and_compilation_are_passed_on(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(nn.Module, "compile", lambda self: seen.setdefault("compiled", type(self)))
+
+    class Records(ColorNet):
+        def forward(self, images):
+            seen["autocast"] = torch.is_autocast_enabled("cpu")
+            return super().forward(images)
+
+    predictor = Predictor(Records(), torch.device("cpu"), "bf16", compiled=True)
+    maps = predictor.heatmaps(spots((5, 7), (50, 9), (30, 60)))
+    assert seen == {"compiled": Records, "autocast": True}
+    assert maps.dtype == torch.float32
+    Predictor(Records(), torch.device("cpu")).heatmaps(spots((1, 1)))
+    assert seen["autocast"] is False
+
+
+def test_to_photo_is_the_inverse_of_the_crop():
+    rng = np.random.default_rng(0)
+    matrices = np.stack([crop_matrix((300, 200), 400, 256, 33), crop_matrix((50, 60), 100, 256, -20, flip=True)])
+    photo = rng.uniform(0, 500, (2, 16, 2))
+    crop = torch.from_numpy(apply_affine(matrices, photo))
+    assert torch.allclose(to_photo(torch.from_numpy(invert_affine(matrices)), crop), torch.from_numpy(photo))
+    one = to_photo(torch.tensor([[[0.0, -2, 5], [3, 0, 7]]]), torch.tensor([[[10.0, 20]]]))
+    assert one.tolist() == [[[-35, 37]]]
+
+
+# ------------------------------------------------------------------------------------------ batch statistics
+
+
+@pytest.fixture
+def model() -> HourglassNet:
+    torch.manual_seed(0)
+    model = HourglassNet(Architecture(stacks=1, features=8))
+    model(torch.rand(2, 3, 64, 64))
+    return model.eval()
+
+
+def test_batch_statistics_are_used_and_running_ones_stay(model):
+    images = torch.rand(2, 3, 64, 64)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    running = model(images)[-1]
+    with batch_statistics(model, True):
+        own = model(images)[-1]
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert torch.equal(model(images)[-1], running)
+    assert not torch.allclose(own, running, atol=1e-3)
+    assert torch.equal(own, model.train()(images)[-1])
+
+
+def test_batch_statistics_do_nothing_where_not_wanted(model):
+    images = torch.rand(2, 3, 64, 64)
+    expected = model(images)[-1]
+    with batch_statistics(model, False):
+        assert torch.equal(model(images)[-1], expected)
+
+
+def test_batch_statistics_end_even_after_an_error(model):
+    def fail(model):
+        with batch_statistics(model, True):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail(model)
+    assert not any(module.training for module in model.modules())
+    assert all(m.track_running_stats for m in model.modules() if isinstance(m, nn.BatchNorm2d))
