@@ -13,6 +13,7 @@ from stacked_hourglass.visibility import VisibilityNet
 DEPTH = 4  # halvings inside an hourglass: 64 -> 4
 EXPANSION = 2  # a bottleneck gives twice the channels that its 3 × 3 convolution has
 MPII_MEAN = (0.4404, 0.4440, 0.4327)  # RGB in [0, 1], as published
+MPII_STDDEV = (0.2458, 0.2410, 0.2468)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,8 @@
-"""FoundPeople in photos without annotations, as crops: what a worker process does for `run.py`."""
+"""People in photos without annotations, as crops: what a worker process does for `run.py`."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from stacked_hourglass.person_boxes import FoundPeople, PersonFinder
@@ -16,9 +14,12 @@ from utils.image_utils import CROP_SIZE, ImageError, crop_decoded, crop_matrix, 
 class PhotoPeople:
     """The P people of one photo or video frame.
 
+    No tensors: from a worker each would come as an open file, and a long video has more of them than a process may
+    open.
+
     Attributes:
         name: of the photo, as `utils.image_sources` names it.
-        crops: (P, 3, 256, 256) uint8 RGB.
+        crops: (P, 256, 256, 3) uint8 RGB.
         to_photo: (P, 2, 3) float32, crop pixels -> photo pixels.
         boxes: (P, 4) float32, edges x0, y0, x1, y1, zero-based px.
         box_scores: (P,) float32.
@@ -28,10 +29,10 @@ class PhotoPeople:
     """
 
     name: str
-    crops: Tensor
-    to_photo: Tensor
-    boxes: Tensor
-    box_scores: Tensor
+    crops: np.ndarray
+    to_photo: np.ndarray
+    boxes: np.ndarray
+    box_scores: np.ndarray
     size: tuple[int, int] = (0, 0)
     outside: int = 0
     error: str | None = None
@@ -43,22 +44,17 @@ class PhotoPeople:
 def crop_people(name: str, image: np.ndarray | ImageError, finder: PersonFinder) -> PhotoPeople:
     """Find the people of a photo and crop each with one warp."""
     if isinstance(image, ImageError):
-        empty = torch.empty(0, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8)
-        return PhotoPeople(name, empty, torch.empty(0, 2, 3), torch.empty(0, 4), torch.empty(0), error=str(image))
-    people = finder(image, name)
-    matrices = [crop_matrix(center, side) for center, side in zip(people.centers, people.sides, strict=True)]
-    crops = [crop_decoded(image, matrix) for matrix in matrices]
-    stacked = np.stack(crops) if crops else np.empty((0, CROP_SIZE, CROP_SIZE, 3), np.uint8)
-    back = invert_affine(np.array(matrices)) if matrices else np.empty((0, 2, 3))
-    return PhotoPeople(
-        name=name,
-        crops=torch.from_numpy(stacked).permute(0, 3, 1, 2),
-        to_photo=torch.from_numpy(back.astype(np.float32)),
-        boxes=torch.from_numpy(people.boxes),
-        box_scores=torch.from_numpy(people.scores),
-        size=(image.shape[1], image.shape[0]),
-        outside=people.outside,
-    )
+        size, error = (0, 0), str(image)
+        people = FoundPeople(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 2)), np.empty(0))
+    else:
+        size, error = (image.shape[1], image.shape[0]), None
+        people = finder(image, name)
+    crops = np.empty((len(people.boxes), CROP_SIZE, CROP_SIZE, 3), np.uint8)
+    to_photo = np.empty((len(people.boxes), 2, 3), np.float32)
+    for person, (center, side) in enumerate(zip(people.centers, people.sides, strict=True)):
+        matrix = crop_matrix(center, side)
+        crops[person], to_photo[person] = crop_decoded(image, matrix), invert_affine(matrix)
+    return PhotoPeople(name, crops, to_photo, people.boxes, people.scores, size, people.outside, error)
 
 
 class PhotoCrops(Dataset):
@@ -88,7 +84,7 @@ class FrameCrops(IterableDataset):
 
 
 class FoundBefore(PersonFinder):
-    """FoundPeople that another finder found in a pass of its own, in the main process (a network on a GPU)."""
+    """The people that another finder found in a pass of its own, in the main process (a network on a GPU)."""
 
     def __init__(self, finder: PersonFinder, images):
         self._people = {name: finder(image, name) for name, image in images if not isinstance(image, ImageError)}

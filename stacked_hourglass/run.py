@@ -103,14 +103,15 @@ def run_annotated(predictor: Predictor, options: Namespace) -> Poses:
         warn(f"{lost} of {len(people)} people have photos that can't be read; their joints are NaN")
     if not options.run_with_train:
         save_prediction_array(options.output_dir / "preds_valid.mat", joints)
-    return _by_photo(people, joints, scores)
+    return _by_photo(people, joints, scores, _image_folder(options))
 
 
-def _by_photo(people: People, joints: np.ndarray, scores: np.ndarray) -> Poses:
-    """Group people by photo, in the order of the annotations."""
+def _by_photo(people: People, joints: np.ndarray, scores: np.ndarray, folder: Path) -> Poses:
+    """Group people by photo, in the order of the annotations; a photo is named by its path relative to `folder`."""
     groups = defaultdict(list)
     for index, path in enumerate(people.image_paths):
-        groups[path.name].append(index)
+        name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+        groups[name].append(index)
     poses = Poses(people.skeleton)
     truth = np.where(people.annotated[..., None], people.joints, np.nan)
     for name, group in groups.items():
@@ -140,8 +141,8 @@ def run_photos(predictor: Predictor, options: Namespace) -> Poses:
         poses.metas[photo.name] = {
             "skeleton": predictor.skeleton.name,
             "size": list(photo.size),
-            "boxes": photo.boxes,
-            "box_scores": photo.box_scores,
+            "boxes": torch.from_numpy(photo.boxes),
+            "box_scores": torch.from_numpy(photo.box_scores),
         }
         poses.joints[photo.name], poses.scores[photo.name] = joints, scores
         if not len(photo):
@@ -189,7 +190,8 @@ def predict_photos(
 def _predict(predictor: Predictor, photos: list[PhotoPeople], batch_size: int):
     if not photos:
         return
-    crops, to_photo = torch.cat([p.crops for p in photos]), torch.cat([p.to_photo for p in photos])
+    crops = torch.from_numpy(np.concatenate([photo.crops for photo in photos])).permute(0, 3, 1, 2)
+    to_photo = torch.from_numpy(np.concatenate([photo.to_photo for photo in photos]))
     parts = [predictor(*part) for part in zip(crops.split(batch_size), to_photo.split(batch_size), strict=True)]
     joints, scores = (torch.cat(part) for part in zip(*parts, strict=True))
     sizes = [len(photo) for photo in photos]

@@ -13,24 +13,25 @@ import torch
 from stacked_hourglass.annotations import People, load_mpii
 from stacked_hourglass.augmentation import RandomMasking
 from stacked_hourglass.datasets import PoseCrops, make_loader, statistics, training_loader
-from stacked_hourglass.hourglass import Architecture, HourglassNet, scale_weights
-from stacked_hourglass.loading import count_parameters
+from stacked_hourglass.hourglass import MPII_MEAN, MPII_STDDEV, Architecture, HourglassNet, scale_weights
+from stacked_hourglass.loading import count_parameters, read_architecture, require_same_architecture
 from stacked_hourglass.lsp_annotations import load_lsp
 from stacked_hourglass.trainer import HourglassTrainer
+from utils.checkpoint_utils import read_checkpoint
 from utils.device_utils import pick_device
 from utils.osutils import UserError
-from utils.training_utils import experiment_directory, train
+from utils.training_utils import experiment_directory, latest_checkpoint, take_over_options, train
 
 
 def hourglass_mpii(options: Namespace) -> None:
     """`train.py hourglass_mpii`."""
-    check_options(options)
+    settle_options(options)
     train_on(options, *load_mpii(options.data_dir))
 
 
 def hourglass_lsp(options: Namespace) -> None:
     """`train.py hourglass_lsp`."""
-    check_options(options)
+    settle_options(options)
     train_on(options, *load_lsp(options.data_dir))
 
 
@@ -38,12 +39,16 @@ def train_on(options: Namespace, training: People, validation: People) -> dict[s
     """Train on these people as the options say; returns the averages of the last validation."""
     training, validation = (people.first_joints(options.num_classes) for people in (training, validation))
     for name, people in (("training", training), ("validation", validation)):
-        if not len(people):
+        if not len(people) and not (options.evaluate and people is training):
             raise UserError(f"{options.data_dir}: no {name} people; README.md tells how to get the data")
     device = pick_device(options.device)
-    mean, stddev = statistics(training, options)
+    mean, stddev = colour_statistics(training, options)
     model = build_model(options).to(device, memory_format=torch.channels_last)
-    print(f"{len(training)} training and {len(validation)} validation people; {count_parameters(model):,} parameters")
+    print(
+        f"{len(training)} training and {len(validation)} validation people; {count_parameters(model):,} parameters\n"
+        f"PCKh@0.5: share of annotated joints (without pelvis and thorax, mean over joints) closer than 0.5 × the head "
+        f"size; PCK@0.2: than 0.2 × the torso; definitions: stacked_hourglass/pckh.py"
+    )
     if options.compile:
         model.compile()
     train_loader = training_loader(training, options)
@@ -61,6 +66,31 @@ def build_model(options: Namespace) -> HourglassNet:
     model = HourglassNet(architecture)
     scale_weights(model, options.scale_weight_factor)
     return model
+
+
+def settle_options(options: Namespace) -> None:
+    """Check the options; `--resume` takes over all that its checkpoint has, `--load` the network's shape."""
+    take_over_options(options)
+    check_options(options)
+    if options.load:
+        checkpoint = _start_checkpoint(options)
+        architecture = read_architecture(checkpoint, options.load)
+        require_same_architecture(architecture, options, options.load)
+        for field in fields(Architecture):
+            setattr(options, field.name, getattr(architecture, field.name))
+
+
+def colour_statistics(training: People, options: Namespace) -> tuple[list[float], list[float]]:
+    """Mean and deviation that the network sees: those of the weights it starts from, else the training set's."""
+    checkpoint = _start_checkpoint(options)
+    if checkpoint is None:
+        return statistics(training, options)
+    return checkpoint.get("mean", list(MPII_MEAN)), checkpoint.get("stddev", list(MPII_STDDEV))
+
+
+def _start_checkpoint(options: Namespace) -> dict | None:
+    path = latest_checkpoint(options) if options.resume else options.load
+    return read_checkpoint(path, options.allow_unsafe_load) if path else None
 
 
 def check_options(options: Namespace) -> None:

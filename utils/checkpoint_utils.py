@@ -80,7 +80,7 @@ def load_state(model: nn.Module, state_dict: Mapping[str, torch.Tensor], path: s
             what = f"it lacks {missing[0]}" if missing else f"it has {unknown[0]}, unknown here"
         count = len(missing) + len(unknown) + len(reshaped)
         raise UserError(f"{path}: weights of another network ({what}; {count} differences in all)")
-    model.load_state_dict(state_dict)
+    model.load_state_dict(state_dict, strict=False)  # strictly checked above
 
 
 def write_checkpoint(path: str | Path, checkpoint: Mapping[str, Any]) -> None:
@@ -187,7 +187,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict, path: str | P
 
 def _torch_load(path: Path, allow_unsafe: bool) -> Any:
     with open(path, "rb") as file:
-        if not file.read(2).startswith((b"PK", b"\x80")):  # a zip file, or the pickle of PyTorch before 1.6
+        if not file.read(4).startswith((b"PK\3\4", b"\x80")):  # a zip file, or the pickle of PyTorch before 1.6
             raise ValueError("neither a zip file nor a pickle")
     if allow_unsafe:
         warn(f"{path}: --allow_unsafe_load opens pickled objects, which can run code; only for files you trust")

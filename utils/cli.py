@@ -11,9 +11,12 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 from utils.osutils import UserError
+
+OUTPUT_FOLDERS = ("output_dir", "checkpoint_dir", "tb_dir")
 
 
 # ------------------------------------------------------------------------------------------ argument types
@@ -244,7 +247,10 @@ def _given(script: Script, groups: Groups, argv: Sequence[str]) -> set[str]:
 
 
 def _prepare(options: argparse.Namespace, script: Script) -> None:
-    """What every script needs before it starts: sample data, no more workers than cores, seeds."""
+    """What every script needs before it starts: folders to write to, sample data, workers, seeds."""
+    for name in OUTPUT_FOLDERS:
+        if getattr(options, name, None):
+            _require_writable(name, getattr(options, name))
     if script.sample and str(getattr(options, "data_dir", "")) == "sample":
         from utils.sample_data import ensure_sample
 
@@ -257,3 +263,12 @@ def _prepare(options: argparse.Namespace, script: Script) -> None:
         from utils.device_utils import seed_everything
 
         seed_everything(options.seed)
+
+
+def _require_writable(name: str, folder: Path) -> None:
+    """UserError where `folder` can't be made or written to: better now than after the work."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"--{name} {folder}: {existing} is a file; give a folder, new or old")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"--{name} {folder}: no permission to write into {existing}; give another folder")

@@ -13,11 +13,14 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from utils.checkpoint_utils import LATEST, find_checkpoint, plain_options
+from utils.checkpoint_utils import LATEST, find_checkpoint, plain_options, read_checkpoint
 from utils.osutils import UserError, write_text
 from utils.plotting_utils import Averages, Magnitudes
 from utils.progress import progress
 from utils.training_log import StopSignal, TrainingLog, put_aside
+
+# Options that say what to do now, rather than how the experiment is set up; --resume never takes them over.
+OF_THIS_CALL = ("script", "given", "resume", "evaluate", "load", "exp", "checkpoint_dir", "tb_dir", "debug_traceback")
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ def train(
     """Train, validate and checkpoint until `options.epochs`; returns the last validation's averages.
 
     "Epochs done" is a fraction after an interrupt: the step in flight is finished, a checkpoint written, and
-    `--resume` goes on with the very next minibatch. `train_loader` must have an `EpochSampler`.
+    `--resume` goes on with the very next minibatch. `train_loader` must have an `EpochSampler`, and both loaders a
+    `generator` of their own: else starting them draws from the global one, and a resumed run draws once more.
     """
     directory, tb_directory = experiment_directory(options), Path(options.tb_dir, experiment_name(options))
     optimizer = hooks.make_optimizer_fn(model, options.lr, options.weight_decay)
@@ -95,7 +99,7 @@ def _train_epoch(model, optimizer, hooks, loader, epoch, options, log, stop):
     magnitudes = Magnitudes(model)
     model.train()
     title = f"epoch {int(epoch) + 1}/{options.epochs}"
-    for minibatch in progress(loader, steps - done, title, status=lambda: f"loss {averages.result()['loss']:.3g}"):
+    for minibatch in progress(loader, steps - done, title, status=lambda: _in_words(averages.result())):
         log_now = (iteration + 1) % options.tb_log_freq == 0
         if log_now:
             magnitudes.before()
@@ -109,6 +113,10 @@ def _train_epoch(model, optimizer, hooks, loader, epoch, options, log, stop):
         if stop.requested:
             break
     return int(epoch) + (1 if done == steps else done / steps), averages.result()
+
+
+def _in_words(averages: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in averages.items())
 
 
 def _validate(model, hooks, loader, title):
@@ -136,10 +144,7 @@ def _evaluate(model, hooks, loader, options):
 def _start(model, optimizer, hooks, directory, options):
     """Go on from this experiment's latest checkpoint (--resume), from any weights (--load), or anew."""
     if options.resume:
-        path = directory / LATEST
-        if not path.is_file():
-            raise UserError(f"--resume: {path} is not there; check --exp and --checkpoint_dir, or leave --resume out")
-        model, optimizer, epoch, best = hooks.load_fn(model, optimizer, path)
+        model, optimizer, epoch, best = hooks.load_fn(model, optimizer, latest_checkpoint(options))
         if "lr" in options.given and isinstance(optimizer, torch.optim.Optimizer):
             for group in optimizer.param_groups:
                 group["initial_lr"] = options.lr
@@ -147,6 +152,14 @@ def _start(model, optimizer, hooks, directory, options):
     if options.load:
         model, *_ = hooks.load_fn(model, None, find_checkpoint(options.load))
     return model, optimizer, 0, None
+
+
+def latest_checkpoint(options: Namespace) -> Path:
+    """What `--resume` goes on from. UserError if this experiment has none."""
+    path = experiment_directory(options) / LATEST
+    if not path.is_file():
+        raise UserError(f"--resume: {path} is not there; check --exp and --checkpoint_dir, or leave --resume out")
+    return path
 
 
 def decays_until(epoch: int, schedule: list[int]) -> int:
@@ -161,6 +174,17 @@ def set_learning_rate(optimizer, epoch: int, options: Namespace) -> float:
     for group in (group for one in optimizers for group in one.param_groups):
         group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
     return optimizers[0].param_groups[0]["lr"]
+
+
+def take_over_options(options: Namespace) -> None:
+    """For `--resume`: options that are not on the command line become those that the experiment was started with."""
+    if not options.resume:
+        return
+    stored = read_checkpoint(latest_checkpoint(options)).get("options", {})
+    for name, value in stored.items():
+        if name in OF_THIS_CALL or name in options.given or not hasattr(options, name):
+            continue
+        setattr(options, name, Path(value) if isinstance(getattr(options, name), Path) else value)
 
 
 def experiment_name(options: Namespace) -> str:

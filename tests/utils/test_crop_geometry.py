@@ -11,6 +11,7 @@ from utils.heatmap_utils import crop_to_heatmap, decode_heatmaps, heatmap_to_cro
 from utils.image_utils import (
     CROP_SIZE,
     apply_affine,
+    crop_decoded,
     crop_from_file,
     crop_image,
     crop_matrix,
@@ -193,3 +194,11 @@ def test_a_shrunk_photo_has_its_pixel_centres_where_promised(tmp_path, suffix, s
     picture = read_image(tmp_path / f"p.{suffix}", shrink)
     assert picture.shape == (-(-203 // shrink), -(-301 // shrink), 3)
     np.testing.assert_allclose((blob_place(picture) + 0.5) * shrink - 0.5, place, atol=max(0.05, 0.02 * shrink))
+
+
+@pytest.mark.parametrize("side", [200, 700, 1500])
+def test_a_decoded_photo_gives_the_same_crop_as_its_file(tmp_path, side):
+    photo = smooth_noise(655, 801)
+    Image.fromarray(photo).save(tmp_path / "p.png")
+    matrix = crop_matrix(np.array([411.3, 302.9]), side, rotation=20, flip=True)
+    np.testing.assert_array_equal(crop_decoded(photo, matrix), crop_from_file(tmp_path / "p.png", matrix))

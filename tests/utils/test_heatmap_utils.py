@@ -148,7 +148,7 @@ def test_decoding_is_for_every_map_alone():
 
 
 @given(
-    x=st.floats(-0.49, 63.49, width=32), y=st.floats(-0.49, 47.49, width=32),
+    x=st.floats(-0.49, 63.49), y=st.floats(-0.49, 47.49),
     sigma=st.sampled_from([0.7, 1.0, 2.0, 5.0]), label_type=st.sampled_from(["Gaussian", "Cauchy"]),
 )  # fmt: skip
 @settings(max_examples=200, deadline=None)

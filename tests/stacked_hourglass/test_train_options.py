@@ -1,0 +1,473 @@
+"""Every option of `train.py hourglass_mpii` changes what happens, and what contradicts itself is refused.
+
+Runs go through the real entry point, in this process, on a dozen rendered people.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.io import loadmat
+from tensorboardX.proto.event_pb2 import Event
+from torch import nn
+
+import stacked_hourglass.datasets
+from options import GROUPS, SCRIPTS
+from stacked_hourglass.hourglass import Architecture, HourglassNet
+from stacked_hourglass.inference import Predictor
+from stacked_hourglass.loading import load_hourglass
+from stacked_hourglass.train import build_model, check_options
+from utils.cli import main
+from utils.osutils import UserError
+from utils.training_log import read_log
+from utils.transform import MPII
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+# Two steps of four people each, one epoch.
+SMALL = ("--stacks", 1, "--features", 8, "--workers", 0, "--epochs", 1, "--train_batch_size", 4, "--device", "cpu")
+NAME = "hourglass_mpii_default"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left in its working directory."""
+
+    folder: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "model_checkpoints" / NAME
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return torch.load(self.checkpoints / "checkpoint.pth.tar", weights_only=True)["state_dict"]
+
+    def log(self) -> list[dict[str, float]]:
+        return read_log(self.checkpoints / "log.txt")[1]
+
+
+def train(folder: Path, data_dir: Path, *argv: object, small: bool = True) -> Run:
+    """`train.py hourglass_mpii` with `folder` as working directory; SystemExit where it ends in an error."""
+    arguments = ["--data_dir", data_dir, *(SMALL if small else ()), *argv]
+    folder.mkdir(exist_ok=True)
+    with contextlib.chdir(folder):
+        main("train", SCRIPTS["train"], GROUPS, ["hourglass_mpii", *map(str, arguments)])
+    return Run(folder)
+
+
+@pytest.fixture(scope="module")
+def run(tiny_mpii, tmp_path_factory) -> Callable[..., Run]:
+    """`run("--lr", 1e-3)`: a training with these options; each set of options is run once."""
+    done: dict[tuple, Run] = {}
+
+    def once(*argv: object) -> Run:
+        if argv not in done:
+            done[argv] = train(tmp_path_factory.mktemp("run"), tiny_mpii, *argv)
+        return done[argv]
+
+    return once
+
+
+@pytest.fixture
+def fails(tiny_mpii, tmp_path, capsys) -> Callable[..., str]:
+    """`fails("--lr", 0)`: the one line of a run that ends with status 2 and writes nothing."""
+
+    def failing(*argv: object, data_dir: Path = tiny_mpii) -> str:
+        with pytest.raises(SystemExit) as exit_:
+            train(tmp_path / "failing", data_dir, *argv)
+        error = capsys.readouterr().err
+        assert exit_.value.code == 2
+        assert len(error.splitlines()) == 1, error
+        assert not list((tmp_path / "failing").glob("model_checkpoints/**/*"))
+        return error
+
+    return failing
+
+
+# ------------------------------------------------------------------------------------------ what is compared
+
+
+def weights(run: Run) -> list:
+    """Everything that training moves."""
+    return [(name, value.tolist()) for name, value in run.state().items() if "running_" not in name]
+
+
+def running_statistics(run: Run) -> list:
+    return [value.tolist() for name, value in run.state().items() if "running_" in name]
+
+
+def shapes(run: Run) -> dict:
+    return {name: tuple(value.shape) for name, value in run.state().items()}
+
+
+def predictions(run: Run) -> list:
+    return loadmat(run.checkpoints / "preds_valid.mat")["preds"].tolist()
+
+
+def validation(run: Run) -> dict:
+    return {name: value for name, value in run.log()[-1].items() if name.startswith("val/")}
+
+
+def columns(run: Run) -> set:
+    return set(run.log()[-1])
+
+
+def epochs(run: Run) -> int:
+    return len(run.log())
+
+
+def files(run: Run) -> set:
+    return {str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if "events" not in path.name}
+
+
+def step_entries(run: Run) -> list[int]:
+    """The steps at which the gradient's magnitude was entered in TensorBoard."""
+    steps = []
+    for path in (run.folder / "tb_logs" / NAME).iterdir():
+        data, place = path.read_bytes(), 0
+        while place < len(data):  # records: length, its checksum, the event, its checksum
+            length = int.from_bytes(data[place : place + 8], "little")
+            event = Event.FromString(data[place + 12 : place + 12 + length])
+            steps += [event.step for value in event.summary.value if value.tag == "magnitude/gradients"]
+            place += length + 16
+    return steps
+
+
+@dataclass(frozen=True)
+class Effect:
+    """`changes` differs between runs with the options `base` and `base` + `adds`; `keeps` does not."""
+
+    adds: tuple
+    changes: Callable[[Run], Any]
+    base: tuple = ()
+    keeps: Callable[[Run], Any] | None = None
+
+
+MASKS = ("--add_random_masking", "--mask_prob", 1)
+NOISE = (*MASKS, "--mean_valued_prob", 0)
+VISIBILITY = ("--predict_joint_visibility",)
+BATCHWISE = ("--use_train_mode_to_eval",)
+LARGE = ("--scale_weight_factor", 20)  # gradients whose norm is above the 10 at which they are clipped
+
+EFFECTS = {
+    # optimisation
+    "epochs": Effect(("--epochs", 2), epochs),
+    "train_batch_size": Effect(("--train_batch_size", 8), weights),
+    "lr": Effect(("--lr", 1e-3), weights),
+    "schedule": Effect(("--schedule", 0), weights),
+    "gamma": Effect(("--gamma", 0.5), weights, base=("--schedule", 0)),
+    "weight_decay": Effect(("--weight_decay", 0.1), weights),
+    "use_amsprop": Effect(("--use_amsprop",), weights),
+    "momentum": Effect(("--momentum", 0.5), weights),
+    "grad_clip": Effect(("--grad_clip", 1e-6), weights),
+    "no_grad_clipping": Effect(("--no_grad_clipping",), weights, base=LARGE),
+    "tb_log_freq": Effect(("--tb_log_freq", 1), step_entries, keeps=weights),
+    # evaluation
+    "test_batch_size": Effect(("--test_batch_size", 2), predictions, base=BATCHWISE, keeps=weights),
+    "flip": Effect(("--flip",), predictions, keeps=weights),
+    "use_train_mode_to_eval": Effect(BATCHWISE, validation, keeps=weights),
+    "debug": Effect(("--debug",), files, keeps=weights),
+    # network
+    "stacks": Effect(("--stacks", 2), shapes),
+    "features": Effect(("--features", 12), shapes),
+    "blocks": Effect(("--blocks", 2), shapes),
+    "num_classes": Effect(("--num_classes", 10), shapes),
+    "use_layer_norm": Effect(("--use_layer_norm",), shapes),
+    "no_batch_norm_affine": Effect(("--no_batch_norm_affine",), shapes),
+    "batch_norm_momentum": Effect(("--batch_norm_momentum", 0.5), running_statistics, keeps=weights),
+    "predict_joint_visibility": Effect(VISIBILITY, columns),
+    # losses
+    "scale_weight_factor": Effect(("--scale_weight_factor", 0.5), weights),
+    "remove_intermediate_supervision": Effect(("--remove_intermediate_supervision",), weights, base=("--stacks", 2)),
+    "joint_visibility_loss_coeff": Effect(("--joint_visibility_loss_coeff", 50), weights, base=VISIBILITY),
+    "sigma": Effect(("--sigma", 2), weights),
+    "sigma_decay": Effect(("--sigma_decay", 0.5), weights, base=("--schedule", 0)),
+    "label_type": Effect(("--label_type", "Cauchy"), weights),
+    # augmentation
+    "augment_training_data": Effect(("--augment_training_data", False), weights),
+    "add_random_masking": Effect(MASKS, weights, base=("--no_augment_training_data",)),
+    "mask_prob": Effect(("--mask_prob", 0), weights, base=("--add_random_masking",)),
+    "orientation_prob": Effect(("--orientation_prob", 1), weights, base=(*MASKS, "--no_augment_training_data")),
+    "mean_valued_prob": Effect(("--mean_valued_prob", 0), weights, base=MASKS),
+    "max_cover_ratio": Effect(("--max_cover_ratio", 0.9), weights, base=MASKS),
+    "noise_std": Effect(("--noise_std", 0.4), weights, base=NOISE),
+    # machine
+    "precision": Effect(("--precision", "bf16"), weights),
+    "seed": Effect(("--seed", 1), weights),
+}
+# Options whose effect is no difference between two whole runs have a test of their own below.
+OWN_TEST = {
+    "data_dir", "load", "exp", "checkpoint_dir", "tb_dir", "resume", "evaluate", "use_horovod", "device", "compile",
+    "workers", "allow_unsafe_load", "debug_traceback",
+}  # fmt: skip
+
+
+def test_every_option_has_a_test():
+    options = {option.name for _, option in SCRIPTS["train"]["hourglass_mpii"].options(GROUPS)}
+    assert options == set(EFFECTS) | OWN_TEST
+
+
+def test_the_same_options_do_the_same(run, tiny_mpii, tmp_path):
+    """Else a difference would mean nothing. The second run finds the statistics of the training set cached."""
+    first = run()
+    train(tmp_path, tiny_mpii, "--exp", "before")
+    again = train(tmp_path, tiny_mpii)
+    assert weights(again) == weights(first)
+    assert running_statistics(again) == running_statistics(first)
+    assert predictions(again) == predictions(first)
+
+
+@pytest.mark.parametrize("option", EFFECTS)
+def test_an_option_changes_what_happens(run, option):
+    effect = EFFECTS[option]
+    without, having = run(*effect.base), run(*effect.base, *effect.adds)
+    assert effect.changes(having) != effect.changes(without)
+    if effect.keeps:
+        assert effect.keeps(having) == effect.keeps(without)
+    stored = json.loads((having.checkpoints / "options.json").read_text())
+    assert stored[option] != json.loads((without.checkpoints / "options.json").read_text())[option]
+
+
+# ------------------------------------------------------------------------------------------ closer looks
+
+
+def test_a_run_leaves_the_stated_files(run):
+    assert {path.name for path in run().checkpoints.iterdir()} >= {
+        "checkpoint.pth.tar", "model_best.pth.tar", "log.txt", "options.json", "preds_valid.mat",
+    }  # fmt: skip
+    assert len(list((run().folder / "tb_logs" / NAME).iterdir())) == 1
+    assert np.array(predictions(run())).shape == (4, 16, 2)
+    assert {"epoch", "lr", "train/loss", "val/loss", "val/PCKh@0.5", "val/PCK@0.2"} <= columns(run())
+
+
+def test_steps_are_entered_in_tensorboard_as_often_as_asked(run):
+    assert step_entries(run()) == []  # fewer than the 50 steps between two entries
+    assert step_entries(run("--tb_log_freq", 1)) == [1, 2]
+    assert step_entries(run("--tb_log_freq", 2)) == [2]
+
+
+def test_the_schedule_lowers_the_rate(run):
+    assert [row["lr"] for row in run("--epochs", 2, "--schedule", 1, "--gamma", 0.5).log()] == [2.5e-4, 1.25e-4]
+
+
+def test_a_tiny_clip_makes_tiny_steps(run, parse_options):
+    """Gradients far below RMSprop's epsilon of 1e-8 barely move anything."""
+    torch.manual_seed(0)
+    start = build_model(parse_options(*SMALL)).state_dict()
+
+    def moved(run: Run) -> float:
+        return max((run.state()[name] - start[name]).abs().max() for name in start if "running" not in name).item()
+
+    assert moved(run("--grad_clip", 1e-9, "--lr", 1e-3)) < 0.1 * moved(run("--lr", 1e-3))
+
+
+def test_debug_writes_a_picture_an_epoch(run):
+    assert {path.name for path in (run("--debug").checkpoints / "debug").iterdir()} == {"epoch_001.png"}
+
+
+def test_fewer_joints_all_the_way(run):
+    checkpoints = run("--num_classes", 10).checkpoints
+    assert loadmat(checkpoints / "preds_valid.mat")["preds"].shape == (4, 10, 2)
+    predictor = Predictor(load_hourglass(checkpoints), torch.device("cpu"), flip=True)
+    assert predictor.skeleton.joints == MPII.joints[:10]
+
+
+def test_layer_norm_keeps_no_statistics(run):
+    assert running_statistics(run("--use_layer_norm")) == []
+    assert load_hourglass(run("--use_layer_norm").checkpoints).architecture.use_layer_norm
+
+
+def test_momentum_is_read_back_from_the_checkpoint(run):
+    loaded = load_hourglass(run("--batch_norm_momentum", 0.5).checkpoints)
+    assert loaded.architecture == Architecture(stacks=1, features=8, batch_norm_momentum=0.5)
+
+
+# ------------------------------------------------------------------------------------------ options with paths
+
+
+def test_exp_and_directories_name_where_things_go(tiny_mpii, tmp_path):
+    train(tmp_path, tiny_mpii, "--exp", "second", "--checkpoint_dir", "a/b", "--tb_dir", tmp_path / "events")
+    assert (tmp_path / "a/b/hourglass_mpii_second/checkpoint.pth.tar").is_file()
+    assert len(list((tmp_path / "events/hourglass_mpii_second").iterdir())) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "events", ".cache"}
+
+
+def test_data_dir_is_what_is_read(fails, tmp_path):
+    assert "no such folder" in fails("--epochs", 1, data_dir=tmp_path / "nowhere")
+
+
+def test_load_starts_from_weights_alone(run, tiny_mpii, tmp_path):
+    source = run("--seed", 1)
+    loaded = train(tmp_path, tiny_mpii, "--load", source.checkpoints, "--lr", 1e-20)
+    assert weights(loaded)[0] == weights(source)[0]
+    assert weights(loaded)[0] != weights(run())[0]
+    assert epochs(loaded) == 1  # from epoch 0
+    started = torch.load(loaded.checkpoints / "checkpoint.pth.tar", weights_only=True)["optimizer"][0]["state"][0]
+    assert started["step"] == 2
+
+
+def test_load_takes_a_published_checkpoint(tiny_mpii, tmp_path):
+    torch.manual_seed(3)
+    model = HourglassNet(Architecture(stacks=1, features=8))
+    published = {"epoch": 30, "arch": "hg", "best_acc": 0.5, "optimizer": {"state": {}, "param_groups": []}}
+    published["state_dict"] = {f"module.{key}": value for key, value in model.state_dict().items()}
+    torch.save(published, tmp_path / "published.pth.tar")
+    loaded = train(tmp_path / "run", tiny_mpii, "--load", tmp_path / "published.pth.tar", "--lr", 1e-20)
+    assert torch.equal(loaded.state()["conv1.weight"], model.conv1.weight)
+    assert epochs(loaded) == 1
+
+
+def test_load_of_another_network_is_refused(run, fails):
+    source = run().checkpoints
+    assert "weights of another network" in fails("--load", source, "--features", 12)
+    assert "no such checkpoint" in fails("--load", source / "nothing.pth")
+
+
+def test_old_pickles_load_only_where_allowed(run, fails, tiny_mpii, tmp_path):
+    old = {"state_dict": run().state(), "made": Path("here")}  # an object, not a plain type
+    torch.save(old, tmp_path / "old.pth")
+    assert "--allow_unsafe_load" in fails("--load", tmp_path / "old.pth")
+    loaded = train(tmp_path / "run", tiny_mpii, "--load", tmp_path / "old.pth", "--allow_unsafe_load", "--lr", 1e-20)
+    assert torch.equal(loaded.state()["conv1.weight"], run().state()["conv1.weight"])
+
+
+def test_resume_goes_on_as_if_never_stopped(run, tiny_mpii, tmp_path):
+    train(tmp_path, tiny_mpii)
+    resumed = train(tmp_path, tiny_mpii, "--resume", "--epochs", 2)
+    straight = run("--epochs", 2)
+    assert epochs(resumed) == 2
+    assert weights(resumed) == weights(straight)
+    assert running_statistics(resumed) == running_statistics(straight)
+    assert predictions(resumed) == predictions(straight)
+    without_time = [{k: v for k, v in row.items() if k != "seconds"} for row in resumed.log()]
+    assert without_time == [{k: v for k, v in row.items() if k != "seconds"} for row in straight.log()]
+
+
+def test_resume_needs_something_to_resume(fails):
+    assert "--resume" in fails("--resume")
+
+
+def test_without_resume_an_earlier_run_is_put_aside(tiny_mpii, tmp_path, capsys):
+    first = weights(train(tmp_path, tiny_mpii))
+    again = train(tmp_path, tiny_mpii, "--seed", 1)
+    assert weights(again) != first
+    old = torch.load(again.checkpoints.with_name(NAME + ".old") / "checkpoint.pth.tar", weights_only=True)
+    assert old["state_dict"]["conv1.weight"].tolist() == dict(first)["conv1.weight"]
+    assert "held an earlier run" in capsys.readouterr().err
+
+
+def test_evaluate_validates_and_stops(run, tiny_mpii, tmp_path, capsys):
+    source = run("--flip")
+    evaluated = train(tmp_path, tiny_mpii, "--evaluate", "--flip", "--load", source.checkpoints / "checkpoint.pth.tar")
+    assert {path.name for path in evaluated.checkpoints.iterdir()} == {"preds_valid.mat"}
+    assert predictions(evaluated) == predictions(source)
+    printed = dict(line.split("\t") for line in capsys.readouterr().out.splitlines() if "\t" in line)
+    assert float(printed["loss"]) == pytest.approx(source.log()[-1]["val/loss"], rel=1e-4)
+    assert "PCKh@0.5" in printed
+
+
+# ------------------------------------------------------------------------------------------ options of the machine
+
+
+def test_device(fails):
+    assert "--device cuda:99" in fails("--device", "cuda:99")
+    assert "--device tpu9: unknown" in fails("--device", "tpu9")
+
+
+def test_half_precision_needs_a_gpu(fails):
+    assert "--precision fp16 needs a GPU" in fails("--precision", "fp16")
+
+
+def test_compile_compiles_the_network(tiny_mpii, tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(type(self)))
+    train(tmp_path, tiny_mpii, "--evaluate")
+    assert compiled == []
+    train(tmp_path, tiny_mpii, "--evaluate", "--compile")
+    assert compiled == [HourglassNet]
+
+
+def test_workers_reach_every_loader(tiny_mpii, tmp_path, monkeypatch):
+    asked = []
+
+    class Loader(stacked_hourglass.datasets.DataLoader):
+        def __init__(self, dataset, num_workers, persistent_workers, **options):
+            asked.append((num_workers, persistent_workers))
+            super().__init__(dataset, **options)
+
+    monkeypatch.setattr(stacked_hourglass.datasets, "DataLoader", Loader)
+    train(tmp_path, tiny_mpii, "--evaluate", "--workers", 1)
+    assert asked == [(1, True)] * 3  # statistics, training, validation
+
+
+def test_debug_traceback_shows_it(tiny_mpii, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        train(tmp_path, tiny_mpii, "--features", 10, "--debug_traceback")
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_horovod_is_refused(fails):
+    assert "--use_horovod" in fails("--use_horovod")
+
+
+# ------------------------------------------------------------------------------------------ contradictions
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("--use_layer_norm", "--no_batch_norm_affine"),
+        ("--use_layer_norm", "--batch_norm_momentum", 0.2),
+        ("--use_layer_norm", "--use_train_mode_to_eval"),
+        ("--joint_visibility_loss_coeff", 2),
+        ("--mask_prob", 0.3),
+        ("--orientation_prob", 0.3),
+        ("--mean_valued_prob", 0.3),
+        ("--max_cover_ratio", 0.3),
+        ("--noise_std", 0.3),
+        ("--no_grad_clipping", "--grad_clip", 3),
+        ("--use_amsprop", "--momentum", 0.5),
+        ("--resume", "--load", "there"),
+        ("--features", 10),
+        ("--use_horovod",),
+    ],
+    ids=lambda argv: " ".join(map(str, argv)),
+)
+def test_what_contradicts_itself_or_has_no_effect_is_refused(parse_options, argv):
+    with pytest.raises(UserError) as error:
+        check_options(parse_options(*argv))
+    message = str(error.value)
+    assert "\n" not in message
+    assert any(str(word) in message for word in argv if str(word).startswith("--"))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        (),
+        ("--use_layer_norm",),
+        ("--no_batch_norm_affine", "--batch_norm_momentum", 0.2, "--use_train_mode_to_eval"),
+        ("--predict_joint_visibility", "--joint_visibility_loss_coeff", 2),
+        ("--add_random_masking", "--mask_prob", 0.3, "--noise_std", 0),
+        ("--no_grad_clipping",),
+        ("--no_grad_clipping", False, "--grad_clip", 3),
+        ("--use_amsprop",),
+        ("--resume",),
+        ("--load", "there", "--evaluate"),
+    ],
+    ids=lambda argv: " ".join(map(str, argv)) or "defaults",
+)
+def test_what_belongs_together_passes(parse_options, argv):
+    check_options(parse_options(*argv))
+
+
+def test_a_part_of_a_left_right_pair_is_refused(fails):
+    error = fails("--num_classes", 12)
+    assert "--num_classes 12" in error
+    assert "choose one of" in error
