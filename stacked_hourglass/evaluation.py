@@ -6,8 +6,6 @@ One table for all files, curves as PNG, and `pckh.json`. Every file is read and 
 Coordinates are original image pixels, zero-based, as everywhere inside this project.
 """
 
-import json
-import math
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,6 +22,7 @@ from torch import Tensor
 
 from stacked_hourglass import pckh
 from stacked_hourglass.annotations import validation_photos
+from utils.evaluation_tables import format_number, format_rows, model_names, require_folder, tables_as_json
 from utils.osutils import UserError, atomic_path, write_text
 from utils.prediction_utils import (
     ARRAY_SUFFIXES,
@@ -55,9 +54,7 @@ def mpii_PCKh(options: Namespace) -> None:
     """
     paths = [Path(path) for path in options.prediction_files]
     names = model_names(paths, options.model_names)
-    output_dir = Path(options.output_dir)
-    if output_dir.exists() and not output_dir.is_dir():
-        raise UserError(f"--output_dir {output_dir} is a file; give a folder, new or old")
+    output_dir = require_folder(options.output_dir)
     truth_path = Path(options.data_dir, GROUND_TRUTH_FILE)
     truth = load_ground_truth(truth_path)
     images = validation_images(options.data_dir, truth_path, len(truth)) if any(map(_is_by_image, paths)) else []
@@ -68,7 +65,7 @@ def mpii_PCKh(options: Namespace) -> None:
     curves = {name: pckh.pckh_curves(error, truth.missing) for name, error in zip(names, errors, strict=True)}
     print(format_tables(tables, truth_path, len(truth)))
     draw_curves(curves, output_dir)
-    write_text(output_dir / "pckh.json", _as_json(tables))
+    write_text(output_dir / "pckh.json", tables_as_json(tables))
     print(f"\nwrote {output_dir / 'pckh.json'}, {output_dir / 'pckh_all.png'} and a pckh_<joint>.png for each curve")
 
 
@@ -141,32 +138,6 @@ def _people_first(content: Mapping[str, np.ndarray], key: str, shape: tuple[int,
 
 
 # Predictions
-
-
-def model_names(paths: Sequence[Path], given: Sequence[str] | None) -> list[str]:
-    """The models' names: those given, else the files' stems, with as much of the path as tells them apart.
-
-    Raises UserError for another number of names than files, and for a name or a file that occurs twice.
-    """
-    if not paths:
-        raise UserError("--prediction_files names no file; give at least one")
-    if given is None:
-        depth = max(len(path.parts) for path in paths)
-        candidates = [[path.stem for path in paths], [path.name for path in paths]]
-        candidates += [["/".join(path.parts[-level:]) for path in paths] for level in range(2, depth + 1)]
-        unique = next((names for names in candidates if len(set(names)) == len(names)), None)
-        if unique is None:
-            raise UserError(f"--prediction_files: {_most_common(map(str, paths))} is given twice")
-        return unique
-    if len(given) != len(paths):
-        raise UserError(f"--model_names: {len(given)} names for {len(paths)} --prediction_files; give one a file")
-    if len(set(given)) != len(given):
-        raise UserError(f"--model_names: {_most_common(given)!r} is given twice; every model needs its own name")
-    return list(given)
-
-
-def _most_common(items) -> str:
-    return Counter(items).most_common(1)[0][0]
 
 
 def _is_by_image(path: Path) -> bool:
@@ -254,26 +225,11 @@ def format_tables(tables: Mapping[str, Table], truth_path: Path, count: int) -> 
         "  AUC: area under PCKh over thresholds 0, 0.01, ..., 0.5 (trapezoidal rule), divided by 0.5",
     ]
     metrics = list(next(iter(tables.values())))
-    width = max(map(len, (*tables, *metrics)))
+    width = max(map(len, metrics))
     for metric in metrics:
-        lines += ["", "  ".join([metric.ljust(width), *(column.rjust(8) for column in pckh.COLUMNS)])]
-        for name, table in tables.items():
-            cells = [_percent(table[metric][column]).rjust(max(8, len(column))) for column in pckh.COLUMNS]
-            lines.append("  ".join([name.ljust(width), *cells]))
+        rows = [(name, [table[metric][column] for column in pckh.COLUMNS]) for name, table in tables.items()]
+        lines += ["", *format_rows(metric, pckh.COLUMNS, rows, width)]
     return "\n".join(lines)
-
-
-def _percent(rate: float) -> str:
-    return "-" if math.isnan(rate) else f"{rate:.2f}"
-
-
-def _as_json(tables: Mapping[str, Table]) -> str:
-    """`pckh.json`, NaN as null."""
-    plain = {
-        name: {metric: {k: None if math.isnan(v) else v for k, v in rates.items()} for metric, rates in table.items()}
-        for name, table in tables.items()
-    }
-    return json.dumps(plain, indent=2, allow_nan=False) + "\n"
 
 
 def draw_curves(curves: Mapping[str, Mapping[str, np.ndarray]], output_dir: Path) -> None:
@@ -294,7 +250,7 @@ def draw_curves(curves: Mapping[str, Mapping[str, np.ndarray]], output_dir: Path
 
 def _draw_panel(axes: Axes, curves: Mapping[str, Mapping[str, np.ndarray]], column: str) -> None:
     for index, (name, by_column) in enumerate(curves.items()):
-        rate = _percent(by_column[column][-1])
+        rate = format_number(by_column[column][-1])
         short = name if len(name) <= 32 else f"{name[:15]}…{name[-16:]}"  # wider, legends of a row would overlap
         # The rate comes first since matplotlib hides labels that begin with an underscore; $ would start a formula.
         label = f"{rate}  {short}".replace("$", r"\$")

@@ -1,8 +1,8 @@
 """2D poses in photos, from a trained hourglass.
 
-    python run.py hourglass_mpii --load model_checkpoints/hourglass_mpii_default                 # MPII in data/mpii
-    python run.py hourglass_mpii --load CHECKPOINT --data_dir holiday_photos --person_box hog
-    python run.py hourglass_mpii --load CHECKPOINT --data_dir clip.mp4
+python run.py hourglass_mpii --load model_checkpoints/hourglass_mpii_default                 # MPII in data/mpii
+python run.py hourglass_mpii --load CHECKPOINT --data_dir holiday_photos --person_box hog
+python run.py hourglass_mpii --load CHECKPOINT --data_dir clip.mp4
 """
 
 import time
@@ -147,14 +147,14 @@ def run_photos(predictor: Predictor, options: Namespace) -> Poses:
         poses.joints[photo.name], poses.scores[photo.name] = joints, scores
         if not len(photo):
             empty.append(photo.name)
+    if not poses.metas:
+        raise UserError(f"--data_dir {options.data_dir}: no photo could be read; the first fault: {unreadable[0]}")
     if outside:
         warn(f"{outside} boxes lie wholly outside their photos and were left out")
     if unreadable:
         warn(f"{len(unreadable)} photos skipped: {_first_few(unreadable)}")
     if empty:
         warn(f"no person found in {len(empty)} photos (--person_box {options.person_box}): {_first_few(empty)}")
-    if not poses.metas:
-        raise UserError(f"--data_dir {options.data_dir}: no photo could be read; the first fault: {unreadable[0]}")
     return poses
 
 

@@ -1,8 +1,8 @@
 """Train a stacked hourglass on people in photos.
 
-    python train.py hourglass_mpii --data_dir sample --stacks 1 --features 64 --epochs 10
-    python train.py hourglass_mpii                      # the published setting, MPII in data/mpii
-    python train.py hourglass_lsp --data_dir data/lsp
+python train.py hourglass_mpii --data_dir sample --stacks 1 --features 64 --epochs 10
+python train.py hourglass_mpii                      # the published setting, MPII in data/mpii
+python train.py hourglass_lsp --data_dir data/lsp
 """
 
 from argparse import Namespace
@@ -71,13 +71,13 @@ def build_model(options: Namespace) -> HourglassNet:
 def settle_options(options: Namespace) -> None:
     """Check the options; `--resume` takes over all that its checkpoint has, `--load` the network's shape."""
     take_over_options(options)
-    check_options(options)
-    if options.load:
+    if options.load and not options.resume:
         checkpoint = _start_checkpoint(options)
         architecture = read_architecture(checkpoint, options.load)
         require_same_architecture(architecture, options, options.load)
         for field in fields(Architecture):
             setattr(options, field.name, getattr(architecture, field.name))
+    check_options(options)
 
 
 def colour_statistics(training: People, options: Namespace) -> tuple[list[float], list[float]]:

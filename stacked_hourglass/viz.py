@@ -49,10 +49,11 @@ def overlay_2d(options: Namespace) -> None:
         drawn += 1
         if name in on_sheet:
             thumbnails.append(image_grid([picture], 1, SHEET_CELL))
+    if not drawn:
+        fault = f"; the first fault: {unreadable[0]}" if unreadable else ""
+        raise UserError(f"--img_dir {options.img_dir}: no image could be read, so nothing is drawn{fault}")
     if unreadable:
         warn(f"{len(unreadable)} photos can't be read: {_first_few(unreadable)}")
-    if not drawn:
-        raise UserError(f"--img_dir {options.img_dir}: no image could be read, so nothing is drawn")
     _warn_about_nan({name: predictions[name] for name in names})
     lines = [f"{drawn} pictures in {options.output_dir}"]
     if thumbnails:

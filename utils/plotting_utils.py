@@ -32,9 +32,9 @@ class Averages:
     def update(self, values: Mapping[str, Tensor | Ratio | float], batch_size: int = 1) -> None:
         for name, value in values.items():
             if isinstance(value, Ratio):
-                total, count = value.hits.double(), value.counts.double()
+                total, count = _widest(value.hits), _widest(value.counts)
             else:
-                total = torch.as_tensor(value).detach().double() * batch_size
+                total = _widest(torch.as_tensor(value).detach()) * batch_size
                 count = torch.full_like(total, batch_size)
             self._sums[name] = self._sums.get(name, 0) + total
             self._counts[name] = self._counts.get(name, 0) + count
@@ -42,6 +42,11 @@ class Averages:
     def result(self) -> dict[str, float]:
         """Name -> average; NaN where nothing was counted."""
         return {name: (total / self._counts[name]).nanmean().item() for name, total in self._sums.items()}
+
+
+def _widest(tensor: Tensor) -> Tensor:
+    """In float64, or in float32 on MPS, which has no wider type."""
+    return tensor.to(torch.float32 if tensor.device.type == "mps" else torch.float64)
 
 
 def norm(tensors: Iterable[Tensor]) -> Tensor:

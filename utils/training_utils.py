@@ -145,9 +145,10 @@ def _start(model, optimizer, hooks, directory, options):
     """Go on from this experiment's latest checkpoint (--resume), from any weights (--load), or anew."""
     if options.resume:
         model, optimizer, epoch, best = hooks.load_fn(model, optimizer, latest_checkpoint(options))
-        if "lr" in options.given and isinstance(optimizer, torch.optim.Optimizer):
+        if isinstance(optimizer, torch.optim.Optimizer):
+            settings = {"initial_lr": "lr", "weight_decay": "weight_decay"}
             for group in optimizer.param_groups:
-                group["initial_lr"] = options.lr
+                group.update({key: getattr(options, name) for key, name in settings.items() if name in options.given})
         return model, optimizer, epoch, best
     if options.load:
         model, *_ = hooks.load_fn(model, None, find_checkpoint(options.load))

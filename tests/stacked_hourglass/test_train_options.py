@@ -18,17 +18,18 @@ from tensorboardX.proto.event_pb2 import Event
 from torch import nn
 
 import stacked_hourglass.datasets
+import stacked_hourglass.trainer
 from options import GROUPS, SCRIPTS
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass
-from stacked_hourglass.train import build_model, check_options
+from stacked_hourglass.train import build_model, check_options, settle_options
 from utils.cli import main
 from utils.osutils import UserError
 from utils.training_log import read_log
 from utils.transform import MPII
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "one_picture")
 
 # Two steps of four people each, one epoch.
 SMALL = ("--stacks", 1, "--features", 8, "--workers", 0, "--epochs", 1, "--train_batch_size", 4, "--device", "cpu")
@@ -52,13 +53,22 @@ class Run:
         return read_log(self.checkpoints / "log.txt")[1]
 
 
-def train(folder: Path, data_dir: Path, *argv: object, small: bool = True) -> Run:
+def train(folder: Path, *argv: object) -> Run:
     """`train.py hourglass_mpii` with `folder` as working directory; SystemExit where it ends in an error."""
-    arguments = ["--data_dir", data_dir, *(SMALL if small else ()), *argv]
     folder.mkdir(exist_ok=True)
     with contextlib.chdir(folder):
-        main("train", SCRIPTS["train"], GROUPS, ["hourglass_mpii", *map(str, arguments)])
+        main("train", SCRIPTS["train"], GROUPS, ["hourglass_mpii", *map(str, argv)])
     return Run(folder)
+
+
+def train_small(folder: Path, data_dir: Path, *argv: object) -> Run:
+    return train(folder, "--data_dir", data_dir, *SMALL, *argv)
+
+
+@pytest.fixture
+def one_picture(monkeypatch):
+    """TensorBoard's PNG of several people would take a third of the time."""
+    monkeypatch.setattr(stacked_hourglass.trainer, "PICTURES", 1)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +78,7 @@ def run(tiny_mpii, tmp_path_factory) -> Callable[..., Run]:
 
     def once(*argv: object) -> Run:
         if argv not in done:
-            done[argv] = train(tmp_path_factory.mktemp("run"), tiny_mpii, *argv)
+            done[argv] = train_small(tmp_path_factory.mktemp("run"), tiny_mpii, *argv)
         return done[argv]
 
     return once
@@ -80,7 +90,7 @@ def fails(tiny_mpii, tmp_path, capsys) -> Callable[..., str]:
 
     def failing(*argv: object, data_dir: Path = tiny_mpii) -> str:
         with pytest.raises(SystemExit) as exit_:
-            train(tmp_path / "failing", data_dir, *argv)
+            train_small(tmp_path / "failing", data_dir, *argv)
         error = capsys.readouterr().err
         assert exit_.value.code == 2
         assert len(error.splitlines()) == 1, error
@@ -216,8 +226,8 @@ def test_every_option_has_a_test():
 def test_the_same_options_do_the_same(run, tiny_mpii, tmp_path):
     """Else a difference would mean nothing. The second run finds the statistics of the training set cached."""
     first = run()
-    train(tmp_path, tiny_mpii, "--exp", "before")
-    again = train(tmp_path, tiny_mpii)
+    train_small(tmp_path, tiny_mpii, "--exp", "before")
+    again = train_small(tmp_path, tiny_mpii)
     assert weights(again) == weights(first)
     assert running_statistics(again) == running_statistics(first)
     assert predictions(again) == predictions(first)
@@ -262,7 +272,10 @@ def test_a_tiny_clip_makes_tiny_steps(run, parse_options):
     start = build_model(parse_options(*SMALL)).state_dict()
 
     def moved(run: Run) -> float:
-        return max((run.state()[name] - start[name]).abs().max() for name in start if "running" not in name).item()
+        state = run.state()
+        return max(
+            (state[name] - start[name]).abs().max() for name in start if name.endswith(("weight", "bias"))
+        ).item()
 
     assert moved(run("--grad_clip", 1e-9, "--lr", 1e-3)) < 0.1 * moved(run("--lr", 1e-3))
 
@@ -292,7 +305,7 @@ def test_momentum_is_read_back_from_the_checkpoint(run):
 
 
 def test_exp_and_directories_name_where_things_go(tiny_mpii, tmp_path):
-    train(tmp_path, tiny_mpii, "--exp", "second", "--checkpoint_dir", "a/b", "--tb_dir", tmp_path / "events")
+    train_small(tmp_path, tiny_mpii, "--exp", "second", "--checkpoint_dir", "a/b", "--tb_dir", tmp_path / "events")
     assert (tmp_path / "a/b/hourglass_mpii_second/checkpoint.pth.tar").is_file()
     assert len(list((tmp_path / "events/hourglass_mpii_second").iterdir())) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"a", "events", ".cache"}
@@ -304,7 +317,7 @@ def test_data_dir_is_what_is_read(fails, tmp_path):
 
 def test_load_starts_from_weights_alone(run, tiny_mpii, tmp_path):
     source = run("--seed", 1)
-    loaded = train(tmp_path, tiny_mpii, "--load", source.checkpoints, "--lr", 1e-20)
+    loaded = train_small(tmp_path, tiny_mpii, "--load", source.checkpoints, "--lr", 1e-20)
     assert weights(loaded)[0] == weights(source)[0]
     assert weights(loaded)[0] != weights(run())[0]
     assert epochs(loaded) == 1  # from epoch 0
@@ -318,28 +331,53 @@ def test_load_takes_a_published_checkpoint(tiny_mpii, tmp_path):
     published = {"epoch": 30, "arch": "hg", "best_acc": 0.5, "optimizer": {"state": {}, "param_groups": []}}
     published["state_dict"] = {f"module.{key}": value for key, value in model.state_dict().items()}
     torch.save(published, tmp_path / "published.pth.tar")
-    loaded = train(tmp_path / "run", tiny_mpii, "--load", tmp_path / "published.pth.tar", "--lr", 1e-20)
+    loaded = train_small(tmp_path / "run", tiny_mpii, "--load", tmp_path / "published.pth.tar", "--lr", 1e-20)
     assert torch.equal(loaded.state()["conv1.weight"], model.conv1.weight)
     assert epochs(loaded) == 1
 
 
-def test_load_of_another_network_is_refused(run, fails):
+def test_load_brings_the_networks_shape_and_mean(run, tiny_mpii, tmp_path):
+    source = run("--stacks", 2, "--num_classes", 10).checkpoints / "checkpoint.pth.tar"
+    content = torch.load(source, weights_only=True)
+    torch.save(content | {"mean": [0.1, 0.2, 0.3], "stddev": [0.4, 0.5, 0.6]}, tmp_path / "start.pth")
+    argv = ("--data_dir", tiny_mpii, "--workers", 0, "--epochs", 1, "--load", tmp_path / "start.pth")
+    loaded = load_hourglass(train(tmp_path, *argv).checkpoints)
+    assert loaded.architecture == Architecture(stacks=2, features=8, num_classes=10)
+    assert loaded.mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert not (tmp_path / ".cache").exists()  # nobody asked for statistics
+
+
+def test_load_of_another_network_is_refused(run, fails, tmp_path):
     source = run().checkpoints
-    assert "weights of another network" in fails("--load", source, "--features", 12)
+    error = fails("--load", source, "--features", 12)
+    assert "--features 12" in error
+    assert "trained with 8" in error
     assert "no such checkpoint" in fails("--load", source / "nothing.pth")
+    torch.save({"w1.weight": torch.zeros(1024, 32)}, tmp_path / "lifter.pth")
+    assert "no hourglass network" in fails("--load", tmp_path / "lifter.pth")
+
+
+def test_what_a_loaded_network_has_need_not_be_said_again(run, tmp_path, parse_options):
+    source = run(*VISIBILITY).checkpoints
+    settle_options(parse_options("--load", source, "--joint_visibility_loss_coeff", 2))
+    normed = run("--use_layer_norm").checkpoints
+    with pytest.raises(UserError, match="--use_train_mode_to_eval"):
+        settle_options(parse_options("--load", normed, "--use_train_mode_to_eval"))
 
 
 def test_old_pickles_load_only_where_allowed(run, fails, tiny_mpii, tmp_path):
     old = {"state_dict": run().state(), "made": Path("here")}  # an object, not a plain type
     torch.save(old, tmp_path / "old.pth")
     assert "--allow_unsafe_load" in fails("--load", tmp_path / "old.pth")
-    loaded = train(tmp_path / "run", tiny_mpii, "--load", tmp_path / "old.pth", "--allow_unsafe_load", "--lr", 1e-20)
+    loaded = train_small(
+        tmp_path / "run", tiny_mpii, "--load", tmp_path / "old.pth", "--allow_unsafe_load", "--lr", 1e-20
+    )
     assert torch.equal(loaded.state()["conv1.weight"], run().state()["conv1.weight"])
 
 
 def test_resume_goes_on_as_if_never_stopped(run, tiny_mpii, tmp_path):
-    train(tmp_path, tiny_mpii)
-    resumed = train(tmp_path, tiny_mpii, "--resume", "--epochs", 2)
+    train_small(tmp_path, tiny_mpii)
+    resumed = train_small(tmp_path, tiny_mpii, "--resume", "--epochs", 2)
     straight = run("--epochs", 2)
     assert epochs(resumed) == 2
     assert weights(resumed) == weights(straight)
@@ -349,13 +387,21 @@ def test_resume_goes_on_as_if_never_stopped(run, tiny_mpii, tmp_path):
     assert without_time == [{k: v for k, v in row.items() if k != "seconds"} for row in straight.log()]
 
 
+def test_resume_takes_over_the_options(run, tiny_mpii, tmp_path):
+    train_small(tmp_path, tiny_mpii, "--sigma", 2)
+    resumed = train(tmp_path, "--resume", "--epochs", 2)
+    assert weights(resumed) == weights(run("--epochs", 2, "--sigma", 2))
+    stored = json.loads((resumed.checkpoints / "options.json").read_text())
+    assert (stored["sigma"], stored["features"], stored["epochs"]) == (2, 8, 2)
+
+
 def test_resume_needs_something_to_resume(fails):
     assert "--resume" in fails("--resume")
 
 
 def test_without_resume_an_earlier_run_is_put_aside(tiny_mpii, tmp_path, capsys):
-    first = weights(train(tmp_path, tiny_mpii))
-    again = train(tmp_path, tiny_mpii, "--seed", 1)
+    first = weights(train_small(tmp_path, tiny_mpii))
+    again = train_small(tmp_path, tiny_mpii, "--seed", 1)
     assert weights(again) != first
     old = torch.load(again.checkpoints.with_name(NAME + ".old") / "checkpoint.pth.tar", weights_only=True)
     assert old["state_dict"]["conv1.weight"].tolist() == dict(first)["conv1.weight"]
@@ -364,7 +410,9 @@ def test_without_resume_an_earlier_run_is_put_aside(tiny_mpii, tmp_path, capsys)
 
 def test_evaluate_validates_and_stops(run, tiny_mpii, tmp_path, capsys):
     source = run("--flip")
-    evaluated = train(tmp_path, tiny_mpii, "--evaluate", "--flip", "--load", source.checkpoints / "checkpoint.pth.tar")
+    evaluated = train_small(
+        tmp_path, tiny_mpii, "--evaluate", "--flip", "--load", source.checkpoints / "checkpoint.pth.tar"
+    )
     assert {path.name for path in evaluated.checkpoints.iterdir()} == {"preds_valid.mat"}
     assert predictions(evaluated) == predictions(source)
     printed = dict(line.split("\t") for line in capsys.readouterr().out.splitlines() if "\t" in line)
@@ -387,9 +435,9 @@ def test_half_precision_needs_a_gpu(fails):
 def test_compile_compiles_the_network(tiny_mpii, tmp_path, monkeypatch):
     compiled = []
     monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(type(self)))
-    train(tmp_path, tiny_mpii, "--evaluate")
+    train_small(tmp_path, tiny_mpii, "--evaluate")
     assert compiled == []
-    train(tmp_path, tiny_mpii, "--evaluate", "--compile")
+    train_small(tmp_path, tiny_mpii, "--evaluate", "--compile")
     assert compiled == [HourglassNet]
 
 
@@ -402,13 +450,13 @@ def test_workers_reach_every_loader(tiny_mpii, tmp_path, monkeypatch):
             super().__init__(dataset, **options)
 
     monkeypatch.setattr(stacked_hourglass.datasets, "DataLoader", Loader)
-    train(tmp_path, tiny_mpii, "--evaluate", "--workers", 1)
+    train_small(tmp_path, tiny_mpii, "--evaluate", "--workers", 1)
     assert asked == [(1, True)] * 3  # statistics, training, validation
 
 
 def test_debug_traceback_shows_it(tiny_mpii, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        train(tmp_path, tiny_mpii, "--features", 10, "--debug_traceback")
+        train_small(tmp_path, tiny_mpii, "--features", 10, "--debug_traceback")
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 

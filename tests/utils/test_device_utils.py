@@ -36,7 +36,7 @@ def test_a_device_that_is_not_here_is_refused(monkeypatch):
     with pytest.raises(UserError, match=r"^--device cuda:2: .*2 CUDA devices.*try --device auto$"):
         pick_device("cuda:2")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(UserError, match="--device cuda: .*0 CUDA devices"):
+    with pytest.raises(UserError, match=r"--device cuda: .*0 CUDA devices"):
         pick_device("cuda")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(UserError, match="--device mps: not available here"):

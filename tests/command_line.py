@@ -1,0 +1,77 @@
+"""Entry points called as a user calls them: in this process (quick), or in one of their own (real)."""
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from options import GROUPS, SCRIPTS
+from utils.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}  # small networks are quickest so
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left behind: exit status, stdout, stderr."""
+
+    status: int
+    out: str
+    err: str
+
+    def succeeded(self) -> "Result":
+        assert self.status == 0, self.err
+        assert "Traceback" not in self.err
+        return self
+
+    def refusal(self) -> str:
+        """The one line on stderr of a command that was refused."""
+        assert self.status == 2, f"exit status {self.status}: {self.err}"
+        assert "Traceback" not in self.err
+        [line] = self.err.splitlines()
+        assert ": error: " in line
+        return line
+
+    def warnings(self) -> list[str]:
+        """The warnings of a command that succeeded."""
+        self.succeeded()
+        return [line for line in self.err.splitlines() if line.startswith("warning: ")]
+
+
+def call(entry: str, *argv: object, cwd: Path | None = None) -> Result:
+    """`python <entry>.py <argv>` within this process, on one thread."""
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), contextlib.chdir(cwd or os.curdir):
+            main(entry, SCRIPTS[entry], GROUPS, [str(argument) for argument in argv])
+    except SystemExit as stop:
+        status = stop.code
+    finally:
+        torch.set_num_threads(threads)
+    return Result(status, out.getvalue(), err.getvalue())
+
+
+def command(entry: str, *argv: object) -> list[str]:
+    """The command line itself."""
+    return [sys.executable, str(ROOT / f"{entry}.py"), *map(str, argv)]
+
+
+def spawn(entry: str, *argv: object, cwd: Path = ROOT) -> Result:
+    """`python <entry>.py <argv>` in a process of its own."""
+    done = subprocess.run(
+        command(entry, *argv), cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def files(folder: Path) -> list[str]:
+    """All files below a folder, hidden and temporary ones too; none where there is no folder."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,453 @@
+"""Bad input, through the command line: each kind has one defined outcome, and nothing is left half-written.
+
+Either the command is refused (status 2, one line that names the fault, no file), or it leaves out what is bad,
+says so in one warning that counts it, and does the rest.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+import torch
+from command_line import Result, call, files
+from PIL import Image
+
+from stacked_hourglass.hourglass import Architecture, HourglassNet
+from utils.image_utils import read_image
+from utils.prediction_utils import load_prediction_array, load_predictions, save_predictions
+from utils.transform import MPII
+
+RUN_FILES = ["2d_pose_estimations.pt", "metas.pt", "predictions.json"]
+ANNOTATED_RUN_FILES = sorted([*RUN_FILES, "2d_pose_ground_truths.pt", "preds_valid.mat"])
+TINY_TRAINING = (
+    "--features", 8, "--stacks", 1, "--epochs", 1, "--train_batch_size", 4, "--test_batch_size", 4, "--workers", 0,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return HourglassNet(Architecture(stacks=1, features=8)).state_dict()
+
+
+@pytest.fixture(scope="module")
+def weights(state: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "hourglass.pth"
+    torch.save(state, path)
+    return path
+
+
+@pytest.fixture
+def run(weights: Path, tmp_path: Path) -> Callable[..., Result]:
+    """`run(PHOTOS, …)`: run.py on it, into `tmp_path / "out"`."""
+
+    def run_on(data_dir: Path, *more: object, load: Path = weights) -> Result:
+        arguments = ["--load", load, "--data_dir", data_dir, "--output_dir", tmp_path / "out", "--workers", 0, *more]
+        return call("run", "hourglass_mpii", *arguments, cwd=tmp_path)
+
+    return run_on
+
+
+@pytest.fixture
+def photos(tiny_mpii: Path, tmp_path: Path) -> Path:
+    """A folder of two good photos, for bad ones to join."""
+    (tmp_path / "photos").mkdir()
+    for name in ("00001.jpg", "00003.jpg"):
+        shutil.copy(tiny_mpii / "images" / name, tmp_path / "photos")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def mpii(tiny_mpii: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny MPII folder, to be damaged."""
+    return Path(shutil.copytree(tiny_mpii, tmp_path / "mpii"))
+
+
+def train(data_dir: Path, work: Path, *more: object) -> Result:
+    folders = ["--checkpoint_dir", work / "checkpoints", "--tb_dir", work / "tb"]
+    return call("train", "hourglass_mpii", "--data_dir", data_dir, *TINY_TRAINING, *folders, *more, cwd=work)
+
+
+def cut(path: Path, share: float = 0.5) -> Path:
+    """Truncate a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    return path
+
+
+def poses(folder: Path) -> dict[str, torch.Tensor]:
+    return load_predictions(folder / "2d_pose_estimations.pt")
+
+
+# ------------------------------------------------------------------------------------------ folders
+class TestFolders:
+    @pytest.mark.parametrize("kind", ["missing", "empty"])
+    def test_image_folder_of_mpii(self, mpii, tmp_path, run, kind):
+        shutil.rmtree(mpii / "images")
+        if kind == "empty":
+            (mpii / "images").mkdir()
+        for result in (train(mpii, tmp_path), run(mpii)):
+            line = result.refusal()
+            assert str(mpii / "images") in line
+            assert ("does not exist" if kind == "missing" else "is empty") in line
+        assert {path.name for path in tmp_path.iterdir()} == {"mpii"}
+
+    def test_missing_folder_of_photos(self, tmp_path, run):
+        (tmp_path / "photos").mkdir()
+        line = run(tmp_path / "photo").refusal()
+        assert f"did you mean {tmp_path / 'photos'}?" in line
+        assert files(tmp_path) == []
+
+    def test_empty_folder_of_photos(self, tmp_path, run):
+        (tmp_path / "photos").mkdir()
+        assert "is empty" in run(tmp_path / "photos").refusal()
+        assert files(tmp_path) == []
+
+    def test_folders_to_draw_on(self, tmp_path):
+        save_predictions(tmp_path / "poses.pt", {"a.jpg": torch.zeros(1, 16, 2)})
+        (tmp_path / "empty").mkdir()
+        for folder in ("missing", "empty"):
+            arguments = ["--img_dir", tmp_path / folder, "--2d_pose_estimations", tmp_path / "poses.pt"]
+            result = call("viz", "2d_overlay", *arguments, "--output_dir", tmp_path / "out")
+            assert f"--img_dir {tmp_path / folder}" in result.refusal()
+        assert files(tmp_path) == ["poses.pt"]
+
+    @pytest.mark.parametrize("option", ["checkpoint_dir", "tb_dir"])
+    def test_training_writes_into_no_file(self, mpii, tmp_path, option):
+        (tmp_path / "file").write_text("kept")
+        before = files(tmp_path)
+        line = train(mpii, tmp_path, f"--{option}", tmp_path / "file" / "inside").refusal()
+        assert f"--{option} {tmp_path / 'file' / 'inside'}: {tmp_path / 'file'} is a file" in line
+        assert files(tmp_path) == before
+
+    def test_results_go_into_no_file(self, mpii, photos, tmp_path, weights):
+        (tmp_path / "out").write_text("kept")
+        save_predictions(tmp_path / "poses.pt", {"00001.jpg": torch.zeros(1, 16, 2)})
+        (tmp_path / "log.txt").write_text("epoch\tval/loss\n1\t0.5\n")
+        before = files(tmp_path)
+        for entry, *argv in (
+            ("run", "hourglass_mpii", "--load", weights, "--data_dir", photos),
+            ("eval", "mpii_PCKh", "--data_dir", mpii, "--prediction_files", tmp_path / "poses.pt"),
+            ("viz", "2d_overlay", "--img_dir", photos, "--2d_pose_estimations", tmp_path / "poses.pt"),
+            ("viz", "training_curves", "--load", tmp_path / "log.txt"),
+        ):
+            line = call(entry, *argv, "--output_dir", tmp_path / "out").refusal()
+            assert f"--output_dir {tmp_path / 'out'}" in line
+        assert files(tmp_path) == before
+        assert (tmp_path / "out").read_text() == "kept"
+
+
+# ------------------------------------------------------------------------------------------ photos
+def write_text(path: Path) -> Path:
+    path.write_text("not a photo")
+    return path
+
+
+def write_one_pixel(path: Path) -> Path:
+    Image.new("RGB", (1, 1), "red").save(path)
+    return path
+
+
+def write_truncated(path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (200, 200, 3), dtype=np.uint8)).save(path)
+    return cut(path)
+
+
+BAD_PHOTOS = {
+    "text": (write_text, "not a readable image"),
+    "one pixel": (write_one_pixel, "1 × 1 px"),
+    "truncated": (write_truncated, "truncated or damaged image"),
+}
+
+
+class TestPhotos:
+    @pytest.mark.parametrize("kind", BAD_PHOTOS)
+    def test_bad_photo_among_good_ones_is_counted(self, photos, tmp_path, run, kind):
+        write, reason = BAD_PHOTOS[kind]
+        write(photos / "00002.jpg")
+        [warning] = run(photos).warnings()
+        assert warning.startswith("warning: 1 photos skipped: ")
+        assert f"{photos / '00002.jpg'}: {reason}" in warning
+        assert list(poses(tmp_path / "out")) == ["00001.jpg", "00003.jpg"]
+        assert files(tmp_path / "out") == RUN_FILES
+
+    @pytest.mark.parametrize("kind", BAD_PHOTOS)
+    def test_bad_photo_alone_is_refused(self, tmp_path, run, kind):
+        write, reason = BAD_PHOTOS[kind]
+        path = write(tmp_path / "only.jpg")
+        line = run(path).refusal()
+        assert f"--data_dir {path}" in line
+        assert reason in line
+        assert files(tmp_path) == ["only.jpg"]
+
+    def test_bad_photo_to_draw_on(self, photos, tmp_path):
+        save_predictions(
+            tmp_path / "poses.pt", {"00001.jpg": torch.zeros(1, 16, 2), "00003.jpg": torch.zeros(1, 16, 2)}
+        )
+        arguments = ["--2d_pose_estimations", tmp_path / "poses.pt", "--output_dir", tmp_path / "out"]
+        cut(photos / "00001.jpg")
+        [warning] = call("viz", "2d_overlay", "--img_dir", photos, *arguments).warnings()
+        assert "1 photos can't be read" in warning
+        assert files(tmp_path / "out") == ["00003.jpg", "contact_sheet.png"]
+        shutil.rmtree(tmp_path / "out")
+        line = call("viz", "2d_overlay", "--img_dir", photos / "00001.jpg", *arguments).refusal()
+        assert "truncated" in line
+        assert files(tmp_path / "out") == []
+
+    def test_many_bad_photos_are_one_warning(self, photos, run):
+        for number in range(7):
+            write_text(photos / f"bad_{number}.jpg")
+        [warning] = run(photos).warnings()
+        assert warning.startswith("warning: 7 photos skipped: ")
+        assert "bad_4.jpg" in warning
+        assert "bad_5.jpg" not in warning
+        assert warning.endswith("and 2 more")
+
+    def test_grey_16_bit_and_transparent_photos_are_read(self, tiny_mpii, tmp_path, run):
+        """Each gives the joints of the plain RGB picture that it shows."""
+        folder = tmp_path / "photos"
+        folder.mkdir()
+        color = read_image(tiny_mpii / "images" / "00001.jpg")
+        grey = color.mean(axis=2).astype(np.uint8)
+        holed = color.copy()
+        holed[:60] = 255
+        for name, picture in (("grey_rgb", np.dstack([grey] * 3)), ("grey", grey), ("holed_rgb", holed)):
+            Image.fromarray(picture).save(folder / f"{name}.png")
+        cv2.imwrite(str(folder / "grey_16.png"), grey.astype(np.uint16) * 257)
+        alpha = np.full(grey.shape, 255, np.uint8)
+        alpha[:60] = 0
+        Image.fromarray(np.dstack([color, alpha])).save(folder / "holed_alpha.png")
+
+        assert run(folder).succeeded().err == ""
+        found = poses(tmp_path / "out")
+        assert len(found) == 5
+        assert torch.equal(found["grey.png"], found["grey_rgb.png"])
+        assert torch.equal(found["grey_16.png"], found["grey_rgb.png"])
+        assert torch.equal(found["holed_alpha.png"], found["holed_rgb.png"])
+        assert not torch.equal(found["grey.png"], found["holed_rgb.png"])
+
+
+# ------------------------------------------------------------------------------------------ people
+class TestPeople:
+    def test_boxes_outside_the_photo_are_left_out_and_counted(self, photos, tmp_path, run):
+        boxes = {"00001.jpg": [[5000, 5000, 50, 50], [20, 30, 100, 200]], "00003.jpg": [[-90, 0, 80, 80]]}
+        (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+        warnings = run(photos, "--person_box", tmp_path / "boxes.json").warnings()
+        assert len(warnings) == 2
+        assert warnings[0] == "warning: 2 boxes lie wholly outside their photos and were left out"
+        assert "no person found in 1 photos" in warnings[1]
+        assert "00003.jpg" in warnings[1]
+        found = poses(tmp_path / "out")
+        assert {name: len(people) for name, people in found.items()} == {"00001.jpg": 1, "00003.jpg": 0}
+        assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 1
+
+    def test_damaged_mpii(self, mpii, tmp_path, run):
+        """Absent and truncated photos, a person without joints, one wholly outside: in training, run and eval."""
+        entries = json.loads((mpii / "mpii_annotations.json").read_text())
+        outside, without_joints = [-9000.0, -9000.0], [[0.0, 0.0, 0.0]] * 16
+        (mpii / "images" / entries[0]["img_paths"]).unlink()
+        cut(mpii / "images" / entries[3]["img_paths"])
+        entries[4]["joint_self"] = without_joints
+        entries[5]["objpos"] = outside
+        validation = [entry for entry in entries if entry["isValidation"]]  # the second and third share a photo
+        (mpii / "images" / validation[0]["img_paths"]).unlink()
+        validation[1]["objpos"] = outside
+        validation[2]["joint_self"] = without_joints
+        cut(mpii / "images" / validation[3]["img_paths"])
+        (mpii / "mpii_annotations.json").write_text(json.dumps(entries))
+
+        at_reading = [
+            "warning: 1 of 8 training people dropped: their photos are absent",
+            "warning: 1 of 4 validation people have no photo",
+            "warning: 1 of 8 training people dropped: no joint of theirs is annotated",
+        ]
+        result = train(mpii, tmp_path)
+        assert result.warnings() == [
+            *at_reading,
+            "warning: 1 training people have photos that can't be read; they don't count",
+            "warning: 2 validation people have photos that can't be read; they don't count",
+        ]
+        assert result.out.startswith("6 training and 4 validation people")
+        trained = tmp_path / "checkpoints" / "hourglass_mpii_default"
+        expected_nan = [True, False, False, True]
+        assert np.isnan(load_prediction_array(trained / "preds_valid.mat")).all(axis=(1, 2)).tolist() == expected_nan
+
+        assert run(mpii, load=trained).warnings() == [
+            *at_reading,
+            "warning: 2 of 4 people have photos that can't be read; their joints are NaN",
+        ]
+        assert files(tmp_path / "out") == ANNOTATED_RUN_FILES
+        array = load_prediction_array(tmp_path / "out" / "preds_valid.mat")
+        assert np.isnan(array).all(axis=(1, 2)).tolist() == expected_nan
+        assert np.isfinite(array[1:3]).all()
+        truth = load_predictions(tmp_path / "out" / "2d_pose_ground_truths.pt")
+        assert truth[validation[2]["img_paths"]].isnan().all(dim=2).sum(dim=1)[1] == 16
+
+        for name in ("preds_valid.mat", "2d_pose_estimations.pt", "predictions.json"):
+            arguments = ["--data_dir", mpii, "--prediction_files", tmp_path / "out" / name]
+            line = call("eval", "mpii_PCKh", *arguments, "--output_dir", tmp_path / "scores").refusal()
+            assert name in line
+            assert "32 of 64 joints, of 2 people, are NaN" in line
+            assert "person 0 (r_ankle, " in line
+            assert "person 3 (r_ankle, " in line
+        assert not (tmp_path / "scores").exists()
+
+    def test_joints_that_are_all_hidden_still_count(self, mpii, tmp_path):
+        """The visibility flag says that a joint is occluded, not that it is unknown."""
+        entries = json.loads((mpii / "mpii_annotations.json").read_text())
+        for entry in entries:
+            entry["joint_self"] = [[x, y, 0.0] for x, y, _ in entry["joint_self"]]
+        (mpii / "mpii_annotations.json").write_text(json.dumps(entries))
+        result = train(mpii, tmp_path)
+        assert result.warnings() == []
+        assert result.out.startswith("8 training and 4 validation people")
+
+
+# ------------------------------------------------------------------------------------------ prediction files
+class TestPredictionFiles:
+    SUFFIXES = (".mat", ".h5", ".npz")
+
+    def write(self, path: Path, array: np.ndarray) -> Path:
+        if path.suffix == ".mat":
+            scipy.io.savemat(path, {"preds": array})
+        elif path.suffix == ".h5":
+            with h5py.File(path, "w") as file:
+                file["preds"] = array
+        else:
+            np.savez(path, preds=array)
+        return path
+
+    def refusal(self, path: Path, mpii: Path) -> str:
+        arguments = ["--data_dir", mpii, "--prediction_files", path, "--output_dir", path.parent / "scores"]
+        line = call("eval", "mpii_PCKh", *arguments).refusal()
+        assert files(path.parent) == [path.name]
+        return line
+
+    @pytest.mark.parametrize("suffix", SUFFIXES)
+    def test_nan_is_named(self, tiny_mpii, tmp_path, suffix):
+        array = np.full((4, 16, 2), 7.0)
+        array[2, MPII.index("l_wrist"), 1] = np.nan
+        line = self.refusal(self.write(tmp_path / f"preds{suffix}", array), tiny_mpii)
+        assert "1 of 64 joints, of 1 people, are NaN or infinite: person 2 (l_wrist)" in line
+
+    @pytest.mark.parametrize("suffix", SUFFIXES)
+    def test_wrong_length_says_both_lengths(self, tiny_mpii, tmp_path, suffix):
+        line = self.refusal(self.write(tmp_path / f"preds{suffix}", np.full((3, 16, 2), 7.0)), tiny_mpii)
+        assert "3 predictions for 4 validation people" in line
+
+    def test_photo_with_a_person_too_few(self, tiny_mpii, tmp_path):
+        names = {"00008.jpg": 1, "00009.jpg": 1, "00010.jpg": 1}
+        save_predictions(tmp_path / "poses.pt", {name: torch.ones(count, 16, 2) for name, count in names.items()})
+        assert "00009.jpg has 1 people, 2 are right" in self.refusal(tmp_path / "poses.pt", tiny_mpii)
+
+    @pytest.mark.parametrize("suffix", [*SUFFIXES, ".pt", ".json"])
+    def test_damaged_file(self, tiny_mpii, tmp_path, suffix):
+        (tmp_path / f"preds{suffix}").write_bytes(b"\x80 neither of them")
+        assert f"preds{suffix}: " in self.refusal(tmp_path / f"preds{suffix}", tiny_mpii)
+
+
+# ------------------------------------------------------------------------------------------ checkpoints
+class RunsCode:
+    """Unpickling it makes a folder: harmless here, anything in a hostile file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple:
+        return Path.mkdir, (self.folder,)
+
+
+class TestCheckpoints:
+    def refused_everywhere(self, path: Path, tiny_mpii: Path, photos: Path, run: Callable, *more: object) -> str:
+        """The line of run.py; train.py --load must refuse it too."""
+        before = files(photos.parent)
+        line = run(photos, *more, load=path).refusal()
+        assert str(path) in line
+        assert str(path) in train(tiny_mpii, photos.parent, "--load", path, *more).refusal()
+        assert files(photos.parent) == before
+        return line
+
+    def test_of_another_network(self, tiny_mpii, photos, tmp_path, run):
+        lifter = {
+            "w1.weight": torch.zeros(1024, 32), "w1.bias": torch.zeros(1024),
+            "linear_stages.0.w1.weight": torch.zeros(1024, 1024), "w2.weight": torch.zeros(48, 1024),
+        }  # fmt: skip
+        torch.save({"state_dict": lifter, "epoch": 200, "lr": 1e-3}, tmp_path / "lifter.pth.tar")
+        line = self.refused_everywhere(tmp_path / "lifter.pth.tar", tiny_mpii, photos, run)
+        assert "no hourglass network" in line
+
+    def test_with_a_weight_of_another_shape(self, photos, state, tmp_path, run):
+        torch.save(state | {"conv1.bias": torch.zeros(3)}, tmp_path / "odd.pth")
+        assert "conv1.bias is (3,) there and (2,) here" in run(photos, load=tmp_path / "odd.pth").refusal()
+
+    def test_of_another_architecture_than_the_option_says(self, tiny_mpii, photos, weights, tmp_path, run):
+        line = run(photos, "--features", 256).refusal()
+        assert "--features 256" in line
+        assert "trained with 8" in line
+        line = train(tiny_mpii, tmp_path, "--stacks", 2, "--load", weights).refusal()
+        assert "--stacks 2" in line
+        assert "trained with 1" in line
+        assert not (tmp_path / "out").exists()
+        assert not (tmp_path / "checkpoints").exists()
+
+    def test_option_that_agrees_is_no_error(self, photos, run):
+        run(photos, "--features", 8, "--stacks", 1).succeeded()
+
+    @pytest.mark.parametrize("share", [0, 0.3, 0.999])
+    def test_truncated(self, tiny_mpii, photos, weights, tmp_path, run, share):
+        path = cut(Path(shutil.copy(weights, tmp_path / "cut.pth")), share)
+        assert "truncated" in self.refused_everywhere(path, tiny_mpii, photos, run)
+
+    def test_that_would_run_code(self, tiny_mpii, photos, state, tmp_path, run):
+        torch.save({"state_dict": state, "note": RunsCode(tmp_path / "it ran")}, tmp_path / "hostile.pth")
+        line = self.refused_everywhere(tmp_path / "hostile.pth", tiny_mpii, photos, run)
+        assert "refused" in line
+        assert "--allow_unsafe_load" in line
+        assert not (tmp_path / "it ran").exists()
+
+    def test_missing(self, photos, tmp_path, run):
+        assert "no such checkpoint" in run(photos, load=tmp_path / "none.pth").refusal()
+        (tmp_path / "empty").mkdir()
+        assert "no checkpoint in this directory" in run(photos, load=tmp_path / "empty").refusal()
+        assert not (tmp_path / "out").exists()
+
+    def test_nothing_to_resume(self, tiny_mpii, tmp_path):
+        line = train(tiny_mpii, tmp_path, "--resume").refusal()
+        assert "--resume" in line
+        assert str(tmp_path / "checkpoints" / "hourglass_mpii_default") in line
+        assert not (tmp_path / "checkpoints").exists()
+
+
+# ------------------------------------------------------------------------------------------ videos
+class TestVideos:
+    @pytest.fixture
+    def clip(self, tiny_mpii: Path, tmp_path: Path) -> Path:
+        photo = cv2.imread(str(tiny_mpii / "images" / "00001.jpg"))
+        writer = cv2.VideoWriter(str(tmp_path / "clip.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (200, 200))
+        for frame in range(6):
+            writer.write(np.ascontiguousarray(photo[:200, frame : frame + 200]))
+        writer.release()
+        return tmp_path / "clip.avi"
+
+    @pytest.mark.parametrize("content", [b"", b"not a video at all " * 50], ids=["empty", "text"])
+    def test_no_video(self, tmp_path, run, content):
+        (tmp_path / "clip.mp4").write_bytes(content)
+        line = run(tmp_path / "clip.mp4").refusal()
+        assert f"--data_dir {tmp_path / 'clip.mp4'}" in line
+        assert files(tmp_path) == ["clip.mp4"]
+
+    def test_cut_short_gives_the_frames_that_are_there(self, clip, tmp_path, run):
+        [warning] = run(cut(clip, 0.6)).warnings()
+        assert "it says 6 frames" in warning
+        found = poses(tmp_path / "out")
+        assert 1 <= len(found) <= 5
+        assert f"{len(found)} were readable" in warning
+        assert list(found) == [f"clip/{number:06d}" for number in range(len(found))]
+        assert files(tmp_path / "out") == RUN_FILES

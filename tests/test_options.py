@@ -1,0 +1,236 @@
+"""The command-line surface of the four entry points, pinned: a change here is a change for every user."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from options import GROUPS, SCRIPTS
+from utils.cli import main
+
+ROOT = Path(__file__).parents[1]
+EVERY_SCRIPT = [(entry, name) for entry, scripts in SCRIPTS.items() for name in scripts]
+HELP_LIMIT = 0.5  # seconds
+
+
+def words(text):
+    return set(text.split())
+
+
+# What the project promises to take, script by script.
+GENERAL = words(
+    "workers use_amsprop lr exp tb_dir seed load checkpoint_dir data_dir epochs train_batch_size test_batch_size "
+    "weight_decay grad_clip no_grad_clipping tb_log_freq schedule gamma use_horovod resume precision compile device"
+)
+HOURGLASS = words(
+    "stacks features blocks num_classes remove_intermediate_supervision scale_weight_factor use_layer_norm "
+    "no_batch_norm_affine batch_norm_momentum predict_joint_visibility joint_visibility_loss_coeff "
+    "augment_training_data add_random_masking mask_prob orientation_prob mean_valued_prob max_cover_ratio noise_std "
+    "sigma sigma_decay label_type momentum flip use_train_mode_to_eval debug"
+)
+TRAIN_HOURGLASS = GENERAL | HOURGLASS | {"evaluate", "allow_unsafe_load", "debug_traceback"}
+NETWORK = words(
+    "stacks features blocks num_classes use_layer_norm no_batch_norm_affine batch_norm_momentum "
+    "predict_joint_visibility"
+)
+SURFACE = {
+    ("train", "hourglass_mpii"): TRAIN_HOURGLASS,
+    ("train", "hourglass_lsp"): TRAIN_HOURGLASS,
+    ("run", "hourglass_mpii"): NETWORK
+    | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "run_with_train", "person_box"}
+    | {"device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback"},
+    ("viz", "2d_overlay"): {"img_dir", "2d_pose_estimations", "output_dir", "debug_traceback"},
+    ("viz", "training_curves"): {"load", "output_dir", "debug_traceback"},
+    ("eval", "mpii_PCKh"): {"data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"},
+}
+
+each_script = pytest.mark.parametrize(("entry", "name"), EVERY_SCRIPT, ids=[f"{e}-{n}" for e, n in EVERY_SCRIPT])
+
+
+def command(*argv, code=None):
+    """Run an entry point (or `code`) in a process of its own."""
+    program = ["-c", code] if code else []
+    return subprocess.run(
+        [sys.executable, *program, *map(str, argv)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+# ------------------------------------------------------------------------------------------ declarations
+def test_every_option_is_declared_once():
+    names = [name for members in GROUPS.values() for option in members for name in (option.name, *option.aliases)]
+    assert len(names) == len(set(names))
+    places = [option.dest or option.name for members in GROUPS.values() for option in members]
+    assert len(places) == len(set(places))
+    assert all(place.isidentifier() for place in places)
+
+
+def test_every_option_is_used_and_explained():
+    used = {option.name for scripts in SCRIPTS.values() for s in scripts.values() for _, option in s.options(GROUPS)}
+    for option in (option for members in GROUPS.values() for option in members):
+        assert option.name in used
+        assert option.help
+
+
+def test_the_surface():
+    assert set(EVERY_SCRIPT) == set(SURFACE)
+    for (entry, name), expected in SURFACE.items():
+        taken = [option.name for _, option in SCRIPTS[entry][name].options(GROUPS)]
+        assert len(taken) == len(set(taken))
+        assert set(taken) == expected, f"{entry}.py {name}"
+
+
+@each_script
+def test_scripts_refer_to_what_exists(entry, name):
+    script = SCRIPTS[entry][name]
+    options = {option.name for _, option in script.options(GROUPS)}
+    titles_and_names = set(GROUPS) | {option.name for members in GROUPS.values() for option in members}
+    assert set(script.takes) <= titles_and_names
+    for mentioned in (script.defaults, script.required, script.changes):
+        assert set(mentioned) <= options
+    assert find_spec(script.module)
+
+
+def test_defaults_of_training(parse_options):
+    options = parse_options()
+    assert options.data_dir == Path("data/mpii")
+    assert (options.lr, options.train_batch_size, options.test_batch_size, options.epochs) == (2.5e-4, 6, 6, 200)
+    assert (options.workers, options.exp, options.device, options.precision) == (6, "default", "auto", "fp32")
+    assert (options.checkpoint_dir, options.tb_dir) == (Path("model_checkpoints"), Path("tb_logs"))
+    assert (options.num_classes, options.sigma, options.label_type) == (16, 1.0, "Gaussian")
+    assert options.augment_training_data is True
+    for off in (
+        "resume", "evaluate", "use_horovod", "compile", "use_amsprop", "no_grad_clipping", "allow_unsafe_load", "flip",
+        "add_random_masking", "use_layer_norm", "no_batch_norm_affine", "predict_joint_visibility", "debug",
+        "remove_intermediate_supervision", "use_train_mode_to_eval",
+    ):  # fmt: skip
+        assert getattr(options, off) is False, off
+
+
+def test_defaults_of_the_other_scripts(parse_options):
+    lsp = parse_options(script="hourglass_lsp")
+    assert (lsp.data_dir, lsp.num_classes, lsp.lr) == (Path("data/lsp"), 14, 2.5e-4)
+    run = parse_options("--load", "x", entry="run")
+    assert (run.data_dir, run.output_dir, run.person_box) == (Path("data/mpii"), Path("data/hourglass_mpii"), "whole")
+    pckh = parse_options("--prediction_files", "a.mat", "b.h5", entry="eval", script="mpii_PCKh")
+    assert (pckh.data_dir, pckh.prediction_files) == (Path("data/mpii"), [Path("a.mat"), Path("b.h5")])
+    curves = parse_options("--load", "a", "b", entry="viz", script="training_curves")
+    assert curves.load == [Path("a"), Path("b")]
+
+
+@pytest.mark.parametrize("flag", ["--2d_pose_estimations", "--2d_pose_estimation", "--2d-pose-estimations"])
+def test_the_singular_spelling_works(parse_options, flag):
+    options = parse_options("--img_dir", "photos", flag, "p.pt", entry="viz", script="2d_overlay")
+    assert options.pose_2d_estimations == Path("p.pt")
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("lr", ["0", "-1", "nan", "fast"]),
+        ("train_batch_size", ["0", "2.5"]),
+        ("epochs", ["0"]),
+        ("workers", ["-1"]),
+        ("seed", ["-1", "4294967296"]),
+        ("mask_prob", ["1.1", "-0.1"]),
+        ("max_cover_ratio", ["2"]),
+        ("batch_norm_momentum", ["1.5"]),
+        ("weight_decay", ["-1e-4", "-0.5"]),
+        ("sigma", ["0"]),
+        ("label_type", ["gaussian"]),
+        ("precision", ["fp8"]),
+        ("stacks", ["0", "two"]),
+        ("flip", ["maybe"]),
+        ("schedule", ["x"]),
+    ],
+)
+def test_values_out_of_range_are_refused(parse_options, capsys, option, values):
+    for value in values:
+        with pytest.raises(SystemExit) as ended:
+            parse_options(f"--{option}={value}")
+        assert ended.value.code == 2
+        err = capsys.readouterr().err
+        assert len(err.splitlines()) == 1
+        assert f"--{option}" in err
+        assert value in err
+
+
+# ------------------------------------------------------------------------------------------ in processes
+@pytest.mark.parametrize("entry", SCRIPTS)
+def test_an_entry_point_lists_its_scripts(entry):
+    listed = command(f"{entry}.py")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert listed.stdout == command(f"{entry}.py", "--help").stdout
+    for name, script in SCRIPTS[entry].items():
+        assert f"  {name} " in listed.stdout
+        assert script.summary in listed.stdout
+        assert script.prerequisites in listed.stdout
+
+
+@each_script
+def test_help_is_complete_and_answers_at_once(entry, name):
+    """Processor time counts: on a busy machine the clock would measure the others."""
+    seconds = []
+    while not seconds or (min(seconds) > HELP_LIMIT and len(seconds) < 3):
+        before = os.times()
+        asked = command(f"{entry}.py", name, "--help")
+        after = os.times()
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    assert min(seconds) < HELP_LIMIT
+    assert (asked.returncode, asked.stderr) == (0, "")
+    for option in SURFACE[entry, name]:
+        assert f"--{option} " in asked.stdout.replace("\n", " ").replace(",", " ")
+
+
+def test_help_imports_neither_torch_nor_numpy():
+    code = (
+        "import sys\nfrom options import GROUPS, SCRIPTS\nfrom utils.cli import main\n"
+        "try:\n    main('train', SCRIPTS['train'], GROUPS, ['hourglass_mpii', '--help'])\nexcept SystemExit: pass\n"
+        "sys.stderr.write(' '.join({'torch', 'numpy', 'PIL', 'cv2'} & set(sys.modules)))"
+    )
+    asked = command(code=code)
+    assert "--stacks" in asked.stdout
+    assert (asked.returncode, asked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (["train.py", "hourglas_mpii"], ["did you mean hourglass_mpii?"]),
+        (["train.py", "hourglass_mpii", "--stack", "2"], ["'--stack'", "did you mean --stacks?"]),
+        (["run.py", "hourglass_mpii"], ["required", "--load"]),
+    ],
+)
+def test_a_wrong_command_ends_in_one_line_and_status_2(argv, named):
+    ended = command(*argv)
+    assert_one_line_error(argv[0], ended.returncode, ended.stderr, named)
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (["train", "hourglass_mpii", "--data_dir", "{tmp}/nothing", "--workers", "0"], ["--data_dir", "nothing"]),
+        (["viz", "training_curves", "--load", "{tmp}/nothing"], ["nothing"]),
+        (["viz", "2d_overlay", "--img_dir", "{tmp}", "--2d_pose_estimations", "{tmp}/no.pt"], ["no.pt"]),
+        (["run", "hourglass_mpii", "--load", "{tmp}/no.pth", "--data_dir", "{tmp}"], ["no.pth"]),
+        (["eval", "mpii_PCKh", "--data_dir", "{tmp}", "--prediction_files", "{tmp}/no.mat"], ["{tmp}"]),
+    ],
+)
+def test_missing_files_end_in_one_line_and_status_2(tmp_path, capsys, argv, named):
+    entry, *argv = (text.format(tmp=tmp_path) for text in argv)
+    outputs = ["checkpoint_dir", "tb_dir"] if entry == "train" else ["output_dir"]
+    argv += [text for name in outputs for text in (f"--{name}", str(tmp_path / "out"))]
+    with pytest.raises(SystemExit) as ended:
+        main(entry, SCRIPTS[entry], GROUPS, argv)
+    named = [text.format(tmp=tmp_path) for text in named]
+    assert_one_line_error(f"{entry}.py", ended.value.code, capsys.readouterr().err, named)
+    assert list(tmp_path.iterdir()) == []
+
+
+def assert_one_line_error(program, status, err, named):
+    assert status == 2
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith(program)
+    assert all(text in err for text in named), err

@@ -1,0 +1,154 @@
+"""A tiny training for the tests of the loop: ten samples, a network with dropout, five hooks that note their calls."""
+
+import os
+import signal
+from argparse import Namespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
+from utils.device_utils import GradientStep, autocast
+from utils.plotting_utils import Ratio
+from utils.training_log import read_log
+from utils.training_utils import EpochSampler, TrainingHooks, train
+
+CPU = torch.device("cpu")
+SAMPLES, BATCH, STEPS = 10, 4, 3  # the last minibatch of an epoch has 2
+
+
+class Noise(Dataset):
+    """Ten samples whose "augmentation" depends on the epoch; in validation without any."""
+
+    def __len__(self):
+        return SAMPLES
+
+    def __getitem__(self, key):
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        x = np.random.default_rng([epoch, index]).normal(size=3).astype(np.float32)
+        return {
+            "x": torch.from_numpy(x),
+            "y": torch.tensor([x @ [1.0, -2.0, 0.5]], dtype=torch.float32),
+            "index": index,
+        }
+
+
+def options_for(folder, **changes):
+    defaults = {
+        "script": "tiny", "exp": "default", "given": set(),
+        "checkpoint_dir": folder / "checkpoints", "tb_dir": folder / "tb",
+        "lr": 0.02, "weight_decay": 0.0, "epochs": 4, "schedule": [2], "gamma": 0.5, "tb_log_freq": 2, "seed": 0,
+        "resume": False, "load": None, "evaluate": False, "allow_unsafe_load": False,
+        "precision": "fp32", "grad_clip": 10.0, "no_grad_clipping": False,
+    }  # fmt: skip
+    return Namespace(**defaults | changes)
+
+
+def tiny_network():
+    """Dropout draws from the global generator: a resumed run must find it as it was."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.2), nn.Linear(8, 1))
+
+
+class Trainer:
+    """Five hooks for the tiny network, that note their calls."""
+
+    def __init__(self, options, metric=None, stop_at=None, **hooks):
+        self.options, self.calls, self.metric = options, [], metric
+        self.stop_at = stop_at or (lambda call: False)
+        self.step = GradientStep(options, CPU)
+        self.load, self.write = make_load_fn(options), make_checkpoint_fn(options.script, options)
+        self.hook_settings = hooks
+
+    def run(self):
+        train_loader = DataLoader(
+            Noise(), batch_sampler=EpochSampler(SAMPLES, BATCH, self.options.seed), generator=torch.Generator()
+        )
+        validation_loader = DataLoader(Noise(), batch_size=BATCH, generator=torch.Generator())
+        self.model = tiny_network()
+        hooks = TrainingHooks(
+            self.make_optimizer, self.load_checkpoint, self.checkpoint, self.update, self.validate, **self.hook_settings
+        )
+        return train(self.model, hooks, train_loader, validation_loader, self.options)
+
+    def note(self, *call):
+        self.calls.append(call)
+        if self.stop_at(call):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def make_optimizer(self, model, lr, weight_decay):
+        self.note("make_optimizer", lr, weight_decay)
+        self.optimizer = torch.optim.Adam(model.parameters(), lr, weight_decay=weight_decay)
+        return self.optimizer
+
+    def load_checkpoint(self, model, optimizer, path):
+        self.note("load", optimizer is not None, path)
+        return self.load(model, optimizer, path)
+
+    def checkpoint(self, model, optimizer, epoch, best, directory, is_best):
+        self.note("checkpoint", epoch, best, is_best)
+        self.write(model, optimizer, epoch, best, directory, is_best)
+
+    def update(self, model, optimizer, minibatch, iteration, options):
+        assert model.training
+        self.note("update", iteration, minibatch["index"].tolist(), optimizer.param_groups[0]["lr"])
+        with autocast(CPU, options.precision):
+            prediction = model(minibatch["x"])
+        loss = nn.functional.mse_loss(prediction.float(), minibatch["y"])
+        self.step(loss, model.parameters(), optimizer)
+        return {"loss": loss.detach()}
+
+    def validate(self, model, minibatch):
+        assert not model.training
+        assert not torch.is_grad_enabled()
+        self.note("validate", minibatch["index"].tolist())
+        error = model(minibatch["x"]) - minibatch["y"]
+        hits = (error.abs() < 1).float().sum(0)
+        epoch = sum(call[0] == "checkpoint" for call in self.calls) + 1
+        values = {"loss": error.square().mean(), "accuracy": Ratio(hits, torch.tensor([float(len(error))]))}
+        picture = {"image/first": torch.full((3, 2, 2), 7, dtype=torch.uint8)}
+        return values | picture | ({"metric": float(self.metric(epoch))} if self.metric else {})
+
+    def named(self, name):
+        return [call[1:] for call in self.calls if call[0] == name]
+
+
+def run(folder, *, settings=None, **changes):
+    """A finished training."""
+    trainer = Trainer(options_for(folder, **changes), **settings or {})
+    trainer.averages = trainer.run()
+    return trainer
+
+
+def interrupted(folder, stop_at, **changes):
+    """A training that ends with status 130 after a SIGINT at the hook call for which `stop_at` is true."""
+    trainer = Trainer(options_for(folder, **changes), stop_at=stop_at)
+    with pytest.raises(SystemExit) as ended:
+        trainer.run()
+    assert ended.value.code == 130
+    return trainer
+
+
+def at_update(iteration):
+    return lambda call: call[:2] == ("update", iteration)
+
+
+def log_of(folder, drop=()):
+    """Rows of log.txt without what depends on the clock."""
+    _, rows = read_log(folder / "checkpoints/tiny_default/log.txt")
+    return [{name: value for name, value in row.items() if name not in ("seconds", *drop)} for row in rows]
+
+
+def assert_same_run(one, other):
+    """Equal weights, optimizer states and best values, bit for bit."""
+    for a, b in ((one.model, other.model), (one.optimizer, other.optimizer)):
+        torch.testing.assert_close(a.state_dict(), b.state_dict(), rtol=0, atol=0)
+    assert one.averages == other.averages
+    assert one.named("checkpoint")[-1] == other.named("checkpoint")[-1]
+
+
+def all_files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,88 @@
+"""The 3D pose baseline: a fully connected residual network from 2D to 3D poses.
+
+Martinez, Hossain, Romero, Little, "A Simple yet Effective Baseline for 3D Human Pose Estimation", ICCV 2017. Module names
+follow the public PyTorch port, so that its checkpoints load as they are.
+"""
+
+import torch
+from torch import Tensor, nn
+
+INPUT_JOINTS = 16
+OUTPUT_JOINTS = 17
+
+
+class ResidualStage(nn.Module):
+    """Twice linear, batch norm, ReLU, dropout, added to the input: (B, size) -> (B, size)."""
+
+    def __init__(self, size: int, dropout: float):
+        super().__init__()
+        self.w1 = nn.Linear(size, size)
+        self.batch_norm1 = nn.BatchNorm1d(size)
+        self.w2 = nn.Linear(size, size)
+        self.batch_norm2 = nn.BatchNorm1d(size)
+        self.relu = nn.ReLU(inplace=True)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.dropout(self.relu(self.batch_norm1(self.w1(x))))
+        return x + self.dropout(self.relu(self.batch_norm2(self.w2(y))))
+
+
+class LinearModel(nn.Module):
+    """Normalised 2D poses to normalised 3D poses.
+
+    Forward: (B, 32) -> (B, 51), or (B, 16, 2) -> (B, 17, 3); without the hip in the output (B, 48) or (B, 16, 3).
+    Input joints are Human3.6M's without the nose, output joints Human3.6M's 17 (`utils.transform`).
+
+    Args:
+        linear_size: width of the hidden layers.
+        num_stage: residual stages.
+        dropout: probability that a hidden unit is dropped.
+        without_hip: for poses that have their hip at zero: the network sees 15 joints and predicts 16, and the
+            hip's zeros are put back. Otherwise all 16 joints go in.
+        output_size: numbers that come out: 51, or 48 in the public port's checkpoints.
+    """
+
+    def __init__(
+        self,
+        linear_size: int = 1024,
+        num_stage: int = 2,
+        dropout: float = 0.5,
+        without_hip: bool = False,
+        output_size: int = 3 * OUTPUT_JOINTS,
+    ):
+        super().__init__()
+        self.without_hip = without_hip
+        inside = 2 * INPUT_JOINTS - 2 * without_hip
+        self.w1 = nn.Linear(inside, linear_size)
+        self.batch_norm1 = nn.BatchNorm1d(linear_size)
+        self.linear_stages = nn.ModuleList(ResidualStage(linear_size, dropout) for _ in range(num_stage))
+        self.w2 = nn.Linear(linear_size, output_size - 3 * without_hip)
+        self.relu = nn.ReLU(inplace=True)
+        self.dropout = nn.Dropout(dropout)
+        self.apply(_kaiming)
+
+    def forward(self, poses: Tensor) -> Tensor:
+        x = poses.flatten(1)  # (B, 32): the hip comes first
+        if self.without_hip:
+            x = x[:, 2:]
+        x = self.dropout(self.relu(self.batch_norm1(self.w1(x))))
+        for stage in self.linear_stages:
+            x = stage(x)
+        x = self.w2(x)
+        if self.without_hip:
+            x = torch.cat([x.new_zeros(len(x), 3), x], dim=1)
+        return x.unflatten(1, (-1, 3)) if poses.ndim == 3 else x
+
+    @torch.no_grad()
+    def constrain(self, max_norm: float) -> None:
+        """Scale every layer's weights down to a norm of at most `max_norm` (Martinez et al., section 3.2)."""
+        weights = [module.weight for module in self.modules() if isinstance(module, nn.Linear)]
+        norms = torch._foreach_norm(weights)
+        scales = [(max_norm / norm.clamp(min=max_norm)) for norm in norms]
+        torch._foreach_mul_(weights, scales)
+
+
+def _kaiming(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.kaiming_normal_(module.weight)

@@ -1,0 +1,284 @@
+"""Errors of 3D poses: MPJPE under every published protocol, velocity error, 3D PCK and its AUC.
+
+Poses are (N, J, 3), in any frame and unit that prediction and truth share; errors come in that unit. Nothing here moves
+a pose to its root: Protocol 1 and N-MPJPE are meant for poses with the hip at the origin, which is the caller's work.
+
+* Protocol 1, MPJPE (Ionescu, Papava, Olaru, Sminchisescu, "Human3.6M", TPAMI 2014): mean distance of a joint.
+* Protocol 2, P-MPJPE: the same after the similarity transform (rotation without reflection, scale, translation) of
+  least squared error that takes each predicted pose to its truth; Kabsch's solution by SVD, with Umeyama's scale
+  ("Least-Squares Estimation of Transformation Parameters Between Two Point Patterns", TPAMI 1991).
+* N-MPJPE (Rhodin et al., "Learning Monocular 3D Human Pose Estimation from Multi-view Images", CVPR 2018): the same
+  after the scale of least squared error alone, about the origin.
+* MPJVE (Pavllo, Feichtenhofer, Grangier, Auli, "3D Human Pose Estimation in Video With Temporal Convolutions and
+  Semi-supervised Training", CVPR 2019): mean distance between a joint's predicted and true motion, frame to frame.
+* 3D PCK (Mehta et al., "Monocular 3D Human Pose Estimation In The Wild Using Improved CNN Supervision", 3DV 2017):
+  share of joints with error < 150 mm; AUC: mean of the shares at thresholds 0, 5, ..., 150 mm. The comparison is
+  strict, so a perfect prediction, detected at every threshold but 0, has an AUC of 30 / 31.
+
+Each has a function that gives every joint's value, (N, J), and `average` turns those into the published means. All run
+on the device of their input, in float64 where an input is float64 and in float32 otherwise. The errors are
+differentiable once, with a finite gradient everywhere. A joint that is NaN has a NaN error and counts as missed, and
+so do, after an alignment, all joints of its pose. Other shapes than two equal (N, J, 3) raise ValueError; the mean over
+no pose is NaN.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from utils.transform import H36M
+
+PCK_THRESHOLD = 150.0  # mm
+AUC_THRESHOLDS = tuple(range(0, 151, 5))  # mm
+
+# Which joints of Human3.6M count. The 14 are those that Leeds Sports Pose and MPI-INF-3DHP have too, thorax being their
+# neck. Among 17 the hip counts with error 0 under Protocol 1, which lowers the mean by a seventeenth.
+JOINT_SETS: Mapping[int, tuple[str, ...]] = {
+    17: H36M.joints,
+    16: tuple(joint for joint in H36M.joints if joint != "pelvis"),
+    14: tuple(joint for joint in H36M.joints if joint not in ("pelvis", "spine", "nose")),
+}
+
+
+# Means over all poses and joints
+
+
+def mpjpe(pred: Tensor, gt: Tensor) -> Tensor:
+    """Protocol 1: mean distance of `pred` from `gt`, both (N, J, 3) as they are; root alignment is the caller's."""
+    return joint_errors(pred, gt).mean()
+
+
+def p_mpjpe(pred: Tensor, gt: Tensor) -> Tensor:
+    """Protocol 2: mean distance of `pred` from `gt`, (N, J, 3), after `procrustes_align`."""
+    return joint_errors(procrustes_align(pred, gt), gt).mean()
+
+
+def n_mpjpe(pred: Tensor, gt: Tensor) -> Tensor:
+    """N-MPJPE: mean distance of `pred` from `gt`, (N, J, 3), after `scale_align`; root alignment is the caller's."""
+    return joint_errors(scale_align(pred, gt), gt).mean()
+
+
+def mpjve(pred: Tensor, gt: Tensor) -> Tensor:
+    """Velocity error of one sequence, (frames, J, 3), at least 2 frames: mean of `joint_velocity_errors`, per frame."""
+    return joint_velocity_errors(pred, gt).mean()
+
+
+def pck_3d(pred: Tensor, gt: Tensor, threshold: float = PCK_THRESHOLD) -> Tensor:
+    """Percent of the joints of `pred` that are closer than `threshold` to those of `gt`, (N, J, 3), unaligned."""
+    return detected(joint_errors(pred, gt), threshold).mean()
+
+
+def auc_3d(pred: Tensor, gt: Tensor) -> Tensor:
+    """Mean of `pck_3d` over thresholds 0, 5, ..., 150, percent; `pred` and `gt` (N, J, 3) mm, unaligned."""
+    return detected_over_thresholds(joint_errors(pred, gt)).mean()
+
+
+# Each joint's value
+
+
+def joint_errors(pred: Tensor, gt: Tensor) -> Tensor:
+    """Distance of each joint of `pred` from that of `gt`, (N, J, 3) -> (N, J). The gradient at distance 0 is 0."""
+    pred, gt = _checked(pred, gt)
+    return torch.linalg.vector_norm(pred - gt, dim=2)
+
+
+def joint_velocity_errors(pred: Tensor, gt: Tensor) -> Tensor:
+    """How far each joint's motion from a frame to the next differs: one sequence (frames, J, 3) -> (frames - 1, J).
+
+    Raises ValueError for fewer than 2 frames.
+    """
+    pred, gt = _checked(pred, gt)
+    if len(pred) < 2:
+        raise ValueError(f"velocity needs a sequence of at least 2 frames, not {len(pred)}")
+    return torch.linalg.vector_norm(pred.diff(dim=0) - gt.diff(dim=0), dim=2)
+
+
+def detected(errors: Tensor, threshold: float = PCK_THRESHOLD) -> Tensor:
+    """100 where an error of (N, J) is below `threshold`, in its unit, else 0; the mean is PCK in percent."""
+    return 100 * (errors < threshold).to(errors.dtype)
+
+
+def detected_over_thresholds(errors: Tensor) -> Tensor:
+    """Percent of `AUC_THRESHOLDS` that lie above each error of (N, J) mm; the mean is AUC."""
+    thresholds = torch.tensor(AUC_THRESHOLDS, dtype=errors.dtype, device=errors.device)
+    # NaN sorts behind every threshold: detected at none.
+    at_or_below = torch.searchsorted(thresholds, errors.detach().contiguous(), right=True)
+    return 100 * (len(thresholds) - at_or_below).to(errors.dtype) / len(thresholds)
+
+
+def pose_scores(pred: Tensor, gt: Tensor) -> dict[str, Tensor]:
+    """Every measure of single poses: name, as in `mpjpe.json`, -> (N, J).
+
+    Args:
+        pred, gt: (N, J, 3) mm, the hip at the origin. Both alignments are fitted to these J joints.
+
+    Returns "protocol_1", "protocol_2", "n_mpjpe" in mm, "pck_150" and "auc" in percent.
+    """
+    errors = joint_errors(pred, gt)
+    return {
+        "protocol_1": errors,
+        "protocol_2": joint_errors(procrustes_align(pred, gt), gt),
+        "n_mpjpe": joint_errors(scale_align(pred, gt), gt),
+        "pck_150": detected(errors),
+        "auc": detected_over_thresholds(errors),
+    }
+
+
+# Alignment
+
+
+def scale_align(pred: Tensor, gt: Tensor) -> Tensor:
+    """`pred` (N, J, 3), each pose multiplied by the number that makes its squared distance from `gt` least.
+
+    That number is <pred, gt> / <pred, pred>; it is negative for a pose that points away from its truth, and a pose with
+    every joint at the origin stays there.
+    """
+    pred, gt = _checked(pred, gt)
+    power = pred.square().sum(dim=(1, 2), keepdim=True)
+    scale = (pred * gt).sum(dim=(1, 2), keepdim=True) / torch.where(power > 0, power, 1)
+    return scale * pred
+
+
+def procrustes_align(pred: Tensor, gt: Tensor) -> Tensor:
+    """`pred` (N, J, 3) after the rotation, scale and translation, for each pose, that take it nearest to `gt`.
+
+    Nearest in squared distance; a reflection is never undone. All joints in one place, to the rounding of their
+    coordinates, fit anywhere: they go to the mean of the truth's joints. So do the joints for such a truth, exactly.
+    """
+    pred, gt = _checked(pred, gt)
+    centre = gt.mean(dim=1, keepdim=True)
+    from_centre = pred - pred.mean(dim=1, keepdim=True)
+    power = from_centre.square().sum(dim=(1, 2), keepdim=True)
+    rounding = 4 * torch.finfo(pred.dtype).eps * pred.detach().abs().amax(dim=(1, 2), keepdim=True)
+    in_one_place = power <= pred.shape[1] * rounding.square()
+    from_centre = torch.where(in_one_place, 0, from_centre)
+    covariance = _product(from_centre.mT, gt - centre)  # (N, 3, 3), predicted × true axis
+    rotation = _nearest_rotation(covariance)
+    scale = (rotation * covariance).sum(dim=(1, 2), keepdim=True) / torch.where(in_one_place, 1, power)
+    return scale * _product(from_centre, rotation) + centre
+
+
+def _nearest_rotation(matrices: Tensor) -> Tensor:
+    """The rotations R (N, 3, 3), det = 1, that maximise <R, M> for `matrices` M (N, 3, 3).
+
+    With M = U S Vᵀ, R = U D Vᵀ, D = diag(1, 1, det(U Vᵀ)). The derivative of the SVD is infinite where two singular
+    values are equal, that of R is not: M = R H with H = V D S Vᵀ symmetric, so W = Rᵀ dR solves
+    W H + H W = Rᵀ dM - dMᵀ R, which is a division by sums of two of H's eigenvalues in the basis V. Only where such a
+    sum is 0 (all points on one line, say) R is not unique; its derivative is then taken as 0 about that axis.
+    """
+    with torch.no_grad():
+        # The SVD refuses a batch for one matrix with NaN; that pose becomes NaN by its points anyway.
+        usable = matrices.isfinite().all(dim=2).all(dim=1)[:, None, None]
+        u, s, vh = torch.linalg.svd(torch.where(usable, matrices, 0))
+        handed = torch.where(torch.linalg.det(_product(u, vh)) < 0, -1, 1)[:, None]  # (N, 1)
+        u = torch.cat([u[..., :2], u[..., 2:] * handed[..., None]], dim=2)
+        rotation = _product(u, vh)
+        eigenvalues = torch.cat([s[:, :2], s[:, 2:] * handed], dim=1)
+        sums = eigenvalues[:, :, None] + eigenvalues[:, None, :]  # (N, 3, 3)
+        floor = 16 * torch.finfo(s.dtype).eps * s[:, :1, None]
+        inverse = torch.where(sums > floor, 1 / sums, 0)
+    to_basis = _product(rotation, vh.mT)  # R V
+    turned = _product(_product(to_basis.mT, matrices), vh.mT)  # Vᵀ Rᵀ M V
+    turn = _product(_product(to_basis, (turned - turned.mT) * inverse), vh)
+    # `turn` is zero but for rounding: only its derivative is wanted.
+    return rotation + (turn - turn.detach())
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """Matrix product (N, I, K) × (N, K, L), in full precision: `@` obeys autocast and TF32, which cost millimetres."""
+    return (a[..., :, :, None] * b[..., None, :, :]).sum(dim=-2)
+
+
+def _checked(pred: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in the type to compute in. Raises ValueError unless they are two equal (N, J, 3): nothing is broadcast."""
+    if pred.shape != gt.shape or pred.ndim != 3 or pred.shape[2] != 3:
+        raise ValueError(f"poses {tuple(pred.shape)} and truth {tuple(gt.shape)}; both must be one (N, J, 3)")
+    dtype = torch.float64 if torch.float64 in (pred.dtype, gt.dtype) else torch.float32
+    return pred.to(dtype), gt.to(dtype)
+
+
+# Averages
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What each of N frames belongs to, an action or a subject.
+
+    Attributes:
+        names: G names.
+        codes: (N,) int64, positions in `names`.
+    """
+
+    names: tuple[str, ...]
+    codes: Tensor
+
+    @classmethod
+    def repeat(cls, names: Sequence[str], counts: Sequence[int]) -> "Labels":
+        """Labels of sequences, one after the other: `names[i]` for each of `counts[i]` frames. Names may recur."""
+        unique = tuple(dict.fromkeys(names))
+        codes = torch.tensor([unique.index(name) for name in names], dtype=torch.int64)
+        return cls(unique, codes.repeat_interleave(torch.tensor(counts, dtype=torch.int64)))
+
+
+@dataclass(frozen=True)
+class Averages:
+    """The means of one measure, in its unit. NaN where no frame counts.
+
+    Attributes:
+        frame_averaged: over all frames and joints; every frame weighs the same.
+        action_averaged: mean of `per_action`; every action weighs the same, however many frames it has.
+        per_joint: by joint, over all frames.
+        per_action: by action, over its frames and joints.
+        per_action_and_subject: action -> subject -> over their frames and joints.
+        number_of_joints, number_of_frames: that the means are over.
+    """
+
+    frame_averaged: float
+    action_averaged: float
+    per_joint: dict[str, float]
+    per_action: dict[str, float]
+    per_action_and_subject: dict[str, dict[str, float]]
+    number_of_joints: int
+    number_of_frames: int
+
+
+def average(scores: Tensor, joints: Sequence[str], actions: Labels, subjects: Labels) -> Averages:
+    """Means of a measure.
+
+    Args:
+        scores: (N, J), from `pose_scores` or `joint_velocity_errors`.
+        joints: the J names.
+        actions, subjects: of the N frames.
+
+    Raises ValueError where the lengths disagree.
+    """
+    lengths = (len(joints), len(actions.codes), len(subjects.codes))
+    if scores.ndim != 2 or lengths != (scores.shape[1], len(scores), len(scores)):
+        raise ValueError(f"scores {tuple(scores.shape)} with (joints, actions, subjects) labelled {lengths}")
+    scores = scores.detach().double()
+    per_frame = scores.mean(dim=1)
+    codes = actions.codes.to(scores.device)
+    by_action = _group_means(per_frame, codes, len(actions.names))
+    both = codes * len(subjects.names) + subjects.codes.to(scores.device)
+    cells = _group_means(per_frame, both, len(actions.names) * len(subjects.names))
+    grid = cells.view(len(actions.names), len(subjects.names))
+    return Averages(
+        frame_averaged=per_frame.mean().item(),
+        action_averaged=by_action.mean().item(),
+        per_joint=dict(zip(joints, scores.mean(dim=0).tolist(), strict=True)),
+        per_action=dict(zip(actions.names, by_action.tolist(), strict=True)),
+        per_action_and_subject={
+            action: dict(zip(subjects.names, row, strict=True))
+            for action, row in zip(actions.names, grid.tolist(), strict=True)
+        },
+        number_of_joints=len(joints),
+        number_of_frames=len(scores),
+    )
+
+
+def _group_means(values: Tensor, codes: Tensor, groups: int) -> Tensor:
+    """Mean of `values` (N,) for each code of `codes` (N,): (groups,), NaN for a group without any."""
+    sums = values.new_zeros(groups).index_add_(0, codes, values)
+    return sums / torch.bincount(codes, minlength=groups)

@@ -1,0 +1,325 @@
+"""The Human3.6M camera: world ↔ camera frame, projection with lens distortion, and readers of its camera tables.
+
+World frame: mm, z up. Camera frame: mm, x right, y down, z forward, origin at the camera's centre:
+
+        z (forward)          X = R (P − T)            P world, X camera frame
+       /                     x = X/Z, y = Y/Z
+      o----> x (right)       r² = x² + y²
+      |                      d = 1 + k1 r² + k2 r⁴ + k3 r⁶ + p1 y + p2 x
+      v                      u = f_x (x d + p2 r²) + c_x
+      y (down)               v = f_y (y d + p1 r²) + c_y
+
+This is the model of Human3.6M's own code. It has p1 y + p2 x once where OpenCV's model has it twice: with these cameras
+the two differ by up to 0.2 px near the image's edge. Pixels are counted as the calibration counts them.
+
+Several cameras stacked (`stack_cameras`, then `cameras[index]` with a camera number a sample) project a batch at once.
+Everything is written without matrix products, so that neither autocast nor TF32 rounds millimetres.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.osutils import UserError, atomic_path
+
+CAMERA_NAMES = ("54138969", "55011271", "58860488", "60457274")  # cameras 1 to 4 of every subject
+TENSOR_SHAPES = {"R": (3, 3), "T": (3,), "f": (2,), "c": (2,), "k": (3,), "p": (2,)}
+
+# metadata.xml: 6 numbers (Euler angles, position) a camera and subject, then 9 (f, c, k, p) a camera.
+XML_SUBJECTS = 11
+XML_EXTRINSICS, XML_INTRINSICS = 6, 9
+XML_COUNT = len(CAMERA_NAMES) * (XML_SUBJECTS * XML_EXTRINSICS + XML_INTRINSICS)
+
+ROTATION_TOLERANCE = 1e-3
+HOW_TO_GET = (
+    "cameras.h5 is written from the official release's metadata.xml by scripts/convert_h36m.py; metadata.xml itself or "
+    "the camera-parameters.json that circulates serve as well"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """One camera, or several of leading shape L (`stack_cameras`).
+
+    Attributes:
+        R: (*L, 3, 3) rotation from the world to the camera frame.
+        T: (*L, 3) position of the camera's centre in the world, mm.
+        f: (*L, 2) focal lengths, px.
+        c: (*L, 2) principal point, px.
+        k: (*L, 3) radial distortion.
+        p: (*L, 2) tangential distortion.
+        name: e.g. "54138969"; empty for stacked cameras.
+
+    A single camera takes points of any shape (…, 3). Stacked cameras take (*L', J, 3), where L' broadcasts with L: a
+    camera a sample for (B, J, 3). Results have the wider type of camera and points: for float32 throughout use
+    `camera.to(torch.float32)`. Devices must agree. Gradients flow to the points and to the camera.
+
+    Raises ValueError for tensors of other shapes.
+    """
+
+    R: Tensor
+    T: Tensor
+    f: Tensor
+    c: Tensor
+    k: Tensor
+    p: Tensor
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for attribute, shape in TENSOR_SHAPES.items():
+            value = torch.as_tensor(getattr(self, attribute))
+            if not value.is_floating_point():
+                value = value.to(torch.get_default_dtype())
+            stacked = value.shape[: value.dim() - len(shape)]
+            if value.shape[len(stacked) :] != shape or stacked != torch.as_tensor(self.R).shape[:-2]:
+                raise ValueError(
+                    f"camera {self.name!r}: {attribute} has shape {tuple(value.shape)}, which is not {shape} with the "
+                    f"leading shape of R {tuple(torch.as_tensor(self.R).shape)}"
+                )
+            object.__setattr__(self, attribute, value)
+
+    def world_to_camera(self, points: Tensor) -> Tensor:
+        """(…, 3) world, mm → (…, 3) camera frame, mm: X = R (P − T)."""
+        x, y, z = (self._checked(points) - self._a_joint(self.T)).split(1, dim=-1)
+        column_x, column_y, column_z = (self._a_joint(column) for column in self.R.unbind(-1))
+        return x * column_x + y * column_y + z * column_z
+
+    def camera_to_world(self, points: Tensor) -> Tensor:
+        """(…, 3) camera frame, mm → (…, 3) world, mm: P = Rᵀ X + T."""
+        x, y, z = self._checked(points).split(1, dim=-1)
+        row_x, row_y, row_z = (self._a_joint(row) for row in self.R.unbind(-2))
+        return x * row_x + y * row_y + z * row_z + self._a_joint(self.T)
+
+    def project(self, points: Tensor) -> Tensor:
+        """(…, 3) camera frame, mm → (…, 2) px, by the formula at the top of this module.
+
+        A point in the plane of the camera or behind it (Z ≤ 0) has no image: NaN, with zero gradient to the point.
+        The distortion is fitted inside the image; far outside it the polynomial means little.
+        """
+        x, y, depth = self._checked(points).unbind(-1)
+        in_front = depth > 0
+        # A harmless depth keeps NaN out of the gradient, where masking afterwards would leave 0 · NaN.
+        depth = torch.where(in_front, depth, 1.0)
+        x, y = x / depth, y / depth
+        k1, k2, k3 = self._a_joint(self.k).unbind(-1)
+        p1, p2 = self._a_joint(self.p).unbind(-1)
+        r2 = x * x + y * y
+        factor = 1 + r2 * (k1 + r2 * (k2 + r2 * k3)) + p1 * y + p2 * x
+        distorted = torch.stack((x * factor + p2 * r2, y * factor + p1 * r2), dim=-1)
+        pixels = self._a_joint(self.f) * distorted + self._a_joint(self.c)
+        return torch.where(in_front.unsqueeze(-1), pixels, torch.nan)
+
+    def to(self, *args: Any, **kwargs: Any) -> "Camera":
+        """On another device or in another type, by the arguments of `Tensor.to`."""
+        return replace(self, **{name: getattr(self, name).to(*args, **kwargs) for name in TENSOR_SHAPES})
+
+    def __getitem__(self, index: Any) -> "Camera":
+        """Cameras out of stacked ones, by anything that indexes a leading dimension: a tensor (B,) of camera numbers
+        gives a camera a sample; (B, 1) fits points (B, T, J, 3)."""
+        if self.R.dim() == 2:
+            raise TypeError("a single camera has no index; stack_cameras makes several into one")
+        return Camera(**{name: getattr(self, name)[index] for name in TENSOR_SHAPES})
+
+    def _a_joint(self, vector: Tensor) -> Tensor:
+        """(*L, n) → (*L, 1, n), which broadcasts over the joints; the vector itself for a single camera."""
+        return vector.unsqueeze(-2) if self.R.dim() > 2 else vector
+
+    def _checked(self, points: Tensor) -> Tensor:
+        stacked = self.R.dim() - 2
+        if points.shape[-1:] != (3,) or (stacked and not 2 <= points.dim() <= stacked + 2):
+            form = f"(…, J, 3) with up to {stacked} leading dimensions" if stacked else "(…, 3)"
+            raise ValueError(f"points have shape {tuple(points.shape)}; this camera takes {form}")
+        return points
+
+
+def stack_cameras(cameras: Iterable[Camera]) -> Camera:
+    """N cameras as one whose tensors have a leading dimension N. Raises ValueError for none."""
+    cameras = list(cameras)
+    if not cameras:
+        raise ValueError("no cameras to stack")
+    return Camera(**{name: torch.stack([getattr(camera, name) for camera in cameras]) for name in TENSOR_SHAPES})
+
+
+# ------------------------------------------------------------------------------------------ camera tables
+CameraTable = dict[tuple[int, int], Camera]  # (subject, camera 1..4) -> float64 camera
+
+
+def read_cameras_h5(path: str | Path) -> CameraTable:
+    """`cameras.h5` of the public 3D pose baseline: `subject{s}/camera{n}/{R,T,f,c,k,p,Name}`, R stored transposed.
+
+    Returns {(subject, camera number from 1): float64 Camera}, with the cameras that the file has.
+    Raises UserError for a file that cannot be read or lacks a part of a camera.
+    """
+    path, table = _existing(path), {}
+    try:
+        with h5py.File(path, "r") as file:
+            for subject in _numbered(file, "subject"):
+                group = file[f"subject{subject}"]
+                for number in _numbered(group, "camera"):
+                    stored = group[f"camera{number}"]
+                    values = {
+                        name: np.asarray(stored[name], np.float64).reshape(TENSOR_SHAPES[name]) for name in "Tfckp"
+                    }
+                    rotation = np.asarray(stored["R"], np.float64).reshape(3, 3).T
+                    name = "".join(chr(int(code)) for code in np.ravel(stored["Name"][()]))
+                    table[subject, number] = _checked_camera(rotation, **values, name=name)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UserError(f"{path}: not a readable Human3.6M camera file ({error}); {HOW_TO_GET}") from None
+    return _nonempty(table, path)
+
+
+def read_cameras_json(path: str | Path) -> CameraTable:
+    """`camera-parameters.json` as it circulates for Human3.6M. Returns and raises as `read_cameras_h5`.
+
+    `intrinsics`: camera name → `calibration_matrix` (3 × 3, px) and `distortion` (k1, k2, p1, p2, k3: OpenCV's order);
+    `extrinsics`: "S1" → camera name → `R` (3 × 3) and `t` (3 × 1, mm), with X = R P + t, so T = −Rᵀ t.
+    """
+    path, table = _existing(path), {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for subject, cameras in content["extrinsics"].items():
+            for name, extrinsics in cameras.items():
+                intrinsics = content["intrinsics"][name]
+                matrix = np.array(intrinsics["calibration_matrix"], np.float64).reshape(3, 3)
+                k1, k2, p1, p2, k3 = np.array(intrinsics["distortion"], np.float64).ravel()
+                rotation = np.array(extrinsics["R"], np.float64).reshape(3, 3)
+                table[int(subject.removeprefix("S")), CAMERA_NAMES.index(name) + 1] = _checked_camera(
+                    rotation,
+                    T=-rotation.T @ np.array(extrinsics["t"], np.float64).reshape(3),
+                    f=matrix.diagonal()[:2].copy(),
+                    c=matrix[:2, 2].copy(),
+                    k=np.array([k1, k2, k3]),
+                    p=np.array([p1, p2]),
+                    name=name,
+                )
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path}: not a Human3.6M camera-parameters JSON with intrinsics and extrinsics a camera ({_said(error)}); "
+            f"{HOW_TO_GET}"
+        ) from None
+    return _nonempty(table, path)
+
+
+def read_cameras_xml(path: str | Path) -> CameraTable:
+    """`metadata.xml` of the official release, subjects 1 to 11. Returns and raises as `read_cameras_h5`.
+
+    Its element `w0` holds 300 numbers: for camera 1 to 4 and, within, subject 1 to 11, three Euler angles
+    (R = Rx Ry Rz) and the position in mm; then for camera 1 to 4 f (2), c (2), k (3), p (2).
+    """
+    path = _existing(path)
+    try:
+        found = re.search(r"<w0>\s*\[([^]]*)\]\s*</w0>", path.read_text(encoding="utf-8"))
+        numbers = np.array([float(number) for number in found[1].split()] if found else [])
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a readable metadata.xml ({error}); {HOW_TO_GET}") from None
+    if len(numbers) != XML_COUNT:
+        raise UserError(
+            f"{path}: w0 has {len(numbers)} numbers where the cameras of metadata.xml are {XML_COUNT}; the file comes "
+            f"with the official Human3.6M release"
+        )
+    cut = XML_COUNT - len(CAMERA_NAMES) * XML_INTRINSICS
+    extrinsics = numbers[:cut].reshape(len(CAMERA_NAMES), XML_SUBJECTS, XML_EXTRINSICS)
+    intrinsics = numbers[cut:].reshape(len(CAMERA_NAMES), XML_INTRINSICS)
+    try:
+        return {
+            (subject + 1, index + 1): _checked_camera(
+                _euler_rotation(extrinsics[index, subject, :3]),
+                T=extrinsics[index, subject, 3:],
+                **dict(zip("fckp", np.split(intrinsics[index], (2, 4, 7)), strict=True)),
+                name=name,
+            )
+            for subject in range(XML_SUBJECTS)
+            for index, name in enumerate(CAMERA_NAMES)
+        }
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+CAMERA_TABLE_READERS = {
+    "cameras.h5": read_cameras_h5,
+    "camera-parameters.json": read_cameras_json,
+    "metadata.xml": read_cameras_xml,
+}
+
+
+def find_camera_table(folder: str | Path) -> Path | None:
+    """The first of cameras.h5, camera-parameters.json and metadata.xml that a folder has."""
+    return next((Path(folder) / name for name in CAMERA_TABLE_READERS if (Path(folder) / name).is_file()), None)
+
+
+def read_cameras(path: str | Path) -> CameraTable:
+    """A camera table of any of the three forms, known by its name or, failing that, its suffix."""
+    path = Path(path)
+    by_suffix = {Path(name).suffix: reader for name, reader in CAMERA_TABLE_READERS.items()}
+    reader = CAMERA_TABLE_READERS.get(path.name) or by_suffix.get(path.suffix)
+    if reader is None:
+        raise UserError(f"{path}: a camera table is one of {', '.join(CAMERA_TABLE_READERS)}")
+    return reader(path)
+
+
+def get_camera(table: Mapping[tuple[int, int], Camera], subject: int, number: int, path: str | Path) -> Camera:
+    """Camera `number` (from 1) of a subject; UserError, naming both and the file at `path`, where it is missing."""
+    if (subject, number) not in table:
+        raise UserError(f"{path}: no camera {number} of subject S{subject} in it; {HOW_TO_GET}")
+    return table[subject, number]
+
+
+def write_cameras_h5(path: str | Path, table: Mapping[tuple[int, int], Camera]) -> None:
+    """Write a camera table in the form that `read_cameras_h5` reads, atomically."""
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        for (subject, number), camera in table.items():
+            group = file.create_group(f"subject{subject}/camera{number}")
+            group["R"] = camera.R.cpu().numpy().T
+            for name in "Tfckp":
+                group[name] = getattr(camera, name).cpu().numpy()[:, None]
+            group["Name"] = np.array([[float(ord(letter))] for letter in camera.name])
+
+
+def _checked_camera(rotation: np.ndarray, *, name: str, **values: np.ndarray) -> Camera:
+    """A float64 camera; ValueError for numbers that no camera has."""
+    numbers = [rotation, *values.values()]
+    if not all(np.isfinite(number).all() for number in numbers):
+        raise ValueError(f"camera {name} has numbers that are not finite")
+    if np.abs(rotation @ rotation.T - np.eye(3)).max() > ROTATION_TOLERANCE or (values["f"] <= 0).any():
+        raise ValueError(f"camera {name}: R is no rotation, or a focal length is not positive")
+    tensors = {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in values.items()}
+    return Camera(R=torch.from_numpy(np.ascontiguousarray(rotation)), **tensors, name=name)
+
+
+def _euler_rotation(angles: np.ndarray) -> np.ndarray:
+    """Rx(a) Ry(b) Rz(c) of three angles in radians."""
+    (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    return about_x @ about_y @ about_z
+
+
+def _numbered(group: h5py.Group, prefix: str) -> list[int]:
+    """The numbers n of the members `<prefix>n`, in order; other members (such as `3dtest`) are no business of ours."""
+    matches = (re.fullmatch(rf"{prefix}(\d+)", name) for name in group)
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def _existing(path: str | Path) -> Path:
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file; {HOW_TO_GET}")
+    return Path(path)
+
+
+def _nonempty(table: CameraTable, path: Path) -> CameraTable:
+    if not table:
+        raise UserError(f"{path}: no cameras in it; {HOW_TO_GET}")
+    return table
+
+
+def _said(error: Exception) -> str:
+    return f"no {error}" if isinstance(error, KeyError) else str(error)
