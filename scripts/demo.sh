@@ -8,8 +8,8 @@ data=data/demo
 say() { printf '\n== %s\n' "$*"; }
 
 say "1/5 make the sample (rendered people, once) and train a small hourglass on it: about three minutes"
-$python train.py hourglass_mpii --data_dir sample --exp demo --stacks 1 --features 64 --epochs 12 \
-    --train_batch_size 8 --test_batch_size 32 --lr 1e-3 --schedule 8 11 --gamma 0.3 --sigma 2 --sigma_decay 0.75
+$python train.py hourglass_mpii --data_dir sample --exp demo --stacks 1 --features 64 --epochs 5 \
+    --train_batch_size 6 --test_batch_size 32 --lr 1e-3 --schedule 4 --gamma 0.3 --sigma 2 --augment_training_data False
 
 say "2/5 score it: PCKh on the sample's validation people"
 $python eval.py mpii_PCKh --data_dir sample --model_names demo --output_dir $out/pckh \

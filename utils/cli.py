@@ -191,7 +191,7 @@ def list_scripts(prog: str, scripts: Mapping[str, Script]) -> str:
 
 
 def suggestion(name: str, known: Sequence[str] | Mapping) -> str:
-    """", did you mean X?" for the nearest of the known names, or nothing."""
+    """ ", did you mean X?" for the nearest of the known names, or nothing."""
     undashed = {one.lstrip("-"): one for one in known}  # the dashes, which all share, would count as likeness
     close = difflib.get_close_matches(name.lstrip("-"), undashed, n=1, cutoff=0.6)
     return f", did you mean {undashed[close[0]]}?" if close else ""

@@ -25,7 +25,7 @@ import numpy as np
 import scipy.io
 
 from utils.osutils import UserError
-from utils.sample_scene import SeenPerson, render_scene
+from utils.sample.scene import SeenPerson, render_scene
 from utils.transform import MPII
 
 MARKER = "sample.json"
@@ -293,7 +293,7 @@ def _write_poses(folder: Path, people: list[dict]) -> None:
     np.savez(folder / "poses_3d.npz", **{field: np.array([person[field] for person in people]) for field in fields})
 
 
-MAKERS = {"mpii": SampleMaker(make_mpii, version=1, training=1000, validation=160)}
+MAKERS = {"mpii": SampleMaker(make_mpii, version=2, training=1000, validation=160)}
 
 if __name__ == "__main__":
     _help()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.sample_body import PARENTS, SEGMENTS, STANCES, Body, Pose, pose_body, random_body, random_pose
-from utils.sample_flesh import joint_depths, limbs
+from utils.sample.body import PARENTS, SEGMENTS, STANCES, Body, Pose, pose_body, random_body, random_pose
+from utils.sample.flesh import joint_depths, limbs
 from utils.transform import H36M, MPII
 
 BODY = Body(

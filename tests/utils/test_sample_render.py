@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.sample_body import SEGMENTS, Pose, pose_body, random_body
-from utils.sample_flesh import RoundCones, joint_depths, limbs
-from utils.sample_render import (
+from utils.sample.body import SEGMENTS, Pose, pose_body, random_body
+from utils.sample.flesh import RoundCones, joint_depths, limbs
+from utils.sample.render import (
     NOTHING,
     PinholeCamera,
     cast,

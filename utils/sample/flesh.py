@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.sample_body import SEGMENTS, Body, PosedBody, split_side
+from utils.sample.body import SEGMENTS, Body, PosedBody, split_side
 from utils.transform import Skeleton
 
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from utils.sample_render import PinholeCamera, random_colour
+from utils.sample.render import PinholeCamera, random_colour
 
 _TEXTURES = ("plain", "planks", "tiles", "bricks", "waves")
 

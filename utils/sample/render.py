@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.sample_flesh import RoundCones
+from utils.sample.flesh import RoundCones
 
 NOTHING = -1  # in `Surface.limb`: the pixel shows the background
 
@@ -321,7 +321,7 @@ _HAIR = np.array([[0.08, 0.06, 0.05], [0.25, 0.15, 0.08], [0.45, 0.3, 0.15], [0.
 
 
 def random_outfit(rng: np.random.Generator, names: tuple[str, ...]) -> Outfit:
-    """Skin, hair and clothes for the limbs that `sample_flesh.limbs` names."""
+    """Skin, hair and clothes for the limbs that `flesh.limbs` names."""
     tone = rng.uniform(0, len(_SKIN) - 1.001)
     skin = _SKIN[int(tone)] * (1 - tone % 1) + _SKIN[int(tone) + 1] * (tone % 1)
     hair = np.clip(_HAIR[rng.integers(len(_HAIR))] * rng.uniform(0.8, 1.2), 0, 1)

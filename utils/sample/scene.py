@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from utils.sample_background import drop_shadow, random_background
-from utils.sample_body import PosedBody, pose_body, random_body, random_pose
-from utils.sample_flesh import RoundCones, joint_depths, limbs
-from utils.sample_render import (
+from utils.sample.background import drop_shadow, random_background
+from utils.sample.body import PosedBody, pose_body, random_body, random_pose
+from utils.sample.flesh import RoundCones, joint_depths, limbs
+from utils.sample.render import (
     Outfit,
     PinholeCamera,
     Surface,
