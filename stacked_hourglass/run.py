@@ -85,7 +85,7 @@ def run_annotated(predictor: Predictor, options: Namespace) -> Poses:
         raise UserError(f"--person_box: {options.data_dir} has annotated people; give its images folder to find others")
     training, validation = load_mpii(options.data_dir)
     people = training if options.run_with_train else validation
-    if predictor.skeleton.name != "MPII":
+    if predictor.skeleton.joints != people.skeleton.joints[: len(predictor.skeleton)]:
         raise UserError(f"{options.load}: predicts {predictor.skeleton.name} joints, {options.data_dir} has MPII's")
     people = people.first_joints(len(predictor.skeleton))
     if not len(people):

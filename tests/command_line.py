@@ -12,8 +12,11 @@ import torch
 
 from options import GROUPS, SCRIPTS
 from utils.cli import main
+from utils.training_log import read_log
 
 ROOT = Path(__file__).resolve().parents[1]
+EXPERIMENT = "hourglass_mpii_tiny"
+TRAINED_FILES = ["checkpoint.pth.tar", "log.txt", "model_best.pth.tar", "options.json", "preds_valid.mat"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}  # small networks are quickest so
 
 
@@ -75,3 +78,30 @@ def spawn(entry: str, *argv: object, cwd: Path = ROOT) -> Result:
 def files(folder: Path) -> list[str]:
     """All files below a folder, hidden and temporary ones too; none where there is no folder."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def train_arguments(data_dir: Path, work: Path, *more: object, workers: int = 1) -> list[object]:
+    """Arguments that train the smallest of networks into `work`, as `EXPERIMENT`."""
+    return [
+        "hourglass_mpii", "--data_dir", data_dir, "--features", 8, "--stacks", 1, "--train_batch_size", 4,
+        "--test_batch_size", 4, "--workers", workers, "--exp", "tiny", "--checkpoint_dir", work / "checkpoints",
+        "--tb_dir", work / "tb", *more,
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a training with `train_arguments` leaves in `work`."""
+
+    work: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.work / "checkpoints" / EXPERIMENT
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pth.tar"
+
+    def log(self) -> list[dict[str, float]]:
+        return read_log(self.folder / "log.txt")[1]

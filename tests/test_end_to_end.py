@@ -2,13 +2,7 @@
 
 import json
 import math
-import os
 import shutil
-import signal
-import subprocess
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -16,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
-from command_line import ENVIRONMENT, ROOT, Result, call, command, files, spawn
+from command_line import EXPERIMENT, ROOT, TRAINED_FILES, Experiment, call, files, spawn, train_arguments
 from PIL import Image
 
 from stacked_hourglass.annotations import load_mpii
@@ -28,43 +22,14 @@ from utils.training_log import read_log
 from utils.transform import LSP, MPII, joint_map
 
 DATA = ROOT.parent / "shared" / "data"
-NETWORK = ("--features", 8, "--stacks", 1)
-BATCHES = ("--train_batch_size", 4, "--test_batch_size", 4)
-EXPERIMENT = "hourglass_mpii_tiny"
-TRAINED_FILES = ["checkpoint.pth.tar", "log.txt", "model_best.pth.tar", "options.json", "preds_valid.mat"]
-
-
-def train_arguments(data_dir: Path, work: Path, *more: object, workers: int = 1) -> list[object]:
-    return [
-        "hourglass_mpii", "--data_dir", data_dir, *NETWORK, *BATCHES, "--workers", workers, "--exp", "tiny",
-        "--checkpoint_dir", work / "checkpoints", "--tb_dir", work / "tb", *more,
-    ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A training that has ended."""
-
-    work: Path
-    result: Result
-
-    @property
-    def folder(self) -> Path:
-        return self.work / "checkpoints" / EXPERIMENT
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / "checkpoint.pth.tar"
-
-    def log(self) -> list[dict[str, float]]:
-        return read_log(self.folder / "log.txt")[1]
 
 
 @pytest.fixture(scope="module")
 def trained(tiny_mpii: Path, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     """Two epochs."""
     work = tmp_path_factory.mktemp("trained")
-    return Experiment(work, spawn("train", *train_arguments(tiny_mpii, work, "--epochs", 2), cwd=work).succeeded())
+    spawn("train", *train_arguments(tiny_mpii, work, "--epochs", 2), cwd=work).succeeded()
+    return Experiment(work)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +38,8 @@ def resumed(trained: Experiment, tiny_mpii: Path, tmp_path_factory: pytest.TempP
     work = tmp_path_factory.mktemp("resumed")
     shutil.copytree(trained.work, work, dirs_exist_ok=True)
     arguments = train_arguments(tiny_mpii, work, "--resume", "--epochs", 3, workers=0)
-    return Experiment(work, call("train", *arguments, cwd=work).succeeded())
+    call("train", *arguments, cwd=work).succeeded()
+    return Experiment(work)
 
 
 @pytest.fixture(scope="module")
@@ -161,66 +127,6 @@ class TestTraining:
         assert str(old) in result.err
         assert (old / "log.txt").read_text() == (trained.folder / "log.txt").read_text()
         assert len(read_log(tmp_path / "checkpoints" / EXPERIMENT / "log.txt")[1]) == 1
-
-
-# ------------------------------------------------------------------------------------------ interrupts
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator:
-    """Starts a training in a process group of its own, as a terminal does; it does not outlive the test."""
-    started: list[subprocess.Popen] = []
-
-    def start_training(*arguments: object) -> subprocess.Popen:
-        with open(tmp_path / f"stderr_{len(started)}.txt", "w") as stderr:
-            started.append(
-                subprocess.Popen(
-                    command("train", *arguments), cwd=tmp_path, env=ENVIRONMENT, text=True,
-                    stdout=subprocess.PIPE, stderr=stderr, start_new_session=True,
-                )
-            )  # fmt: skip
-        return started[-1]
-
-    yield start_training
-    for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        process.stdout.close()
-
-
-def wait_for_epoch(process: subprocess.Popen) -> None:
-    """Returns when the process says that an epoch has ended."""
-    line = next((line for line in process.stdout if line.startswith("epoch ")), None)
-    assert line, "the training ended before its first epoch did"
-
-
-def test_interrupted_and_killed_training_goes_on(tiny_mpii, tmp_path, start):
-    experiment = Experiment(tmp_path, Result(0, "", ""))
-    endless = train_arguments(tiny_mpii, tmp_path, "--epochs", 100_000)
-
-    process = start(*endless)
-    wait_for_epoch(process)
-    os.killpg(process.pid, signal.SIGINT)  # to the workers too, as Ctrl-C does
-    assert process.wait(timeout=60) == 130
-    errors = (tmp_path / "stderr_0.txt").read_text()
-    assert "Traceback" not in errors
-    assert "--resume" in errors
-    stopped = torch.load(experiment.checkpoint, weights_only=True)["epoch"]
-    assert stopped > 1
-    assert [row["epoch"] for row in experiment.log()] == list(range(1, math.floor(stopped) + 1))
-
-    process = start(*endless, "--resume")
-    wait_for_epoch(process)
-    time.sleep(0.3)  # somewhere in the next epochs: a step, a validation or a write
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait(timeout=60) == -signal.SIGKILL
-    killed = torch.load(experiment.checkpoint, weights_only=True)["epoch"]
-    assert killed > stopped
-    assert len(experiment.log()) in (killed, killed - 1)  # the log's line follows the checkpoint
-
-    last = math.floor(killed) + 1
-    call("train", *train_arguments(tiny_mpii, tmp_path, "--resume", "--epochs", last, workers=0)).succeeded()
-    assert [row["epoch"] for row in experiment.log()] == list(range(1, last + 1))
-    assert set(TRAINED_FILES) <= set(files(experiment.folder))
 
 
 # ------------------------------------------------------------------------------------------ run and score

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from twod_threed.mpjpe import JOINT_SETS, Averages, Labels, average, joint_velocity_errors, pose_scores
 from utils.evaluation_tables import format_rows, model_names, require_folder, tables_as_json
+from utils.human36m_files import ACTIONS, OFFICIAL_SPELLINGS, TEST_SUBJECTS, find_sequences, load_motions
 from utils.osutils import UserError, write_text
 from utils.prediction_utils import load_predictions
-from utils.transform import H36M
+from utils.transform import H36M, H36M_SLOTS
 
 GROUND_TRUTH_FILE = "3d_pose_ground_truths.pt"
 COLUMNS = {
@@ -32,7 +33,7 @@ COLUMNS = {
     "auc": "AUC",
 }
 GRID_COLUMNS = ("protocol_1", "protocol_2", "n_mpjpe")
-KEY = re.compile(r"(S\d+)/([^/]+?)(?: \d+)?/([^/]+)")
+KEY = re.compile(r"(S\d+)/([^/]+?)(?: \d+)?/[^/]+")
 # A person's median bone is some 200 to 300 mm. A poor model's poses may be collapsed, so that only the span in which
 # metres lie, and poses scaled to unit size, is refused.
 METRES = (0.02, 1.0)
@@ -55,15 +56,17 @@ def h36m_MPJPE(options: Namespace) -> None:
     """Print and write the errors of 3D poses (`DEFINITIONS`; `twod_threed.mpjpe`) of prediction files.
 
     Reads `prediction_files` and `pose_3d_ground_truths` (`.pt`, 'S9/Walking 1/54138969' -> frames × 17 × 3 mm, or
-    predictions × 16 without the hip; None: the truth beside each prediction file), `model_names` (None: from the files'
-    names) and `output_dir` of `options`; writes `mpjpe.json` there. Raises UserError, with nothing written, for a file
-    that is missing, damaged, of other sequences or frames than the truth, in metres, or not finite.
+    predictions × 16 without the hip), `data_dir`, `model_names` (None: from the files' names) and `output_dir` of
+    `options`; writes `mpjpe.json` there. The truth is the file given; else, where the command line names `data_dir`
+    (`options.given`), all of S9 and S11 in that Human3.6M folder; else `3d_pose_ground_truths.pt` beside each
+    prediction file; else the default folder. Raises UserError, with nothing written, for a file that is missing,
+    damaged, of other sequences or frames than the truth, in metres, or not finite.
     """
     paths = [Path(path) for path in options.prediction_files]
     names = model_names(paths, options.model_names)
     output_dir = require_folder(options.output_dir)
-    truth_paths = [_truth_path(path, options.pose_3d_ground_truths) for path in paths]
-    truths = {path: load_ground_truth(path) for path in dict.fromkeys(truth_paths)}
+    truth_paths = [_truth_path(path, options) for path in paths]
+    truths = {path: _load_truth(path, options) for path in dict.fromkeys(truth_paths)}
     predictions = [load_predicted(path, truths[truth], truth) for path, truth in zip(paths, truth_paths, strict=True)]
 
     models = {
@@ -78,15 +81,40 @@ def h36m_MPJPE(options: Namespace) -> None:
 # Files
 
 
-def _truth_path(prediction_path: Path, given: Path | None) -> Path:
-    """The file of true poses for a prediction file: the one given, else the one beside it."""
-    path = prediction_path.parent / GROUND_TRUTH_FILE if given is None else Path(given)
-    if given is None and not path.is_file():
+def _truth_path(prediction_path: Path, options: Namespace) -> Path:
+    """Where the true poses for a prediction file are: a `.pt` file or the Human3.6M folder."""
+    if options.pose_3d_ground_truths is not None:
+        return Path(options.pose_3d_ground_truths)
+    beside, data_dir = prediction_path.parent / GROUND_TRUTH_FILE, Path(options.data_dir)
+    if "data_dir" in getattr(options, "given", ()):
+        return data_dir
+    if not beside.is_file() and not data_dir.is_dir():
         raise UserError(
-            f"{prediction_path} has no {GROUND_TRUTH_FILE} beside it; give --3d_pose_ground_truths, or predict with "
-            "run.py 2d3d_h36m, which writes both"
+            f"{beside} does not exist, nor does --data_dir {data_dir}; give --3d_pose_ground_truths (run.py "
+            "2d3d_h36m writes it beside its predictions), a Human3.6M folder as --data_dir, or --data_dir sample"
         )
-    return path
+    return beside if beside.is_file() else data_dir
+
+
+def _load_truth(path: Path, options: Namespace) -> dict[str, Tensor]:
+    from_folder = options.pose_3d_ground_truths is None and path == Path(options.data_dir)
+    return ground_truth_of_folder(path) if from_folder else load_ground_truth(path)
+
+
+def ground_truth_of_folder(data_dir: Path) -> dict[str, Tensor]:
+    """Poses of the test subjects in every camera: key -> (frames, 17, 3) mm, camera coordinates, hip at the origin.
+
+    Raises UserError as `find_sequences`, `load_motions` and `Human36mFiles.cameras`.
+    """
+    files = find_sequences(data_dir)
+    sequences, cameras = files.select(TEST_SUBJECTS), files.cameras()
+    truth = {}
+    for sequence, positions, _ in load_motions(sequences, H36M_SLOTS):
+        world = torch.from_numpy(positions).double()
+        for camera in (camera for (subject, _), camera in cameras.items() if subject == sequence.subject):
+            key = f"S{sequence.subject}/{sequence.name}/{camera.name}"
+            truth[key] = _from_hip(camera.world_to_camera(world), H36M.joints).float()
+    return truth
 
 
 def load_ground_truth(path: Path) -> dict[str, Tensor]:
@@ -242,7 +270,8 @@ def _from_hip(poses: Tensor, counted: Sequence[str]) -> Tensor:
 
 def _labels(frames: Mapping[str, int]) -> tuple[Labels, Labels]:
     """Actions and subjects of the frames of sequences, key -> number of frames, one after the other."""
-    subjects, actions = zip(*[KEY.fullmatch(key).groups()[:2] for key in frames], strict=True) if frames else ((), ())
+    subjects, actions = zip(*[KEY.fullmatch(key).groups() for key in frames], strict=True) if frames else ((), ())
+    actions = [OFFICIAL_SPELLINGS.get(action, action) for action in actions]
     counts = list(frames.values())
     return Labels.repeat(actions, counts), Labels.repeat(subjects, counts)
 
@@ -282,11 +311,16 @@ def _action_grid(name: str, model: Model) -> list[str]:
     columns = [f"{_short(measure)} {who}" for measure in GRID_COLUMNS for who in (*subjects, "all")]
     rows = [
         (action, [value for grid in grids for value in _action_row(grid, action, subjects)])
-        for action in sorted(grids[0].per_action)
+        for action in sorted(grids[0].per_action, key=_place)
     ]
     means = torch.tensor([values for _, values in rows], dtype=torch.float64).nanmean(dim=0).tolist()
     title = f"{name}, {model.joints} joints, mm: P1, P2, N-MPJPE by action and subject"
     return [title, *format_rows("action", columns, [*rows, ("mean of actions", means)])]
+
+
+def _place(action: str) -> tuple[int, str]:
+    """For sorting: Human3.6M's order, other names behind."""
+    return (ACTIONS.index(action) if action in ACTIONS else len(ACTIONS), action)
 
 
 def _action_row(averages: Averages, action: str, subjects: Sequence[str]) -> list[float]:

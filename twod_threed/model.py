@@ -1,7 +1,7 @@
 """The 3D pose baseline: a fully connected residual network from 2D to 3D poses.
 
-Martinez, Hossain, Romero, Little, "A Simple yet Effective Baseline for 3D Human Pose Estimation", ICCV 2017. Module names
-follow the public PyTorch port, so that its checkpoints load as they are.
+Martinez, Hossain, Romero, Little, "A Simple yet Effective Baseline for 3D Human Pose Estimation", ICCV 2017. Module
+names follow the public PyTorch port, so that its checkpoints load as they are.
 """
 
 import torch

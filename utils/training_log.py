@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from tensorboardX import SummaryWriter
 
@@ -96,6 +97,11 @@ class StopSignal:
 
     def __exit__(self, *exception) -> None:
         signal.signal(signal.SIGINT, self._former)
+
+    def exit(self, epochs_done: float) -> NoReturn:
+        """End the process as interrupted, once the checkpoint is written."""
+        print(f"interrupted after {epochs_done:.2f} epochs; go on with --resume", file=sys.stderr)
+        sys.exit(130)
 
     def _handle(self, *_) -> None:
         if self.requested:

@@ -72,6 +72,8 @@ def train(
         put_aside(directory, tb_directory)
     write_text(directory / "options.json", json.dumps(plain_options(options), indent=1))
 
+    if epoch >= options.epochs:
+        print(f"{directory} has {epoch:g} epochs already; give a larger --epochs", file=sys.stderr)
     averages: dict[str, float] = {}
     with TrainingLog(directory, tb_directory, epoch, len(train_loader)) as log, StopSignal() as stop:
         while epoch < options.epochs:
@@ -79,13 +81,14 @@ def train(
             epoch, train_averages = _train_epoch(model, optimizer, hooks, train_loader, epoch, options, log, stop)
             if epoch % 1:  # stopped between two steps; a finished epoch is validated first
                 hooks.checkpoint_fn(model, optimizer, epoch, best, directory, is_best=False)
-                print(f"interrupted after {epoch:.2f} epochs; go on with --resume", file=sys.stderr)
-                sys.exit(130)
+                stop.exit(epoch)
             averages, pictures = _validate(model, hooks, validation_loader, f"epoch {epoch} validation")
             is_best = hooks.is_better(averages[hooks.best_metric], best)
             best = averages[hooks.best_metric] if is_best else best
             hooks.checkpoint_fn(model, optimizer, epoch, best, directory, is_best)
             log.epoch(epoch, learning_rate, time.monotonic() - start, train_averages, averages, pictures, is_best)
+            if stop.requested and epoch < options.epochs:
+                stop.exit(epoch)
     return averages
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stacked_hourglass.augmentation import RandomMasking, draw_geometry, jitter_colour
@@ -143,6 +143,7 @@ def test_no_noise_is_the_mean_and_much_noise_stays_in_the_pixel_range():
 
 @settings(deadline=None, max_examples=40)
 @given(st.floats(0, 1), st.integers(0, 2**40))
+@example(1.0, 0)
 def test_bars_lie_in_the_persons_box_and_cover_no_more_than_their_share(ratio, seed):
     _, changed, vertical, horizontal = mask(replace(ALWAYS, max_cover_ratio=ratio), count=20, seed=seed)
     for bars, axis in ((vertical, 1), (horizontal, 2)):

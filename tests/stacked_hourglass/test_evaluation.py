@@ -10,12 +10,7 @@ from scipy.io import loadmat, savemat
 
 from stacked_hourglass import evaluation
 from stacked_hourglass.annotations import load_mpii
-from stacked_hourglass.evaluation import (
-    load_ground_truth,
-    load_validation_predictions,
-    model_names,
-    mpii_PCKh,
-)
+from stacked_hourglass.evaluation import load_ground_truth, load_validation_predictions, mpii_PCKh
 from utils.osutils import UserError
 from utils.prediction_utils import save_coco_results, save_prediction_array, save_predictions
 from utils.transform import MPII
@@ -177,13 +172,6 @@ def test_bad_names_are_refused(data_dir, truth, tmp_path):
     (data_dir / "file").touch()
     with pytest.raises(UserError, match="is a file"):
         evaluate(data_dir, files, output_dir=data_dir / "file")
-
-
-def test_default_names_tell_the_files_apart():
-    assert model_names([Path("x/a.mat"), Path("x/b.pt")], None) == ["a", "b"]
-    assert model_names([Path("x/a.mat"), Path("x/a.pt")], None) == ["a.mat", "a.pt"]
-    assert model_names([Path("x/a.mat"), Path("y/a.mat")], None) == ["x/a.mat", "y/a.mat"]
-    assert model_names([Path("x/a.mat")], ["mine"]) == ["mine"]
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".json"])

@@ -307,6 +307,16 @@ def test_scores_add_up_over_minibatches_of_any_size(make_trainer, parts):
     assert set(results[0]) == {"PCKh@0.5", "PCK@0.2"}
 
 
+def test_everybody_is_measured_by_their_own_head(make_trainer, parts):
+    people = replace(parts[1], head_size=np.float32([0.1, 1e4, 0.1, 1e4]))
+    trainer, dataset = make_trainer(people=people), PoseCrops(people)
+    for indices, share in (([1, 3], 1), ([2, 0], 0), ([3, 0], 0.5)):
+        batch = default_collate([dataset[index] for index in indices])
+        batch["annotated"] = torch.ones_like(batch["annotated"])
+        hits, counts = trainer.scores(batch["joints"] + 5, batch)["PCKh@0.5"]
+        assert (hits / counts).tolist() == [share] * 14
+
+
 def test_pelvis_and_thorax_and_unannotated_joints_have_no_say(make_trainer, parts):
     trainer, batch = make_trainer(), minibatch(parts[1])
     batch["annotated"][:, MPII.index("r_ankle")] = False

@@ -57,7 +57,7 @@ def test_several_interrupts(tmp_path):
 def test_an_epoch_that_is_done_is_validated_before_the_run_stops(tmp_path, when):
     whole = run(tmp_path / "whole")
     first = interrupted(tmp_path / "parts", lambda call: call[:2] == when)
-    assert [epoch for epoch, *_ in first.named("checkpoint")] == [1, pytest.approx(1 + 1 / STEPS)]
+    assert [epoch for epoch, *_ in first.named("checkpoint")] == [1]
     assert_same_run(run(tmp_path / "parts", resume=True), whole)
     assert log_of(tmp_path / "parts", ("train/loss",)) == log_of(tmp_path / "whole", ("train/loss",))
 
