@@ -1,7 +1,7 @@
 """Score predictions.
 
-    python eval.py                                      # the scripts, a line each
-    python eval.py mpii_PCKh --prediction_files model_checkpoints/hourglass_mpii_default/preds_valid.mat
+python eval.py                                      # the scripts, a line each
+python eval.py mpii_PCKh --prediction_files model_checkpoints/hourglass_mpii_default/preds_valid.mat
 """
 
 import sys

@@ -16,6 +16,10 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "2d_pose_estimations", "2d_pose_estimations.pt of run.py", None, Path,
             aliases=("2d_pose_estimation",), dest="pose_2d_estimations",
         ),
+        Option(
+            "3d_pose_ground_truths", "3d_pose_ground_truths.pt of run.py; by default the one beside each prediction file",
+            None, Path, aliases=("3d_pose_ground_truth",), dest="pose_3d_ground_truths",
+        ),
         Option("prediction_files", "predictions: .mat, .h5, .npz, .pt or .json", None, Path, many=True),
         Option("model_names", "a name a prediction file, for table and curves", None, many=True),
         Option("output_dir", "folder for what the script writes", None, Path),
@@ -148,6 +152,18 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ("data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"),
             {"data_dir": Path("data/mpii"), "output_dir": Path("visualizations/mpii_PCKh")},
             required=("prediction_files",), sample="mpii",
+        ),
+        "h36m_MPJPE": Script(
+            "twod_threed.evaluation", "h36m_MPJPE",
+            "Errors of 3D predictions against Human3.6M: Protocols 1 and 2, N-MPJPE, velocity, PCK, AUC.",
+            "3D prediction files, and their ground truth or Human3.6M in data/h36m",
+            ("data_dir", "prediction_files", "3d_pose_ground_truths", "model_names", "output_dir", "debug_traceback"),
+            {"data_dir": Path("data/h36m"), "output_dir": Path("visualizations/h36m_MPJPE")},
+            required=("prediction_files",),
+            changes={
+                "data_dir": {"help": "Human3.6M folder: the ground truth where no ground truth file is given"},
+                "prediction_files": {"help": "3D predictions: .pt of run.py"},
+            },
         ),
     },
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """Run a trained network.
 
-    python run.py                                       # the scripts, a line each
-    python run.py hourglass_mpii --load CHECKPOINT --data_dir PHOTOS_OR_VIDEO
+python run.py                                       # the scripts, a line each
+python run.py hourglass_mpii --load CHECKPOINT --data_dir PHOTOS_OR_VIDEO
 """
 
 import sys

@@ -1,8 +1,8 @@
 """Draw poses and training curves.
 
-    python viz.py                                       # the scripts, a line each
-    python viz.py 2d_overlay --img_dir PHOTOS --2d_pose_estimations data/hourglass_mpii/2d_pose_estimations.pt
-    python viz.py training_curves --load model_checkpoints/hourglass_mpii_default
+python viz.py                                       # the scripts, a line each
+python viz.py 2d_overlay --img_dir PHOTOS --2d_pose_estimations data/hourglass_mpii/2d_pose_estimations.pt
+python viz.py training_curves --load model_checkpoints/hourglass_mpii_default
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Write the baseline that any trained network must beat: the training set's mean pose, placed in every crop.
 
-    python scripts/mean_pose_baseline.py --data_dir data/mpii --output mean_pose.mat
-    python eval.py mpii_PCKh --data_dir data/mpii --prediction_files mean_pose.mat
+python scripts/mean_pose_baseline.py --data_dir data/mpii --output mean_pose.mat
+python eval.py mpii_PCKh --data_dir data/mpii --prediction_files mean_pose.mat
 """
 
 import argparse

@@ -45,6 +45,14 @@ SURFACE = {
     ("viz", "2d_overlay"): {"img_dir", "2d_pose_estimations", "output_dir", "debug_traceback"},
     ("viz", "training_curves"): {"load", "output_dir", "debug_traceback"},
     ("eval", "mpii_PCKh"): {"data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"},
+    ("eval", "h36m_MPJPE"): {
+        "data_dir",
+        "prediction_files",
+        "3d_pose_ground_truths",
+        "model_names",
+        "output_dir",
+        "debug_traceback",
+    },
 }
 
 each_script = pytest.mark.parametrize(("entry", "name"), EVERY_SCRIPT, ids=[f"{e}-{n}" for e, n in EVERY_SCRIPT])

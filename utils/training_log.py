@@ -108,4 +108,3 @@ class StopSignal:
             raise KeyboardInterrupt
         self.requested = True
         print("stopping after this step (again: at once)", file=sys.stderr, flush=True)
-

@@ -45,9 +45,7 @@ class Skeleton:
     def flip_pairs(self) -> tuple[tuple[int, int], ...]:
         """(right, left) index pairs, by name."""
         return tuple(
-            (index, self.index("l_" + joint[2:]))
-            for index, joint in enumerate(self.joints)
-            if joint.startswith("r_")
+            (index, self.index("l_" + joint[2:])) for index, joint in enumerate(self.joints) if joint.startswith("r_")
         )
 
     @cached_property
@@ -64,7 +62,7 @@ class Skeleton:
         return tuple((self.index(a), self.index(b)) for a, b in self.bones)
 
     def side(self, joint: str) -> str:
-        """"r", "l" or "c" (centre)."""
+        """ "r", "l" or "c" (centre)."""
         return joint[0] if joint[:2] in ("r_", "l_") else "c"
 
     def first(self, count: int) -> "Skeleton":

@@ -245,6 +245,12 @@ def test_an_epoch_covers_everybody_once_in_another_order_each_time(tiny_mpii, pa
     assert torch.cat([batch["index"] for batch in other]).tolist() != orders[0]
 
 
+def test_the_seed_reaches_the_augmentation(tiny_mpii, parse_options):
+    training, _ = load_mpii(tiny_mpii)
+    one, other = (training_loader(training, parse_options("--workers", 0, "--seed", seed)).dataset for seed in (0, 9))
+    assert not torch.equal(one[0, 0]["to_photo"], other[0, 0]["to_photo"])
+
+
 def test_an_epoch_can_start_behind_its_first_minibatches(tiny_mpii, parse_options):
     training, _ = load_mpii(tiny_mpii)
     loader = training_loader(training, parse_options("--workers", 0, "--train_batch_size", 3))
