@@ -17,7 +17,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             aliases=("2d_pose_estimation",), dest="pose_2d_estimations",
         ),
         Option(
-            "3d_pose_ground_truths", "3d_pose_ground_truths.pt of run.py; by default the one beside each prediction file",
+            "3d_pose_ground_truths", "3d_pose_ground_truths.pt of run.py; by default beside each prediction file",
             None, Path, aliases=("3d_pose_ground_truth",), dest="pose_3d_ground_truths",
         ),
         Option("prediction_files", "predictions: .mat, .h5, .npz, .pt or .json", None, Path, many=True),

@@ -6,7 +6,7 @@ python train.py hourglass_lsp --data_dir data/lsp
 """
 
 from argparse import Namespace
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import torch
 
@@ -74,6 +74,8 @@ def settle_options(options: Namespace) -> None:
     if options.load and not options.resume:
         checkpoint = _start_checkpoint(options)
         architecture = read_architecture(checkpoint, options.load)
+        if "batch_norm_momentum" in options.given:  # no weight has its shape from it, so training may change it
+            architecture = replace(architecture, batch_norm_momentum=options.batch_norm_momentum)
         require_same_architecture(architecture, options, options.load)
         for field in fields(Architecture):
             setattr(options, field.name, getattr(architecture, field.name))
