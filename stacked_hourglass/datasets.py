@@ -10,10 +10,9 @@ A sample is a dict:
     readable  False where the photo could not be read: the crop is black and nothing is annotated
 """
 
-import hashlib
-import json
 import signal
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stacked_hourglass.annotations import People
 from stacked_hourglass.augmentation import draw_geometry
+from utils.cache import CACHE, cached
 from utils.image_utils import CROP_SIZE, ImageError, apply_affine, crop_from_file, crop_matrix, invert_affine
-from utils.osutils import file_digest, write_text
+from utils.osutils import file_digest
 from utils.progress import progress
 from utils.training_utils import EpochSampler
 
@@ -88,16 +88,16 @@ def training_loader(people: People, options: Namespace) -> DataLoader:
     return make_loader(dataset, options, options.train_batch_size, batch_sampler=sampler)
 
 
-def statistics(people: People, options: Namespace, cache: Path = Path(".cache")) -> tuple[list[float], list[float]]:
+def statistics(people: People, options: Namespace, cache: Path = CACHE) -> tuple[list[float], list[float]]:
     """Mean and deviation (population) of the RGB values in [0, 1] of all crops of `people`, without augmentation.
 
     Cached under a key of what they are computed from: the annotation files' content, the people and their crops.
     """
-    key = _statistics_key(people)
-    path = cache / f"crop_statistics_{key}.json"
-    if path.is_file():
-        cached = json.loads(path.read_text())
-        return cached["mean"], cached["stddev"]
+    result = cached("crop_statistics", _identity(people), lambda: _measure(people, options), cache)
+    return result["mean"], result["stddev"]
+
+
+def _measure(people: People, options: Namespace) -> dict:
     loader = make_loader(PoseCrops(people), options, 32)
     total, squares, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64), 0
     for batch in progress(loader, len(loader), "statistics of the training set (once)"):
@@ -107,19 +107,16 @@ def statistics(people: People, options: Namespace, cache: Path = Path(".cache"))
         count += pixels.shape[1]
     mean = total / max(count, 1)
     stddev = (squares / max(count, 1) - mean**2).clamp(min=0).sqrt()
-    result = {"mean": mean.tolist(), "stddev": stddev.tolist(), "people": len(people), "key": key}
-    write_text(path, json.dumps(result, indent=1))
-    return result["mean"], result["stddev"]
+    return {"mean": mean.tolist(), "stddev": stddev.tolist(), "people": len(people)}
 
 
-def _statistics_key(people: People) -> str:
-    digest = hashlib.sha256(f"v{STATISTICS_VERSION} {CROP_SIZE} {people.skeleton.name}".encode())
-    for path in people.source:
-        digest.update(file_digest(path).encode())
-    for path in people.image_paths:
-        digest.update(str(path.resolve()).encode())
-    digest.update(people.center.tobytes() + people.side.tobytes())
-    return digest.hexdigest()[:32]
+def _identity(people: People) -> Iterator[str | bytes]:
+    """What the statistics are computed from."""
+    yield f"v{STATISTICS_VERSION} {CROP_SIZE} {people.skeleton.name}"
+    yield from (file_digest(path) for path in people.source)
+    yield from (str(path.resolve()) for path in people.image_paths)
+    yield people.center.tobytes()
+    yield people.side.tobytes()
 
 
 def start_worker(_: int) -> None:
