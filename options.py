@@ -20,9 +20,18 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "3d_pose_ground_truths", "3d_pose_ground_truths.pt of run.py; by default beside each prediction file",
             None, Path, aliases=("3d_pose_ground_truth",), dest="pose_3d_ground_truths",
         ),
+        Option(
+            "2d_pose_ground_truths", "2d_pose_ground_truths.pt of run.py", None, Path,
+            aliases=("2d_pose_ground_truth",), dest="pose_2d_ground_truths",
+        ),
+        Option(
+            "3d_pose_estimations", "3d_pose_estimations.pt of run.py", None, Path,
+            aliases=("3d_pose_estimation",), dest="pose_3d_estimations",
+        ),
         Option("prediction_files", "predictions: .mat, .h5, .npz, .pt or .json", None, Path, many=True),
         Option("model_names", "a name a prediction file, for table and curves", None, many=True),
         Option("output_dir", "folder for what the script writes", None, Path),
+        Option("num_pictures", "pictures to draw, evenly spread over all frames", 24, count),
     ),
     "experiment": (
         Option("exp", "experiment id; checkpoints and logs go to folders named SCRIPT_EXP", "default"),
@@ -135,6 +144,18 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ("img_dir", "2d_pose_estimations", "output_dir", "debug_traceback"),
             {"output_dir": Path("visualizations/2d_overlay")}, required=("img_dir", "2d_pose_estimations"),
         ),
+        "2d_gt_3d_gt_3d_pred": Script(
+            "twod_threed.viz", "truth_and_prediction",
+            "Draw 2D inputs, true and predicted 3D poses of Human3.6M side by side.",
+            "the three .pt files that run.py 2d3d_h36m made",
+            (
+                "2d_pose_ground_truths", "3d_pose_ground_truths", "3d_pose_estimations", "output_dir", "num_pictures",
+                "debug_traceback",
+            ),
+            {"output_dir": Path("visualizations/2d_gt_3d_gt_3d_pred")},
+            required=("2d_pose_ground_truths", "3d_pose_ground_truths", "3d_pose_estimations"),
+            changes={"3d_pose_ground_truths": {"help": "3d_pose_ground_truths.pt of run.py"}},
+        ),
         "training_curves": Script(
             "utils.training_curves", "training_curves",
             "Draw the curves of one or several trainings.",
@@ -159,9 +180,11 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "3D prediction files, and their ground truth or Human3.6M in data/h36m",
             ("data_dir", "prediction_files", "3d_pose_ground_truths", "model_names", "output_dir", "debug_traceback"),
             {"data_dir": Path("data/h36m"), "output_dir": Path("visualizations/h36m_MPJPE")},
-            required=("prediction_files",),
+            required=("prediction_files",), sample="h36m",
             changes={
-                "data_dir": {"help": "Human3.6M folder: the ground truth where no ground truth file is given"},
+                "data_dir": {
+                    "help": "Human3.6M folder: the ground truth where no ground truth file is given; 'sample' too"
+                },
                 "prediction_files": {"help": "3D predictions: .pt of run.py"},
             },
         ),

@@ -18,9 +18,10 @@ from stacked_hourglass.loading import count_parameters, read_architecture, requi
 from stacked_hourglass.lsp_annotations import load_lsp
 from stacked_hourglass.trainer import HourglassTrainer
 from utils.checkpoint_utils import read_checkpoint
+from utils.cli import refuse_useless
 from utils.device_utils import pick_device
 from utils.osutils import UserError
-from utils.training_utils import experiment_directory, latest_checkpoint, take_over_options, train
+from utils.training_utils import experiment_directory, latest_checkpoint, settle_experiment, train
 
 
 def hourglass_mpii(options: Namespace) -> None:
@@ -70,7 +71,7 @@ def build_model(options: Namespace) -> HourglassNet:
 
 def settle_options(options: Namespace) -> None:
     """Check the options; `--resume` takes over all that its checkpoint has, `--load` the network's shape."""
-    take_over_options(options)
+    settle_experiment(options)
     if options.load and not options.resume:
         checkpoint = _start_checkpoint(options)
         architecture = read_architecture(checkpoint, options.load)
@@ -99,18 +100,12 @@ def check_options(options: Namespace) -> None:
     """UserError for options that contradict one another or would have no effect."""
     masks = [field.name for field in fields(RandomMasking)]
     batch_norms = ["no_batch_norm_affine", "batch_norm_momentum", "use_train_mode_to_eval"]
-    for applies, names, rule in (
+    rules = [
         (options.use_layer_norm, batch_norms, "concerns batch norm, and --use_layer_norm leaves none"),
         (not options.predict_joint_visibility, ["joint_visibility_loss_coeff"], "needs --predict_joint_visibility"),
         (not options.add_random_masking, masks, "needs --add_random_masking"),
-        (options.no_grad_clipping, ["grad_clip"], "contradicts --no_grad_clipping"),
         (options.use_amsprop, ["momentum"], "is RMSprop's, and --use_amsprop takes Adam with AMSGrad"),
-        (options.resume, ["load"], "contradicts --resume, which goes on from this experiment's own checkpoint"),
-    ):
-        useless = [name for name in names if name in options.given]
-        if applies and useless:
-            raise UserError(f"--{useless[0]} {rule}")
+    ]
+    refuse_useless(options, rules)
     if options.features % 4:
         raise UserError(f"--features {options.features}: must be a multiple of 4, since the stem has a quarter of them")
-    if options.use_horovod:
-        raise UserError("--use_horovod: this version trains in one process; leave the option out")

@@ -43,6 +43,9 @@ SURFACE = {
     | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "run_with_train", "person_box"}
     | {"device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback"},
     ("viz", "2d_overlay"): {"img_dir", "2d_pose_estimations", "output_dir", "debug_traceback"},
+    ("viz", "2d_gt_3d_gt_3d_pred"): words(
+        "2d_pose_ground_truths 3d_pose_ground_truths 3d_pose_estimations output_dir num_pictures debug_traceback"
+    ),
     ("viz", "training_curves"): {"load", "output_dir", "debug_traceback"},
     ("eval", "mpii_PCKh"): {"data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"},
     ("eval", "h36m_MPJPE"): {

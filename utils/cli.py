@@ -8,7 +8,7 @@ import difflib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -180,6 +180,17 @@ def build_parser(prog: str, name: str, script: Script, groups: Groups) -> Parser
             sections[title] = parser.add_argument_group(title)
         _add(sections[title], option)
     return parser
+
+
+def refuse_useless(options: argparse.Namespace, rules: Iterable[tuple[bool, Iterable[str], str]]) -> None:
+    """UserError for options that contradict others or would have no effect.
+
+    A rule is (whether it applies, names of options that must then not be given, what is wrong with them).
+    """
+    for applies, names, fault in rules:
+        useless = [name for name in names if name in options.given]
+        if applies and useless:
+            raise UserError(f"--{useless[0]} {fault}")
 
 
 def list_scripts(prog: str, scripts: Mapping[str, Script]) -> str:

@@ -47,6 +47,8 @@ _HELPER_ENVIRONMENT = {
 class SampleMaker:
     """How one data set's sample is made: `make(folder, training, validation, seed, workers)`, its size and version.
 
+    `training` and `validation` count what is rendered; `what` says it to the user.
+
     A new `version` makes `ensure_sample` replace what an older one left on disk.
     """
 
@@ -54,6 +56,7 @@ class SampleMaker:
     version: int
     training: int
     validation: int
+    what: str = "people"
 
 
 def ensure_sample(dataset: str, root: Path = Path("data/sample")) -> Path:
@@ -109,7 +112,8 @@ def _make(dataset: str, maker: SampleMaker, folder: Path, clean: bool) -> None:
         for left in folder.parent.glob(f".{dataset}.*.making"):
             shutil.rmtree(left, ignore_errors=True)
     began = time.perf_counter()
-    print(f"rendering sample data into {folder}: {maker.training} + {maker.validation} people ...", end=" ", flush=True)
+    size = f"{maker.training} + {maker.validation} {maker.what}"
+    print(f"rendering sample data into {folder}: {size} ...", end=" ", flush=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{dataset}.", suffix=".making"))
     try:
         made, old = temporary / "new", temporary / "old"
@@ -293,7 +297,18 @@ def _write_poses(folder: Path, people: list[dict]) -> None:
     np.savez(folder / "poses_3d.npz", **{field: np.array([person[field] for person in people]) for field in fields})
 
 
-MAKERS = {"mpii": SampleMaker(make_mpii, version=2, training=1000, validation=160)}
+def make_h36m(folder: Path, training: int, validation: int, seed: int = 0, workers: int = 1) -> None:
+    """Write motions, cameras and `training` + `validation` pictures; see `utils.sample.human36m.make_h36m`."""
+    # It needs PyTorch, for which the helper processes would wait.
+    from utils.sample import human36m  # noqa: PLC0415
+
+    human36m.make_h36m(folder, training, validation, seed, workers)
+
+
+MAKERS = {
+    "mpii": SampleMaker(make_mpii, version=2, training=1000, validation=160),
+    "h36m": SampleMaker(make_h36m, version=1, training=16, validation=8, what="pictures, 8,400 poses"),
+}
 
 if __name__ == "__main__":
     _help()

@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from utils.checkpoint_utils import LATEST, find_checkpoint, plain_options, read_checkpoint
+from utils.cli import refuse_useless
 from utils.osutils import UserError, write_text
 from utils.plotting_utils import Averages, Magnitudes
 from utils.progress import progress
@@ -180,15 +181,23 @@ def set_learning_rate(optimizer, epoch: int, options: Namespace) -> float:
     return optimizers[0].param_groups[0]["lr"]
 
 
-def take_over_options(options: Namespace) -> None:
-    """For `--resume`: options that are not on the command line become those that the experiment was started with."""
-    if not options.resume:
-        return
-    stored = read_checkpoint(latest_checkpoint(options)).get("options", {})
-    for name, value in stored.items():
-        if name in OF_THIS_CALL or name in options.given or not hasattr(options, name):
-            continue
-        setattr(options, name, Path(value) if isinstance(getattr(options, name), Path) else value)
+def settle_experiment(options: Namespace) -> None:
+    """With `--resume`, take over the options that are not on the command line; check those that all trainings share.
+
+    Raises UserError for options that contradict one another, and where there is nothing to resume.
+    """
+    if options.resume:
+        stored = read_checkpoint(latest_checkpoint(options)).get("options", {})
+        for name, value in stored.items():
+            if name not in OF_THIS_CALL and name not in options.given and hasattr(options, name):
+                setattr(options, name, Path(value) if isinstance(getattr(options, name), Path) else value)
+    rules = [
+        (options.no_grad_clipping, ["grad_clip"], "contradicts --no_grad_clipping"),
+        (options.resume, ["load"], "contradicts --resume, which goes on from this experiment's own checkpoint"),
+    ]
+    refuse_useless(options, rules)
+    if options.use_horovod:
+        raise UserError("--use_horovod: this version trains in one process; leave the option out")
 
 
 def experiment_name(options: Namespace) -> str:

@@ -9,7 +9,7 @@ from tiny_trainer import STEPS, all_files, assert_same_run, at_update, interrupt
 
 from utils.osutils import UserError
 from utils.training_log import read_log
-from utils.training_utils import experiment_directory, take_over_options
+from utils.training_utils import experiment_directory, settle_experiment
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +108,7 @@ def test_a_resumed_run_has_its_former_options_unless_others_are_given(tmp_path):
     run(tmp_path, **former)
     given = {"epochs", "resume"}
     options = options_for(tmp_path, resume=True, epochs=7, given=given, data_dir=Path("data/mpii"), new=3)
-    take_over_options(options)
+    settle_experiment(options)
     assert (options.lr, options.schedule, options.gamma, options.weight_decay) == (0.5, [1], 0.25, 0.125)
     assert options.data_dir == Path("data/x")
     assert (options.epochs, options.resume, options.new) == (7, True, 3)
@@ -119,5 +119,5 @@ def test_without_resume_options_stay(tmp_path):
     run(tmp_path, lr=0.5, epochs=1)
     options = options_for(tmp_path)
     before = Namespace(**vars(options))
-    take_over_options(options)
+    settle_experiment(options)
     assert options == before

@@ -38,7 +38,7 @@ class Noise(Dataset):
 
 def options_for(folder, **changes):
     defaults = {
-        "script": "tiny", "exp": "default", "given": set(),
+        "script": "tiny", "use_horovod": False, "exp": "default", "given": set(),
         "checkpoint_dir": folder / "checkpoints", "tb_dir": folder / "tb",
         "lr": 0.02, "weight_decay": 0.0, "epochs": 4, "schedule": [2], "gamma": 0.5, "tb_log_freq": 2, "seed": 0,
         "resume": False, "load": None, "evaluate": False, "allow_unsafe_load": False,

@@ -161,18 +161,18 @@ STANCES = tuple(_STANCES)
 class Pose:
     """One pose: `angles` (S, 3) radians of flexion, abduction, inward rotation by segment; `facing`, radians about z.
 
-    `stance` is the name of the family that it was drawn from. For the trunk the three angles are the bend to the
-    front, the bend to the left and the turn to the left.
+    A motion has (F, S, 3) and (F,). `stance` is the name of the family that it was drawn from. For the trunk the three
+    angles are the bend to the front, the bend to the left and the turn to the left.
     """
 
     angles: np.ndarray
-    facing: float
+    facing: float | np.ndarray
     stance: str
 
 
 @dataclass(frozen=True)
 class PosedBody:
-    """A body in a pose, standing on the floor.
+    """A body in a pose, standing on the floor; in F poses of a motion, with a leading F in every shape.
 
     Attributes:
         rotations: (S, 3, 3) segment to world.
@@ -184,38 +184,54 @@ class PosedBody:
     positions: np.ndarray
 
     def place(self, segment: str, local: Sequence[float] | np.ndarray) -> np.ndarray:
-        """(..., 3) points in a segment's frame, mm, to the world frame."""
-        index = SEGMENTS.index(segment)
-        return np.asarray(local, float) @ self.rotations[index].T + self.positions[index]
+        """One point (3,) or several (N, 3) in a segment's frame, mm, to the world frame."""
+        index, local = SEGMENTS.index(segment), np.asarray(local, float)
+        turned = local @ np.swapaxes(self.rotations[..., index, :, :], -1, -2)
+        return turned + self.positions[..., index, :].reshape(*self.positions.shape[:-2], *[1] * (local.ndim - 1), 3)
 
     def joints(self, skeleton: Skeleton) -> np.ndarray:
         """(J, 3) joint positions, mm, world, in the skeleton's order (MPII, H36M: names that `Body.point` knows)."""
         places = [self.body.point(name) for name in skeleton.joints]
         index = [SEGMENTS.index(segment) for segment, _ in places]
         local = np.array([place for _, place in places], float)
-        return np.einsum("jab,jb->ja", self.rotations[index], local) + self.positions[index]
+        return np.einsum("...jab,jb->...ja", self.rotations[..., index, :, :], local) + self.positions[..., index, :]
 
     def moved(self, offset: np.ndarray) -> "PosedBody":
         """The same pose elsewhere: shifted by `offset` (3,), mm."""
-        return PosedBody(self.body, self.rotations, self.positions + offset)
+        return PosedBody(self.body, self.rotations, self.positions + offset[..., None, :])
+
+    def turned(self, angle: float) -> "PosedBody":
+        """The whole turned about the world's z axis by `angle`, radians."""
+        turn = _rotations(np.array([0.0, 0.0, angle]))
+        return PosedBody(self.body, turn @ self.rotations, self.positions @ turn.T)
+
+    def frame(self, index: int) -> "PosedBody":
+        """One pose of a motion."""
+        return PosedBody(self.body, self.rotations[index], self.positions[index])
 
 
 def pose_body(body: Body, pose: Pose) -> PosedBody:
     """Forward kinematics; the lowest point of the feet is put on the floor, the pelvis over the origin."""
     local = _rotations(pose.angles * _TURN_SIGNS)
-    rotations, positions, origins = np.empty_like(local), np.zeros((len(SEGMENTS), 3)), body.origins()
-    rotations[0] = _rotations(np.array([0.0, 0.0, pose.facing])) @ local[0]
+    rotations, positions, origins = np.empty_like(local), np.zeros(local.shape[:-1]), body.origins()
+    facing = np.asarray(pose.facing)[..., None] * [0.0, 0.0, 1.0]
+    rotations[..., 0, :, :] = _rotations(facing) @ local[..., 0, :, :]
     for index, parent in enumerate(PARENTS[1:], 1):  # a chain: each link needs the one before
-        rotations[index] = rotations[parent] @ local[index]
-        positions[index] = positions[parent] + rotations[parent] @ origins[index]
+        rotations[..., index, :, :] = rotations[..., parent, :, :] @ local[..., index, :, :]
+        positions[..., index, :] = positions[..., parent, :] + rotations[..., parent, :, :] @ origins[index]
     posed = PosedBody(body, rotations, positions)
     soles = [posed.place(side + "foot", _sole(body)) for side in ("l_", "r_")]
-    return posed.moved(np.array([0, 0, -np.concatenate(soles)[:, 2].min()]))
+    lowest = np.concatenate(soles, axis=-2)[..., 2].min(-1)
+    return posed.moved(lowest[..., None] * [0.0, 0.0, -1.0])
 
 
-def random_pose(rng: np.random.Generator, body: Body, tries: int = 30) -> Pose:
-    """A plausible pose, mostly upright, facing mostly within 70° of -y; hands and elbows keep out of the trunk."""
-    stance = STANCES[rng.choice(len(STANCES), p=[odds for odds, _, _ in _STANCES.values()])]
+def random_pose(rng: np.random.Generator, body: Body, tries: int = 30, stance: str | None = None) -> Pose:
+    """A plausible pose, mostly upright, facing mostly within 70° of -y; hands and elbows keep out of the trunk.
+
+    It is of the family `stance`, one of `STANCES`, or of a random one.
+    """
+    if stance is None:
+        stance = STANCES[rng.choice(len(STANCES), p=[odds for odds, _, _ in _STANCES.values()])]
     angles = {"pelvis": (0.0, 0.0, 0.0)} | _random_legs(rng, stance) | _random_trunk(rng, stance)
     pose = Pose(np.zeros((len(SEGMENTS), 3)), _random_facing(rng), stance)
     for attempt in range(tries):

@@ -1,5 +1,6 @@
 """One picture of the embedded sample data: one or two people before a wall, seen by a camera, with ground truth."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -66,6 +67,18 @@ def render_scene(rng: np.random.Generator, people: int) -> tuple[np.ndarray, lis
     actors = [actor]
     if people > 1:
         actors.append(_behind(rng, random_actor(rng), actor, camera, width))
+    picture, surface, fine = draw_actors(rng, actors, camera, width, height)
+    return picture, [_see(a, camera, fine, surface) for a in actors]
+
+
+def draw_actors(
+    rng: np.random.Generator, actors: Sequence[Actor], camera: PinholeCamera, width: int, height: int
+) -> tuple[np.ndarray, Surface, PinholeCamera]:
+    """Actors before a wall behind them, in random light, seen by a camera that looks along world +y.
+
+    Returns: the picture (H, W, 3), uint8 BGR; what the camera sees of the actors alone, in finer pixels than the
+    picture's; the camera of those finer pixels.
+    """
     cones, outfit = join_cones([a.cones for a in actors]), join_outfits([a.outfit for a in actors])
 
     blocks = -(-np.array([width, height]) // _COARSE)
@@ -80,17 +93,21 @@ def render_scene(rng: np.random.Generator, people: int) -> tuple[np.ndarray, lis
     for a in actors:
         drop_shadow(picture, camera, a.posed.positions[0], radius=rng.uniform(250, 420))
     _lay_over(picture, layer)
-    return _develop(rng, picture), [_see(a, camera, fine, surface) for a in actors]
+    return _develop(rng, picture), surface, fine
 
 
 def random_actor(rng: np.random.Generator) -> Actor:
     """A dressed person in a random pose at the origin, on a stool if seated."""
     body = random_body(rng)
     pose = random_pose(rng, body)
-    posed = pose_body(body, pose)
+    return dress(rng, pose_body(body, pose), on_stool=pose.stance == "sit")
+
+
+def dress(rng: np.random.Generator, posed: PosedBody, on_stool: bool) -> Actor:
+    """The posed body with random hair, clothes and, if wanted, a stool under it."""
     cones = limbs(posed, hair_length=float(rng.choice([0, 0, 60, 160])))
     outfit = random_outfit(rng, cones.names)
-    if pose.stance == "sit":
+    if on_stool:
         stool, paint = _stool(rng, posed)
         cones, outfit = join_cones([cones, stool]), join_outfits([outfit, paint])
     return Actor(posed, cones, outfit)

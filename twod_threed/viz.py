@@ -1,0 +1,181 @@
+"""Pictures of 3D poses beside what they were lifted from.
+
+python viz.py 2d_gt_3d_gt_3d_pred --2d_pose_ground_truths data/2d3d_h36m/2d_pose_ground_truths.pt \\
+    --3d_pose_ground_truths data/2d3d_h36m/3d_pose_ground_truths.pt \\
+    --3d_pose_estimations data/2d3d_h36m/3d_pose_estimations.pt
+"""
+
+import re
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from twod_threed.evaluation import load_ground_truth, load_predicted
+from twod_threed.mpjpe import JOINT_SETS, mpjpe
+from utils.draw3d_utils import draw_pose_2d, draw_pose_3d, panel_row
+from utils.draw_utils import image_grid, save_image
+from utils.evaluation_tables import require_folder
+from utils.osutils import UserError, warn
+from utils.prediction_utils import load_predictions
+from utils.progress import progress
+from utils.transform import H36M, H36M_2D, Skeleton
+
+SHEET = "contact_sheet.png"
+SHEET_PICTURES, SHEET_COLUMNS, SHEET_CELL = 24, 3, (640, 280)  # cell: width, height px
+CAMERA_TILT = 13.0  # degrees; Human3.6M's cameras look down by 11 to 16
+FOLDERS = re.compile(r"\w[\w .-]*(/\w[\w .-]*)*")
+# Farthest that a pelvis is drawn from the middle of the hips, in diagonals of the pose. Human3.6M's is there within
+# some 0.03; read in MPII's order an ankle would be the pelvis, and the knees the hips.
+PELVIS_OFF_HIPS = 0.1
+
+
+def truth_and_prediction(options: Namespace) -> None:
+    """`viz.py 2d_gt_3d_gt_3d_pred`: the 2D input, the true and the predicted 3D pose of some frames, side by side.
+
+    Reads, each a `.pt` file, 'S9/Walking 1/54138969' -> frames: `pose_2d_ground_truths` (frames × 16 × 2 px, or 17),
+    `pose_3d_ground_truths` (frames × 17 × 3 mm, camera coordinates) and `pose_3d_estimations` (17, or 16 without the
+    hip), all in Human3.6M's order. Writes `num_pictures` pictures, of frames evenly spread over all of them, as
+    S9/Walking 1/54138969/000012.png (frames count from 0) into `output_dir`, and a contact sheet. A title's MPJPE is
+    that of the frame: mean distance of a joint from its truth, hips at the origin, over the joints predicted.
+
+    Raises UserError, with nothing written, for a file that is missing, damaged, of other sequences, frames or units
+    than the truth, in another order, or, in 3D, not finite. 2D joints that are NaN are counted and not drawn.
+    """
+    output_dir = require_folder(options.output_dir)
+    truth = load_ground_truth(Path(options.pose_3d_ground_truths))
+    prediction = _load_estimations(options, truth)
+    inputs = _load_inputs(options, truth)
+    bad_key = next((key for key in truth if not FOLDERS.fullmatch(key)), None)
+    if bad_key is not None:
+        raise UserError(f"--3d_pose_ground_truths: {bad_key!r} can't name folders; right is 'S9/Walking 1/54138969'")
+    frames = spread_frames({key: len(poses) for key, poses in truth.items()}, options.num_pictures)
+    _warn_about_nan(inputs)
+
+    places = np.linspace(0, len(frames) - 1, min(SHEET_PICTURES, len(frames))).round().astype(int)
+    on_sheet = {frames[place] for place in places}
+    thumbnails = []
+    for key, frame in progress(frames, len(frames), "drawing", "picture"):
+        picture = compare(inputs[key][frame], truth[key][frame], prediction[key][frame], f"{key}, frame {frame}")
+        save_image(output_dir / key / f"{frame:06d}.png", picture)
+        if (key, frame) in on_sheet:
+            thumbnails.append(image_grid([picture], 1, SHEET_CELL))
+    save_image(output_dir / SHEET, image_grid(thumbnails, SHEET_COLUMNS))
+    joints = next(iter(prediction.values())).shape[1]
+    print(f"{len(frames)} pictures in {output_dir}, of {sum(map(len, truth.values()))} frames; frames count from 0")
+    print(f"MPJPE in their titles: of the frame, mean over {joints} joints, hips at the origin")
+    print(f"{len(thumbnails)} of them at a glance: {output_dir / SHEET}")
+
+
+def compare(joints_2d: Tensor, truth: Tensor, prediction: Tensor, heading: str = "") -> np.ndarray:
+    """2D pose, true 3D pose, and predicted 3D pose over the true one, in one row under a heading.
+
+    Args:
+        joints_2d: (16, 2) or (17, 2) px, `H36M_2D` or `H36M`.
+        truth: (17, 3) mm, camera coordinates.
+        prediction: (17, 3), or (16, 3) without and relative to the hip.
+
+    Returns: (H, W, 3) uint8; both 3D poses have their hips in one place and are drawn to one scale.
+    """
+    error = frame_mpjpe(prediction, truth)
+    truth, prediction = from_hip(truth), from_hip(prediction)
+    view = {"camera_tilt": CAMERA_TILT, "limits": torch.stack([truth, prediction])}
+    panels = [
+        draw_pose_2d(joints_2d, _skeleton_2d(len(joints_2d))),
+        draw_pose_3d(truth, H36M, **view),
+        draw_pose_3d(prediction, H36M, truth=truth, **view),
+    ]
+    return panel_row(panels, ["2D input", "3D truth", f"3D prediction, MPJPE {error:.1f} mm"], heading)
+
+
+def frame_mpjpe(prediction: Tensor, truth: Tensor) -> float:
+    """Mean distance, mm, of the joints of `prediction` (17, 3), or (16, 3) without the hip, from `truth` (17, 3), hips
+    at the origin."""
+    counted = H36M.indices(JOINT_SETS[len(prediction)])
+    return mpjpe(from_hip(prediction)[None, counted], from_hip(truth)[None, counted]).item()
+
+
+def from_hip(pose: Tensor) -> Tensor:
+    """(17, 3), or (16, 3) without and relative to the hip -> (17, 3) float64 with the hip at the origin."""
+    pose, hip = pose.double(), H36M.index("pelvis")
+    if len(pose) == len(H36M):
+        return pose - pose[hip]
+    return torch.cat([pose[:hip], pose.new_zeros(1, 3), pose[hip:]])
+
+
+def spread_frames(frames: Mapping[str, int], count: int) -> list[tuple[str, int]]:
+    """(key, frame) of at most `count` frames, evenly spread over all; `frames`: key -> how many the sequence has."""
+    keys, starts, total = list(frames), np.cumsum([0, *frames.values()]), sum(frames.values())
+    count = min(count, total)
+    chosen = ((2 * np.arange(count) + 1) * total) // (2 * count)  # the middles of `count` equal parts
+    sequences = np.searchsorted(starts, chosen, side="right") - 1
+    return [(keys[s], int(place - starts[s])) for s, place in zip(sequences, chosen, strict=True)]
+
+
+# ------------------------------------------------------------------------------------------ files
+def _load_estimations(options: Namespace, truth: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    path = Path(options.pose_3d_estimations)
+    if path.suffix.lower() != ".pt":
+        raise UserError(
+            f"--3d_pose_estimations {path}: unknown suffix {path.suffix!r}; 3D poses are .pt files of run.py"
+        )
+    return load_predicted(path, truth, Path(options.pose_3d_ground_truths))
+
+
+def _load_inputs(options: Namespace, truth: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """2D poses of the sequences of `truth`: key -> (frames, 16 or 17, 2) px, as on file."""
+    name = f"--2d_pose_ground_truths {options.pose_2d_ground_truths}"
+    inputs = load_predictions(options.pose_2d_ground_truths)
+    missing, surplus = [key for key in truth if key not in inputs], [key for key in inputs if key not in truth]
+    if missing:
+        raise UserError(
+            f"{name}: {len(missing)} of the {len(truth)} sequences of {options.pose_3d_ground_truths} are missing "
+            f"({missing[0]!r}); right is one for each, from the same run"
+        )
+    if surplus:
+        warn(f"{name}: {len(surplus)} sequences have no 3D truth and are not drawn ({surplus[0]!r})")
+    inputs = {key: inputs[key] for key in truth}
+    other = next((key for key in truth if len(inputs[key]) != len(truth[key])), None)
+    if other is not None:
+        raise UserError(
+            f"{name}: {other!r} has {len(inputs[other])} frames, its 3D truth has {len(truth[other])}; one 2D pose for "
+            "each frame is right"
+        )
+    shapes = {tuple(poses.shape[1:]) for poses in inputs.values()}
+    if len(shapes) > 1 or next(iter(shapes)) not in {(len(skeleton), 2) for skeleton in (H36M_2D, H36M)}:
+        found = ", ".join(f"{joints} × {numbers}" for joints, numbers in sorted(shapes))
+        raise UserError(f"{name}: poses are {found}; every pose is 16 × 2 or 17 × 2 (px, joints in Human3.6M's order)")
+    _require_order(inputs, name)
+    return inputs
+
+
+def _skeleton_2d(joints: int) -> Skeleton:
+    return {len(skeleton): skeleton for skeleton in (H36M_2D, H36M)}[joints]
+
+
+def _require_order(inputs: Mapping[str, Tensor], name: str) -> None:
+    """UserError where the pelvis is mostly not between the hips: the joints are in another order."""
+    poses = torch.cat([value.double() for value in inputs.values()])
+    poses = poses[poses.isfinite().all(dim=2).all(dim=1)]
+    if not len(poses):
+        raise UserError(f"{name}: no frame has all its joints, each a finite position in px")
+    skeleton = _skeleton_2d(poses.shape[1])
+    pelvis, right, left = poses[:, skeleton.indices(["pelvis", "r_hip", "l_hip"])].unbind(dim=1)
+    diagonals = (poses.amax(dim=1) - poses.amin(dim=1)).norm(dim=1).clamp(min=1e-9)
+    if ((pelvis - (right + left) / 2).norm(dim=1) / diagonals).median() > PELVIS_OFF_HIPS:
+        raise UserError(
+            f"{name}: the first joint is not between the hips, so that these are not in Human3.6M's order (MPII's?); "
+            "right is the file that run.py 2d3d_h36m wrote"
+        )
+
+
+def _warn_about_nan(inputs: Mapping[str, Tensor]) -> None:
+    """One warning that counts the 2D joints that can't be drawn."""
+    missing = {key: int((~poses.isfinite().all(dim=2)).sum()) for key, poses in inputs.items()}
+    bad = [key for key, count in missing.items() if count]
+    if bad:
+        joints, others = sum(missing.values()), f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        warn(f"{joints} joints of the 2D poses are NaN or infinite and not drawn, in {bad[0]!r}{others}")

@@ -1,0 +1,145 @@
+"""Human3.6M's poses on the training device: one tensor, a batch is an index, all geometry batched.
+
+A sample is a frame seen by one of the four cameras: sample i is frame i // 4 and camera i % 4.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from collections.abc import Sequence as Several
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.camera_utils import CAMERA_NAMES, Camera, stack_cameras
+from utils.data_utils import LIFTER_INPUT_JOINTS, OrthogonalAugmentation, centre_on_hip
+from utils.human36m_files import Human36mFiles, Sequence, load_detections, load_motions
+from utils.osutils import UserError
+from utils.transform import H36M_2D, H36M_SLOTS, MPII, joint_map
+
+CAMERAS = len(CAMERA_NAMES)
+SAMPLES_AT_ONCE = 65536
+
+
+@dataclass(frozen=True, eq=False)
+class PoseSet:
+    """Every frame of some sequences, seen by the four cameras.
+
+    Attributes:
+        sequences: where the frames come from.
+        world: (F, 17, 3) float32, mm, world coordinates.
+        sequence: (F,) index into `sequences`.
+        row: (F,) row of the frame in its file.
+        cameras: the cameras of all subjects, stacked.
+        first_camera: (F,) index of the first of the four cameras of the frame's subject.
+        detections: (F, 4, 16, 2) float32 px, detected 2D poses in place of projected ones, or None.
+    """
+
+    sequences: tuple[Sequence, ...]
+    world: Tensor
+    sequence: Tensor
+    row: Tensor
+    cameras: Camera
+    first_camera: Tensor
+    detections: Tensor | None = None
+
+    def __len__(self) -> int:
+        return CAMERAS * len(self.world)
+
+    @property
+    def device(self) -> torch.device:
+        return self.world.device
+
+    def to(self, device: torch.device) -> "PoseSet":
+        moved = {
+            name: getattr(self, name).to(device) for name in ("world", "sequence", "row", "cameras", "first_camera")
+        }
+        detections = None if self.detections is None else self.detections.to(device)
+        return replace(self, detections=detections, **moved)
+
+    def poses(
+        self,
+        index: Tensor,
+        augmentation: OrthogonalAugmentation | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """2D and 3D poses of the samples `index` (B,).
+
+        Returns: (B, 16, 2) px of the original image, in the order `transform.H36M_2D`; and (B, 17, 3) mm, camera
+        coordinates, the hip at the origin. Augmented poses are projected anew by the sample's own camera.
+        """
+        frame, number = index // CAMERAS, index % CAMERAS
+        world = self.world[frame]
+        if augmentation is not None:
+            world = augmentation(world, generator)
+        cameras = self.cameras[self.first_camera[frame] + number]
+        seen = cameras.world_to_camera(world)
+        if self.detections is not None:
+            return self.detections[frame, number], centre_on_hip(seen)
+        return cameras.project(seen[:, LIFTER_INPUT_JOINTS]), centre_on_hip(seen)
+
+    def all_poses(self) -> tuple[Tensor, Tensor]:
+        """`poses` of every sample, in order."""
+        parts = [self.poses(index) for index in torch.arange(len(self), device=self.device).split(SAMPLES_AT_ONCE)]
+        return torch.cat([p for p, _ in parts]), torch.cat([p for _, p in parts])
+
+    def clips(self) -> Iterable[tuple[str, Tensor]]:
+        """(name, sample indices in order) of each sequence and camera; a name is "S9/Walking 1/54138969"."""
+        for number, sequence in enumerate(self.sequences):
+            frames = (self.sequence == number).nonzero()[:, 0]
+            for camera, camera_name in enumerate(CAMERA_NAMES):
+                yield f"S{sequence.subject}/{sequence.name}/{camera_name}", frames * CAMERAS + camera
+
+    def digest(self) -> str:
+        """Tells pose sets apart: of the poses, the cameras and the detections."""
+        parts = (self.world, self.first_camera, self.cameras.R, self.cameras.T, self.cameras.f, self.detections)
+        digest = hashlib.sha256()
+        for part in parts:
+            if part is not None:
+                digest.update(part.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def load_pose_set(
+    files: Human36mFiles, subjects: Several[int], actions: Several[str], use_detections: bool = False
+) -> PoseSet:
+    """Load all frames of these subjects and actions.
+
+    Args:
+        use_detections: 2D poses are the detections in `S*/StackedHourglass`, in place of projections.
+
+    Raises UserError: none of these sequences is there; a camera or a detection file is missing.
+    """
+    sequences = files.select(subjects, actions)
+    if not sequences:
+        here = ", ".join(f"S{subject}" for subject in files.subjects) or "none"
+        wanted = ", ".join(f"S{subject}" for subject in subjects)
+        raise UserError(
+            f"--data_dir {files.data_dir}: no sequence of {wanted} with these actions; subjects here: {here}"
+        )
+    motions = load_motions(sequences, slots=H36M_SLOTS)
+    table = files.cameras()
+    present = sorted({motion.sequence.subject for motion in motions})
+    cameras = stack_cameras(table[subject, number] for subject in present for number in range(1, CAMERAS + 1))
+    lengths = [len(motion.positions) for motion in motions]
+    firsts = [CAMERAS * present.index(motion.sequence.subject) for motion in motions]
+    return PoseSet(
+        sequences=tuple(motion.sequence for motion in motions),
+        world=torch.from_numpy(np.concatenate([motion.positions for motion in motions])),
+        sequence=torch.repeat_interleave(torch.arange(len(motions)), torch.tensor(lengths)),
+        row=torch.from_numpy(np.concatenate([motion.frames for motion in motions])),
+        cameras=cameras.to(torch.float32),
+        first_camera=torch.repeat_interleave(torch.tensor(firsts), torch.tensor(lengths)),
+        detections=_detections(files, motions) if use_detections else None,
+    )
+
+
+def _detections(files: Human36mFiles, motions) -> Tensor:
+    """(F, 4, 16, 2): detected MPII joints, brought into the order of the lifter's input."""
+    order = joint_map(MPII, H36M_2D)
+    clips = [
+        np.stack([load_detections(files, motion.sequence, name)[motion.frames] for name in CAMERA_NAMES], axis=1)
+        for motion in motions
+    ]
+    return torch.from_numpy(np.concatenate(clips)[:, :, order].astype(np.float32))
