@@ -489,7 +489,7 @@ def test_horovod_is_refused(fails):
 )
 def test_what_contradicts_itself_or_has_no_effect_is_refused(parse_options, argv):
     with pytest.raises(UserError) as error:
-        check_options(parse_options(*argv))
+        settle_options(parse_options(*argv))
     message = str(error.value)
     assert "\n" not in message
     assert any(str(word) in message for word in argv if str(word).startswith("--"))
