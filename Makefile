@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help env demo test lint
+.PHONY: help env demo test lint bench
 
 help:
 	@echo "make env    create .venv and install everything (a no-op when nothing changed)"
 	@echo "make demo   train a small hourglass on the embedded sample, score it, draw it (about 5 minutes)"
 	@echo "make test   run the tests"
 	@echo "make lint   ruff check and format check"
+	@echo "make bench  run the benchmarks (a few minutes on an idle machine)"
 
 env: $(STAMP)
 
@@ -31,3 +32,6 @@ test: env
 
 lint: env
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+bench: env
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

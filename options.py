@@ -5,7 +5,7 @@ No torch import here: `--help` answers at once.
 
 from pathlib import Path
 
-from utils.cli import Option, Script, count, not_negative, positive, seed, share, whole
+from utils.cli import Option, Script, count, not_negative, number, positive, seed, share, whole
 
 GROUPS: dict[str, tuple[Option, ...]] = {
     "input and output": (
@@ -32,6 +32,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("model_names", "a name a prediction file, for table and curves", None, many=True),
         Option("output_dir", "folder for what the script writes", None, Path),
         Option("num_pictures", "pictures to draw, evenly spread over all frames", 24, count),
+        Option("index", "the sample to draw, from 0", 0, whole),
+        Option("num_orientations", "orientations to draw, the original among them", 8, number(int, 1, 64, "1 to 64")),
     ),
     "experiment": (
         Option("exp", "experiment id; checkpoints and logs go to folders named SCRIPT_EXP", "default"),
@@ -96,8 +98,30 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("max_cover_ratio", "largest share of the person's width or height that it covers", 0.5, share),
         Option("noise_std", "deviation of the mask's noise, of a pixel range from 0 to 1", 0.2, not_negative),
     ),
-    "people": (
+    "3D baseline": (
+        Option("linear_size", "width of the hidden layers", 1024, count),
+        Option("num_stage", "residual stages", 2, count),
+        Option("dropout", "probability that a hidden unit is dropped", 0.5, share),
+        Option("max_norm", "largest norm of a unit's weights, kept after every step; 0 for none", 1.0, not_negative),
+        Option("dataset_normalization", "normalise by the training set's statistics, not pose by pose", False, bool),
+        Option("orthogonal_data_augmentation", "turn poses about the hip, mirror some, project them anew", False, bool),
+        Option("orthogonal_data_augmentation_prob", "probability that a pose is turned", 1.0, share),
+        Option("flip_prob", "probability that the augmentation mirrors a pose", 0.5, share),
+        Option("z_rotations_only", "turn about the vertical alone", False, bool),
+        Option("drop_joint_prob", "probability that a joint of the input is set to zero in training", 0.0, share),
+        Option("use_hg", "2D poses are the detections in S*/StackedHourglass, not projections", False, bool),
+        Option("action", "actions to train on and validate: All, or names with commas between", "All"),
+        Option("procrustes", "validate also after Procrustes alignment (Protocol 2)", False, bool),
+        Option("lr_decay", "steps in which the learning rate falls by --lr_gamma, continuously", 100000, count),
+        Option("lr_gamma", "factor of the learning rate every --lr_decay steps", 0.96, share),
+    ),
+    "what to run on": (
         Option("run_with_train", "run on the training people of an annotated folder instead", False, bool),
+        Option("process_as_video", "each entry of a file of 2D poses is a sequence of frames, not people", False, bool),
+        Option(
+            "input_joint_order", "joint order of a file of 2D poses; by default as metas.pt says, else H36M_2D", None,
+            choices=("H36M_2D", "H36M", "MPII"),
+        ),
         Option("person_box", "people in other photos: whole, hog, detect, or a JSON file of boxes", "whole"),
     ),
 }  # fmt: skip
@@ -122,6 +146,21 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "LSP, LSP-extended or both in data/lsp",
             _TRAIN_HOURGLASS, {"data_dir": Path("data/lsp"), "num_classes": 14}, changes=_LOAD_TO_TRAIN,
         ),
+        "2d3d_h36m": Script(
+            "twod_threed.train", "lifter_h36m",
+            "Train the 3D pose baseline, 2D to 3D pose, on Human3.6M.",
+            "Human3.6M in data/h36m, or --data_dir sample",
+            (
+                "data_dir", "load", "experiment", "device", "precision", "compile", "seed", "allow_unsafe_load",
+                "debug_traceback", "epochs", "train_batch_size", "lr", "schedule", "gamma", "weight_decay",
+                "use_amsprop", "grad_clip", "no_grad_clipping", "tb_log_freq", "test_batch_size", "3D baseline",
+            ),
+            {
+                "data_dir": Path("data/h36m"), "lr": 1e-3, "train_batch_size": 64, "test_batch_size": 4096,
+                "schedule": [],
+            },
+            changes=_LOAD_TO_TRAIN, sample="h36m",
+        ),
     },
     "run": {
         "hourglass_mpii": Script(
@@ -129,11 +168,28 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "2D poses in photos or a video, from a trained hourglass.",
             "a hourglass checkpoint, and photos, a video or MPII",
             (
-                "data_dir", "load", "output_dir", "people", "machine", "test_batch_size", "flip", "hourglass network",
+                "data_dir", "load", "output_dir", "run_with_train", "person_box", "machine", "test_batch_size", "flip",
+                "hourglass network",
             ),
             {"data_dir": Path("data/mpii"), "output_dir": Path("data/hourglass_mpii"), "test_batch_size": 16},
             required=("load",), sample="mpii",
             changes={"data_dir": {"help": "MPII folder, folder of photos, one photo, or a video; 'sample' too"}},
+        ),
+        "2d3d_h36m": Script(
+            "twod_threed.run", "lifter_h36m",
+            "3D poses from 2D poses, by a trained 3D baseline.",
+            "a 2d3d_h36m checkpoint, and Human3.6M or a 2d_pose_estimations.pt",
+            (
+                "data_dir", "load", "output_dir", "run_with_train", "process_as_video", "input_joint_order", "device",
+                "precision", "compile", "seed", "allow_unsafe_load", "debug_traceback", "test_batch_size", "action",
+                "use_hg",
+            ),
+            {"data_dir": Path("data/h36m"), "output_dir": Path("data/2d3d_h36m"), "test_batch_size": 4096},
+            required=("load",), sample="h36m",
+            changes={
+                "data_dir": {"help": "Human3.6M folder, or a .pt of 2D poses; 'sample' too"},
+                "action": {"help": "actions to run on: All, or names with commas between"},
+            },
         ),
     },
     "viz": {
@@ -155,6 +211,21 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             {"output_dir": Path("visualizations/2d_gt_3d_gt_3d_pred")},
             required=("2d_pose_ground_truths", "3d_pose_ground_truths", "3d_pose_estimations"),
             changes={"3d_pose_ground_truths": {"help": "3d_pose_ground_truths.pt of run.py"}},
+        ),
+        "orthog_augmentation": Script(
+            "twod_threed.augmentation_viz", "orthog_augmentation",
+            "Draw one pose of Human3.6M in many orientations: 2D truth, 3D truth and 3D prediction.",
+            "a 2d3d_h36m checkpoint, and Human3.6M in data/h36m, or --data_dir sample",
+            (
+                "data_dir", "load", "index", "num_orientations", "z_rotations_only", "dataset_normalization", "seed",
+                "output_dir", "allow_unsafe_load", "debug_traceback",
+            ),
+            {"data_dir": Path("data/h36m"), "output_dir": Path("visualizations/orthog_augmentation")},
+            required=("load",), sample="h36m",
+            changes={
+                "index": {"help": "the test sample to draw, from 0: frame index // 4 of S9 and S11, camera index % 4"},
+                "dataset_normalization": {"help": "the checkpoint's own is used; refused where this disagrees"},
+            },
         ),
         "training_curves": Script(
             "utils.training_curves", "training_curves",

@@ -32,6 +32,12 @@ HOURGLASS = words(
     "sigma sigma_decay label_type momentum flip use_train_mode_to_eval debug"
 )
 TRAIN_HOURGLASS = GENERAL | HOURGLASS | {"evaluate", "allow_unsafe_load", "debug_traceback"}
+# Poses stay on the device: nothing is loaded by workers.
+LIFTER = GENERAL - {"workers"} | words(
+    "evaluate allow_unsafe_load debug_traceback linear_size num_stage dropout max_norm orthogonal_data_augmentation "
+    "orthogonal_data_augmentation_prob flip_prob z_rotations_only dataset_normalization drop_joint_prob use_hg action "
+    "procrustes lr_decay lr_gamma"
+)
 NETWORK = words(
     "stacks features blocks num_classes use_layer_norm no_batch_norm_affine batch_norm_momentum "
     "predict_joint_visibility"
@@ -39,12 +45,21 @@ NETWORK = words(
 SURFACE = {
     ("train", "hourglass_mpii"): TRAIN_HOURGLASS,
     ("train", "hourglass_lsp"): TRAIN_HOURGLASS,
+    ("train", "2d3d_h36m"): LIFTER,
+    ("run", "2d3d_h36m"): words(
+        "load data_dir output_dir test_batch_size run_with_train process_as_video input_joint_order action use_hg "
+        "device precision compile seed allow_unsafe_load debug_traceback"
+    ),
     ("run", "hourglass_mpii"): NETWORK
     | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "run_with_train", "person_box"}
     | {"device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback"},
     ("viz", "2d_overlay"): {"img_dir", "2d_pose_estimations", "output_dir", "debug_traceback"},
     ("viz", "2d_gt_3d_gt_3d_pred"): words(
         "2d_pose_ground_truths 3d_pose_ground_truths 3d_pose_estimations output_dir num_pictures debug_traceback"
+    ),
+    ("viz", "orthog_augmentation"): words(
+        "data_dir load index num_orientations z_rotations_only dataset_normalization seed output_dir allow_unsafe_load "
+        "debug_traceback"
     ),
     ("viz", "training_curves"): {"load", "output_dir", "debug_traceback"},
     ("eval", "mpii_PCKh"): {"data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"},
@@ -118,6 +133,22 @@ def test_defaults_of_training(parse_options):
         "remove_intermediate_supervision", "use_train_mode_to_eval",
     ):  # fmt: skip
         assert getattr(options, off) is False, off
+
+
+def test_defaults_of_the_3d_baseline(parse_options):
+    options = parse_options(script="2d3d_h36m")
+    assert options.data_dir == Path("data/h36m")
+    assert (options.lr, options.train_batch_size, options.schedule, options.epochs) == (1e-3, 64, [], 200)
+    assert (options.linear_size, options.num_stage, options.dropout, options.max_norm) == (1024, 2, 0.5, 1.0)
+    assert (options.orthogonal_data_augmentation_prob, options.flip_prob, options.drop_joint_prob) == (1.0, 0.5, 0.0)
+    assert (options.action, options.lr_decay, options.lr_gamma) == ("All", 100000, 0.96)
+    for off in (
+        "orthogonal_data_augmentation", "z_rotations_only", "dataset_normalization", "use_hg", "procrustes",
+    ):  # fmt: skip
+        assert getattr(options, off) is False, off
+    run = parse_options("--load", "x", entry="run", script="2d3d_h36m")
+    assert (run.data_dir, run.output_dir) == (Path("data/h36m"), Path("data/2d3d_h36m"))
+    assert (run.input_joint_order, run.process_as_video, run.action) == (None, False, "All")
 
 
 def test_defaults_of_the_other_scripts(parse_options):

@@ -104,18 +104,17 @@ class Camera:
         A point in the plane of the camera or behind it (Z ≤ 0) has no image: NaN, with zero gradient to the point.
         The distortion is fitted inside the image; far outside it the polynomial means little.
         """
-        x, y, depth = self._checked(points).unbind(-1)
+        xy, depth = self._checked(points).split((2, 1), dim=-1)
         in_front = depth > 0
         # A harmless depth keeps NaN out of the gradient, where masking afterwards would leave 0 · NaN.
-        depth = torch.where(in_front, depth, 1.0)
-        x, y = x / depth, y / depth
-        k1, k2, k3 = self._a_joint(self.k).unbind(-1)
-        p1, p2 = self._a_joint(self.p).unbind(-1)
+        xy = xy / torch.where(in_front, depth, 1.0)
+        x, y = xy.split(1, dim=-1)
+        k1, k2, k3 = self._a_joint(self.k).split(1, dim=-1)
+        p1, p2 = self._a_joint(self.p).split(1, dim=-1)
         r2 = x * x + y * y
         factor = 1 + r2 * (k1 + r2 * (k2 + r2 * k3)) + p1 * y + p2 * x
-        distorted = torch.stack((x * factor + p2 * r2, y * factor + p1 * r2), dim=-1)
-        pixels = self._a_joint(self.f) * distorted + self._a_joint(self.c)
-        return torch.where(in_front.unsqueeze(-1), pixels, torch.nan)
+        distorted = xy * factor + self._a_joint(self.p.flip(-1)) * r2
+        return torch.where(in_front, self._a_joint(self.f) * distorted + self._a_joint(self.c), torch.nan)
 
     def to(self, *args: Any, **kwargs: Any) -> "Camera":
         """On another device or in another type, by the arguments of `Tensor.to`."""

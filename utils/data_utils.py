@@ -20,6 +20,22 @@ def centre_on_hip(poses: Tensor, hip: int = HIP) -> Tensor:
     return poses - poses[..., hip : hip + 1, :]
 
 
+def gather_poses(table: Tensor, index: Tensor) -> Tensor:
+    """`table[index]`, (N, ...) by (B,) -> (B, ...), with the samples adjacent in memory.
+
+    Arithmetic on a coordinate of a joint then runs over samples side by side, several times as fast as over the
+    17 joints or 3 coordinates of one; element by element the layout is handed on from result to result.
+    """
+    rows = table.flatten(1).index_select(0, index)
+    return rows.t().contiguous().t().unflatten(1, table.shape[1:])
+
+
+def select_joints(poses: Tensor, joints: list[int]) -> Tensor:
+    """`poses[:, joints]` of (B, J, D), in the memory layout of `gather_poses`."""
+    index = torch.tensor(joints, device=poses.device)
+    return poses.permute(1, 2, 0).index_select(0, index).permute(2, 0, 1)
+
+
 # ------------------------------------------------------------------------------------------ augmentation
 def random_rotations(count: int, generator: torch.Generator, about_z: bool = False, dtype=torch.float32) -> Tensor:
     """(count, 3, 3) rotations, uniform over all rotations or over those about the z axis.
@@ -28,19 +44,17 @@ def random_rotations(count: int, generator: torch.Generator, about_z: bool = Fal
     """
     device = generator.device
     if about_z:
-        angle = 2 * torch.pi * torch.rand(count, generator=generator, device=device, dtype=dtype)
-        half = angle / 2
-        zero = torch.zeros_like(half)
-        quaternion = torch.stack([torch.cos(half), zero, zero, torch.sin(half)], dim=-1)
+        half = torch.pi * torch.rand(count, generator=generator, device=device, dtype=dtype)
+        w, x, y, z = torch.cos(half), torch.zeros_like(half), torch.zeros_like(half), torch.sin(half)
     else:
-        gauss = torch.randn(count, 4, generator=generator, device=device, dtype=dtype)
-        quaternion = torch.nn.functional.normalize(gauss, dim=-1)
-    w, v = quaternion[:, :1, None], quaternion[:, 1:]
-    x, y, z = v.unbind(-1)
-    zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
-    identity = torch.eye(3, dtype=dtype, device=device)
-    return identity + 2 * w * cross + 2 * cross @ cross
+        gauss = torch.randn(count, 4, generator=generator, device=device, dtype=dtype).t().contiguous()
+        w, x, y, z = gauss / gauss.square().sum(0).sqrt()
+    rows = [
+        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    ]
+    return torch.stack(rows).t().unflatten(1, (3, 3))  # samples adjacent in memory
 
 
 @dataclass(frozen=True)
@@ -62,13 +76,18 @@ class OrthogonalAugmentation:
         count = len(poses)
         chance = torch.rand(count, 2, generator=generator, device=poses.device)
         rotations = random_rotations(count, generator, self.z_rotations_only, poses.dtype)
-        turned = (chance[:, 0] < self.prob)[:, None, None]
-        rotations = torch.where(turned, rotations, torch.eye(3, dtype=poses.dtype, device=poses.device))
+        if self.prob < 1:
+            turned = (chance[:, 0] < self.prob)[:, None, None]
+            rotations = torch.where(turned, rotations, torch.eye(3, dtype=poses.dtype, device=poses.device))
         hips = poses[:, HIP : HIP + 1]
-        centred = poses - hips
-        mirrored = centred[:, H36M.flip_order.tolist()] * centred.new_tensor([-1.0, 1.0, 1.0])
-        centred = torch.where((chance[:, 1] < self.flip_prob)[:, None, None], mirrored, centred)
-        return centred @ rotations.transpose(1, 2) + hips
+        flipped = (chance[:, 1] < self.flip_prob)[:, None, None]
+        # Linear interpolation by 0 or 1 is exact, and on a CPU several times as fast as `torch.where`.
+        centred = torch.lerp(poses, select_joints(poses, H36M.flip_order.tolist()), flipped.to(poses.dtype)) - hips
+        # Mirroring x, then turning: the first column of the rotation changes its sign.
+        x, y, z = centred.split(1, dim=-1)
+        column_x, column_y, column_z = (column.unsqueeze(1) for column in rotations.unbind(-1))
+        column_x = torch.where(flipped, -column_x, column_x)
+        return (x * column_x).addcmul(y, column_y).addcmul(z, column_z) + hips
 
 
 def drop_joints(poses: Tensor, prob: float, generator: torch.Generator) -> Tensor:

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.camera_utils import CAMERA_NAMES, Camera, stack_cameras
-from utils.data_utils import LIFTER_INPUT_JOINTS, OrthogonalAugmentation, centre_on_hip
+from utils.camera_utils import CAMERA_NAMES, TENSOR_SHAPES, Camera, stack_cameras
+from utils.data_utils import LIFTER_INPUT_JOINTS, OrthogonalAugmentation, centre_on_hip, gather_poses, select_joints
 from utils.human36m_files import Human36mFiles, Sequence, load_detections, load_motions
 from utils.osutils import UserError
 from utils.transform import H36M_2D, H36M_SLOTS, MPII, joint_map
@@ -70,18 +70,32 @@ class PoseSet:
         coordinates, the hip at the origin. Augmented poses are projected anew by the sample's own camera.
         """
         frame, number = index // CAMERAS, index % CAMERAS
-        world = self.world[frame]
+        world = gather_poses(self.world, frame)
         if augmentation is not None:
             world = augmentation(world, generator)
-        cameras = self.cameras[self.first_camera[frame] + number]
+        cameras = self.cameras_of(self.first_camera.index_select(0, frame) + number)
         seen = cameras.world_to_camera(world)
         if self.detections is not None:
             return self.detections[frame, number], centre_on_hip(seen)
-        return cameras.project(seen[:, LIFTER_INPUT_JOINTS]), centre_on_hip(seen)
+        return cameras.project(select_joints(seen, LIFTER_INPUT_JOINTS)), centre_on_hip(seen)
+
+    def cameras_of(self, index: Tensor) -> Camera:
+        """A camera a sample, in the memory layout of `gather_poses`."""
+        fields = {name: getattr(self.cameras, name) for name in TENSOR_SHAPES}
+        numbers = gather_poses(torch.cat([field.flatten(1) for field in fields.values()], dim=1), index)
+        parts = numbers.split([field[0].numel() for field in fields.values()], dim=1)
+        return Camera(
+            **{name: part.unflatten(1, TENSOR_SHAPES[name]) for name, part in zip(fields, parts, strict=True)}
+        )
+
+    def parts(self) -> Iterable[tuple[Tensor, Tensor]]:
+        """`poses` of every sample, in order, some at once."""
+        for index in torch.arange(len(self), device=self.device).split(SAMPLES_AT_ONCE):
+            yield self.poses(index)
 
     def all_poses(self) -> tuple[Tensor, Tensor]:
         """`poses` of every sample, in order."""
-        parts = [self.poses(index) for index in torch.arange(len(self), device=self.device).split(SAMPLES_AT_ONCE)]
+        parts = list(self.parts())
         return torch.cat([p for p, _ in parts]), torch.cat([p for _, p in parts])
 
     def clips(self) -> Iterable[tuple[str, Tensor]]:
@@ -93,7 +107,8 @@ class PoseSet:
 
     def digest(self) -> str:
         """Tells pose sets apart: of the poses, the cameras and the detections."""
-        parts = (self.world, self.first_camera, self.cameras.R, self.cameras.T, self.cameras.f, self.detections)
+        cameras = (getattr(self.cameras, name) for name in TENSOR_SHAPES)
+        parts = (self.world, self.first_camera, *cameras, self.detections)
         digest = hashlib.sha256()
         for part in parts:
             if part is not None:
@@ -126,7 +141,7 @@ def load_pose_set(
     firsts = [CAMERAS * present.index(motion.sequence.subject) for motion in motions]
     return PoseSet(
         sequences=tuple(motion.sequence for motion in motions),
-        world=torch.from_numpy(np.concatenate([motion.positions for motion in motions])),
+        world=torch.from_numpy(np.ascontiguousarray(np.concatenate([motion.positions for motion in motions]))),
         sequence=torch.repeat_interleave(torch.arange(len(motions)), torch.tensor(lengths)),
         row=torch.from_numpy(np.concatenate([motion.frames for motion in motions])),
         cameras=cameras.to(torch.float32),

@@ -72,21 +72,36 @@ def fit(poses: PoseSet, kind: str) -> Normalisation:
 
 
 def _fit(poses: PoseSet, kind: str) -> Normalisation:
-    poses_2d, poses_3d = (part.double() for part in poses.all_poses())
+    (mean_2d, stddev_2d, _), (mean_3d, stddev_3d, square_3d) = _moments(poses)
     if kind == "instance":
-        scale = (poses_3d.square().sum((-2, -1)) / (poses_3d.shape[1] - 1)).mean().sqrt()
+        scale = (square_3d.sum() / (len(square_3d) - 1)).sqrt()
         return Normalisation(
             kind,
-            torch.zeros_like(poses_2d[0]),
-            torch.ones_like(poses_2d[0]),
-            torch.zeros_like(poses_3d[0]),
-            torch.ones_like(poses_3d[0]) * scale,
+            torch.zeros_like(mean_2d),
+            torch.ones_like(mean_2d),
+            torch.zeros_like(mean_3d),
+            torch.ones_like(mean_3d) * scale,
         )
-    (stddev_2d, mean_2d), (stddev_3d, mean_3d) = (
-        torch.std_mean(part, dim=0, correction=0) for part in (poses_2d, poses_3d)
-    )
     # The hip of the 3D pose is always zero.
     return Normalisation(kind, mean_2d, _not_zero(stddev_2d), mean_3d, _not_zero(stddev_3d))
+
+
+def _moments(poses: PoseSet) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """(mean, deviation, mean square) of every coordinate, float64, of the 2D and of the 3D poses, part by part."""
+    # About a pose of the set rather than zero, so that squares of large numbers do not cancel.
+    origins = [part.double() for part in poses.poses(torch.zeros(1, dtype=torch.int64, device=poses.device))]
+    sums, squares = ([torch.zeros_like(origin[0]) for origin in origins] for _ in range(2))
+    for parts in poses.parts():
+        for i, (part, origin) in enumerate(zip(parts, origins, strict=True)):
+            off = part.double() - origin
+            sums[i] += off.sum(0)
+            squares[i] += off.square().sum(0)
+    moments = []
+    for total, square, origin in zip(sums, squares, origins, strict=True):
+        off, mean = total / len(poses), origin[0] + total / len(poses)
+        variance = (square / len(poses) - off.square()).clamp(min=0)
+        moments.append((mean, variance.sqrt(), variance + mean.square()))
+    return moments
 
 
 def _not_zero(deviation: Tensor) -> Tensor:

@@ -53,7 +53,9 @@ class TrainingLog:
         for name, picture in pictures.items():
             self._writer.add_image(name, picture.cpu().numpy(), epoch * self._steps)
         self._writer.flush()
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
+        # A name with two slashes is a part of another number (an action's share): to log.txt and TensorBoard only.
+        brief = {name: value for name, value in row.items() if name != "epoch" and name.count("/") < 2}
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in brief.items())
         print(f"epoch {epoch}  {shown}{'  (best so far)' if is_best else ''}", flush=True)
 
 

@@ -1,0 +1,375 @@
+"""Speed and memory of 2D to 3D training, against the common way of writing it, in one run.
+
+    python benchmarks/lifting.py
+    python benchmarks/lifting.py --data_dir ../shared/data/cmu_h36m_layout --seconds 10
+
+The common way, the baseline of the ratios: a Dataset that augments, projects and normalises one pose at a time in
+NumPy, a DataLoader, Adam that is not fused. Both train the same network on the same poses, with the same clipping and
+max-norm. Contenders take turns, so that other load on the machine meets all of them; rates are medians over the turns.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from options import GROUPS, SCRIPTS
+from twod_threed.model import LinearModel
+from twod_threed.trainer import IndexLoader, LifterTrainer
+from utils.camera_utils import Camera, stack_cameras
+from utils.cli import parse
+from utils.data_utils import LIFTER_INPUT_JOINTS, OrthogonalAugmentation
+from utils.human36m_dataset import CAMERAS, PoseSet, load_pose_set
+from utils.human36m_files import ACTIONS, TRAIN_SUBJECTS, Sequence, find_sequences
+from utils.normalisation import Normalisation, fit
+from utils.osutils import UserError
+from utils.sample_data import ensure_sample
+from utils.training_utils import set_learning_rate
+from utils.transform import H36M
+
+TURNS = 5
+WARM_UP = 6  # steps; more than a DataLoader with two workers has ready from before
+BATCH, DATA_BATCH, LARGE_BATCH = 64, 4096, 8192
+HUMAN36M_FRAMES = 389_938  # of S1, S5, S6, S7, S8; times 4 cameras 1.56 million samples
+BARS = {"data": 60.0, "fp32": 1.25, "bf16": 3.0}
+MEMORY_BAR = 1000.0  # MB
+
+Step = Callable[[], int]  # does one minibatch, gives its number of poses
+
+
+# ------------------------------------------------------------------------------------------ the common way
+class OnePoseDataset(Dataset):
+    """Human3.6M's poses one at a time, in NumPy: (32,) network input and (17, 3) target, float32.
+
+    The arithmetic is that of `PoseSet.poses` with an `OrthogonalAugmentation`, then instance normalisation.
+    """
+
+    def __init__(self, poses: PoseSet, normalisation: Normalisation, augment: bool = True):
+        self.world, self.first_camera = poses.world.numpy(), poses.first_camera.numpy()
+        self.cameras = {name: getattr(poses.cameras, name).numpy() for name in ("R", "T", "f", "c", "k", "p")}
+        self.scale, self.augment = float(normalisation.stddev_3d[0, 0]), augment
+        self.flip_order, self.random = np.array(H36M.flip_order), np.random.default_rng()
+
+    def __len__(self) -> int:
+        return CAMERAS * len(self.world)
+
+    def __getitem__(self, sample: int) -> tuple[np.ndarray, np.ndarray]:
+        frame, number = divmod(int(sample), CAMERAS)
+        world = self.world[frame]
+        if self.augment:
+            world = self.turned(world)
+        R, T, f, c, k, p = (value[self.first_camera[frame] + number] for value in self.cameras.values())
+        seen = (world - T) @ R.T
+        pose_2d = self.projected(seen[LIFTER_INPUT_JOINTS], f, c, k, p)
+        centred = pose_2d - pose_2d[:1]
+        normalised = centred / np.sqrt((centred**2).sum() / (len(centred) - 1))
+        return normalised.astype(np.float32), ((seen - seen[:1]) / self.scale).astype(np.float32)
+
+    def turned(self, world: np.ndarray) -> np.ndarray:
+        """Mirrored or not, then turned about any axis through the hip."""
+        hip = world[:1]
+        centred = world - hip
+        if self.random.random() < 0.5:
+            centred = centred[self.flip_order] * np.array([-1.0, 1.0, 1.0])
+        w, x, y, z = quaternion = self.random.standard_normal(4)
+        w, x, y, z = quaternion / np.sqrt(w * w + x * x + y * y + z * z)
+        rotation = np.array(
+            [
+                [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+                [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+                [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+            ]
+        )
+        return centred @ rotation.T + hip
+
+    @staticmethod
+    def projected(seen: np.ndarray, f, c, k, p) -> np.ndarray:
+        xy = seen[:, :2] / seen[:, 2:]
+        r2 = (xy**2).sum(1, keepdims=True)
+        factor = 1 + k[0] * r2 + k[1] * r2**2 + k[2] * r2**3 + (xy * p[::-1]).sum(1, keepdims=True)
+        return f * (xy * factor + p[::-1] * r2) + c
+
+
+class Endless:
+    """Minibatches of a loader without end. The workers live on between the turns."""
+
+    def __init__(self, dataset: Dataset, workers: int):
+        options = {"persistent_workers": True, "multiprocessing_context": "fork"} if workers else {}
+        self.loader = DataLoader(dataset, BATCH, shuffle=True, num_workers=workers, drop_last=True, **options)
+        self.iterator = iter(self.loader)
+
+    def __call__(self) -> tuple[Tensor, Tensor]:
+        minibatch = next(self.iterator, None)
+        if minibatch is None:
+            self.iterator = iter(self.loader)
+            minibatch = next(self.iterator)
+        return minibatch
+
+
+def common_data(minibatches: Endless) -> int:
+    return len(minibatches()[0])
+
+
+def common_step(minibatches: Endless, model: nn.Module, optimizer, options: argparse.Namespace) -> int:
+    inputs, targets = minibatches()
+    loss = F.mse_loss(model(inputs), targets)
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), options.grad_clip, foreach=False)
+    optimizer.step()
+    with torch.no_grad():
+        for module in model.modules():
+            if options.max_norm and isinstance(module, nn.Linear):
+                module.weight.mul_(options.max_norm / module.weight.norm().clamp(min=options.max_norm))
+    loss.item()  # as is usual, for a running average
+    return len(inputs)
+
+
+# ------------------------------------------------------------------------------------------ ours
+class IndexStream:
+    """Minibatches of sample indices without end: epoch after epoch of `IndexLoader`."""
+
+    def __init__(self, length: int, batch_size: int):
+        # A small data set is gone through several times an epoch, so that minibatches of any size are full.
+        self._length, self._repeats = length, -(-batch_size // length)
+        self._loader = IndexLoader(length * self._repeats, batch_size, torch.device("cpu"), seed=0)
+        self._epoch, self._batch_size, self._iterator = 0, batch_size, iter(())
+
+    def __call__(self) -> Tensor:
+        minibatch = next(self._iterator, None)
+        if minibatch is None or len(minibatch["index"]) < self._batch_size:
+            self._loader.start(self._epoch)
+            self._epoch, self._iterator = self._epoch + 1, iter(self._loader)
+            minibatch = next(self._iterator)
+        return minibatch["index"] % self._length
+
+
+def our_data(poses: PoseSet, normalisation: Normalisation, indices: IndexStream, generator: torch.Generator) -> int:
+    poses_2d, poses_3d = poses.poses(indices(), OrthogonalAugmentation(), generator)
+    normalisation.input(poses_2d)
+    normalisation.target(poses_3d)
+    return len(poses_2d)
+
+
+class OurTraining:
+    """Whole training steps: `LifterTrainer.update` on an index."""
+
+    def __init__(self, poses: PoseSet, normalisation: Normalisation, options: argparse.Namespace, batch_size: int):
+        self.options, self.indices, self.iteration = options, IndexStream(len(poses), batch_size), 0
+        self.trainer = LifterTrainer(options, poses, poses, normalisation, steps=max(1, len(poses) // batch_size))
+        self.model = make_model(options)
+        self.optimizer = self.trainer.make_optimizer(self.model, options.lr, options.weight_decay)
+        set_learning_rate(self.optimizer, 0, options)
+
+    def __call__(self) -> int:
+        index = self.indices()
+        self.trainer.update(self.model, self.optimizer, {"index": index}, self.iteration, self.options)
+        self.iteration += 1
+        return len(index)
+
+
+def make_model(options: argparse.Namespace) -> LinearModel:
+    torch.manual_seed(0)
+    return LinearModel(options.linear_size, options.num_stage, options.dropout, without_hip=True).train()
+
+
+# ------------------------------------------------------------------------------------------ measuring
+def take_turns(contenders: Mapping[str, Step], arguments: argparse.Namespace, warm_up: int = WARM_UP):
+    """Name -> poses a second: the median over the turns, which take `seconds` altogether for each contender."""
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(arguments.turns):
+        for name, step in contenders.items():
+            for _ in range(warm_up):
+                step()
+            start, poses = time.perf_counter(), 0
+            while time.perf_counter() - start < arguments.seconds / arguments.turns:
+                poses += step()
+            rates[name].append(poses / (time.perf_counter() - start))
+    return {name: median(values) for name, values in rates.items()}
+
+
+def print_table(title: str, rates: Mapping[str, float], baselines: list[str], batches: Mapping[str, int]) -> None:
+    """Poses a second, milliseconds a minibatch, and the ratio to the faster of the baselines."""
+    best = max(baselines, key=rates.__getitem__)
+    print(f"\n{title}\n{'':46}{'poses/s':>12}{'ms/batch':>10}{'ratio':>8}   ratio to: {best}")
+    for name, rate in rates.items():
+        print(f"  {name:44}{rate:12,.0f}{1000 * batches[name] / rate:10.2f}{rate / rates[best]:7.2f}x")
+
+
+def verdict(what: str, ratio: float, bar: float) -> None:
+    print(f"  {what}: {ratio:.2f} times; asked for {bar:g} times: {'met' if ratio >= bar else 'MISSED'}")
+
+
+def measure_data(poses: PoseSet, normalisation: Normalisation, arguments: argparse.Namespace) -> None:
+    loaders = [Endless(OnePoseDataset(poses, normalisation), workers) for workers in (0, 2)]
+    baselines = {f"common, {n} workers": partial(common_data, load) for n, load in zip((0, 2), loaders, strict=True)}
+    generator = torch.Generator().manual_seed(0)
+    ours = {
+        f"ours, batch {size}": partial(our_data, poses, normalisation, IndexStream(len(poses), size), generator)
+        for size in (BATCH, DATA_BATCH)
+    }
+    rates = take_turns(baselines | ours, arguments)
+    batches = dict(zip(rates, (BATCH, BATCH, BATCH, DATA_BATCH), strict=True))
+    print_table("Data path with augmentation", rates, list(baselines), batches)
+    best = max(rates[name] for name in baselines)
+    verdict(f"data path, batch {DATA_BATCH}", rates[f"ours, batch {DATA_BATCH}"] / best, BARS["data"])
+
+
+def measure_training(poses: PoseSet, normalisation: Normalisation, options, arguments: argparse.Namespace) -> None:
+    large = arguments.large_batch
+    baselines = {}
+    for workers in (0, 2):
+        model = make_model(options)
+        adam = torch.optim.Adam(
+            model.parameters(), options.lr, weight_decay=options.weight_decay, foreach=False, fused=False
+        )
+        minibatches = Endless(OnePoseDataset(poses, normalisation), workers)
+        baselines[f"common, {workers} workers, fp32, batch {BATCH}"] = partial(
+            common_step, minibatches, model, adam, options
+        )
+    ours = {}
+    for precision, size in (("fp32", BATCH), ("bf16", BATCH), ("bf16", large)):
+        settings = argparse.Namespace(**vars(options) | {"precision": precision})
+        ours[f"ours, {precision}, batch {size}"] = OurTraining(poses, normalisation, settings, size)
+    small = {name: step for name, step in ours.items() if name.endswith(f" {BATCH}")}
+    rates = take_turns(baselines | small, arguments)
+    # A large minibatch takes a second or more, and one is enough to warm up.
+    rates |= take_turns({name: step for name, step in ours.items() if name not in small}, arguments, warm_up=1)
+    batches = {name: int(name.rpartition(" ")[2]) for name in rates}
+    print_table("Whole training steps", rates, list(baselines), batches)
+    best = max(rates[name] for name in baselines)
+    verdict(f"training in fp32, batch {BATCH}", rates[f"ours, fp32, batch {BATCH}"] / best, BARS["fp32"])
+    verdict(f"training in bf16, batch {large}", rates[f"ours, bf16, batch {large}"] / best, BARS["bf16"])
+    if not cpu_has_bf16():
+        print("  (this CPU has no bf16 arithmetic, so that the last is not asked of it)")
+
+
+# ------------------------------------------------------------------------------------------ memory
+def generated_poses(frames: int) -> PoseSet:
+    """As many frames as asked for of random poses, seen by four cameras around them."""
+    generator = torch.Generator().manual_seed(0)
+    world = torch.empty(frames, len(H36M), 3).normal_(0, 300, generator=generator)
+    angles = torch.arange(CAMERAS) * torch.pi / 2
+    columns = [torch.tensor([-a.sin(), a.cos(), 0.0]) for a in angles]
+    cameras = [
+        Camera(
+            R=torch.stack([side, torch.tensor([0.0, 0.0, -1.0]), -torch.tensor([a.cos(), a.sin(), 0.0])]),
+            T=torch.tensor([5000 * a.cos(), 5000 * a.sin(), 0.0]),
+            f=torch.full((2,), 1145.0),
+            c=torch.full((2,), 512.0),
+            k=torch.tensor([-0.2, 0.24, -0.002]),
+            p=torch.tensor([-0.001, -0.003]),
+        )
+        for a, side in zip(angles, columns, strict=True)
+    ]
+    zeros = torch.zeros(frames, dtype=torch.int64)
+    one = Sequence(subject=1, action="Walking", take=1, name="Walking 1", path=Path(), frames=frames)
+    return PoseSet((one,), world, zeros, torch.arange(frames), stack_cameras(cameras), zeros)
+
+
+def memory_of_training(frames: int) -> dict[str, float]:
+    """MB that fitting the normalisation and training on `frames` × 4 samples take beyond torch and a network.
+
+    Must have a process of its own: the most that it ever held counts.
+    """
+    options = training_options(Path())
+    few = generated_poses(BATCH)
+    OurTraining(few, fit(few, "instance"), options, BATCH)()
+    before = resident_memory("VmRSS")
+    poses = generated_poses(frames)
+    training = OurTraining(poses, fit(poses, "instance"), options, BATCH)
+    for _ in range(20):
+        training()
+    return {"now": resident_memory("VmRSS") - before, "most": resident_memory("VmHWM") - before}
+
+
+def resident_memory(field: str) -> float:
+    """MB of this process: VmRSS now, VmHWM the most so far (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(field))
+
+
+def measure_memory(frames: int) -> None:
+    print("\nMemory of training on all of Human3.6M (generated poses), beyond torch, the network and one step")
+    if not Path("/proc/self/status").is_file():
+        print("  not measured: this needs Linux's /proc")
+        return
+    command = [sys.executable, str(Path(__file__).resolve()), "--only_memory", "--frames", str(frames)]
+    with tempfile.TemporaryDirectory() as folder:  # its .cache is empty, so that the normalisation is fitted
+        answer = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
+    held = json.loads(answer.splitlines()[-1])
+    met = "met" if held["most"] < MEMORY_BAR else "MISSED"
+    print(
+        f"  {frames * CAMERAS:,} samples: {held['now']:.0f} MB in training, {held['most']:.0f} MB at most (fitting the "
+        f"normalisation); asked for less than {MEMORY_BAR:.0f} MB: {met}"
+    )
+
+
+# ------------------------------------------------------------------------------------------
+def training_options(folder: Path) -> argparse.Namespace:
+    """The options of `train.py 2d3d_h36m --orthogonal_data_augmentation`."""
+    argv = ["--data_dir", str(folder), "--orthogonal_data_augmentation"]
+    return parse("train.py", "2d3d_h36m", SCRIPTS["train"]["2d3d_h36m"], GROUPS, argv)
+
+
+def cpu_has_bf16() -> bool:
+    path = Path("/proc/cpuinfo")
+    flags = path.read_text().split() if path.is_file() else []
+    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def print_machine(samples: int, turns: int) -> None:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+    bf16 = "with" if cpu_has_bf16() else "without"
+    print(
+        f"{name} ({bf16} bf16), {torch.get_num_threads()} threads, torch {torch.__version__}, Python "
+        f"{platform.python_version()}\n{samples:,} samples (a frame in a camera); median of {turns} turns"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", default="sample", help="Human3.6M folder, or sample (the default)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="time for each measured rate (default: 5)")
+    parser.add_argument("--turns", type=int, default=TURNS, help=f"in how many turns each is timed (default: {TURNS})")
+    parser.add_argument("--large_batch", type=int, default=LARGE_BATCH, help=f"batch in bf16 (default: {LARGE_BATCH})")
+    parser.add_argument(
+        "--frames", type=int, default=HUMAN36M_FRAMES, help=f"frames to measure memory with ({HUMAN36M_FRAMES})"
+    )
+    parser.add_argument("--only_memory", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.only_memory:
+        print(json.dumps(memory_of_training(arguments.frames)))
+        return
+    try:
+        folder = ensure_sample("h36m") if arguments.data_dir == "sample" else Path(arguments.data_dir)
+        poses = load_pose_set(find_sequences(folder), TRAIN_SUBJECTS, ACTIONS)
+        normalisation = fit(poses, "instance")
+    except UserError as error:
+        parser.error(str(error))
+    print_machine(len(poses), arguments.turns)
+    measure_data(poses, normalisation, arguments)
+    measure_training(poses, normalisation, training_options(folder), arguments)
+    measure_memory(arguments.frames)
+
+
+if __name__ == "__main__":
+    main()

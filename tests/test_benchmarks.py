@@ -1,0 +1,71 @@
+"""The benchmarks run and print their ratios; nothing is said about how fast. Both ways compute the same thing."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from utils.human36m_dataset import load_pose_set
+from utils.human36m_files import ACTIONS, TRAIN_SUBJECTS, find_sequences
+from utils.normalisation import fit
+from utils.sample.human36m import make_h36m
+
+SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "lifting.py"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sample") / "h36m"
+    make_h36m(folder, 3, 1, seed=0, frames=6)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lifting():
+    spec = importlib.util.spec_from_file_location("lifting_benchmark", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_common_way_computes_the_same(lifting, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    poses = load_pose_set(find_sequences(folder), TRAIN_SUBJECTS, ACTIONS)
+    normalisation = fit(poses, "instance")
+    common = lifting.OnePoseDataset(poses, normalisation, augment=False)
+    index = torch.arange(0, len(poses), 11)
+    poses_2d, poses_3d = poses.poses(index)
+    inputs, targets = (torch.from_numpy(np.stack(part)) for part in zip(*map(common.__getitem__, index), strict=True))
+    torch.testing.assert_close(inputs, normalisation.input(poses_2d), atol=1e-4, rtol=0)
+    torch.testing.assert_close(targets, normalisation.target(poses_3d), atol=1e-4, rtol=0)
+
+
+def test_the_common_way_turns_about_the_hip(lifting, folder):
+    poses = load_pose_set(find_sequences(folder), TRAIN_SUBJECTS, ACTIONS)
+    common = lifting.OnePoseDataset(poses, fit(poses, "instance"))
+    world = poses.world[0].numpy()
+    turned = common.turned(world)
+    np.testing.assert_allclose(turned[0], world[0], atol=1e-3)
+    reach = [np.sort(np.linalg.norm(pose - pose[0], axis=1)) for pose in (world, turned)]
+    np.testing.assert_allclose(*reach, rtol=1e-4)
+
+
+def test_endless_indices_cover_epochs(lifting):
+    stream = lifting.IndexStream(length=10, batch_size=5)
+    assert torch.equal(torch.cat([stream(), stream()]).sort()[0], torch.arange(10))
+    assert len(lifting.IndexStream(length=10, batch_size=25)()) == 25
+
+
+def test_it_runs_and_prints_ratios(folder, tmp_path):
+    command = [sys.executable, str(SCRIPT), "--data_dir", str(folder), "--seconds", "0.01", "--turns", "1"]
+    command += ["--large_batch", "128", "--frames", "200"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"\d\.\d\dx$", done.stdout, re.MULTILINE)) == 9
+    assert done.stdout.count("asked for") == 4
+    assert "threads, torch" in done.stdout

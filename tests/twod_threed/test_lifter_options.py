@@ -1,0 +1,358 @@
+"""Every option of `train.py 2d3d_h36m` changes what happens, and what has no effect is refused.
+
+Runs go through the real entry point, in this process, on two actions of the tiny data.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+import torch
+from command_line import call
+from torch import nn
+
+from options import GROUPS, SCRIPTS
+from twod_threed.model import LinearModel
+from utils.camera_utils import CAMERA_NAMES
+from utils.human36m_dataset import load_pose_set
+from utils.human36m_files import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences
+from utils.training_log import read_log
+from utils.transform import H36M_2D, MPII
+
+NAME = "2d3d_h36m_default"
+# About three steps, one epoch.
+SMALL = (
+    "--linear_size", 16, "--num_stage", 1, "--epochs", 1, "--train_batch_size", 128, "--action", "Walking",
+    "--device", "cpu",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left in its working directory."""
+
+    folder: Path
+    out: str
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "model_checkpoints" / NAME
+
+    def checkpoint(self) -> dict[str, Any]:
+        return torch.load(self.checkpoints / "checkpoint.pth.tar", weights_only=True)
+
+    def log(self) -> list[dict[str, float]]:
+        return read_log(self.checkpoints / "log.txt")[1]
+
+
+def train(folder: Path, data_dir: Path, *argv: object) -> Run:
+    folder.mkdir(exist_ok=True)
+    result = call("train", "2d3d_h36m", "--data_dir", data_dir, *SMALL, *argv, cwd=folder).succeeded()
+    return Run(folder, result.out)
+
+
+@pytest.fixture(scope="module")
+def detected(tiny_h36m, tmp_path_factory) -> Path:
+    """The tiny data with detections of Walking that are 5 px off, in MPII order."""
+    folder = tmp_path_factory.mktemp("detected") / "h36m"
+    shutil.copytree(tiny_h36m, folder)
+    files = find_sequences(folder)
+    poses = load_pose_set(files, TRAIN_SUBJECTS + TEST_SUBJECTS, ["Walking"])
+    shared = [joint for joint in H36M_2D.joints if joint not in ("spine", "thorax")]
+    for name, index in poses.clips():
+        subject, sequence, camera = name.split("/")
+        assert camera in CAMERA_NAMES
+        projected = poses.poses(index)[0]
+        found = torch.zeros(len(index), 16, 2)
+        found[:, MPII.indices(shared)] = projected[:, H36M_2D.indices(shared)] + 5
+        found[:, MPII.indices(["thorax", "upper_neck"])] = projected[:, H36M_2D.indices(["spine", "thorax"])] + 5
+        path = folder / subject / "StackedHourglass" / f"{sequence}.{camera}.h5"
+        path.parent.mkdir(exist_ok=True)
+        with h5py.File(path, "w") as file:
+            file["poses"] = found.numpy()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(detected, tmp_path_factory) -> Callable[..., Run]:
+    """`run("--lr", 1e-2)`: a training with these options; each set of options is run once."""
+    done: dict[tuple, Run] = {}
+
+    def once(*argv: object) -> Run:
+        if argv not in done:
+            done[argv] = train(tmp_path_factory.mktemp("run"), detected, *argv)
+        return done[argv]
+
+    return once
+
+
+@pytest.fixture
+def fails(tiny_h36m, tmp_path) -> Callable[..., str]:
+    """The one line of a run that is refused and leaves nothing."""
+
+    def failing(*argv: object, data_dir: Path = tiny_h36m) -> str:
+        work = tmp_path / "failing"
+        work.mkdir(exist_ok=True)
+        error = call("train", "2d3d_h36m", "--data_dir", data_dir, *SMALL, *argv, cwd=work).refusal()
+        assert not list(work.glob("model_checkpoints/**/*"))
+        return error
+
+    return failing
+
+
+# ------------------------------------------------------------------------------------------ what is compared
+
+
+def weights(run: Run) -> list:
+    return [(k, v.tolist()) for k, v in run.checkpoint()["state_dict"].items() if "running_" not in k]
+
+
+def shapes(run: Run) -> dict:
+    return {name: tuple(value.shape) for name, value in run.checkpoint()["state_dict"].items()}
+
+
+def columns(run: Run) -> set:
+    return set(run.log()[-1])
+
+
+def epochs(run: Run) -> int:
+    return len(run.log())
+
+
+def kind(run: Run) -> str:
+    return run.checkpoint()["normalisation"]["kind"]
+
+
+def optimizer(run: Run) -> set:
+    return set(run.checkpoint()["optimizer"][0]["state"][0])
+
+
+def validation(run: Run) -> dict:
+    """All but the last digits, which the size of a batch may move."""
+    return {k: pytest.approx(v, rel=1e-4) for k, v in run.log()[-1].items() if k.startswith("val/")}
+
+
+def event_bytes(run: Run) -> int:
+    return sum(path.stat().st_size for path in (run.folder / "tb_logs" / NAME).iterdir())
+
+
+@dataclass(frozen=True)
+class Effect:
+    """`changes` differs between runs with the options `base` and `base` + `adds`; `keeps` does not."""
+
+    adds: tuple
+    changes: Callable[[Run], Any]
+    base: tuple = ()
+    keeps: Callable[[Run], Any] | None = None
+
+
+TURNS = ("--orthogonal_data_augmentation",)
+
+EFFECTS = {
+    # the network
+    "linear_size": Effect(("--linear_size", 24), shapes),
+    "num_stage": Effect(("--num_stage", 2), shapes),
+    "dropout": Effect(("--dropout", 0), weights),
+    "max_norm": Effect(("--max_norm", 0), weights),
+    # poses
+    "dataset_normalization": Effect(("--dataset_normalization",), kind),
+    "orthogonal_data_augmentation": Effect(TURNS, weights),
+    "orthogonal_data_augmentation_prob": Effect(("--orthogonal_data_augmentation_prob", 0.3), weights, base=TURNS),
+    "flip_prob": Effect(("--flip_prob", 0), weights, base=TURNS),
+    "z_rotations_only": Effect(("--z_rotations_only",), weights, base=TURNS),
+    "drop_joint_prob": Effect(("--drop_joint_prob", 0.2), weights),
+    "use_hg": Effect(("--use_hg",), weights),
+    "action": Effect(("--action", "Sitting,Walking"), columns),
+    # validation
+    "procrustes": Effect(("--procrustes",), columns, keeps=weights),
+    # optimisation
+    "lr": Effect(("--lr", 1e-2), weights),
+    "lr_decay": Effect(("--lr_decay", 1), weights),
+    "lr_gamma": Effect(("--lr_gamma", 0.1), weights, base=("--lr_decay", 2)),
+    "schedule": Effect(("--schedule", 0), weights),
+    "gamma": Effect(("--gamma", 0.5), weights, base=("--schedule", 0)),
+    "weight_decay": Effect(("--weight_decay", 0.1), weights),
+    "use_amsprop": Effect(("--use_amsprop",), optimizer),
+    "grad_clip": Effect(("--grad_clip", 1e-9), weights),
+    "epochs": Effect(("--epochs", 2), epochs),
+    "train_batch_size": Effect(("--train_batch_size", 64), weights),
+    "tb_log_freq": Effect(("--tb_log_freq", 1), event_bytes, keeps=weights),
+    # machine
+    "precision": Effect(("--precision", "bf16"), weights),
+    "seed": Effect(("--seed", 1), weights),
+}
+# Options whose effect is no difference between two whole runs have a test of their own below.
+OWN_TEST = {
+    "data_dir", "load", "exp", "checkpoint_dir", "tb_dir", "resume", "evaluate", "use_horovod", "device", "compile",
+    "allow_unsafe_load", "debug_traceback", "test_batch_size", "no_grad_clipping",
+}  # fmt: skip
+
+
+def test_every_option_has_a_test():
+    options = {option.name for _, option in SCRIPTS["train"]["2d3d_h36m"].options(GROUPS)}
+    assert options == set(EFFECTS) | OWN_TEST
+
+
+def test_the_same_options_do_the_same(run, detected, tmp_path):
+    """Else a difference would mean nothing."""
+    again = train(tmp_path, detected)
+    assert weights(again) == weights(run())
+    assert validation(again) == validation(run())
+
+
+@pytest.mark.parametrize("option", EFFECTS)
+def test_an_option_changes_what_happens(run, option):
+    effect = EFFECTS[option]
+    without, having = run(*effect.base), run(*effect.base, *effect.adds)
+    assert effect.changes(having) != effect.changes(without)
+    if effect.keeps:
+        assert effect.keeps(having) == effect.keeps(without)
+    stored = json.loads((having.checkpoints / "options.json").read_text())
+    assert stored[option] != json.loads((without.checkpoints / "options.json").read_text())[option]
+
+
+# ------------------------------------------------------------------------------------------ closer looks
+
+
+def test_a_run_leaves_the_stated_files(run):
+    assert {path.name for path in run().checkpoints.iterdir()} == {
+        "checkpoint.pth.tar", "model_best.pth.tar", "log.txt", "options.json",
+    }  # fmt: skip
+    assert {"epoch", "lr", "train/loss", "val/loss", "val/MPJPE", "val/MPJPE/Walking"} <= columns(run())
+    assert kind(run()) == "instance"
+
+
+def test_what_is_printed_says_what_it_is(run):
+    out = run().out
+    assert "Protocol 1" in out
+    assert "mm" in out
+    assert "training and" in out
+
+
+def test_clipping_can_be_left_out(run):
+    assert weights(run("--grad_clip", 1e-9)) != weights(run("--no_grad_clipping"))
+    assert weights(run("--no_grad_clipping")) == weights(run("--grad_clip", 1e9))
+
+
+def test_batches_of_validation_do_not_matter(run):
+    assert validation(run("--test_batch_size", 7)) == validation(run())
+    assert weights(run("--test_batch_size", 7)) == weights(run())
+
+
+def test_all_actions_are_validated_by_default(run, parse_options):
+    assert {f"val/MPJPE/{a}" for a in ("Sitting", "Walking")} <= columns(run("--action", "Sitting,Walking"))
+    assert parse_options(script="2d3d_h36m").action == "All"
+    assert len(ACTIONS) == 15
+
+
+def test_exp_and_directories_name_where_things_go(tiny_h36m, tmp_path):
+    train(tmp_path, tiny_h36m, "--exp", "second", "--checkpoint_dir", "a/b", "--tb_dir", "events")
+    assert (tmp_path / "a/b/2d3d_h36m_second/checkpoint.pth.tar").is_file()
+    assert len(list((tmp_path / "events/2d3d_h36m_second").iterdir())) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "events", ".cache"}
+
+
+def test_load_starts_from_weights_and_normalisation(run, detected, tmp_path):
+    source = run("--dataset_normalization")
+    loaded = train(tmp_path, detected, "--load", source.checkpoints, "--lr", 1e-20, "--max_norm", 0)
+    assert weights(loaded)[0] == weights(source)[0]
+    assert loaded.checkpoint()["normalisation"] == source.checkpoint()["normalisation"]
+    assert epochs(loaded) == 1
+
+
+def test_load_of_another_shape_is_refused(run, fails, tmp_path):
+    source = run().checkpoints
+    error = fails("--load", source, "--linear_size", 24)
+    assert "--linear_size 24" in error
+    assert "trained with 16" in error
+    assert "instance" in fails("--load", source, "--dataset_normalization")
+    assert "no such checkpoint" in fails("--load", source / "nothing.pth")
+
+
+def test_load_of_another_network_is_refused(fails, tmp_path):
+    torch.save({"conv1.weight": torch.zeros(8, 3, 7, 7)}, tmp_path / "hourglass.pth")
+    assert "no 3D baseline network" in fails("--load", tmp_path / "hourglass.pth")
+
+
+def test_load_takes_a_published_checkpoint(tiny_h36m, tmp_path):
+    """32 → 48, without normalisation: it was trained with that of the data set."""
+    torch.manual_seed(3)
+    state = LinearModel(16, 1, output_size=48).state_dict()
+    torch.save({"state_dict": state, "epoch": 200}, tmp_path / "published.pth.tar")
+    argv = ("--load", tmp_path / "published.pth.tar", "--lr", 1e-20, "--max_norm", 0)
+    loaded = train(tmp_path / "run", tiny_h36m, *argv)
+    assert torch.equal(loaded.checkpoint()["state_dict"]["w1.weight"], state["w1.weight"])
+    assert kind(loaded) == "dataset"
+
+
+def test_old_pickles_load_only_where_allowed(run, fails, detected, tmp_path):
+    old = {"state_dict": run().checkpoint()["state_dict"], "made": Path("here")}  # an object, not a plain type
+    torch.save(old, tmp_path / "old.pth")
+    assert "--allow_unsafe_load" in fails("--load", tmp_path / "old.pth")
+    argv = ("--load", tmp_path / "old.pth", "--allow_unsafe_load", "--lr", 1e-20, "--max_norm", 0)
+    loaded = train(tmp_path / "run", detected, *argv)
+    assert torch.equal(loaded.checkpoint()["state_dict"]["w1.weight"], old["state_dict"]["w1.weight"])
+
+
+def test_evaluate_validates_and_stops(run, detected, tmp_path):
+    source = run()
+    evaluated = train(tmp_path, detected, "--evaluate", "--load", source.checkpoints)
+    assert not evaluated.checkpoints.exists()
+    printed = dict(line.split("\t") for line in evaluated.out.splitlines() if "\t" in line)
+    assert float(printed["MPJPE"]) == pytest.approx(source.log()[-1]["val/MPJPE"], rel=1e-4)
+
+
+def test_compile_compiles_the_network(tiny_h36m, tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(type(self)))
+    train(tmp_path, tiny_h36m, "--evaluate")
+    assert compiled == []
+    train(tmp_path, tiny_h36m, "--evaluate", "--compile")
+    assert compiled == [LinearModel]
+
+
+def test_debug_traceback_shows_it(tiny_h36m, tmp_path):
+    argv = ("--data_dir", tiny_h36m, *SMALL, "--action", "Walkin", "--debug_traceback")
+    assert "Traceback (most recent call last)" in call("train", "2d3d_h36m", *argv, cwd=tmp_path).err
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (("--flip_prob", 0.2), "needs --orthogonal_data_augmentation"),
+        (("--z_rotations_only",), "needs --orthogonal_data_augmentation"),
+        (("--orthogonal_data_augmentation_prob", 0.2), "needs --orthogonal_data_augmentation"),
+        (("--use_hg", *TURNS), "--use_hg"),
+        (("--use_hg",), "no detected 2D poses"),
+        (("--action", "Walkin"), "did you mean Walking?"),
+        (("--no_grad_clipping", "--grad_clip", 3), "--grad_clip"),
+        (("--resume", "--load", "there"), "--resume"),
+        (("--resume",), "--resume"),
+        (("--use_horovod",), "--use_horovod"),
+        (("--device", "tpu9"), "--device tpu9"),
+        (("--precision", "fp16"), "--precision fp16 needs a GPU"),
+        (("--dropout", 1.5), "--dropout"),
+        (("--linear_size", 0), "--linear_size"),
+        (("--train_batch_size", 1), "batch norm needs two"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_what_contradicts_itself_or_has_no_effect_is_refused(fails, argv, named):
+    assert named in fails(*argv)
+
+
+def test_a_last_batch_of_one_is_refused(fails, tiny_h36m, tmp_path):
+    samples = len(load_pose_set(find_sequences(tiny_h36m), TRAIN_SUBJECTS, ["Walking"]))
+    assert f"--train_batch_size {samples - 1}" in fails("--train_batch_size", samples - 1)
+    train(tmp_path, tiny_h36m, "--train_batch_size", samples - 1, "--evaluate")
+    train(tmp_path, tiny_h36m, "--train_batch_size", samples - 2)
+
+
+def test_data_dir_is_what_is_read(fails, tmp_path):
+    assert "no such folder" in fails(data_dir=tmp_path / "nowhere")
+    assert "no Human3.6M poses" in fails(data_dir=tmp_path)

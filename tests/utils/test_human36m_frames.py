@@ -1,0 +1,226 @@
+"""Human3.6M's images with their truth: the crops fit the pictures, drawn ones and real ones."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from utils.camera_utils import CAMERA_NAMES, get_camera, read_cameras, stack_cameras
+from utils.data_utils import LIFTER_INPUT_JOINTS, centre_on_hip
+from utils.human36m_dataset import load_pose_set
+from utils.human36m_files import ACTIONS, SUBJECTS, find_sequences
+from utils.human36m_frames import Clip, FrameCrops, Frames, crop_square, find_frames, target_heatmaps
+from utils.image_utils import apply_affine
+from utils.osutils import UserError
+from utils.sample import human36m, scene
+from utils.sample.flesh import RoundCones
+from utils.sample.human36m import make_h36m
+from utils.sample.render import NOTHING, random_outfit
+from utils.sample.scene import Actor
+from utils.transform import H36M, H36M_2D
+
+REAL = Path("../shared/data/h36m_sample")
+WRIST = H36M_2D.index("l_wrist")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A sample whose pictures show nothing but a white ball at the left wrist."""
+
+    def ball(rng, posed, on_stool):
+        place = posed.joints(H36M)[[H36M.index("l_wrist")]]
+        cones = RoundCones(("ball",), place, place, np.full((1, 2), 40.0), np.eye(3)[None], np.ones((1, 3)))
+        return Actor(posed, cones, random_outfit(rng, cones.names))
+
+    def flat_white(surface, *_):
+        return np.repeat((surface.limb != NOTHING)[..., None], 4, axis=-1).astype(np.float32)
+
+    folder = tmp_path_factory.mktemp("balls") / "h36m"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(human36m, "dress", ball)
+        patch.setattr(scene, "shade", flat_white)
+        patch.setattr(scene, "random_background", lambda rng, camera, w, h, wall: np.zeros((h, w, 3), np.float32))
+        make_h36m(folder, 5, 3, seed=1, frames=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def poses(folder):
+    return load_pose_set(find_sequences(folder), SUBJECTS, ACTIONS)
+
+
+@pytest.fixture(scope="module")
+def frames(folder, poses):
+    return find_frames(poses, folder / "images")
+
+
+@pytest.fixture(scope="module")
+def real():
+    """The four real frames: `Frames` with projections by the project's cameras, and the published 2D truth."""
+    if not REAL.is_dir():
+        pytest.skip("../shared/data is not here")
+    truth, table = np.load(REAL / "poses.npz"), read_cameras(REAL / "cameras.h5")
+    which = list(zip(truth["subject"].tolist(), truth["action"].tolist(), truth["camera"].tolist(), strict=True))
+    numbers = [CAMERA_NAMES.index(camera) + 1 for *_, camera in which]
+    cameras = stack_cameras(
+        get_camera(table, subject, number, "") for (subject, *_), number in zip(which, numbers, strict=True)
+    )
+    seen = cameras.world_to_camera(torch.from_numpy(truth["joints_3d_world_mm"]))
+    frames = Frames(
+        images_dir=REAL / "images",
+        clips=tuple(Clip(*clip) for clip in which),
+        clip=np.arange(len(which)),
+        number=truth["frame"],
+        pose_2d=cameras.project(seen[:, LIFTER_INPUT_JOINTS]).numpy(),
+        pose_3d=centre_on_hip(seen).numpy(),
+    )
+    return frames, truth
+
+
+def test_every_picture_is_a_sample_and_nothing_else(folder, frames):
+    paths = {frames.path(index) for index in range(len(frames))}
+    assert paths == set((folder / "images").rglob("*.jpg"))
+    assert len(frames) == len(paths) == 8
+
+
+def test_the_joint_is_where_the_picture_shows_it(frames):
+    for sample in FrameCrops(frames):
+        weights = sample["image"].amax(0).double().numpy()
+        weights[weights < 60] = 0
+        centre = [(weights * axis).sum() / weights.sum() for axis in np.mgrid[:256, :256][::-1]]
+        assert np.abs(sample["joints"][WRIST].numpy() - centre).max() < 0.5, "px of the crop"
+        photo = apply_affine(sample["to_photo"].numpy(), sample["joints"].numpy())
+        np.testing.assert_allclose(photo, sample["pose_2d"], atol=1e-2)
+
+
+def test_a_sample_is_that_of_the_pose_set(folder, poses, frames):
+    clips = dict(poses.clips())
+    for index, sample in enumerate(FrameCrops(frames)):
+        row = sample["meta"]["frame"] - 1
+        pose_2d, pose_3d = poses.poses(clips[sample["meta"]["name"]][row : row + 1])
+        torch.testing.assert_close(sample["pose_2d"], pose_2d[0])
+        torch.testing.assert_close(sample["pose_3d"], pose_3d[0])
+        assert not sample["pose_3d"][0].any()
+        path = folder / "images" / sample["meta"]["name"] / f"{row + 1:06d}.jpg"
+        assert frames.path(index) == path
+        assert cv2.imread(str(path)) is not None
+
+
+def test_detections_are_not_the_truth_of_an_image(folder, poses, frames):
+    detected = replace(poses, detections=torch.zeros(len(poses.world), 4, 16, 2))
+    np.testing.assert_array_equal(find_frames(detected, folder / "images").pose_2d, frames.pose_2d)
+
+
+def test_a_batch_and_its_heat_maps(frames):
+    batch = next(iter(DataLoader(FrameCrops(frames), batch_size=3)))
+    assert batch["image"].shape == (3, 3, 256, 256)
+    assert batch["image"].dtype == torch.uint8
+    assert batch["annotated"].all()
+    assert batch["meta"]["frame"].shape == (3,)
+    assert len(batch["meta"]["name"]) == 3
+    maps = target_heatmaps(batch)
+    assert maps.shape == (3, 16, 64, 64)
+    peaks = maps.flatten(2).argmax(-1)
+    places = torch.stack([peaks % 64, peaks // 64], -1) * 4 + 1.5
+    assert (places - batch["joints"]).abs().max() <= 2.0 + 1e-4
+
+
+def test_the_square_by_hand():
+    center, side = crop_square(np.array([[100.0, 50.0], [140.0, 250.0], [120.0, 60.0]]))
+    np.testing.assert_allclose(center, [120, 150])
+    assert side == pytest.approx(1.25 * 1.05 * 200)
+
+
+def test_the_epoch_of_a_sampler_changes_nothing(frames):
+    crops = FrameCrops(frames)
+    assert torch.equal(crops[3, 1]["image"], crops[1]["image"])
+
+
+def test_an_unreadable_image_is_black_and_not_annotated(folder, poses, tmp_path):
+    images = shutil.copytree(folder / "images", tmp_path / "images")
+    broken = sorted(images.rglob("*.jpg"))[0]
+    broken.write_bytes(b"no JPEG")
+    frames = find_frames(poses, images)
+    [index] = [index for index in range(len(frames)) if frames.path(index) == broken]
+    sample = FrameCrops(frames)[index]
+    assert not sample["readable"]
+    assert not sample["image"].any()
+    assert not sample["annotated"].any()
+    batch = {name: sample[name][None] for name in ("joints", "annotated")}
+    assert not target_heatmaps(batch).any()
+
+
+def test_pictures_of_frames_that_no_file_has_are_no_samples(folder, poses, frames, tmp_path):
+    images = shutil.copytree(folder / "images", tmp_path / "images")
+    first = sorted(images.rglob("*.jpg"))[0]
+    for name in ("000006.jpg", "thumbnail.jpg", "0000012.png"):  # the sequences have 5 frames
+        shutil.copy(first, first.with_name(name))
+    assert len(find_frames(poses, images)) == len(frames)
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["empty", "absent"])
+def test_no_image_at_all(poses, tmp_path, there):
+    images = tmp_path / "images"
+    if there:
+        images.mkdir()
+    with pytest.raises(UserError, match="no image of these 210 sequences; expected files such as .*000001.jpg"):
+        find_frames(poses, images)
+
+
+def test_joints_behind_the_camera_are_left_out(folder, poses, capsys):
+    behind = replace(poses, world=poses.world.clone())
+    behind.world[:] = 1e6
+    assert len(find_frames(behind, folder / "images")) < 8
+    assert "joints behind the camera" in capsys.readouterr().err
+
+
+def test_arrays_that_do_not_fit_are_refused(frames):
+    assert len(frames.select(np.arange(len(frames)) < 2)) == 2
+    with pytest.raises(ValueError, match="pose_3d has shape"):
+        Frames(frames.images_dir, frames.clips, frames.clip, frames.number, frames.pose_2d, frames.pose_2d)
+
+
+# Real frames
+
+
+def test_projections_of_the_real_truth(real):
+    frames, truth = real
+    off = np.linalg.norm(frames.pose_2d - truth["joints_2d"][:, LIFTER_INPUT_JOINTS], axis=-1)
+    assert off.max() < 1
+
+
+def test_crops_of_the_real_frames(real):
+    frames, truth = real
+    names = [f"S{s}/{a}/{c}" for s, a, c in zip(truth["subject"], truth["action"], truth["camera"], strict=True)]
+    for index, sample in enumerate(FrameCrops(frames)):
+        assert sample["readable"]
+        assert sample["meta"] == {"name": names[index], "frame": int(truth["frame"][index])}
+        joints = sample["joints"].numpy()
+        span = np.ptp(joints, axis=0).max()
+        assert span == pytest.approx(256 / (1.25 * 1.05), abs=0.01)
+        np.testing.assert_allclose((joints.max(0) + joints.min(0)) / 2, 127.5, atol=0.01)
+        back = apply_affine(sample["to_photo"].numpy(), joints)
+        assert np.abs(back - truth["joints_2d"][index, LIFTER_INPUT_JOINTS]).max() < 1
+        # The camera sees hip-centred truth in the axes of the published camera coordinates.
+        published = truth["joints_3d_camera_mm"][index]
+        assert np.abs(sample["pose_3d"].numpy() - (published - published[0])).max() < 0.1
+
+
+def test_real_crops_show_the_photo(real):
+    """A crop's pixel at a joint is the photo's colour there, averaged as the crop averages."""
+    frames, _ = real
+    for index, sample in enumerate(FrameCrops(frames)):
+        photo = cv2.cvtColor(cv2.imread(str(frames.path(index))), cv2.COLOR_BGR2RGB).astype(np.float32)
+        photo = cv2.GaussianBlur(photo, (0, 0), 4)
+        crop = cv2.GaussianBlur(sample["image"].permute(1, 2, 0).numpy().astype(np.float32), (0, 0), 4 / 1.7)
+        places = np.rint(sample["joints"].numpy()).astype(int)
+        colours = [
+            image[points[:, 1], points[:, 0]]
+            for image, points in ((crop, places), (photo, np.rint(sample["pose_2d"].numpy()).astype(int)))
+        ]
+        assert np.abs(colours[0] - colours[1]).mean() < 8

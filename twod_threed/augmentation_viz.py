@@ -1,0 +1,160 @@
+"""One pose in many orientations: what the orthogonal augmentation shows the 3D baseline, and what it makes of it.
+
+python viz.py orthog_augmentation --load model_checkpoints/2d3d_h36m_default --z_rotations_only
+"""
+
+import math
+from argparse import Namespace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from twod_threed.loading import load_lifter
+from twod_threed.model import LinearModel
+from twod_threed.run import lift
+from twod_threed.viz import frame_mpjpe
+from utils.camera_utils import CAMERA_NAMES, Camera
+from utils.data_utils import OrthogonalAugmentation
+from utils.draw3d_utils import draw_pose_2d, draw_pose_3d, panel_row
+from utils.draw_utils import OUTLINE, image_grid, save_image
+from utils.evaluation_tables import require_folder
+from utils.human36m_dataset import CAMERAS, PoseSet, load_pose_set
+from utils.human36m_files import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences
+from utils.normalisation import fit
+from utils.osutils import UserError, warn
+from utils.transform import H36M, H36M_2D
+
+COLUMNS = 8
+PANEL = (420, 420)  # width, height px
+TITLES = ("2D truth: projected by the sample's camera", "3D truth", "3D prediction, MPJPE {:.1f} mm")
+
+
+def orthog_augmentation(options: Namespace) -> None:
+    """`viz.py orthog_augmentation`: a sample of S9 and S11 as it is and turned about its hip, each lifted to 3D.
+
+    A sample is a frame in a camera: sample i is frame i // 4 in camera i % 4. Every orientation is a column: the pose
+    projected by the sample's own camera, the true 3D pose, and the predicted one over the truth; the first is the
+    original, the others are turned at random (`seed`), never mirrored. Writes `orthog_augmentation_<index>.png` into
+    `output_dir`, and prints the MPJPE of each orientation.
+
+    Raises UserError for an index out of range, and for a normalisation other than the checkpoint's.
+    """
+    output_dir = require_folder(options.output_dir)
+    model = load_lifter(options.load, allow_unsafe=options.allow_unsafe_load)
+    files = find_sequences(options.data_dir)
+    if model.normalisation is None:
+        warn(f"{options.load} has no normalisation; the statistics of {options.data_dir}'s training subjects stand in")
+        model.normalisation = fit(load_pose_set(files, TRAIN_SUBJECTS, ACTIONS), "dataset")
+    _require_normalisation(options, model)
+    samples = load_pose_set(files, TEST_SUBJECTS, ACTIONS)
+    if options.index >= len(samples):
+        raise UserError(
+            f"--index {options.index}: {options.data_dir} has {len(samples)} test samples (frames of S9 and S11 times "
+            f"{CAMERAS} cameras); right is 0 to {len(samples) - 1}"
+        )
+    generator = torch.Generator().manual_seed(options.seed)
+    poses_2d, truth = orientations(
+        samples, options.index, options.num_orientations, options.z_rotations_only, generator
+    )
+    prediction = lift(model, poses_2d, Namespace(test_batch_size=len(poses_2d), precision="fp32"))
+    errors = [frame_mpjpe(*pair) for pair in zip(prediction, truth, strict=True)]
+    path = output_dir / f"orthog_augmentation_{options.index}.png"
+    tilt = camera_tilt(_camera(samples, options.index))
+    save_image(path, draw(poses_2d, truth, prediction, errors, tilt, sample_name(samples, options.index)))
+    _print(errors, sample_name(samples, options.index), options.z_rotations_only)
+    print(path)
+
+
+def orientations(
+    samples: PoseSet, index: int, count: int, z_rotations_only: bool, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Sample `index` as it is, then turned at random about its hip, `count` in all, by its own camera.
+
+    Returns: (count, 16, 2) px and (count, 17, 3) mm, camera coordinates, hip at the origin.
+    """
+    index = torch.tensor([index])
+    # A mirrored pose would exchange left and right, and the columns would no longer be one pose.
+    turn = OrthogonalAugmentation(prob=1.0, flip_prob=0.0, z_rotations_only=z_rotations_only)
+    parts = samples.poses(index), samples.poses(index.repeat(count - 1), turn, generator)
+    poses_2d, poses_3d = (torch.cat(pair) for pair in zip(*parts, strict=True))
+    return poses_2d, poses_3d
+
+
+def draw(
+    poses_2d: Tensor, truth: Tensor, prediction: Tensor, errors: list[float], tilt: float, name: str
+) -> np.ndarray:
+    """A column an orientation, `COLUMNS` of them side by side, all to one scale.
+
+    Args:
+        poses_2d: (N, 16, 2) px.
+        truth, prediction: (N, 17, 3) mm, camera coordinates, hip at the origin.
+        errors: N MPJPEs, mm.
+        tilt: degrees by which the camera looks down.
+        name: of the sample.
+
+    Returns: (H, W, 3) uint8.
+    """
+    bounds = _bounds(poses_2d)
+    view = {"size": PANEL, "camera_tilt": tilt, "limits": torch.stack([truth, prediction])}
+    columns = []
+    for number, (joints, true, predicted, error) in enumerate(zip(poses_2d, truth, prediction, errors, strict=True)):
+        panels = (
+            draw_pose_2d(joints, H36M_2D, PANEL, bounds),
+            draw_pose_3d(true, H36M, **view),
+            draw_pose_3d(predicted, H36M, truth=true, **view),
+        )
+        headings = (_heading(number, name), "", "")
+        cells = zip(panels, TITLES, headings, strict=True)
+        columns.append(np.concatenate([panel_row([panel], [t.format(error)], h) for panel, t, h in cells]))
+    return image_grid(columns, COLUMNS, gap=12, level=OUTLINE[0])
+
+
+def camera_tilt(camera: Camera) -> float:
+    """Degrees by which a camera looks down: the angle of its z axis under the world's level, z being up."""
+    return -math.degrees(math.asin(camera.R[2, 2].clamp(-1, 1).item()))
+
+
+def sample_name(samples: PoseSet, index: int) -> str:
+    """Such as "S9/Walking 1/54138969, frame 12"; frames count from 0."""
+    frame, camera = divmod(index, CAMERAS)
+    sequence = samples.sequences[samples.sequence[frame]]
+    return f"S{sequence.subject}/{sequence.name}/{CAMERA_NAMES[camera]}, frame {samples.row[frame]}"
+
+
+def _camera(samples: PoseSet, index: int) -> Camera:
+    frame, camera = divmod(index, CAMERAS)
+    return samples.cameras[samples.first_camera[frame] + camera]
+
+
+def _bounds(poses_2d: Tensor) -> np.ndarray:
+    """(2, 2) px: corners of the box around all finite joints, and a tenth of its size around it."""
+    joints = poses_2d[poses_2d.isfinite().all(-1)].numpy()
+    low, high = joints.min(0), joints.max(0)
+    margin = 0.1 * (high - low).max()
+    return np.stack([low - margin, high + margin])
+
+
+def _heading(number: int, name: str) -> str:
+    return f"original: {name}" if number == 0 else f"orientation {number}"
+
+
+def _require_normalisation(options: Namespace, model: LinearModel) -> None:
+    """UserError where the command line says another normalisation than the checkpoint."""
+    asked, stored = "dataset" if options.dataset_normalization else "instance", model.normalisation.kind
+    if "dataset_normalization" in options.given and asked != stored:
+        raise UserError(
+            f"--dataset_normalization {options.dataset_normalization} is {asked} normalisation, but {options.load} was "
+            f"trained with {stored} normalisation; leave the option out"
+        )
+
+
+def _print(errors: list[float], name: str, z_rotations_only: bool) -> None:
+    axis = "the vertical" if z_rotations_only else "any axis"
+    print(f"{name} (frames count from 0), turned about {axis} through the hip")
+    print(f"MPJPE, mm, of the one pose: mean over {len(H36M)} joints, hips at the origin (Protocol 1)")
+    rows = ["original", *(f"orientation {number}" for number in range(1, len(errors)))]
+    for row, error in zip(rows, errors, strict=True):
+        print(f"  {row:<16}{error:8.1f}")
+    if len(errors) > 1:
+        print(f"  {'mean of turned':<16}{sum(errors[1:]) / (len(errors) - 1):8.1f}")

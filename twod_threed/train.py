@@ -1,0 +1,101 @@
+"""Train the 3D pose baseline, 2D to 3D, on Human3.6M.
+
+python train.py 2d3d_h36m --data_dir sample --epochs 20
+python train.py 2d3d_h36m --orthogonal_data_augmentation --z_rotations_only
+"""
+
+from argparse import Namespace
+
+from twod_threed.loading import architecture_of, read_architecture
+from twod_threed.model import LinearModel
+from twod_threed.trainer import IndexLoader, LifterTrainer
+from utils.checkpoint_utils import read_checkpoint
+from utils.cli import refuse_useless
+from utils.device_utils import pick_device
+from utils.human36m_dataset import load_pose_set
+from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
+from utils.human36m_report import report
+from utils.normalisation import Normalisation, fit, from_plain
+from utils.osutils import UserError
+from utils.training_utils import latest_checkpoint, settle_experiment, train
+
+AUGMENTATION = ("orthogonal_data_augmentation_prob", "flip_prob", "z_rotations_only")
+
+
+def lifter_h36m(options: Namespace) -> dict[str, float]:
+    """`train.py 2d3d_h36m`; returns the averages of the last validation."""
+    settle_experiment(options)
+    check_options(options)
+    device = pick_device(options.device)
+    actions = select_actions(options.action)
+    files = find_sequences(options.data_dir)
+    print(report(files))
+    training = load_pose_set(files, TRAIN_SUBJECTS, actions, options.use_hg).to(device)
+    validation = load_pose_set(files, TEST_SUBJECTS, actions, options.use_hg).to(device)
+    require_batches_of_several(options, len(training))
+    start = _start_checkpoint(options)
+    model = build_model(options, start).to(device)
+    normalisation = _normalisation(options, start, training)
+    print(
+        f"{len(training)} training and {len(validation)} validation samples (a frame in a camera), "
+        f"{normalisation.kind} normalisation, {sum(p.numel() for p in model.parameters()):,} parameters\n"
+        f"MPJPE: mm, mean over 17 joints and all frames, hips aligned (Protocol 1); MPJPE/ACTION: of one action"
+    )
+    if options.compile:
+        model.compile()
+    train_loader = IndexLoader(len(training), options.train_batch_size, device, options.seed)
+    validation_loader = IndexLoader(len(validation), options.test_batch_size, device)
+    trainer = LifterTrainer(options, training, validation, normalisation.to(device), steps=len(train_loader))
+    return train(model, trainer.hooks(), train_loader, validation_loader, options)
+
+
+def build_model(options: Namespace, checkpoint: dict | None) -> LinearModel:
+    """The network that the options describe, or in the shape of the checkpoint that training starts from."""
+    if checkpoint is None:
+        without_hip = not options.dataset_normalization
+        return LinearModel(options.linear_size, options.num_stage, options.dropout, without_hip)
+    shape = architecture_of(checkpoint, options.load)
+    for name in ("linear_size", "num_stage"):
+        if name in options.given and getattr(options, name) != shape[name]:
+            raise UserError(
+                f"--{name} {getattr(options, name)}: {options.load} was trained with {shape[name]}; leave it out"
+            )
+    return LinearModel(**shape, dropout=options.dropout)
+
+
+def check_options(options: Namespace) -> None:
+    """UserError for options that would have no effect."""
+    augmented = options.orthogonal_data_augmentation
+    rules = [
+        (not augmented, AUGMENTATION, "needs --orthogonal_data_augmentation"),
+        (options.use_hg and augmented, ["use_hg"], "has no detections for augmented poses; choose one of the two"),
+    ]
+    refuse_useless(options, rules)
+
+
+def require_batches_of_several(options: Namespace, samples: int) -> None:
+    """UserError where a training batch would hold a single sample, of which batch norm has no deviation."""
+    size = options.train_batch_size
+    if not options.evaluate and 1 in (size, samples % size):
+        raise UserError(
+            f"--train_batch_size {size}: a batch of one sample of the {samples} would be left, and batch norm needs "
+            "two; choose another size"
+        )
+
+
+def _start_checkpoint(options: Namespace) -> dict | None:
+    path = latest_checkpoint(options) if options.resume else options.load
+    return read_checkpoint(path, options.allow_unsafe_load) if path else None
+
+
+def _normalisation(options: Namespace, checkpoint: dict | None, training) -> Normalisation:
+    """The checkpoint's, where training starts from one that has it, else fitted to the training set."""
+    asked = "dataset" if options.dataset_normalization else "instance"
+    stored = (checkpoint or {}).get("normalisation")
+    if stored is None and checkpoint is not None:  # a published network saw its training set's normalisation
+        asked = "instance" if read_architecture(checkpoint["state_dict"])["without_hip"] else "dataset"
+    if stored is None:
+        return fit(training, asked)
+    if "dataset_normalization" in options.given and stored["kind"] != asked:
+        raise UserError(f"--dataset_normalization: {options.load} was trained with {stored['kind']} normalisation")
+    return from_plain(stored)

@@ -1,0 +1,129 @@
+"""The five hooks that train the 3D pose baseline through the shared loop; data and arithmetic stay on the device."""
+
+from argparse import Namespace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from twod_threed.model import LinearModel, with_hip
+from twod_threed.mpjpe import joint_errors, procrustes_align
+from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
+from utils.data_utils import OrthogonalAugmentation, drop_joints
+from utils.device_utils import GradientStep, autocast
+from utils.human36m_dataset import PoseSet
+from utils.normalisation import Normalisation
+from utils.plotting_utils import Ratio
+from utils.training_utils import TrainingHooks, decays_until
+
+
+class IndexLoader:
+    """Minibatches of sample indices: {"index": (B,)} on the device. An epoch in training is a permutation.
+
+    In the loop it stands for a DataLoader with an `EpochSampler`: `batch_sampler.start(epoch, skip)`.
+    """
+
+    def __init__(self, length: int, batch_size: int, device: torch.device, seed: int | None = None):
+        """Without a `seed`, samples come in order."""
+        self._length, self._batch_size, self._device, self._seed = length, batch_size, device, seed
+        self._epoch = self._skip = 0
+        self.batch_sampler = self
+
+    def start(self, epoch: int, skip: int = 0) -> None:
+        """The next iteration is over `epoch`, without its first `skip` minibatches."""
+        self._epoch, self._skip = epoch, skip
+
+    def __len__(self) -> int:
+        return len(range(0, self._length, self._batch_size))
+
+    def __iter__(self):
+        order = torch.arange(self._length)
+        if self._seed is not None:
+            generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+            order = torch.randperm(self._length, generator=generator)
+        for index in order.to(self._device).split(self._batch_size)[self._skip :]:
+            yield {"index": index}
+
+
+class LifterTrainer:
+    """Hooks, and what they share: the poses, the normalisation, the augmentation."""
+
+    def __init__(
+        self, options: Namespace, training: PoseSet, validation: PoseSet, normalisation: Normalisation, steps: int
+    ):
+        self.options, self.training, self.validation = options, training, validation
+        self.device, self.normalisation, self.steps_per_epoch = training.device, normalisation, steps
+        self.augmentation = None
+        if options.orthogonal_data_augmentation:
+            self.augmentation = OrthogonalAugmentation(
+                options.orthogonal_data_augmentation_prob, options.flip_prob, options.z_rotations_only
+            )
+        self.step = GradientStep(options, self.device)
+        self.saved = {"normalisation": normalisation.plain(), "grad_scaler": self.step}
+        self.actions = sorted({sequence.action for sequence in validation.sequences})
+        numbers = [self.actions.index(sequence.action) for sequence in validation.sequences]
+        self.action_of = torch.tensor(numbers, device=self.device)[validation.sequence]  # (F,)
+
+    def hooks(self) -> TrainingHooks:
+        return TrainingHooks(
+            make_optimizer_fn=self.make_optimizer,
+            load_fn=make_load_fn(self.options, self.saved),
+            checkpoint_fn=make_checkpoint_fn(self.options.script, self.options, self.saved),
+            update_op=self.update,
+            validation_loss=self.validate,
+            best_metric="MPJPE",
+        )
+
+    def make_optimizer(self, model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+        """Adam (Martinez et al.), with AMSGrad if the options say so; fused: one kernel for all parameters."""
+        return torch.optim.Adam(
+            model.parameters(), lr, weight_decay=weight_decay, amsgrad=self.options.use_amsprop, fused=True
+        )
+
+    def update(self, model: LinearModel, optimizer, minibatch: dict, iteration: int, options: Namespace) -> dict:
+        """One training step: project, augment, normalise and learn, all on the device."""
+        generator = torch.Generator(self.device).manual_seed(options.seed * 1_000_003 + iteration)
+        poses_2d, poses_3d = self.training.poses(minibatch["index"], self.augmentation, generator)
+        inputs = drop_joints(self.normalisation.input(poses_2d), options.drop_joint_prob, generator)
+        with autocast(self.device, options.precision):
+            outputs = with_hip(model(inputs))
+        loss = F.mse_loss(outputs.float(), self.normalisation.target(poses_3d))
+        for group in optimizer.param_groups:
+            group["lr"] = self.learning_rate(group["initial_lr"], iteration)
+        self.step(loss, model.parameters(), optimizer)
+        if options.max_norm:
+            model.constrain(options.max_norm)
+        return {"loss": loss.detach()}
+
+    def learning_rate(self, initial: float, iteration: int) -> float:
+        """The schedule's factor, times lr_gamma for every lr_decay steps, continuously (Martinez et al.)."""
+        options = self.options
+        scheduled = options.gamma ** decays_until(iteration // self.steps_per_epoch, options.schedule)
+        return initial * scheduled * options.lr_gamma ** (iteration / options.lr_decay)
+
+    def validate(self, model: LinearModel, minibatch: dict) -> dict:
+        """Loss; MPJPE in mm, root-aligned, mean over 17 joints, per joint and per action; after Procrustes if asked."""
+        index = minibatch["index"]
+        poses_2d, poses_3d = self.validation.poses(index)
+        with autocast(self.device, self.options.precision):
+            outputs = with_hip(model(self.normalisation.input(poses_2d))).float()
+        predicted = self.normalisation.to_mm(outputs)
+        predicted = predicted - predicted[:, :1]
+        result = {"loss": F.mse_loss(outputs, self.normalisation.target(poses_3d))}
+        errors = joint_errors(predicted, poses_3d)  # (B, 17) mm
+        result |= {"MPJPE": _means(errors)}
+        if self.options.procrustes:
+            result["P-MPJPE"] = _means(joint_errors(procrustes_align(predicted, poses_3d), poses_3d))
+        return result | self.per_action(errors, index)
+
+    def per_action(self, errors: Tensor, index: Tensor) -> dict[str, Ratio]:
+        """MPJPE of each action, mm."""
+        actions = self.action_of[index // 4]
+        sums = errors.new_zeros(len(self.actions)).index_add_(0, actions, errors.mean(1))
+        counts = torch.bincount(actions, minlength=len(self.actions))
+        return {f"MPJPE/{name}": Ratio(sums[i : i + 1], counts[i : i + 1]) for i, name in enumerate(self.actions)}
+
+
+def _means(errors: Tensor) -> Ratio:
+    """The mean of each joint's errors (B, J)."""
+    return Ratio(errors.sum(0), torch.full_like(errors[0], len(errors)))

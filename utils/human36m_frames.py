@@ -1,0 +1,187 @@
+"""Human3.6M's images with their truth: crops for a network that goes from RGB to 2D or 3D.
+
+    frames = find_frames(load_pose_set(files, TRAIN_SUBJECTS, ACTIONS), "data/h36m/images")
+    loader = DataLoader(FrameCrops(frames), batch_size=16)
+    for batch in loader:
+        targets = target_heatmaps(to_device(batch, device))
+
+Images are `<images>/S9/Walking 1/54138969/000001.jpg`; image number n shows row n − 1 of the positions. Images that are
+not there are no samples: extracting every fifth frame of the videos is as good as all.
+
+2D joints are in the order `H36M_2D`, what the lifter takes, not in MPII's. A network that gives maps in MPII's order
+compares `maps[:, joint_map(MPII, H36M_2D)]` with the targets.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from utils.camera_utils import CAMERA_NAMES
+from utils.heatmap_utils import crop_to_heatmap, render_heatmaps
+from utils.human36m_dataset import CAMERAS, SAMPLES_AT_ONCE, PoseSet
+from utils.human36m_files import frame_path
+from utils.image_utils import CROP_SIZE, ImageError, apply_affine, crop_from_file, crop_matrix, invert_affine
+from utils.osutils import UserError, warn
+from utils.transform import H36M, H36M_2D
+
+# Side of the crop over the longer side of the joints' box: 1.05, since joints lie inside the outline, times the 1.25
+# that hourglasses are trained with.
+CROP_MARGIN = 1.25 * 1.05
+
+
+class Clip(NamedTuple):
+    """A sequence seen by a camera."""
+
+    subject: int
+    name: str
+    camera_name: str
+
+    def __str__(self) -> str:
+        return f"S{self.subject}/{self.name}/{self.camera_name}"
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """N images and their truth, a row each.
+
+    Attributes:
+        images_dir: the folder of S1, S5, ...
+        clips: the clips that the images are of.
+        clip: (N,) index into `clips`.
+        number: (N,) number of the image, from 1.
+        pose_2d: (N, 16, 2) float32, px of the image, order `H36M_2D`.
+        pose_3d: (N, 17, 3) float32, mm, camera coordinates, hip at the origin, order `H36M`.
+
+    Raises ValueError for arrays of other shapes.
+    """
+
+    images_dir: Path
+    clips: tuple[Clip, ...]
+    clip: np.ndarray
+    number: np.ndarray
+    pose_2d: np.ndarray
+    pose_3d: np.ndarray
+
+    def __post_init__(self) -> None:
+        count = len(self.number)
+        shapes = {"clip": (), "number": (), "pose_2d": (len(H36M_2D), 2), "pose_3d": (len(H36M), 3)}
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != (count, *shape):
+                raise ValueError(f"{name} has shape {getattr(self, name).shape}, not {(count, *shape)}")
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    def path(self, index: int) -> Path:
+        return frame_path(self.images_dir, *self.clips[self.clip[index]], int(self.number[index]))
+
+    def select(self, keep: np.ndarray) -> "Frames":
+        """The frames of a boolean mask or of indices."""
+        arrays = {name: getattr(self, name)[keep] for name in ("clip", "number", "pose_2d", "pose_3d")}
+        return replace(self, **arrays)
+
+
+def find_frames(poses: PoseSet, images_dir: str | Path) -> Frames:
+    """The samples of a pose set whose image is there, clip by clip, with their projected 2D truth.
+
+    Raises UserError where there is no image at all.
+    """
+    images_dir = Path(images_dir)
+    poses = replace(poses, detections=None)  # an image's truth is not what a network detected in it
+    clips, chosen, owner = [], [], []
+    for name, index in poses.clips():
+        subject, *names = name.split("/")
+        clip = Clip(int(subject.removeprefix("S")), *names)
+        there = np.isin(poses.row[index // CAMERAS].cpu().numpy() + 1, _numbers(images_dir, clip))
+        if there.any():
+            owner.append(np.full(there.sum(), len(clips)))
+            chosen.append(index[torch.from_numpy(there).to(index.device)])
+            clips.append(clip)
+    if not clips:
+        first = poses.sequences[0]
+        expected = frame_path(images_dir, first.subject, first.name, CAMERA_NAMES[0], 1)
+        raise UserError(
+            f"{images_dir}: no image of these {len(poses.sequences)} sequences; expected files such as {expected}, "
+            "image n of a video showing row n - 1 of the positions; extract them from the release's videos"
+        )
+    index = torch.cat(chosen)
+    parts = [[part.cpu().numpy() for part in poses.poses(some)] for some in index.split(SAMPLES_AT_ONCE)]
+    pose_2d, pose_3d = (np.concatenate(part) for part in zip(*parts, strict=True))
+    numbers = poses.row[index // CAMERAS].cpu().numpy() + 1
+    frames = Frames(images_dir, tuple(clips), np.concatenate(owner), numbers, pose_2d, pose_3d)
+    return _projected(frames)
+
+
+def _numbers(images_dir: Path, clip: Clip) -> list[int]:
+    """Numbers of the images of a clip. One listing a folder: Human3.6M has 1.5 million images."""
+    folder = frame_path(images_dir, *clip, 1).parent
+    return [int(path.stem) for path in folder.glob("[0-9]*.jpg") if path.stem.isdecimal()]
+
+
+def _projected(frames: Frames) -> Frames:
+    """The frames whose joints are all in front of the camera."""
+    finite = np.isfinite(frames.pose_2d).all(axis=(1, 2))
+    if not finite.all():
+        warn(f"{(~finite).sum()} of {len(frames)} images left out: joints behind the camera that took them")
+    return frames.select(finite)
+
+
+class FrameCrops(Dataset):
+    """One sample an image, a square crop about the projected joints, as a dict:
+
+    image     (3, 256, 256) uint8, RGB crop; black outside the photo
+    joints    (16, 2) float32, crop pixels, order `H36M_2D`
+    annotated (16,) bool: False where the image could not be read
+    pose_2d   (16, 2) float32, px of the image, same order
+    pose_3d   (17, 3) float32, mm, camera coordinates, hip at the origin, order `H36M`
+    to_photo  (2, 3) float32, crop pixels -> px of the image
+    meta      name ("S9/Walking 1/54138969") and frame, the image's number from 1
+    readable  False where the image could not be read: the crop is black
+    """
+
+    def __init__(self, frames: Frames):
+        self.frames = frames
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict:
+        """`key` is an index, or (epoch, index) as `EpochSampler` gives it."""
+        frames, index = self.frames, key[1] if isinstance(key, tuple) else key
+        pose_2d = frames.pose_2d[index]
+        matrix = crop_matrix(*crop_square(pose_2d), CROP_SIZE)
+        try:
+            image, readable = crop_from_file(frames.path(index), matrix), True
+        except ImageError:
+            image, readable = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8), False
+        return {
+            "image": torch.from_numpy(image).permute(2, 0, 1),
+            "joints": torch.from_numpy(apply_affine(matrix, pose_2d).astype(np.float32)),
+            "annotated": torch.full((len(pose_2d),), readable),
+            "pose_2d": torch.from_numpy(pose_2d.astype(np.float32)),
+            "pose_3d": torch.from_numpy(frames.pose_3d[index].astype(np.float32)),
+            "to_photo": torch.from_numpy(invert_affine(matrix).astype(np.float32)),
+            "meta": {"name": str(frames.clips[frames.clip[index]]), "frame": int(frames.number[index])},
+            "readable": readable,
+        }
+
+
+def crop_square(joints: np.ndarray) -> tuple[np.ndarray, float]:
+    """Centre (2,) and side, px, of the square about joints (J, 2): side = 1.25 × 1.05 × longer side of their box."""
+    low, high = joints.min(axis=0), joints.max(axis=0)
+    return (low + high) / 2, CROP_MARGIN * float((high - low).max())
+
+
+def target_heatmaps(
+    batch: Mapping[str, Tensor], size: tuple[int, int] = (64, 64), sigma: float = 1.0, label_type: str = "Gaussian"
+) -> Tensor:
+    """Heat maps (B, 16, H, W) of a batch of `FrameCrops`, in the order `H36M_2D`, on its device; empty where
+    nothing is annotated. The other arguments are those of `render_heatmaps`."""
+    maps = render_heatmaps(crop_to_heatmap(batch["joints"]), size, sigma, label_type)
+    return maps * batch["annotated"][..., None, None]
