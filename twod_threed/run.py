@@ -13,6 +13,7 @@ from torch import Tensor
 
 from twod_threed.loading import load_lifter
 from twod_threed.model import OUTPUT_JOINTS, LinearModel, with_hip
+from utils.cli import refuse_useless
 from utils.device_utils import autocast, pick_device
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
@@ -43,9 +44,8 @@ def lifter_h36m(options: Namespace) -> None:
 
 def run_human36m(model: LinearModel, options: Namespace) -> int:
     """Human3.6M's test (or training) subjects, with the truth beside the predictions; gives the number of poses."""
-    for name in ("input_joint_order", "process_as_video"):
-        if name in options.given:
-            raise UserError(f"--{name} is for a file of 2D poses; {options.data_dir} is a Human3.6M folder")
+    for_files = f"is for a file of 2D poses; {options.data_dir} is a Human3.6M folder"
+    refuse_useless(options, [(True, ["input_joint_order", "process_as_video"], for_files)])
     files = find_sequences(options.data_dir)
     actions = select_actions(options.action)
     device = next(model.parameters()).device
@@ -76,6 +76,8 @@ def run_human36m(model: LinearModel, options: Namespace) -> int:
 def run_file(model: LinearModel, options: Namespace) -> int:
     """A `.pt` of 2D poses: each entry people × joints × 2 px, or with --process_as_video frames × joints × 2."""
     path = Path(options.data_dir)
+    for_folders = f"is for a Human3.6M folder; {path} is a file of 2D poses"
+    refuse_useless(options, [(True, ["run_with_train", "use_hg", "action"], for_folders)])
     if model.normalisation is None:
         raise UserError(
             f"{options.load}: a published checkpoint holds no normalisation, so it can't lift poses of a file; "

@@ -15,7 +15,6 @@ from torch import Tensor
 from utils.camera_utils import CAMERA_NAMES, TENSOR_SHAPES, Camera, stack_cameras
 from utils.data_utils import LIFTER_INPUT_JOINTS, OrthogonalAugmentation, centre_on_hip, gather_poses, select_joints
 from utils.human36m_files import Human36mFiles, Sequence, load_detections, load_motions
-from utils.osutils import UserError
 from utils.transform import H36M_2D, H36M_SLOTS, MPII, joint_map
 
 CAMERAS = len(CAMERA_NAMES)
@@ -126,14 +125,7 @@ def load_pose_set(
 
     Raises UserError: none of these sequences is there; a camera or a detection file is missing.
     """
-    sequences = files.select(subjects, actions)
-    if not sequences:
-        here = ", ".join(f"S{subject}" for subject in files.subjects) or "none"
-        wanted = ", ".join(f"S{subject}" for subject in subjects)
-        raise UserError(
-            f"--data_dir {files.data_dir}: no sequence of {wanted} with these actions; subjects here: {here}"
-        )
-    motions = load_motions(sequences, slots=H36M_SLOTS)
+    motions = load_motions(files.select(subjects, actions), slots=H36M_SLOTS)
     table = files.cameras()
     present = sorted({motion.sequence.subject for motion in motions})
     cameras = stack_cameras(table[subject, number] for subject in present for number in range(1, CAMERAS + 1))
