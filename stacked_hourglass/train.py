@@ -17,11 +17,10 @@ from stacked_hourglass.hourglass import MPII_MEAN, MPII_STDDEV, Architecture, Ho
 from stacked_hourglass.loading import count_parameters, read_architecture, require_same_architecture
 from stacked_hourglass.lsp_annotations import load_lsp
 from stacked_hourglass.trainer import HourglassTrainer
-from utils.checkpoint_utils import read_checkpoint
 from utils.cli import refuse_useless
 from utils.device_utils import pick_device
 from utils.osutils import UserError
-from utils.training_utils import experiment_directory, latest_checkpoint, settle_experiment, train
+from utils.training_utils import experiment_directory, settle_experiment, start_checkpoint, train
 
 
 def hourglass_mpii(options: Namespace) -> None:
@@ -73,7 +72,7 @@ def settle_options(options: Namespace) -> None:
     """Check the options; `--resume` takes over all that its checkpoint has, `--load` the network's shape."""
     settle_experiment(options)
     if options.load and not options.resume:
-        checkpoint = _start_checkpoint(options)
+        checkpoint = start_checkpoint(options)
         architecture = read_architecture(checkpoint, options.load)
         if "batch_norm_momentum" in options.given:  # no weight has its shape from it, so training may change it
             architecture = replace(architecture, batch_norm_momentum=options.batch_norm_momentum)
@@ -85,15 +84,10 @@ def settle_options(options: Namespace) -> None:
 
 def colour_statistics(training: People, options: Namespace) -> tuple[list[float], list[float]]:
     """Mean and deviation that the network sees: those of the weights it starts from, else the training set's."""
-    checkpoint = _start_checkpoint(options)
+    checkpoint = start_checkpoint(options)
     if checkpoint is None:
         return statistics(training, options)
     return checkpoint.get("mean", list(MPII_MEAN)), checkpoint.get("stddev", list(MPII_STDDEV))
-
-
-def _start_checkpoint(options: Namespace) -> dict | None:
-    path = latest_checkpoint(options) if options.resume else options.load
-    return read_checkpoint(path, options.allow_unsafe_load) if path else None
 
 
 def check_options(options: Namespace) -> None:

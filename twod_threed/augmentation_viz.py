@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twod_threed.loading import load_lifter
+from twod_threed.loading import ensure_normalisation, load_lifter
 from twod_threed.model import LinearModel
 from twod_threed.run import lift
 from twod_threed.viz import frame_mpjpe
@@ -20,9 +20,8 @@ from utils.draw3d_utils import draw_pose_2d, draw_pose_3d, panel_row
 from utils.draw_utils import OUTLINE, image_grid, save_image
 from utils.evaluation_tables import require_folder
 from utils.human36m_dataset import CAMERAS, PoseSet, load_pose_set
-from utils.human36m_files import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences
-from utils.normalisation import fit
-from utils.osutils import UserError, warn
+from utils.human36m_files import ACTIONS, TEST_SUBJECTS, find_sequences
+from utils.osutils import UserError
 from utils.transform import H36M, H36M_2D
 
 COLUMNS = 8
@@ -43,9 +42,7 @@ def orthog_augmentation(options: Namespace) -> None:
     output_dir = require_folder(options.output_dir)
     model = load_lifter(options.load, allow_unsafe=options.allow_unsafe_load)
     files = find_sequences(options.data_dir)
-    if model.normalisation is None:
-        warn(f"{options.load} has no normalisation; the statistics of {options.data_dir}'s training subjects stand in")
-        model.normalisation = fit(load_pose_set(files, TRAIN_SUBJECTS, ACTIONS), "dataset")
+    ensure_normalisation(model, files, ACTIONS, options.load)
     _require_normalisation(options, model)
     samples = load_pose_set(files, TEST_SUBJECTS, ACTIONS)
     if options.index >= len(samples):

@@ -1,6 +1,6 @@
 """A 3D baseline from a checkpoint's path alone: ours, or one of the public PyTorch port."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,10 @@ from torch import Tensor
 
 from twod_threed.model import INPUT_JOINTS, LinearModel
 from utils.checkpoint_utils import load_state, read_checkpoint
-from utils.normalisation import from_plain
-from utils.osutils import UserError
+from utils.human36m_dataset import load_pose_set
+from utils.human36m_files import TRAIN_SUBJECTS, Human36mFiles
+from utils.normalisation import fit, from_plain
+from utils.osutils import UserError, warn
 
 
 def load_lifter(path: str | Path, device: str | torch.device = "cpu", allow_unsafe: bool = False) -> LinearModel:
@@ -37,6 +39,14 @@ def architecture_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict:
         script = checkpoint.get("script")
         made_by = f"it was written by train.py {script}" if script else "its keys are another network's"
         raise UserError(f"{path}: no 3D baseline network ({made_by}); give a 2d3d_h36m checkpoint") from None
+
+
+def ensure_normalisation(model: LinearModel, files: Human36mFiles, actions: Iterable[str], path: str | Path) -> None:
+    """Give a network from a published checkpoint the "dataset" statistics of a folder's training subjects; warns."""
+    if model.normalisation is None:
+        warn(f"{path} has no normalisation; the statistics of {files.data_dir}'s training subjects stand in")
+        device = next(model.parameters()).device
+        model.normalisation = fit(load_pose_set(files, TRAIN_SUBJECTS, actions), "dataset").to(device)
 
 
 def read_architecture(state: dict[str, Tensor]) -> dict:

@@ -11,14 +11,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from twod_threed.loading import load_lifter
+from twod_threed.loading import ensure_normalisation, load_lifter
 from twod_threed.model import OUTPUT_JOINTS, LinearModel, with_hip
 from utils.cli import refuse_useless
 from utils.device_utils import autocast, pick_device
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
-from utils.normalisation import fit
-from utils.osutils import UserError, warn
+from utils.osutils import UserError
 from utils.prediction_utils import load_metas, load_predictions, save_coco_results, save_metas, save_predictions
 from utils.transform import H36M, H36M_2D, SKELETONS, joint_map
 
@@ -49,9 +48,7 @@ def run_human36m(model: LinearModel, options: Namespace) -> int:
     files = find_sequences(options.data_dir)
     actions = select_actions(options.action)
     device = next(model.parameters()).device
-    if model.normalisation is None:
-        warn(f"{options.load} has no normalisation; the statistics of {options.data_dir}'s training subjects stand in")
-        model.normalisation = fit(load_pose_set(files, TRAIN_SUBJECTS, actions), "dataset").to(device)
+    ensure_normalisation(model, files, actions, options.load)
     subjects = TRAIN_SUBJECTS if options.run_with_train else TEST_SUBJECTS
     poses = load_pose_set(files, subjects, actions, options.use_hg).to(device)
     inputs, truth, lifted, metas = {}, {}, {}, {}

@@ -9,7 +9,6 @@ from argparse import Namespace
 from twod_threed.loading import architecture_of, read_architecture
 from twod_threed.model import LinearModel
 from twod_threed.trainer import IndexLoader, LifterTrainer
-from utils.checkpoint_utils import read_checkpoint
 from utils.cli import refuse_useless
 from utils.device_utils import pick_device
 from utils.human36m_dataset import load_pose_set
@@ -17,7 +16,7 @@ from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, 
 from utils.human36m_report import report
 from utils.normalisation import Normalisation, fit, from_plain
 from utils.osutils import UserError
-from utils.training_utils import latest_checkpoint, settle_experiment, train
+from utils.training_utils import settle_experiment, start_checkpoint, train
 
 AUGMENTATION = ("orthogonal_data_augmentation_prob", "flip_prob", "z_rotations_only")
 
@@ -33,7 +32,7 @@ def lifter_h36m(options: Namespace) -> dict[str, float]:
     training = load_pose_set(files, TRAIN_SUBJECTS, actions, options.use_hg).to(device)
     validation = load_pose_set(files, TEST_SUBJECTS, actions, options.use_hg).to(device)
     require_batches_of_several(options, len(training))
-    start = _start_checkpoint(options)
+    start = start_checkpoint(options)
     model = build_model(options, start).to(device)
     normalisation = _normalisation(options, start, training)
     print(
@@ -81,11 +80,6 @@ def require_batches_of_several(options: Namespace, samples: int) -> None:
             f"--train_batch_size {size}: a batch of one sample of the {samples} would be left, and batch norm needs "
             "two; choose another size"
         )
-
-
-def _start_checkpoint(options: Namespace) -> dict | None:
-    path = latest_checkpoint(options) if options.resume else options.load
-    return read_checkpoint(path, options.allow_unsafe_load) if path else None
 
 
 def _normalisation(options: Namespace, checkpoint: dict | None, training) -> Normalisation:

@@ -167,6 +167,12 @@ def latest_checkpoint(options: Namespace) -> Path:
     return path
 
 
+def start_checkpoint(options: Namespace) -> dict | None:
+    """What training starts from: this experiment's latest checkpoint (--resume), another's (--load), or None."""
+    path = latest_checkpoint(options) if options.resume else options.load
+    return read_checkpoint(path, options.allow_unsafe_load) if path else None
+
+
 def decays_until(epoch: int, schedule: list[int]) -> int:
     """How many of the epochs of `--schedule` have been reached."""
     return sum(epoch >= milestone for milestone in schedule)
