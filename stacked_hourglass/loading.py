@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from stacked_hourglass.hourglass import MPII_MEAN, Architecture, HourglassNet, infer_architecture
-from utils.checkpoint_utils import load_state, read_checkpoint
+from utils.checkpoint_utils import load_state, read_checkpoint, written_by
 from utils.osutils import UserError
 
 
@@ -34,9 +34,9 @@ def read_architecture(checkpoint: dict, path: str | Path) -> Architecture:
     try:
         return infer_architecture(checkpoint["state_dict"], checkpoint.get("options"))
     except (KeyError, IndexError):
-        script = checkpoint.get("script")
-        made_by = f"it was written by train.py {script}" if script else "its keys are another network's"
-        raise UserError(f"{path}: no hourglass network ({made_by}); give a hourglass_* checkpoint") from None
+        raise UserError(
+            f"{path}: no hourglass network ({written_by(checkpoint)}); give a hourglass_* checkpoint"
+        ) from None
 
 
 def require_same_architecture(architecture: Architecture, options: Namespace, path: str | Path) -> None:

@@ -25,12 +25,10 @@ from stacked_hourglass.person_boxes import DetectorFinder, make_finder
 from stacked_hourglass.photo_crops import FoundBefore, FrameCrops, PhotoCrops, PhotoPeople
 from utils.device_utils import pick_device
 from utils.image_sources import ImageSource, VideoSource, open_source
-from utils.osutils import UserError, warn
+from utils.osutils import UserError, first_few, warn
 from utils.prediction_utils import save_coco_results, save_metas, save_prediction_array, save_predictions
 from utils.progress import progress
 from utils.transform import Skeleton
-
-NAMES_SHOWN = 5
 
 
 @dataclass
@@ -152,9 +150,9 @@ def run_photos(predictor: Predictor, options: Namespace) -> Poses:
     if outside:
         warn(f"{outside} boxes lie wholly outside their photos and were left out")
     if unreadable:
-        warn(f"{len(unreadable)} photos skipped: {_first_few(unreadable)}")
+        warn(f"{len(unreadable)} photos skipped: {first_few(unreadable, ';')}")
     if empty:
-        warn(f"no person found in {len(empty)} photos (--person_box {options.person_box}): {_first_few(empty)}")
+        warn(f"no person found in {len(empty)} photos (--person_box {options.person_box}): {first_few(empty, ';')}")
     return poses
 
 
@@ -196,11 +194,6 @@ def _predict(predictor: Predictor, photos: list[PhotoPeople], batch_size: int):
     joints, scores = (torch.cat(part) for part in zip(*parts, strict=True))
     sizes = [len(photo) for photo in photos]
     yield from zip(photos, joints.split(sizes), scores.split(sizes), strict=True)
-
-
-def _first_few(lines: list[str]) -> str:
-    rest = len(lines) - NAMES_SHOWN
-    return "; ".join(lines[:NAMES_SHOWN]) + (f"; and {rest} more" if rest > 0 else "")
 
 
 def _image_folder(options: Namespace) -> Path:

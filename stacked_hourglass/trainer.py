@@ -15,7 +15,7 @@ from stacked_hourglass.inference import batch_statistics, to_photo
 from stacked_hourglass.pckh import pck_hits, pckh_hits
 from stacked_hourglass.visibility import visibility_loss
 from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
-from utils.device_utils import GradientStep, autocast, to_device
+from utils.device_utils import GradientStep, autocast, seeded_generator, to_device
 from utils.draw_utils import draw_pose, heat_map_image, image_grid, save_png
 from utils.heatmap_utils import crop_to_heatmap, decode_heatmaps, flip_test, heatmap_to_crop, render_heatmaps
 from utils.osutils import warn
@@ -122,7 +122,7 @@ class HourglassTrainer:
         """
         images = batch["image"].float() / 255
         if iteration is not None:
-            generator = torch.Generator(self.device).manual_seed(self.options.seed * 1_000_003 + iteration)
+            generator = seeded_generator(self.options.seed, iteration, self.device)
             if self.options.augment_training_data:
                 images = jitter_colour(images, generator)
             if self.options.add_random_masking:

@@ -13,14 +13,13 @@ from torch import Tensor
 from utils.draw_utils import can_write, draw_pose, image_grid, save_image
 from utils.image_sources import ImageSource, PhotoSource, VideoSource, open_source
 from utils.image_utils import ImageError
-from utils.osutils import UserError, warn
+from utils.osutils import UserError, first_few, warn
 from utils.prediction_utils import load_metas, load_predictions
 from utils.progress import progress
 from utils.transform import COCO, LSP, MPII, SKELETONS, Skeleton
 
 SHEET = "contact_sheet.png"
 SHEET_PICTURES, SHEET_COLUMNS, SHEET_CELL = 16, 4, (480, 360)  # cell: width, height px
-NAMES_SHOWN = 5
 
 
 def overlay_2d(options: Namespace) -> None:
@@ -53,7 +52,7 @@ def overlay_2d(options: Namespace) -> None:
         fault = f"; the first fault: {unreadable[0]}" if unreadable else ""
         raise UserError(f"--img_dir {options.img_dir}: no image could be read, so nothing is drawn{fault}")
     if unreadable:
-        warn(f"{len(unreadable)} photos can't be read: {_first_few(unreadable)}")
+        warn(f"{len(unreadable)} photos can't be read: {first_few(unreadable, ',')}")
     _warn_about_nan({name: predictions[name] for name in names})
     lines = [f"{drawn} pictures in {options.output_dir}"]
     if thumbnails:
@@ -132,7 +131,7 @@ def _matching_names(source: ImageSource, predictions: dict[str, Tensor], options
     drawn = set(names)
     lost = [name for name in predictions if name not in drawn]
     if lost and source.kind != "photo":
-        shown = _first_few(lost)
+        shown = first_few(lost, ",")
         warn(f"{len(lost)} of {len(predictions)} images with predictions are not in {options.img_dir}: {shown}")
     return names
 
@@ -169,9 +168,4 @@ def _warn_about_nan(predictions: dict[str, Tensor]) -> None:
     bad = [name for name, count in missing.items() if count]
     if bad:
         joints = sum(missing.values())
-        warn(f"{joints} joints in {len(bad)} images are NaN or infinite and not drawn: {_first_few(bad)}")
-
-
-def _first_few(lines: list[str]) -> str:
-    rest = len(lines) - NAMES_SHOWN
-    return ", ".join(lines[:NAMES_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+        warn(f"{joints} joints in {len(bad)} images are NaN or infinite and not drawn: {first_few(bad, ',')}")

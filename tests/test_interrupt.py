@@ -48,6 +48,7 @@ def test_interrupted_and_killed_training_goes_on(tiny_mpii, tmp_path, start):
 
     process = start(*endless)
     wait_for_epoch(process)
+    time.sleep(0.3)  # the loop looks for the signal once more right behind that line, and would stop at epoch 1
     os.killpg(process.pid, signal.SIGINT)  # to the workers too, as Ctrl-C does
     assert process.wait(timeout=60) == 130
     errors = (tmp_path / "stderr_0.txt").read_text()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from twod_threed.model import INPUT_JOINTS, LinearModel
-from utils.checkpoint_utils import load_state, read_checkpoint
+from utils.checkpoint_utils import load_state, read_checkpoint, written_by
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_files import TRAIN_SUBJECTS, Human36mFiles
 from utils.normalisation import fit, from_plain
@@ -36,9 +36,9 @@ def architecture_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict:
     try:
         return read_architecture(checkpoint["state_dict"])
     except KeyError:
-        script = checkpoint.get("script")
-        made_by = f"it was written by train.py {script}" if script else "its keys are another network's"
-        raise UserError(f"{path}: no 3D baseline network ({made_by}); give a 2d3d_h36m checkpoint") from None
+        raise UserError(
+            f"{path}: no 3D baseline network ({written_by(checkpoint)}); give a 2d3d_h36m checkpoint"
+        ) from None
 
 
 def ensure_normalisation(model: LinearModel, files: Human36mFiles, actions: Iterable[str], path: str | Path) -> None:

@@ -15,7 +15,7 @@ from twod_threed.loading import ensure_normalisation, load_lifter
 from twod_threed.model import OUTPUT_JOINTS, LinearModel, with_hip
 from utils.cli import refuse_useless
 from utils.device_utils import autocast, pick_device
-from utils.human36m_dataset import load_pose_set
+from utils.human36m_dataset import CAMERAS, load_pose_set
 from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
 from utils.osutils import UserError
 from utils.prediction_utils import load_metas, load_predictions, save_coco_results, save_metas, save_predictions
@@ -56,7 +56,7 @@ def run_human36m(model: LinearModel, options: Namespace) -> int:
         poses_2d, poses_3d = poses.poses(index)
         lifted[name] = lift(model, poses_2d, options)
         inputs[name], truth[name] = poses_2d.cpu(), poses_3d.cpu()
-        metas[name] = {"frames": poses.row[index // 4].cpu(), "skeleton": H36M_2D.name}
+        metas[name] = {"frames": poses.row[index // CAMERAS].cpu(), "skeleton": H36M_2D.name}
     _save(options.output_dir, lifted, metas, inputs)
     save_predictions(options.output_dir / "2d_pose_ground_truths.pt", inputs)
     save_predictions(options.output_dir / "3d_pose_ground_truths.pt", truth)

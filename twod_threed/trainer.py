@@ -10,8 +10,8 @@ from twod_threed.model import LinearModel, with_hip
 from twod_threed.mpjpe import joint_errors, procrustes_align
 from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
 from utils.data_utils import OrthogonalAugmentation, drop_joints
-from utils.device_utils import GradientStep, autocast
-from utils.human36m_dataset import PoseSet
+from utils.device_utils import GradientStep, autocast, seeded_generator
+from utils.human36m_dataset import CAMERAS, PoseSet
 from utils.normalisation import Normalisation
 from utils.plotting_utils import Ratio
 from utils.training_utils import TrainingHooks, decays_until
@@ -39,7 +39,7 @@ class IndexLoader:
     def __iter__(self):
         order = torch.arange(self._length)
         if self._seed is not None:
-            generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+            generator = seeded_generator(self._seed, self._epoch)
             order = torch.randperm(self._length, generator=generator)
         for index in order.to(self._device).split(self._batch_size)[self._skip :]:
             yield {"index": index}
@@ -82,7 +82,7 @@ class LifterTrainer:
 
     def update(self, model: LinearModel, optimizer, minibatch: dict, iteration: int, options: Namespace) -> dict:
         """One training step: project, augment, normalise and learn, all on the device."""
-        generator = torch.Generator(self.device).manual_seed(options.seed * 1_000_003 + iteration)
+        generator = seeded_generator(options.seed, iteration, self.device)
         poses_2d, poses_3d = self.training.poses(minibatch["index"], self.augmentation, generator)
         inputs = drop_joints(self.normalisation.input(poses_2d), options.drop_joint_prob, generator)
         with autocast(self.device, options.precision):
@@ -118,7 +118,7 @@ class LifterTrainer:
 
     def per_action(self, errors: Tensor, index: Tensor) -> dict[str, Ratio]:
         """MPJPE of each action, mm."""
-        actions = self.action_of[index // 4]
+        actions = self.action_of[index // CAMERAS]
         sums = errors.new_zeros(len(self.actions)).index_add_(0, actions, errors.mean(1))
         counts = torch.bincount(actions, minlength=len(self.actions))
         return {f"MPJPE/{name}": Ratio(sums[i : i + 1], counts[i : i + 1]) for i, name in enumerate(self.actions)}

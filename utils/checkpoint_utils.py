@@ -63,6 +63,12 @@ def read_checkpoint(path: str | Path, allow_unsafe: bool = False) -> dict[str, A
     return checkpoint
 
 
+def written_by(checkpoint: Mapping[str, Any]) -> str:
+    """For errors: whose checkpoint it is, if it is not the network's that was wanted."""
+    script = checkpoint.get("script")
+    return f"it was written by train.py {script}" if script else "its keys are another network's"
+
+
 def load_state(model: nn.Module, state_dict: Mapping[str, torch.Tensor], path: str | Path) -> None:
     """Load weights into a network of exactly this shape; UserError that names the first difference otherwise.
 

@@ -39,6 +39,11 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def seeded_generator(seed: int, number: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator that (seed, number) fixes; the number is an epoch or an iteration."""
+    return torch.Generator(device).manual_seed(seed * 1_000_003 + number)
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """Mixed precision for the forward pass; does nothing for fp32."""
     return torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "fp32")

@@ -303,8 +303,8 @@ def _strokes(
     for pixels, nearness in zip(view.pixels(people), view.nearness(people), strict=True):
         for a, b in skeleton.bone_indices:
             if np.isfinite(pixels[[a, b]]).all():
-                side = sides[a] if sides[b] == "c" else sides[b] if sides[a] in ("c", sides[b]) else "c"
-                yield _Stroke(pixels[[a, b]], nearness[[a, b]].mean(), color or SIDE_COLORS[side], width)
+                shown = color or SIDE_COLORS[skeleton.bone_side(a, b)]
+                yield _Stroke(pixels[[a, b]], nearness[[a, b]].mean(), shown, width)
         for joint in np.flatnonzero(np.isfinite(pixels).all(axis=1)):
             # A joint is a ball over the limbs that meet in it.
             ball = round(1.4 * width)

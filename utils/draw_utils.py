@@ -187,7 +187,7 @@ def _draw_person(picture: np.ndarray, joints: np.ndarray, seen: np.ndarray, skel
     # Far outside a picture the place no longer matters, and OpenCV's fixed-point numbers must not overflow.
     reach = 8 * max(picture.shape[:2])
     fixed = np.rint(np.nan_to_num(joints).clip(-reach, reach) * 2**_SHIFT).astype(int)
-    bones = [(a, b, _bone_side(skeleton, a, b)) for a, b in skeleton.bone_indices if seen[a] and seen[b]]
+    bones = [(a, b, skeleton.bone_side(a, b)) for a, b in skeleton.bone_indices if seen[a] and seen[b]]
     for wider, outlined in ((max(2, thickness // 2), True), (0, False)):
         for a, b, side in bones:
             color = OUTLINE if outlined else SIDE_COLORS[side]
@@ -199,12 +199,6 @@ def _draw_person(picture: np.ndarray, joints: np.ndarray, seen: np.ndarray, skel
         center, color = fixed[index].tolist(), SIDE_COLORS[skeleton.side(skeleton.joints[index])]
         cv2.circle(picture, center, radius + (rim << _SHIFT), OUTLINE, cv2.FILLED, cv2.LINE_AA, _SHIFT)
         cv2.circle(picture, center, radius, color, cv2.FILLED, cv2.LINE_AA, _SHIFT)
-
-
-def _bone_side(skeleton: Skeleton, a: int, b: int) -> str:
-    """The side that a bone lies on; one from right to left is in the middle."""
-    sides = {skeleton.side(skeleton.joints[a]), skeleton.side(skeleton.joints[b])} - {"c"}
-    return sides.pop() if len(sides) == 1 else "c"
 
 
 def _draw_legend(picture: np.ndarray, joints: np.ndarray) -> None:

@@ -21,6 +21,13 @@ def warn(message: str) -> None:
     print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
+def first_few(items: list[str], separator: str, shown: int = 5) -> str:
+    """The first of many items, for messages, and how many more there are; `separator` is "," or ";"."""
+    rest = len(items) - shown
+    before_and = "" if separator == "," else separator
+    return f"{separator} ".join(items[:shown]) + (f"{before_and} and {rest} more" if rest > 0 else "")
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`.

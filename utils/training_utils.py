@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from utils.checkpoint_utils import LATEST, find_checkpoint, plain_options, read_checkpoint
 from utils.cli import refuse_useless
+from utils.device_utils import seeded_generator
 from utils.osutils import UserError, write_text
 from utils.plotting_utils import Averages, Magnitudes
 from utils.progress import progress
@@ -238,7 +239,7 @@ class EpochSampler:
         return math.ceil(self._length / self._batch_size)
 
     def __iter__(self):
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+        generator = seeded_generator(self._seed, self._epoch)
         order = torch.randperm(self._length, generator=generator).tolist()
         for batch in range(self._skip, len(self)):
             chosen = order[batch * self._batch_size : (batch + 1) * self._batch_size]

@@ -65,6 +65,11 @@ class Skeleton:
         """ "r", "l" or "c" (centre)."""
         return joint[0] if joint[:2] in ("r_", "l_") else "c"
 
+    def bone_side(self, a: int, b: int) -> str:
+        """The side that the bone between joints `a` and `b` lies on; one from right to left is in the middle."""
+        sides = {self.side(self.joints[a]), self.side(self.joints[b])} - {"c"}
+        return sides.pop() if len(sides) == 1 else "c"
+
     def first(self, count: int) -> "Skeleton":
         """The skeleton of the first `count` joints.
 
