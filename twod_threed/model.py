@@ -11,6 +11,20 @@ INPUT_JOINTS = 16
 OUTPUT_JOINTS = 17
 
 
+class Dropout(nn.Dropout):
+    """`nn.Dropout` that draws 16 random bits a number on a CPU, and so meets its probability to 1 in 65,536.
+
+    PyTorch's own draws a double each, one after the other: at batch 64 a fifth of a training step on two cores.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or x.device.type != "cpu" or self.p in (0, 1):
+            return super().forward(x)
+        words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        kept = words.view(torch.int16)[: x.numel()].view(x.shape) >= round(self.p * 2**16) - 2**15
+        return x * kept.to(x.dtype).div_(1 - self.p)
+
+
 class ResidualStage(nn.Module):
     """Twice linear, batch norm, ReLU, dropout, added to the input: (B, size) -> (B, size)."""
 
@@ -21,7 +35,7 @@ class ResidualStage(nn.Module):
         self.w2 = nn.Linear(size, size)
         self.batch_norm2 = nn.BatchNorm1d(size)
         self.relu = nn.ReLU(inplace=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.dropout(self.relu(self.batch_norm1(self.w1(x))))
@@ -59,7 +73,7 @@ class LinearModel(nn.Module):
         self.linear_stages = nn.ModuleList(ResidualStage(linear_size, dropout) for _ in range(num_stage))
         self.w2 = nn.Linear(linear_size, output_size - 3 * without_hip)
         self.relu = nn.ReLU(inplace=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.apply(_kaiming)
 
     def forward(self, poses: Tensor) -> Tensor:

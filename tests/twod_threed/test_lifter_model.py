@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from twod_threed.model import LinearModel
+from twod_threed.model import Dropout, LinearModel
 
 POSES = torch.linspace(-1, 1, 5 * 32).reshape(5, 32)
 
@@ -121,3 +121,39 @@ def test_constrain_bounds_the_incoming_weights_of_every_unit():
     torch.testing.assert_close(model.linear_stages[0].w1.weight, expected)
     untouched = [name for name in before if "norm" in name or name.endswith("bias")]
     assert all(torch.equal(model.state_dict()[name], before[name]) for name in untouched)
+
+
+class TestDropout:
+    @pytest.mark.parametrize("p", [0.1, 0.5, 0.75])
+    def test_the_share_that_is_dropped_and_the_scale_of_the_rest(self, p):
+        torch.manual_seed(0)
+        out = Dropout(p)(torch.ones(251, 401))
+        assert set(out.unique().tolist()) == {0.0, out.max().item()}
+        assert out.max() == pytest.approx(1 / (1 - p))
+        assert (out == 0).float().mean() == pytest.approx(p, abs=0.01)  # 6 deviations of 100,651 draws
+
+    def test_the_gradient_goes_where_the_value_went(self):
+        x = torch.ones(7, 9, requires_grad=True)
+        out = Dropout(0.5)(x)
+        out.sum().backward()
+        assert torch.equal(x.grad, out)
+
+    def test_rows_and_columns_are_dropped_independently(self):
+        torch.manual_seed(0)
+        dropped = (Dropout(0.5)(torch.ones(4000, 32)) == 0).float()
+        assert (torch.corrcoef(dropped.t()) - torch.eye(32)).abs().max() < 0.08  # 5 deviations of 4,000 draws
+
+    def test_the_seed_fixes_it(self):
+        def draw():
+            torch.manual_seed(3)
+            return Dropout(0.5)(torch.ones(5, 5))
+
+        assert torch.equal(draw(), draw())
+
+    @pytest.mark.parametrize(("p", "expected"), [(0.0, 1.0), (1.0, 0.0)])
+    def test_none_and_all(self, p, expected):
+        assert torch.equal(Dropout(p)(torch.ones(3, 4)), torch.full((3, 4), expected))
+
+    def test_nothing_is_dropped_outside_training(self):
+        x = torch.randn(3, 4)
+        assert Dropout(0.5).eval()(x) is x
