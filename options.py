@@ -130,6 +130,7 @@ _TRAIN_HOURGLASS = (
     "data_dir", "load", "experiment", "machine", "optimisation", "evaluation", "hourglass network",
     "hourglass training", "augmentation",
 )  # fmt: skip
+_NO_WORKERS = {"workers": {"help": "accepted as everywhere; poses lie on the device and need no processes"}}
 _LOAD_TO_TRAIN = {"load": {"help": "checkpoint (file or its folder) whose weights to start from, at epoch 0"}}
 
 SCRIPTS: dict[str, dict[str, Script]] = {
@@ -151,15 +152,15 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "Train the 3D pose baseline, 2D to 3D pose, on Human3.6M.",
             "Human3.6M in data/h36m, or --data_dir sample",
             (
-                "data_dir", "load", "experiment", "device", "precision", "compile", "seed", "allow_unsafe_load",
-                "debug_traceback", "epochs", "train_batch_size", "lr", "schedule", "gamma", "weight_decay",
-                "use_amsprop", "grad_clip", "no_grad_clipping", "tb_log_freq", "test_batch_size", "3D baseline",
+                "data_dir", "load", "experiment", "machine", "epochs", "train_batch_size", "lr", "schedule", "gamma",
+                "weight_decay", "use_amsprop", "grad_clip", "no_grad_clipping", "tb_log_freq", "test_batch_size",
+                "3D baseline",
             ),
             {
                 "data_dir": Path("data/h36m"), "lr": 1e-3, "train_batch_size": 64, "test_batch_size": 4096,
-                "schedule": [],
+                "schedule": [], "workers": 0,
             },
-            changes=_LOAD_TO_TRAIN, sample="h36m",
+            changes=_LOAD_TO_TRAIN | _NO_WORKERS, sample="h36m",
         ),
     },
     "run": {
@@ -180,13 +181,15 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "3D poses from 2D poses, by a trained 3D baseline.",
             "a 2d3d_h36m checkpoint, and Human3.6M or a 2d_pose_estimations.pt",
             (
-                "data_dir", "load", "output_dir", "run_with_train", "process_as_video", "input_joint_order", "device",
-                "precision", "compile", "seed", "allow_unsafe_load", "debug_traceback", "test_batch_size", "action",
-                "use_hg",
+                "data_dir", "load", "output_dir", "run_with_train", "process_as_video", "input_joint_order", "machine",
+                "test_batch_size", "action", "use_hg",
             ),
-            {"data_dir": Path("data/h36m"), "output_dir": Path("data/2d3d_h36m"), "test_batch_size": 4096},
+            {
+                "data_dir": Path("data/h36m"), "output_dir": Path("data/2d3d_h36m"), "test_batch_size": 4096,
+                "workers": 0,
+            },
             required=("load",), sample="h36m",
-            changes={
+            changes=_NO_WORKERS | {
                 "data_dir": {"help": "Human3.6M folder, or a .pt of 2D poses; 'sample' too"},
                 "action": {"help": "actions to run on: All, or names with commas between"},
             },

@@ -31,12 +31,13 @@ sys.path.insert(0, str(ROOT))
 
 from options import GROUPS, SCRIPTS
 from twod_threed.model import LinearModel
-from twod_threed.trainer import IndexLoader, LifterTrainer
+from twod_threed.trainer import LifterTrainer
 from utils.camera_utils import Camera, stack_cameras
 from utils.cli import parse
 from utils.data_utils import LIFTER_INPUT_JOINTS, OrthogonalAugmentation
 from utils.human36m_dataset import CAMERAS, PoseSet, load_pose_set
 from utils.human36m_files import ACTIONS, TRAIN_SUBJECTS, Sequence, find_sequences
+from utils.index_loader import IndexLoader
 from utils.normalisation import Normalisation, fit
 from utils.osutils import UserError
 from utils.sample_data import ensure_sample
@@ -236,6 +237,8 @@ def measure_training(poses: PoseSet, normalisation: Normalisation, options, argu
     baselines = {}
     for workers in (0, 2):
         model = make_model(options)
+        for stage in (model, *model.linear_stages):
+            stage.dropout = nn.Dropout(options.dropout)
         adam = torch.optim.Adam(
             model.parameters(), options.lr, weight_decay=options.weight_decay, foreach=False, fused=False
         )

@@ -32,8 +32,7 @@ HOURGLASS = words(
     "sigma sigma_decay label_type momentum flip use_train_mode_to_eval debug"
 )
 TRAIN_HOURGLASS = GENERAL | HOURGLASS | {"evaluate", "allow_unsafe_load", "debug_traceback"}
-# Poses stay on the device: nothing is loaded by workers.
-LIFTER = GENERAL - {"workers"} | words(
+LIFTER = GENERAL | words(
     "evaluate allow_unsafe_load debug_traceback linear_size num_stage dropout max_norm orthogonal_data_augmentation "
     "orthogonal_data_augmentation_prob flip_prob z_rotations_only dataset_normalization drop_joint_prob use_hg action "
     "procrustes lr_decay lr_gamma"
@@ -48,7 +47,7 @@ SURFACE = {
     ("train", "2d3d_h36m"): LIFTER,
     ("run", "2d3d_h36m"): words(
         "load data_dir output_dir test_batch_size run_with_train process_as_video input_joint_order action use_hg "
-        "device precision compile seed allow_unsafe_load debug_traceback"
+        "device precision compile workers seed allow_unsafe_load debug_traceback"
     ),
     ("run", "hourglass_mpii"): NETWORK
     | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "run_with_train", "person_box"}

@@ -17,6 +17,7 @@ from utils.cli import refuse_useless
 from utils.device_utils import autocast, pick_device
 from utils.human36m_dataset import CAMERAS, load_pose_set
 from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
+from utils.index_loader import say_if_workers_are_of_no_use
 from utils.osutils import UserError
 from utils.prediction_utils import load_metas, load_predictions, save_coco_results, save_metas, save_predictions
 from utils.transform import H36M, H36M_2D, SKELETONS, joint_map
@@ -27,6 +28,7 @@ HIP_OFF_MIDDLE = 0.15
 
 def lifter_h36m(options: Namespace) -> None:
     """`run.py 2d3d_h36m`."""
+    say_if_workers_are_of_no_use(options)
     device = pick_device(options.device)
     model = load_lifter(options.load, device, options.allow_unsafe_load)
     if options.compile:

@@ -8,15 +8,16 @@ from argparse import Namespace
 
 from twod_threed.loading import architecture_of, read_architecture
 from twod_threed.model import LinearModel
-from twod_threed.trainer import IndexLoader, LifterTrainer
+from twod_threed.trainer import LifterTrainer
 from utils.cli import refuse_useless
 from utils.device_utils import pick_device
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
 from utils.human36m_report import report
+from utils.index_loader import IndexLoader, say_if_workers_are_of_no_use
 from utils.normalisation import Normalisation, fit, from_plain
 from utils.osutils import UserError
-from utils.training_utils import settle_experiment, start_checkpoint, train
+from utils.training_utils import settle_experiment, start_checkpoint, start_path, train
 
 AUGMENTATION = ("orthogonal_data_augmentation_prob", "flip_prob", "z_rotations_only")
 
@@ -25,6 +26,7 @@ def lifter_h36m(options: Namespace) -> dict[str, float]:
     """`train.py 2d3d_h36m`; returns the averages of the last validation."""
     settle_experiment(options)
     check_options(options)
+    say_if_workers_are_of_no_use(options)
     device = pick_device(options.device)
     actions = select_actions(options.action)
     files = find_sequences(options.data_dir)
@@ -53,12 +55,11 @@ def build_model(options: Namespace, checkpoint: dict | None) -> LinearModel:
     if checkpoint is None:
         without_hip = not options.dataset_normalization
         return LinearModel(options.linear_size, options.num_stage, options.dropout, without_hip)
-    shape = architecture_of(checkpoint, options.load)
+    path = start_path(options)
+    shape = architecture_of(checkpoint, path)
     for name in ("linear_size", "num_stage"):
         if name in options.given and getattr(options, name) != shape[name]:
-            raise UserError(
-                f"--{name} {getattr(options, name)}: {options.load} was trained with {shape[name]}; leave it out"
-            )
+            raise UserError(f"--{name} {getattr(options, name)}: {path} was trained with {shape[name]}; leave it out")
     return LinearModel(**shape, dropout=options.dropout)
 
 
@@ -91,5 +92,7 @@ def _normalisation(options: Namespace, checkpoint: dict | None, training) -> Nor
     if stored is None:
         return fit(training, asked)
     if "dataset_normalization" in options.given and stored["kind"] != asked:
-        raise UserError(f"--dataset_normalization: {options.load} was trained with {stored['kind']} normalisation")
+        raise UserError(
+            f"--dataset_normalization: {start_path(options)} was trained with {stored['kind']} normalisation"
+        )
     return from_plain(stored)

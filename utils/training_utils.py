@@ -79,7 +79,8 @@ def train(
     averages: dict[str, float] = {}
     with TrainingLog(directory, tb_directory, epoch, len(train_loader)) as log, StopSignal() as stop:
         while epoch < options.epochs:
-            start, learning_rate = time.monotonic(), set_learning_rate(optimizer, int(epoch), options)
+            start = time.monotonic()
+            set_learning_rate(optimizer, int(epoch), options)
             epoch, train_averages = _train_epoch(model, optimizer, hooks, train_loader, epoch, options, log, stop)
             if epoch % 1:  # stopped between two steps; a finished epoch is validated first
                 hooks.checkpoint_fn(model, optimizer, epoch, best, directory, is_best=False)
@@ -88,7 +89,15 @@ def train(
             is_best = hooks.is_better(averages[hooks.best_metric], best)
             best = averages[hooks.best_metric] if is_best else best
             hooks.checkpoint_fn(model, optimizer, epoch, best, directory, is_best)
-            log.epoch(epoch, learning_rate, time.monotonic() - start, train_averages, averages, pictures, is_best)
+            log.epoch(
+                epoch,
+                learning_rate_of(optimizer),
+                time.monotonic() - start,
+                train_averages,
+                averages,
+                pictures,
+                is_best,
+            )
             if stop.requested and epoch < options.epochs:
                 stop.exit(epoch)
     return averages
@@ -149,11 +158,11 @@ def _evaluate(model, hooks, loader, options):
 def _start(model, optimizer, hooks, directory, options):
     """Go on from this experiment's latest checkpoint (--resume), from any weights (--load), or anew."""
     if options.resume:
+        # The options, stored ones or new, have made the optimizer; a checkpoint's groups have the rates of before.
+        asked = [(group["lr"], group["weight_decay"]) for group in _groups(optimizer)]
         model, optimizer, epoch, best = hooks.load_fn(model, optimizer, latest_checkpoint(options))
-        if isinstance(optimizer, torch.optim.Optimizer):
-            settings = {"initial_lr": "lr", "weight_decay": "weight_decay"}
-            for group in optimizer.param_groups:
-                group.update({key: getattr(options, name) for key, name in settings.items() if name in options.given})
+        for group, (rate, decay) in zip(_groups(optimizer), asked, strict=True):
+            group.update(initial_lr=rate, weight_decay=decay)
         return model, optimizer, epoch, best
     if options.load:
         model, *_ = hooks.load_fn(model, None, find_checkpoint(options.load))
@@ -168,9 +177,14 @@ def latest_checkpoint(options: Namespace) -> Path:
     return path
 
 
-def start_checkpoint(options: Namespace) -> dict | None:
+def start_path(options: Namespace) -> Path | None:
     """What training starts from: this experiment's latest checkpoint (--resume), another's (--load), or None."""
-    path = latest_checkpoint(options) if options.resume else options.load
+    return latest_checkpoint(options) if options.resume else options.load
+
+
+def start_checkpoint(options: Namespace) -> dict | None:
+    """The content of `start_path`."""
+    path = start_path(options)
     return read_checkpoint(path, options.allow_unsafe_load) if path else None
 
 
@@ -179,13 +193,26 @@ def decays_until(epoch: int, schedule: list[int]) -> int:
     return sum(epoch >= milestone for milestone in schedule)
 
 
-def set_learning_rate(optimizer, epoch: int, options: Namespace) -> float:
-    """Every parameter group's own rate, times gamma for each epoch of the schedule passed; gives the first."""
-    optimizers = optimizer if isinstance(optimizer, tuple) else (optimizer,)
+def set_learning_rate(optimizer, epoch: int, options: Namespace) -> None:
+    """Every parameter group's own rate, times gamma for each epoch of the schedule passed."""
     factor = options.gamma ** decays_until(epoch, options.schedule)
-    for group in (group for one in optimizers for group in one.param_groups):
+    for group in _groups(optimizer):
         group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
-    return optimizers[0].param_groups[0]["lr"]
+
+
+def learning_rate_of(optimizer) -> float:
+    """The rate, as it is now, of the first parameter group of the first optimizer."""
+    return optimizers_of(optimizer)[0].param_groups[0]["lr"]
+
+
+def _groups(optimizer) -> list[dict]:
+    """The parameter groups of all optimizers."""
+    return [group for one in optimizers_of(optimizer) for group in one.param_groups]
+
+
+def optimizers_of(optimizer) -> tuple[torch.optim.Optimizer, ...]:
+    """One optimizer, or a tuple of them, as a tuple."""
+    return optimizer if isinstance(optimizer, tuple) else (optimizer,)
 
 
 def settle_experiment(options: Namespace) -> None:

@@ -185,6 +185,7 @@ EFFECTS = {
     # machine
     "precision": Effect(("--precision", "bf16"), weights),
     "seed": Effect(("--seed", 1), weights),
+    "workers": Effect(("--workers", 1), lambda run: "--workers 1: of no use here" in run.out, keeps=weights),
 }
 # Options whose effect is no difference between two whole runs have a test of their own below.
 OWN_TEST = {
@@ -255,6 +256,11 @@ def test_exp_and_directories_name_where_things_go(tiny_h36m, tmp_path):
     assert (tmp_path / "a/b/2d3d_h36m_second/checkpoint.pth.tar").is_file()
     assert len(list((tmp_path / "events/2d3d_h36m_second").iterdir())) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"a", "events", ".cache"}
+
+
+def test_the_log_has_the_rate_of_an_epochs_last_step(run):
+    rates = [row["lr"] for row in run("--lr_gamma", 0.1, "--lr_decay", 2, "--epochs", 2).log()]
+    assert rates == pytest.approx([1e-3 * 0.1 ** (last / 2) for last in (1, 3)])  # two steps an epoch
 
 
 def test_load_starts_from_weights_and_normalisation(run, detected, tmp_path):

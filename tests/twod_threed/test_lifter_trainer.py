@@ -1,16 +1,15 @@
 """The 3D baseline's hooks by hand; a whole small training learns, and a resumed one is the same."""
 
-from itertools import chain
-
 import pytest
 import torch
 from command_line import call
 
 from twod_threed.model import LinearModel
 from twod_threed.mpjpe import mpjpe, p_mpjpe
-from twod_threed.trainer import IndexLoader, LifterTrainer
+from twod_threed.trainer import LifterTrainer
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_files import find_sequences
+from utils.index_loader import IndexLoader
 from utils.normalisation import fit
 from utils.plotting_utils import Averages
 from utils.training_log import read_log
@@ -50,31 +49,6 @@ def one_step(trainer, index, iteration=0):
         group["initial_lr"] = group["lr"]
     losses = trainer.update(model, optimizer, {"index": index}, iteration, trainer.options)
     return losses["loss"].item(), model
-
-
-class TestIndexLoader:
-    def batches(self, loader, epoch=0, skip=0):
-        loader.batch_sampler.start(epoch, skip)
-        return [minibatch["index"].tolist() for minibatch in loader]
-
-    def test_in_order_without_a_seed(self):
-        loader = IndexLoader(7, 3, CPU)
-        assert len(loader) == 3
-        assert self.batches(loader) == self.batches(loader, epoch=4) == [[0, 1, 2], [3, 4, 5], [6]]
-
-    def test_an_epoch_is_a_permutation_of_its_own(self):
-        loader = IndexLoader(50, 8, CPU, seed=1)
-        first, second = self.batches(loader), self.batches(loader, epoch=1)
-        for batches in (first, second):
-            assert sorted(chain(*batches)) == list(range(50))
-        assert first != second
-        assert list(chain(*first)) != list(range(50))
-        assert self.batches(IndexLoader(50, 8, CPU, seed=1)) == first
-        assert self.batches(IndexLoader(50, 8, CPU, seed=2)) != first
-
-    def test_it_can_start_anywhere(self):
-        loader = IndexLoader(50, 8, CPU, seed=1)
-        assert self.batches(loader, epoch=3, skip=5) == self.batches(loader, epoch=3)[5:]
 
 
 class TestUpdate:

@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
-from tiny_trainer import STEPS, all_files, assert_same_run, at_update, interrupted, log_of, options_for, run
+from tiny_trainer import STEPS, Trainer, all_files, assert_same_run, at_update, interrupted, log_of, options_for, run
 
 from utils.osutils import UserError
 from utils.training_log import read_log
@@ -74,12 +74,15 @@ def test_the_former_signal_handler_is_back_after_a_run(tmp_path):
     assert signal.getsignal(signal.SIGINT) is former
 
 
-def test_resume_takes_new_settings_of_the_optimizer_only_if_they_are_given(tmp_path):
+def test_a_resumed_optimizer_has_the_settings_that_the_options_ask_for(tmp_path):
     run(tmp_path, epochs=1, lr=0.5, weight_decay=0.25)
-    kept = run(tmp_path, epochs=2, resume=True, lr=0.02)
+    options = options_for(tmp_path, epochs=2, resume=True, given={"epochs", "resume"})
+    settle_experiment(options)  # nothing else given: as before
+    kept = Trainer(options)
+    kept.run()
     assert {lr for *_, lr in kept.named("update")} == {0.5}
     assert kept.optimizer.param_groups[0]["weight_decay"] == 0.25
-    changed = run(tmp_path, epochs=3, resume=True, lr=0.04, weight_decay=0.125, given={"lr", "weight_decay"})
+    changed = run(tmp_path, epochs=3, resume=True, lr=0.04, weight_decay=0.125)
     assert {lr for *_, lr in changed.named("update")} == {0.04 * 0.5}  # past the schedule's epoch 2
     assert changed.optimizer.param_groups[0]["weight_decay"] == 0.125
 

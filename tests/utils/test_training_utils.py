@@ -13,7 +13,14 @@ from torch import nn
 
 from utils.checkpoint_utils import read_checkpoint
 from utils.training_log import read_log
-from utils.training_utils import EpochSampler, batch_size_of, decays_until, experiment_directory, set_learning_rate
+from utils.training_utils import (
+    EpochSampler,
+    batch_size_of,
+    decays_until,
+    experiment_directory,
+    learning_rate_of,
+    set_learning_rate,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -183,6 +190,9 @@ def test_two_optimizers(tmp_path, monkeypatch):
     second = TwoOptimizers(options_for(tmp_path / "parts", epochs=3, resume=True))
     second.run()
     torch.testing.assert_close(second.model.state_dict(), whole.model.state_dict(), rtol=0, atol=0)
+    faster = TwoOptimizers(options_for(tmp_path / "parts", epochs=4, resume=True, lr=0.2))
+    faster.run()
+    assert {tuple(rates) for _, *rates in faster.named("update")} == {(0.1, 0.2)}  # each its own, past epoch 2
     assert "train/generator_loss" in log_of(tmp_path / "whole")[0]
 
 
@@ -202,9 +212,9 @@ def test_the_learning_rate_follows_the_schedule():
     options = Namespace(schedule=[2, 5], gamma=0.5)
     rates = []
     for epoch in (0, 1, 2, 4, 5, 9, 0):
-        first = set_learning_rate(optimizers, epoch, options)
+        set_learning_rate(optimizers, epoch, options)
         rates.append([group["lr"] for one in optimizers for group in one.param_groups])
-        assert first == rates[-1][0]
+        assert learning_rate_of(optimizers) == rates[-1][0]
     assert rates == [[1, 8, 2]] * 2 + [[0.5, 4, 1]] * 2 + [[0.25, 2, 0.5]] * 2 + [[1, 8, 2]]
     assert [decays_until(epoch, []) for epoch in (0, 99)] == [0, 0]
     assert decays_until(60, [90, 60]) == 1
