@@ -3,6 +3,7 @@
 Everything is batched over (B, J, D) tensors and follows the device and dtype of its input.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,13 @@ def select_joints(poses: Tensor, joints: list[int]) -> Tensor:
     """`poses[:, joints]` of (B, J, D), in the memory layout of `gather_poses`."""
     index = torch.tensor(joints, device=poses.device)
     return poses.permute(1, 2, 0).index_select(0, index).permute(2, 0, 1)
+
+
+def bone_lengths(poses: Tensor, bones: Sequence[tuple[int, int]]) -> Tensor:
+    """(B, J, D) -> (B, len(bones)), in the unit of the poses; a bone is (index of its start, of its end)."""
+    starts, ends = (list(joints) for joints in zip(*bones, strict=True))
+    # The square root has no derivative at zero, where a generator may well begin.
+    return ((poses[:, ends] - poses[:, starts]).square().sum(-1) + 1e-12).sqrt()
 
 
 # ------------------------------------------------------------------------------------------ augmentation
@@ -103,7 +111,8 @@ def instance_scale(centred: Tensor) -> Tensor:
     """(..., 1, 1): root mean square distance of the other joints from the hip, for (..., J, D) poses centred on it."""
     joints = centred.shape[-2]
     mean_square = centred.square().sum((-2, -1), keepdim=True) / (joints - 1)
-    return mean_square.sqrt().clamp(min=torch.finfo(centred.dtype).eps)
+    # Clamped before the root, whose gradient at zero is infinite.
+    return mean_square.clamp(min=torch.finfo(centred.dtype).eps ** 2).sqrt()
 
 
 def normalise_instance(poses: Tensor, hip: int = 0) -> Tensor:

@@ -197,3 +197,6 @@ class TestNormaliseInstance:
 
     def test_all_joints_in_one_place_stay_finite(self):
         assert not normalise_instance(torch.full((2, 16, 2), 7.0)).any()
+        poses = torch.full((2, 16, 2), 7.0, requires_grad=True)
+        normalise_instance(poses).sum().backward()
+        assert poses.grad.isfinite().all()
