@@ -1,0 +1,226 @@
+"""`load_stitched`: one whole checkpoint or two, and what is refused."""
+
+from argparse import Namespace
+from dataclasses import replace
+
+import pytest
+import torch
+
+from stacked_hourglass.hourglass import Architecture, HourglassNet
+from stitched import SoftArgmax2D, StitchedNetwork, load_stitched
+from stitched.loading import stitched_extras
+from twod_threed.model import LinearModel
+from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
+from utils.normalisation import Normalisation
+from utils.osutils import UserError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SMALL = Architecture(stacks=1, features=8, batch_norm_momentum=0.3)
+IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) - 0.45
+TO_PHOTO = torch.tensor([[[2.0, 0.0, 100.0], [0.0, 2.0, 50.0]]]).expand(2, -1, -1)
+
+
+def make_normalisation(kind="instance"):
+    sizes = ((16, 2), (16, 2), (17, 3), (17, 3))
+    return Normalisation(kind, *(1 + torch.rand(s, generator=torch.Generator().manual_seed(1)) for s in sizes))
+
+
+def hourglass_file(path, skeleton="MPII", architecture=SMALL):
+    torch.manual_seed(2)
+    content = {
+        "script": "hourglass_mpii",
+        "options": {"batch_norm_momentum": architecture.batch_norm_momentum},
+        "state_dict": HourglassNet(architecture).state_dict(),
+        "mean": [0.1, 0.2, 0.3],
+        "skeleton": skeleton,
+    }
+    torch.save(content, path)
+    return path
+
+
+def lifter_file(path, kind="instance"):
+    torch.manual_seed(3)
+    model = LinearModel(linear_size=12, num_stage=1, without_hip=kind == "instance")
+    content = {"script": "2d3d_h36m", "state_dict": model.state_dict()}
+    torch.save(content | ({"normalisation": make_normalisation(kind).plain()} if kind else {}), path)
+    return path
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The two checkpoints, as options."""
+    return {
+        "load_hourglass": hourglass_file(tmp_path / "hourglass.pth.tar"),
+        "load_2d3d": lifter_file(tmp_path / "lifter.pth.tar"),
+    }
+
+
+def options_of(**given):
+    defaults = {"load": None, "load_hourglass": None, "load_2d3d": None, "allow_unsafe_load": False}
+    return Namespace(**defaults | given, given=set(given), script="stitched_fine_tune")
+
+
+def save_whole(network, folder):
+    write = make_checkpoint_fn("stitched_fine_tune", options_of(load=folder), stitched_extras(network))
+    write(network, torch.optim.Adam(network.parameters()), 3, 50.0, folder, is_best=False)
+    return folder
+
+
+def assert_same(one: StitchedNetwork, other: StitchedNetwork):
+    with torch.no_grad():
+        a, b = one(IMAGES, TO_PHOTO), other(IMAGES, TO_PHOTO)
+    for left, right in zip((*a.heatmaps, a.pose_2d, a.pose_3d), (*b.heatmaps, b.pose_2d, b.pose_3d), strict=True):
+        assert torch.equal(left, right)
+
+
+# ------------------------------------------------------------------------------------------ what loads
+@pytest.mark.parametrize("kind", ["instance", "dataset"])
+def test_two_checkpoints_make_a_network(tmp_path, files, kind):
+    files["load_2d3d"] = lifter_file(tmp_path / "other.pth.tar", kind)
+    network = load_stitched(options_of(**files), image_scale="human36m")
+    assert not network.training
+    assert (network.normalisation.kind, network.image_scale) == (kind, "human36m")
+    assert network.mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert network(IMAGES, TO_PHOTO).pose_3d.isfinite().all()
+    assert load_stitched(options_of(**files)).image_scale == "any"
+
+
+@pytest.mark.parametrize("kind", ["instance", "dataset"])
+def test_a_whole_checkpoint_loads_by_its_path_alone(tmp_path, files, kind):
+    files["load_2d3d"] = lifter_file(tmp_path / "other.pth.tar", kind)
+    network = load_stitched(options_of(**files))
+    network.soft_argmax = SoftArgmax2D(window_fn="Uniform", window_width=5, softmax_temp=0.3)
+    folder = save_whole(network, tmp_path / "whole")
+    for path in files.values():
+        path.unlink()
+    loaded = load_stitched(options_of(load=folder))
+    assert not loaded.training
+    assert_same(loaded, network)
+    assert loaded.soft_argmax.settings() == network.soft_argmax.settings()
+    assert loaded.mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert loaded.hourglass.architecture == SMALL
+    content = torch.load(folder / "checkpoint.pth.tar", weights_only=True)
+    assert content["skeleton"] == "MPII"
+
+
+def test_training_goes_on_from_a_whole_checkpoint(tmp_path, files):
+    network = load_stitched(options_of(**files))
+    folder = save_whole(network, tmp_path / "whole")
+    other = load_stitched(options_of(**files))
+    with torch.no_grad():
+        other.hourglass.conv1.weight.zero_()
+    optimizer = torch.optim.Adam(other.parameters())
+    other, _, epoch, best = make_load_fn(options_of(load=folder))(other, optimizer, folder)
+    assert (epoch, best) == (3, 50.0)
+    assert_same(other, network)
+
+
+def test_the_whole_checkpoint_wins_and_says_so(tmp_path, files, capsys):
+    network = load_stitched(options_of(**files))
+    assert capsys.readouterr().err == ""
+    folder = save_whole(network, tmp_path / "whole")
+    other = hourglass_file(tmp_path / "big.pth.tar", architecture=replace(SMALL, stacks=3))
+    assert_same(load_stitched(options_of(load=folder, load_hourglass=other)), network)
+    warning = capsys.readouterr().err
+    assert warning.count("\n") == 1
+    assert "--load_hourglass not used" in warning
+    assert "--load_2d3d" not in warning
+
+
+@pytest.mark.parametrize("kind", ["instance", "dataset"])
+def test_a_normalisation_that_agrees_passes(tmp_path, files, kind):
+    files["load_2d3d"] = lifter_file(tmp_path / "other.pth.tar", kind)
+    load_stitched(options_of(**files, dataset_normalization=kind == "dataset"))
+    # Not on the command line: the checkpoint's counts, whatever the default is.
+    options = options_of(**files, dataset_normalization=kind != "dataset")
+    options.given.remove("dataset_normalization")
+    assert load_stitched(options).normalisation.kind == kind
+
+
+# ------------------------------------------------------------------------------------------ what is refused
+def refusal(**given):
+    with pytest.raises(UserError) as error:
+        load_stitched(options_of(**given))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_missing_checkpoint_is_named(files):
+    both = refusal()
+    assert "--load_hourglass and --load_2d3d missing" in both
+    assert "or a whole stitched network with --load" in both
+    assert refusal(load_hourglass=files["load_hourglass"]).startswith("--load_2d3d missing")
+    assert refusal(load_2d3d=files["load_2d3d"]).startswith("--load_hourglass missing")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path, files):
+    assert "nothing.pth: no such checkpoint" in refusal(**files | {"load_hourglass": tmp_path / "nothing.pth"})
+    assert "nothing.pth: no such checkpoint" in refusal(**files | {"load_2d3d": tmp_path / "nothing.pth"})
+    assert "nothing.pth: no such checkpoint" in refusal(load=tmp_path / "nothing.pth")
+
+
+def test_the_two_exchanged(files):
+    message = refusal(load_hourglass=files["load_2d3d"], load_2d3d=files["load_hourglass"])
+    assert "lifter.pth.tar is a 3D baseline" in message
+    assert "hourglass.pth.tar a hourglass: exchange the two" in message
+
+
+def test_one_of_the_two_is_another_network(files):
+    message = refusal(load_hourglass=files["load_hourglass"], load_2d3d=files["load_hourglass"])
+    assert message.startswith(f"--load_2d3d {files['load_hourglass']}: no 3D baseline network (it was written by")
+    message = refusal(load_hourglass=files["load_2d3d"], load_2d3d=files["load_2d3d"])
+    assert message.startswith(f"--load_hourglass {files['load_2d3d']}: no hourglass network (it was written by")
+
+
+def test_a_part_or_the_whole_in_the_wrong_place(tmp_path, files):
+    folder = save_whole(load_stitched(options_of(**files)), tmp_path / "whole")
+    message = refusal(**files | {"load_hourglass": folder})
+    assert "written by train.py stitched_fine_tune" in message
+    assert "whole stitched network goes to --load" in message
+    for name, script in (("load_hourglass", "hourglass_mpii"), ("load_2d3d", "2d3d_h36m")):
+        message = refusal(load=files[name])
+        assert f"no stitched network (it was written by train.py {script})" in message
+        assert "--load_hourglass" in message
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "joints"), [("LSP", 14), ("MPII", 10), ("COCO", 17)], ids=["LSP", "some of MPII", "COCO"]
+)
+def test_a_hourglass_of_another_joint_order(tmp_path, files, skeleton, joints):
+    path = hourglass_file(tmp_path / "lsp.pth.tar", skeleton, replace(SMALL, num_classes=joints))
+    message = refusal(**files | {"load_hourglass": path})
+    assert f"lsp.pth.tar: predicts {joints} joints in {skeleton} order" in message
+    assert "MPII's 16" in message
+
+
+def test_a_lifter_without_normalisation(tmp_path, files):
+    path = lifter_file(tmp_path / "published.pth.tar", kind="")
+    assert "published.pth.tar: a published checkpoint holds no normalisation" in refusal(**files | {"load_2d3d": path})
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize(("asked", "named"), [(True, "dataset"), (False, "instance")])
+def test_a_normalisation_that_disagrees(tmp_path, files, whole, asked, named):
+    stored = "instance" if asked else "dataset"
+    files["load_2d3d"] = lifter_file(tmp_path / "other.pth.tar", stored)
+    path = files["load_2d3d"]
+    if whole:
+        path = save_whole(load_stitched(options_of(**files)), tmp_path / "whole")
+        files = {"load": path}
+    message = refusal(**files, dataset_normalization=asked)
+    assert f"--dataset_normalization {asked} is {named} normalisation" in message
+    assert f"{path} was trained with {stored}" in message
+
+
+@pytest.mark.parametrize("lost", ["normalisation", "soft_argmax", "mean"])
+def test_an_incomplete_whole_checkpoint(tmp_path, files, lost):
+    folder = save_whole(load_stitched(options_of(**files)), tmp_path / "whole")
+    content = torch.load(folder / "checkpoint.pth.tar", weights_only=True)
+    del content[lost]
+    torch.save(content, tmp_path / "part.pth.tar")
+    assert f"part.pth.tar: lacks '{lost}'" in refusal(load=tmp_path / "part.pth.tar")
+    del content["state_dict"]["lifter.w2.bias"]
+    content[lost] = torch.load(folder / "checkpoint.pth.tar", weights_only=True)[lost]
+    torch.save(content, tmp_path / "part.pth.tar")
+    assert "lacks lifter.w2.bias" in refusal(load=tmp_path / "part.pth.tar")

@@ -1,0 +1,38 @@
+"""The benchmark of soft-argmax runs and prints its ratios; both ways compute the same thing."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from stitched import SoftArgmax2D
+
+SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "soft_argmax.py"
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    spec = importlib.util.spec_from_file_location("soft_argmax_benchmark", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("window_fn", ["Parzen", "Uniform"])
+def test_both_ways_compute_the_same(benchmark, window_fn):
+    maps = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    ours = SoftArgmax2D(window_fn=window_fn, window_width=benchmark.WIDTH, softmax_temp=benchmark.TEMPERATURE)
+    torch.testing.assert_close(ours(maps), benchmark.full_map(maps, window_fn), atol=1e-6, rtol=0)
+
+
+def test_it_prints_ratios(tmp_path):
+    command = [sys.executable, str(SCRIPT), "--batches", "1", "2", "--seconds", "0.01", "--turns", "1"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"\d\.\d\dx$", done.stdout, re.MULTILINE)) == 4
+    assert "asked for 5 times" in done.stdout
+    assert "threads, torch" in done.stdout
