@@ -1,4 +1,4 @@
-"""What tests of several folders share: a tiny MPII folder, and options as a command line gives them."""
+"""What tests of several folders share: tiny MPII and Human3.6M folders, and options as a command line gives them."""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -17,6 +17,16 @@ def tiny_mpii(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("data") / "mpii"
     make_mpii(folder, training=8, validation=4)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_h36m(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven people, 15 actions × 2 sequences of 2 to 10 frames, no pictures; tests that change it take a copy."""
+    from utils.sample.human36m import make_h36m
+
+    folder = tmp_path_factory.mktemp("data") / "h36m"
+    make_h36m(folder, training=0, validation=0, frames=6)
     return folder
 
 

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from utils import data_utils
 from utils.data_utils import (
     HIP,
     LIFTER_INPUT_JOINTS,
@@ -43,6 +44,21 @@ def other_side(lengths):
     names = [frozenset(bone) for bone in H36M.bones]
     swap = {joint: H36M.joints[other] for joint, other in zip(H36M.joints, H36M.flip_order, strict=True)}
     return lengths[:, [names.index(frozenset(swap[joint] for joint in bone)) for bone in names]]
+
+
+class TestBoneLengths:
+    def test_by_hand(self):
+        poses = torch.tensor([[[0.0, 0.0], [3.0, 4.0], [3.0, 6.0]]])
+        torch.testing.assert_close(data_utils.bone_lengths(poses, [(1, 0), (1, 2)]), torch.tensor([[5.0, 2.0]]))
+
+    def test_of_a_skeleton(self):
+        poses = some_poses()
+        torch.testing.assert_close(data_utils.bone_lengths(poses, H36M.bone_indices), bone_lengths(poses))
+
+    def test_a_bone_without_length_has_a_gradient(self):
+        poses = torch.zeros(1, 2, 3, requires_grad=True)
+        data_utils.bone_lengths(poses, [(0, 1)]).sum().backward()
+        assert torch.equal(poses.grad, torch.zeros(1, 2, 3))
 
 
 def test_the_input_has_every_joint_but_the_nose():

@@ -1,0 +1,45 @@
+"""From poses back to latents, and the straight walk between two of them."""
+
+import torch
+from torch import Tensor
+
+from generative_models.fc_gan import PoseGAN, sample_latents
+from generative_models.measures import joint_distance
+
+# The error has many local minima, so that several starts are worth more than many steps.
+STARTS, STEPS, RATE = 32, 300, 0.05
+
+
+def fit_latents(
+    model: PoseGAN, poses: Tensor, rng: torch.Generator, starts: int = STARTS, steps: int = STEPS
+) -> tuple[Tensor, Tensor]:
+    """The latents that generate something nearest to given poses: Adam on the squared error, from several starts.
+
+    Args:
+        poses: (N, 17, 3) mm, in the frame of `generative_models.poses`.
+        rng: for the starts, uniform in the cube [-1, 1]; latents stay in it, as in training.
+
+    Returns: (N, latent_size), for each pose the best over all starts; and (N,) its error, mm: the mean distance over
+    the 17 joints, of which the hip is always right.
+    """
+    size = model.generator.latent_size
+    latents = sample_latents(starts * len(poses), size, rng).requires_grad_()
+    targets = poses.repeat(starts, 1, 1)
+    optimizer = torch.optim.Adam([latents], RATE)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = RATE * (1 - step / steps)
+        loss = ((model.decode(latents) - targets) / model.scale).square().sum()
+        (latents.grad,) = torch.autograd.grad(loss, latents)
+        optimizer.step()
+        with torch.no_grad():
+            latents.clamp_(-1, 1)
+    with torch.no_grad():
+        errors = joint_distance(model.decode(latents), targets).view(starts, len(poses))
+    best, poses_numbers = errors.min(dim=0), torch.arange(len(poses))
+    return latents.detach().view(starts, len(poses), size)[best.indices, poses_numbers], best.values
+
+
+def straight_walk(start: Tensor, end: Tensor, count: int) -> Tensor:
+    """(count, latent_size): latents at equal steps from `start` to `end` (latent_size,), both included."""
+    shares = torch.linspace(0, 1, count).to(start)[:, None]
+    return torch.lerp(start, end, shares)

@@ -1,0 +1,35 @@
+"""A pose GAN from a checkpoint's path alone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from generative_models.fc_gan import PoseGAN
+from utils.checkpoint_utils import load_state, read_checkpoint, written_by
+from utils.osutils import UserError
+
+
+def load_pose_gan(path: str | Path, device: str | torch.device = "cpu", allow_unsafe: bool = False) -> PoseGAN:
+    """The GAN in eval mode, its architecture read from the file; `.sample` and `.decode` give poses in mm.
+
+    `.action` are the actions that it was trained on, as `--action` took them.
+
+    Raises UserError for a file that is no such network's checkpoint.
+    """
+    checkpoint = read_checkpoint(path, allow_unsafe)
+    model = PoseGAN(**architecture_of(checkpoint, path))
+    load_state(model, checkpoint["state_dict"], path)
+    model.action = checkpoint.get("options", {}).get("action", "All")
+    return model.to(device).eval()
+
+
+def architecture_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, int]:
+    """The arguments of `PoseGAN` that a checkpoint shows. UserError where it is another network's."""
+    state, first = checkpoint["state_dict"], "generator.network.first.weight"
+    if first not in state or "critic.network.first.weight" not in state:
+        raise UserError(f"{path}: no pose GAN ({written_by(checkpoint)}); give a 3d_pose_gan checkpoint")
+    width, latent_size = state[first].shape
+    blocks = {key.split(".")[3] for key in state if key.startswith("generator.network.blocks.")}
+    return {"latent_size": latent_size, "width": width, "blocks": len(blocks)}

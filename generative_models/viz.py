@@ -1,0 +1,143 @@
+"""Pictures of a pose GAN: generated poses beside real ones, a walk through the latents, the nearest real poses.
+
+python viz.py 3d_pose_gan --load model_checkpoints/3d_pose_gan_default
+python viz.py 3d_pose_gan --load model_checkpoints/3d_pose_gan_default --interpolate 0 700 --nearest
+"""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from generative_models.fc_gan import PoseGAN
+from generative_models.latents import STARTS, fit_latents, straight_walk
+from generative_models.loading import load_pose_gan
+from generative_models.measures import nearest_poses
+from generative_models.poses import facing
+from utils.draw3d_utils import draw_pose_3d, panel_row
+from utils.draw_utils import OUTLINE, image_grid, save_image
+from utils.evaluation_tables import require_folder
+from utils.human36m_dataset import PoseSet, load_pose_set
+from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
+from utils.osutils import UserError
+from utils.transform import H36M
+
+PANEL = (240, 280)  # width, height px
+COLUMNS = 4  # of generated, and of real poses beside them
+PAIRS_A_ROW = 8
+WALK = 7  # poses of a walk, the fitted ends among them
+SIDES = "right limbs orange, left limbs blue"
+COMPARED = 500  # poses of a kind in the table of nearest distances
+
+
+def pose_gan(options: Namespace) -> None:
+    """`viz.py 3d_pose_gan`: writes `generated.png`, `interpolation_I_J.png` and `nearest.png` into `output_dir`.
+
+    Real poses are the frames of the actions that the GAN was trained on: of the held-out S9 and S11, and for `nearest`
+    of the training subjects. Raises UserError for `interpolate` other than two frames that are there.
+    """
+    output_dir = require_folder(options.output_dir)
+    model = load_pose_gan(options.load, allow_unsafe=options.allow_unsafe_load)
+    files, actions = find_sequences(options.data_dir), select_actions(model.action)
+    samples = load_pose_set(files, TEST_SUBJECTS, actions)
+    ends = check_interpolate(options.interpolate, len(samples.world), options.data_dir)
+    held_out, rng = facing(samples.world), torch.Generator().manual_seed(options.seed)
+    generated = model.sample(options.num_pictures, rng)
+    chosen = torch.randint(len(held_out), (len(generated),), generator=rng)
+    _save(output_dir / "generated.png", draw_beside(generated, held_out[chosen]))
+    if ends:
+        names = [frame_name(samples, end) for end in ends]
+        walk, errors = walk_between(model, held_out[list(ends)], rng)
+        _save(
+            output_dir / f"interpolation_{ends[0]}_{ends[1]}.png", draw_walk(walk, held_out[list(ends)], errors, names)
+        )
+        for name, error in zip(names, errors, strict=True):
+            print(f"{name}: fitted to {error:.1f} mm, mean distance over {len(H36M)} joints, best of {STARTS} starts")
+    if options.nearest:
+        training = facing(load_pose_set(files, TRAIN_SUBJECTS, actions).world)
+        index, distances = nearest_poses(generated, training)
+        _save(output_dir / "nearest.png", draw_nearest(generated, training[index], distances.tolist()))
+        print(nearest_table(model, held_out, training, rng))
+
+
+def check_interpolate(ends: Sequence[int] | None, frames: int, data_dir: Path) -> tuple[int, int] | None:
+    """The two frames to walk between, or None. UserError for another number of them and for one out of range."""
+    if ends is None:
+        return None
+    if len(ends) != 2:
+        raise UserError(f"--interpolate {' '.join(map(str, ends))}: {len(ends)} poses; right are two, such as 0 100")
+    bad = [end for end in ends if end >= frames]
+    if bad:
+        raise UserError(
+            f"--interpolate {bad[0]}: {data_dir} has {frames} held-out poses (frames of S9 and S11, of the actions "
+            f"that the GAN was trained on); right is 0 to {frames - 1}"
+        )
+    return ends[0], ends[1]
+
+
+def walk_between(model: PoseGAN, ends: Tensor, rng: torch.Generator) -> tuple[Tensor, list[float]]:
+    """Poses (WALK, 17, 3) of the straight walk between the latents of two poses (2, 17, 3), and both fit errors, mm."""
+    latents, errors = fit_latents(model, ends, rng)
+    return model.decode(straight_walk(*latents, count=WALK)), errors.tolist()
+
+
+def nearest_table(model: PoseGAN, held_out: Tensor, training: Tensor, rng: torch.Generator) -> str:
+    """Quartiles of the distance to the nearest training pose, of generated and of held-out real poses.
+
+    A GAN that has learned its training poses by heart generates poses much nearer to them than other people's are.
+    """
+    others = held_out[torch.randperm(len(held_out), generator=rng)[:COMPARED]]
+    rows = {"generated": model.sample(COMPARED, rng), "held-out people (S9, S11)": others}
+    lines = [
+        "mm to the nearest training pose, mean over 17 joints; a GAN that only repeats training poses is near 0",
+        f"{'':<28}{'quarter':>10}{'half':>10}{'3 quarters':>12}   of the poses are nearer",
+    ]
+    for name, poses in rows.items():
+        quartiles = nearest_poses(poses, training)[1].quantile(torch.tensor([0.25, 0.5, 0.75])).tolist()
+        lines.append("{:<28}{:>10.1f}{:>10.1f}{:>12.1f}".format(f"{len(poses)} {name}", *quartiles))
+    return "\n".join(lines)
+
+
+def frame_name(samples: PoseSet, frame: int) -> str:
+    """Such as "S9/Walking 1, frame 12"; frames count from 0."""
+    sequence = samples.sequences[samples.sequence[frame]]
+    return f"S{sequence.subject}/{sequence.name}, frame {samples.row[frame]}"
+
+
+# ------------------------------------------------------------------------------------------ drawing
+def draw_beside(generated: Tensor, real: Tensor) -> np.ndarray:
+    """Generated poses (N, 17, 3) on the left, real ones (N, 17, 3) on the right, all to one scale."""
+    limits = torch.cat([generated, real])
+    grids = [image_grid(panels(poses, limits), COLUMNS, level=OUTLINE[0]) for poses in (generated, real)]
+    return panel_row(grids, ("generated", "real, held-out people"), SIDES)
+
+
+def draw_walk(walk: Tensor, ends: Tensor, errors: Sequence[float], names: Sequence[str]) -> np.ndarray:
+    """A walk (W, 17, 3) in a row between the two real poses (2, 17, 3) that its ends were fitted to."""
+    drawn = panels(torch.cat([ends[:1], walk, ends[1:]]), torch.cat([walk, ends]))
+    between = [f"walk, {number} / {len(walk) - 1}" for number in range(1, len(walk) - 1)]
+    fits = [f"fit, {error:.0f} mm off" for error in errors]
+    return panel_row(drawn, ["real", fits[0], *between, fits[1], "real"], f"{' to '.join(names)} ({SIDES})")
+
+
+def draw_nearest(generated: Tensor, nearest: Tensor, distances: Sequence[float]) -> np.ndarray:
+    """Each generated pose (N, 17, 3) over the training pose (N, 17, 3) that is nearest to it, `distances` mm away."""
+    limits = torch.cat([generated, nearest])
+    columns = [
+        np.concatenate([panel_row([one], ["generated"]), panel_row([other], [f"nearest real, {distance:.0f} mm"])])
+        for one, other, distance in zip(panels(generated, limits), panels(nearest, limits), distances, strict=True)
+    ]
+    return panel_row([image_grid(columns, PAIRS_A_ROW, gap=8, level=OUTLINE[0])], heading=SIDES)
+
+
+def panels(poses: Tensor, limits: Tensor) -> list[np.ndarray]:
+    """A picture of each pose (N, 17, 3) by itself, world coordinates, in a view that holds all of `limits` (..., 3)."""
+    return [draw_pose_3d(pose, H36M, PANEL, frame="world", limits=limits, legend=False) for pose in poses]
+
+
+def _save(path: Path, picture: np.ndarray) -> None:
+    save_image(path, picture)
+    print(path)
