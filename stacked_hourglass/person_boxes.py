@@ -18,6 +18,7 @@ import numpy as np
 
 from stacked_hourglass.box_file import read_box_file
 from utils.osutils import UserError, warn
+from utils.tracking import overlaps
 
 KINDS = ("whole", "hog", "detect")
 
@@ -266,19 +267,12 @@ def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray, overlap: float) -> 
     left = np.argsort(-scores, kind="stable")
     kept, support = [], []
     while len(left):
-        same = _overlap(boxes[left[0]], boxes[left]) >= overlap
+        same = overlaps(boxes[left[:1]], boxes[left])[0] >= overlap
         same[0] = True
         kept.append(left[0])
         support.append(same.sum())
         left = left[~same]
     return np.array(kept, dtype=int), np.array(support, dtype=int)
-
-
-def _overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union of one box with (N, 4) boxes: (N,)."""
-    shared = (np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])).clip(0).prod(axis=1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    return shared / ((box[2:] - box[:2]).prod() + areas - shared)
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 """People in photos without annotations, as crops: what a worker process does for `run.py`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
@@ -26,6 +26,7 @@ class PhotoPeople:
         size: (width, height) of the photo, px.
         outside: boxes left out since they lie wholly outside the photo.
         error: why the photo can't be used, if so; then P is 0.
+        tracks: (P,) numbers of the people, the same in all frames of a video; None for a photo.
     """
 
     name: str
@@ -36,9 +37,16 @@ class PhotoPeople:
     size: tuple[int, int] = (0, 0)
     outside: int = 0
     error: str | None = None
+    tracks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.crops)
+
+    def in_order_of(self, tracks: np.ndarray) -> "PhotoPeople":
+        """The same people with their track numbers (P,), in the order of these."""
+        order = np.argsort(tracks)
+        arrays = {name: getattr(self, name)[order] for name in ("crops", "to_photo", "boxes", "box_scores")}
+        return replace(self, tracks=tracks[order], **arrays)
 
 
 def crop_people(name: str, image: np.ndarray | ImageError, finder: PersonFinder) -> PhotoPeople:

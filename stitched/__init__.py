@@ -7,8 +7,9 @@ _PLACES = {
     "SoftArgmax2D": "stitched.soft_argmax",
     "StitchedNetwork": "stitched.stitched_network",
     "StitchedOutput": "stitched.stitched_network",
-    "load_stitched": "stitched.loading",
-    "estimate_poses": "stitched.inference",
+    "load_network": "stitched.loading",
+    "estimate_poses": "stitched.estimation",
+    "People": "stitched.estimation",
 }
 __all__ = list(_PLACES)
 

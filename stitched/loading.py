@@ -1,7 +1,11 @@
-"""The stitched network from the options' checkpoints: a whole one, or a hourglass and a 3D baseline."""
+"""The stitched network from checkpoints: a whole one, or a hourglass and a 3D baseline.
+
+network = load_network("stitched.pth.tar")
+network = load_network(load_hourglass="model_checkpoints/hourglass_mpii_default", load_2d3d="lifter.pth.tar")
+"""
 
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,7 +13,7 @@ import torch
 from torch import nn
 
 from stacked_hourglass.hourglass import HourglassNet
-from stacked_hourglass.loading import load_hourglass
+from stacked_hourglass.loading import load_hourglass as read_hourglass
 from stacked_hourglass.loading import read_architecture as hourglass_architecture
 from stitched.soft_argmax import SoftArgmax2D
 from stitched.stitched_network import StitchedNetwork
@@ -21,27 +25,62 @@ from utils.normalisation import Normalisation, from_plain
 from utils.osutils import UserError, warn
 from utils.transform import MPII
 
+DEMO_WEIGHTS = Path(__file__).with_name("pretrained") / "demo.pth.tar"  # a whole stitched network
 PARTS = ("hourglass.", "lifter.")  # beginnings of a whole checkpoint's keys
 Part = TypeVar("Part", bound=nn.Module)
 SETTINGS = ("mean", "normalisation", "soft_argmax", "batch_norm_momentum")  # what it holds besides
 
 
-def load_stitched(options: Namespace, device: str | torch.device = "cpu", image_scale: str = "any") -> StitchedNetwork:
-    """The stitched network in eval mode.
+def load_network(
+    load: str | Path | None = None,
+    load_hourglass: str | Path | None = None,
+    load_2d3d: str | Path | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    image_scale: str = "any",
+    allow_unsafe: bool = False,
+) -> StitchedNetwork:
+    """The stitched network in eval mode, from checkpoints: files, or the folders that hold them.
 
-    Reads `load`, a whole stitched checkpoint, which wins and is enough; or `load_hourglass` and `load_2d3d`; besides
-    `allow_unsafe_load`, and `dataset_normalization` where a script has it. `image_scale`: see `StitchedNetwork`.
+    Args:
+        load: of a whole stitched network, which wins and is enough.
+        load_hourglass, load_2d3d: of the two networks; both are needed where `load` is not given.
+        image_scale: see `StitchedNetwork`.
+        allow_unsafe: open old checkpoints that hold pickles, which can run code.
 
     Raises UserError for a missing checkpoint, the two exchanged, one of another network, a hourglass without MPII's
-    16 joints, a lifter without normalisation, and a normalisation other than the one that was asked for.
+    16 joints, and a lifter without normalisation; it calls the arguments by the names of the scripts' options.
     """
-    if options.load:
-        _note_what_is_not_used(options)
-        model = _load_whole(options.load, options.allow_unsafe_load, image_scale)
+    paths = {"load_hourglass": load_hourglass, "load_2d3d": load_2d3d}
+    if load:
+        _note_what_is_not_used(load, paths)
+        model = _load_whole(load, allow_unsafe, image_scale)
     else:
-        model = _load_pair(options, image_scale)
-    _require_normalisation(options, model.normalisation)
+        model = _load_pair(paths, allow_unsafe, image_scale)
     return model.to(device).eval()
+
+
+def load_stitched(options: Namespace, device: str | torch.device = "cpu", image_scale: str = "any") -> StitchedNetwork:
+    """`load_network` of what the options say: `load`, `load_hourglass`, `load_2d3d`, `allow_unsafe_load`.
+
+    Raises UserError also for a normalisation other than the one that `dataset_normalization`, where a script has it,
+    asks for.
+    """
+    paths = options.load, options.load_hourglass, options.load_2d3d
+    model = load_network(*paths, device=device, image_scale=image_scale, allow_unsafe=options.allow_unsafe_load)
+    _require_normalisation(options, model.normalisation)
+    return model
+
+
+def weights_to_load(
+    load: str | Path | None, load_hourglass: str | Path | None, load_2d3d: str | Path | None
+) -> str | Path | None:
+    """`load`; or, where none of the three is given, the project's demo weights, if they are there, and a line on
+    stdout says so."""
+    if load or load_hourglass or load_2d3d or not DEMO_WEIGHTS.is_file():
+        return load
+    print(f"no checkpoint given: the demo weights {DEMO_WEIGHTS} are used, trained on a few thousand photos")
+    return DEMO_WEIGHTS
 
 
 def stitched_extras(model: StitchedNetwork) -> dict:
@@ -56,7 +95,7 @@ def stitched_extras(model: StitchedNetwork) -> dict:
 
 
 # ------------------------------------------------------------------------------------------ one checkpoint
-def _load_whole(path: Path, allow_unsafe: bool, image_scale: str) -> StitchedNetwork:
+def _load_whole(path: str | Path, allow_unsafe: bool, image_scale: str) -> StitchedNetwork:
     checkpoint = read_checkpoint(path, allow_unsafe)
     hourglass_state, lifter_state = (
         {key.removeprefix(part): value for key, value in checkpoint["state_dict"].items() if key.startswith(part)}
@@ -82,59 +121,62 @@ def _load_whole(path: Path, allow_unsafe: bool, image_scale: str) -> StitchedNet
     return model
 
 
-def _note_what_is_not_used(options: Namespace) -> None:
-    useless = [f"--{name}" for name in ("load_hourglass", "load_2d3d") if getattr(options, name, None)]
+def _note_what_is_not_used(load: str | Path, paths: Mapping[str, str | Path | None]) -> None:
+    useless = [f"--{name}" for name, path in paths.items() if path]
     if useless:
-        warn(f"{' and '.join(useless)} not used: --load {options.load} is a whole stitched network and wins")
+        warn(f"{' and '.join(useless)} not used: --load {load} is a whole stitched network and wins")
 
 
 # ------------------------------------------------------------------------------------------ two checkpoints
-def _load_pair(options: Namespace, image_scale: str) -> StitchedNetwork:
-    paths = {name: getattr(options, name) for name in ("load_hourglass", "load_2d3d")}
+def _load_pair(paths: Mapping[str, str | Path | None], allow_unsafe: bool, image_scale: str) -> StitchedNetwork:
     missing = [f"--{name}" for name, path in paths.items() if not path]
     if missing:
         raise UserError(
             f"{' and '.join(missing)} missing: give a hourglass with --load_hourglass and a 3D baseline with "
             "--load_2d3d, or a whole stitched network with --load"
         )
-    hourglass = _load_part(load_hourglass, "load_hourglass", options)
-    lifter = _load_part(load_lifter, "load_2d3d", options)
+    hourglass = _load_part(read_hourglass, "load_hourglass", paths, allow_unsafe)
+    lifter = _load_part(load_lifter, "load_2d3d", paths, allow_unsafe)
     joints = hourglass.architecture.num_classes
     if hourglass.skeleton != MPII.name or joints != len(MPII):
         raise UserError(
-            f"--load_hourglass {options.load_hourglass}: predicts {joints} joints in {hourglass.skeleton} order; the "
+            f"--load_hourglass {paths['load_hourglass']}: predicts {joints} joints in {hourglass.skeleton} order; the "
             f"3D baseline needs MPII's {len(MPII)}: give a hourglass_mpii checkpoint"
         )
-    if lifter.normalisation is None:
-        raise UserError(
-            f"--load_2d3d {options.load_2d3d}: a published checkpoint holds no normalisation, so its poses can't be "
-            "scaled; give a checkpoint of train.py 2d3d_h36m"
-        )
+    require_own_normalisation(lifter, f"--load_2d3d {paths['load_2d3d']}")
     return StitchedNetwork(hourglass, lifter, lifter.normalisation, image_scale=image_scale)
 
 
-def _load_part(load: Callable[..., Part], name: str, options: Namespace) -> Part:
+def require_own_normalisation(lifter: LinearModel, given: str) -> None:
+    """UserError, which names the option and value `given`, for a lifter that `load_lifter` read without one."""
+    if lifter.normalisation is None:
+        raise UserError(
+            f"{given}: a published checkpoint holds no normalisation, so its poses can't be scaled; give a checkpoint "
+            "of train.py 2d3d_h36m"
+        )
+
+
+def _load_part(load: Callable[..., Part], name: str, paths: Mapping[str, str | Path], allow_unsafe: bool) -> Part:
     """One of the two networks; an error names the option."""
     try:
-        return load(getattr(options, name), allow_unsafe=options.allow_unsafe_load)
+        return load(paths[name], allow_unsafe=allow_unsafe)
     except UserError as error:
-        _refuse_exchanged(options)
+        _refuse_exchanged(paths, allow_unsafe)
         hint = "; a whole stitched network goes to --load" if "train.py stitched_fine_tune" in str(error) else ""
         raise UserError(f"--{name} {error}{hint}") from None
 
 
-def _refuse_exchanged(options: Namespace) -> None:
+def _refuse_exchanged(paths: Mapping[str, str | Path], allow_unsafe: bool) -> None:
     """UserError if each of the two is a checkpoint of the other's network."""
+    hourglass, lifter = paths["load_hourglass"], paths["load_2d3d"]
     try:
-        paths = options.load_hourglass, options.load_2d3d
-        one, other = (read_checkpoint(path, options.allow_unsafe_load) for path in paths)
-        lifter_architecture(one, paths[0])
-        hourglass_architecture(other, paths[1])
+        one, other = (read_checkpoint(path, allow_unsafe) for path in (hourglass, lifter))
+        lifter_architecture(one, hourglass)
+        hourglass_architecture(other, lifter)
     except UserError:
         return
     raise UserError(
-        f"--load_hourglass {options.load_hourglass} is a 3D baseline and --load_2d3d {options.load_2d3d} a hourglass: "
-        "exchange the two"
+        f"--load_hourglass {hourglass} is a 3D baseline and --load_2d3d {lifter} a hourglass: exchange the two"
     )
 
 

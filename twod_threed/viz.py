@@ -17,15 +17,15 @@ from torch import Tensor
 from twod_threed.evaluation import load_ground_truth, load_predicted
 from twod_threed.mpjpe import JOINT_SETS, mpjpe
 from utils.draw3d_utils import draw_pose_2d, draw_pose_3d, panel_row
-from utils.draw_utils import image_grid, save_image
+from utils.draw_utils import save_image
 from utils.evaluation_tables import require_folder
 from utils.osutils import UserError, warn
+from utils.picture_files import ContactSheet, warn_about_nan
 from utils.prediction_utils import load_predictions
 from utils.progress import progress
 from utils.transform import H36M, H36M_2D, Skeleton
 
-SHEET = "contact_sheet.png"
-SHEET_PICTURES, SHEET_COLUMNS, SHEET_CELL = 24, 3, (640, 280)  # cell: width, height px
+SHEET = {"pictures": 24, "columns": 3, "cell": (640, 280)}
 CAMERA_TILT = 13.0  # degrees; Human3.6M's cameras look down by 11 to 16
 FOLDERS = re.compile(r"\w[\w .-]*(/\w[\w .-]*)*")
 # Farthest that a pelvis is drawn from the middle of the hips, in diagonals of the pose. Human3.6M's is there within
@@ -53,21 +53,17 @@ def truth_and_prediction(options: Namespace) -> None:
     if bad_key is not None:
         raise UserError(f"--3d_pose_ground_truths: {bad_key!r} can't name folders; right is 'S9/Walking 1/54138969'")
     frames = spread_frames({key: len(poses) for key, poses in truth.items()}, options.num_pictures)
-    _warn_about_nan(inputs)
+    warn_about_nan(inputs, "2D")
 
-    places = np.linspace(0, len(frames) - 1, min(SHEET_PICTURES, len(frames))).round().astype(int)
-    on_sheet = {frames[place] for place in places}
-    thumbnails = []
+    sheet = ContactSheet(frames, **SHEET)
     for key, frame in progress(frames, len(frames), "drawing", "picture"):
         picture = compare(inputs[key][frame], truth[key][frame], prediction[key][frame], f"{key}, frame {frame}")
         save_image(output_dir / key / f"{frame:06d}.png", picture)
-        if (key, frame) in on_sheet:
-            thumbnails.append(image_grid([picture], 1, SHEET_CELL))
-    save_image(output_dir / SHEET, image_grid(thumbnails, SHEET_COLUMNS))
+        sheet.add((key, frame), picture)
     joints = next(iter(prediction.values())).shape[1]
     print(f"{len(frames)} pictures in {output_dir}, of {sum(map(len, truth.values()))} frames; frames count from 0")
     print(f"MPJPE in their titles: of the frame, mean over {joints} joints, hips at the origin")
-    print(f"{len(thumbnails)} of them at a glance: {output_dir / SHEET}")
+    sheet.save(output_dir)
 
 
 def compare(joints_2d: Tensor, truth: Tensor, prediction: Tensor, heading: str = "") -> np.ndarray:
@@ -98,12 +94,13 @@ def frame_mpjpe(prediction: Tensor, truth: Tensor) -> float:
     return mpjpe(from_hip(prediction)[None, counted], from_hip(truth)[None, counted]).item()
 
 
-def from_hip(pose: Tensor) -> Tensor:
-    """(17, 3), or (16, 3) without and relative to the hip -> (17, 3) float64 with the hip at the origin."""
-    pose, hip = pose.double(), H36M.index("pelvis")
-    if len(pose) == len(H36M):
-        return pose - pose[hip]
-    return torch.cat([pose[:hip], pose.new_zeros(1, 3), pose[hip:]])
+def from_hip(poses: Tensor) -> Tensor:
+    """(…, 17, 3), or (…, 16, 3) without and relative to the hip -> (…, 17, 3) float64 with the hip at the origin."""
+    poses, hip = poses.double(), H36M.index("pelvis")
+    if poses.shape[-2] == len(H36M):
+        return poses - poses[..., [hip], :]
+    origin = poses.new_zeros(*poses.shape[:-2], 1, 3)
+    return torch.cat([poses[..., :hip, :], origin, poses[..., hip:, :]], dim=-2)
 
 
 def spread_frames(frames: Mapping[str, int], count: int) -> list[tuple[str, int]]:
@@ -170,12 +167,3 @@ def _require_order(inputs: Mapping[str, Tensor], name: str) -> None:
             f"{name}: the first joint is not between the hips, so that these are not in Human3.6M's order (MPII's?); "
             "right is the file that run.py 2d3d_h36m wrote"
         )
-
-
-def _warn_about_nan(inputs: Mapping[str, Tensor]) -> None:
-    """One warning that counts the 2D joints that can't be drawn."""
-    missing = {key: int((~poses.isfinite().all(dim=2)).sum()) for key, poses in inputs.items()}
-    bad = [key for key, count in missing.items() if count]
-    if bad:
-        joints, others = sum(missing.values()), f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-        warn(f"{joints} joints of the 2D poses are NaN or infinite and not drawn, in {bad[0]!r}{others}")

@@ -196,8 +196,9 @@ def refuse_useless(options: argparse.Namespace, rules: Iterable[tuple[bool, Iter
 def list_scripts(prog: str, scripts: Mapping[str, Script]) -> str:
     """What `python X.py` prints."""
     lines = [f"usage: python {prog} SCRIPT [options]", "", "scripts:"]
+    width = max(map(len, scripts))
     for name, script in scripts.items():
-        lines += [f"  {name:<22} {script.summary}", f"  {'':<22} needs: {script.prerequisites}"]
+        lines += [f"  {name:<{width}} {script.summary}", f"  {'':<{width}} needs: {script.prerequisites}"]
     return "\n".join([*lines, "", f"python {prog} SCRIPT --help lists the options of one script."])
 
 

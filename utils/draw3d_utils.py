@@ -57,6 +57,7 @@ def draw_pose_3d(
     skeleton: Skeleton,
     size: tuple[int, int] = PANEL,
     title: str = "",
+    title_color: tuple[int, int, int] = INK,
     elevation: float = 12.0,
     azimuth: float = 25.0,
     frame: str = "camera",
@@ -64,6 +65,7 @@ def draw_pose_3d(
     limits: Any = None,
     truth: Any = None,
     legend: bool = True,
+    steady: bool = False,
 ) -> np.ndarray:
     """Draw 3D poses on a floor: right limbs orange, left blue, the middle light grey, what is farther darker.
 
@@ -72,7 +74,7 @@ def draw_pose_3d(
             bones.
         skeleton: the J joints.
         size: (width, height) px of the picture.
-        title: a line at the top, ASCII.
+        title: a line at the top, ASCII, in `title_color`.
         elevation: degrees by which the viewer rises over the level, -90 to 90.
         azimuth: degrees by which he walks around the person to his right: counter-clockwise as seen from above.
         frame: of the poses, "camera" or "world".
@@ -80,6 +82,7 @@ def draw_pose_3d(
         limits: (…, 3) mm, points that the view has to hold, such as all poses of a video; by default what is drawn.
         truth: poses to compare with, formed as `pose`: drawn thin and grey.
         legend: say which colour is which side, and which is the truth.
+        steady: give the legend, or the lack of it, room of its own, which does not depend on the poses, as in a video.
 
     Returns: (height, width, 3) uint8.
 
@@ -90,18 +93,41 @@ def draw_pose_3d(
     truth = _people(np.zeros((0, len(skeleton), 3)) if truth is None else truth, skeleton) @ axes.T
     shown = np.concatenate([truth, pose])
     box = _box(shown if limits is None else _array(limits) @ axes.T)
-    top = round((1.75 if title else 0.5) * line)
-    view = _fit_view(box, size, (top, round(1.25 * line)), elevation, azimuth)
+    top = round((1.75 if title or steady else 0.5) * line)
+    room = top + _legend_height(line, bool(len(truth))) if steady else top
+    view = _fit_view(box, size, (room, round(1.25 * line)), elevation, azimuth)
 
     picture = np.full((size[1], size[0], 3), BACKGROUND, np.uint8)
     _draw_floor(picture, view)
     _draw_shadows(picture, view, shown, skeleton)
     _draw_limbs(picture, view, pose, truth, skeleton)
     if legend:
-        _draw_legend(picture, line, top, bool(len(truth)), view.pixels(shown).reshape(-1, 2))
+        joints = view.pixels(shown[:0] if steady else shown).reshape(-1, 2)
+        _draw_legend(picture, line, top, bool(len(truth)), joints)
     _write(picture, f"floor grid {GRID_MM} mm", (line // 2, size[1] - line // 2), line, FAINT_INK)
-    _write(picture, title, (line // 2, round(1.2 * line)), line)
+    _write(picture, title, (line // 2, round(1.2 * line)), line, title_color)
     return picture
+
+
+def floor_shift(poses: Any, frame: str = "camera", camera_tilt: float = 0.0) -> np.ndarray:
+    """(…, 1, 3) mm, what to add to poses (…, J, 3) so that the lowest finite joint of each is at height 0.
+
+    Poses about the hip, drawn in one view, then stand on one floor instead of hanging by their hips.
+    """
+    poses = _array(poses)
+    up = _view_axes(frame, camera_tilt)[1]
+    heights = np.where(np.isfinite(poses).all(axis=-1), poses @ up, np.inf)
+    lowest = heights.min(axis=-1, initial=np.inf)
+    return -np.where(np.isfinite(lowest), lowest, 0)[..., None, None] * up
+
+
+def pose_limits(poses: Any, frame: str = "camera", camera_tilt: float = 0.0) -> np.ndarray:
+    """(2, 3) mm, two points which as `limits` of `draw_pose_3d` make the same view as all of `poses` (…, 3) would.
+
+    For many pictures in one view, such as those of a video: it takes time only once.
+    """
+    axes = _view_axes(frame, camera_tilt)
+    return _box(_array(poses) @ axes.T).T @ axes
 
 
 def draw_pose_2d(
@@ -324,7 +350,11 @@ def _write(
     scale = line / 2 / 21  # capitals of this font are 21 px high
     (width, _), _ = cv2.getTextSize(text, _FONT, scale, 1)
     scale *= min(1.0, max(picture.shape[1] - place[0] - line // 4, 1) / max(width, 1))
-    cv2.putText(picture, text, place, _FONT, scale, color, 1, cv2.LINE_AA)
+    cv2.putText(picture, text, place, _FONT, scale, color, max(1, round(1.6 * scale)), cv2.LINE_AA)
+
+
+def _legend_height(line: int, with_truth: bool) -> int:
+    return round(0.9 * line * (3 if with_truth else 2))
 
 
 def _draw_legend(picture: np.ndarray, line: int, top: int, with_truth: bool, joints: np.ndarray) -> None:
@@ -333,7 +363,7 @@ def _draw_legend(picture: np.ndarray, line: int, top: int, with_truth: bool, joi
     rows = [(SIDE_COLORS["r"], who + "right"), (SIDE_COLORS["l"], who + "left")]
     rows += [(TRUTH_COLOR, "truth")] if with_truth else []
     (width, _), _ = cv2.getTextSize(rows[0][1], _FONT, line / 42, 1)
-    width, height = width + 2 * line, top + round(0.9 * line * len(rows))
+    width, height = width + 2 * line, top + _legend_height(line, with_truth)
     upper = joints[joints[:, 1] < height, 0]
     left = 0 if (upper < width).sum() <= (upper > picture.shape[1] - width).sum() else picture.shape[1] - width
     for row, (color, text) in enumerate(rows):

@@ -19,6 +19,10 @@ from utils.transform import Skeleton
 # the orange and the blue made lighter so that they carry on dark photos.
 SIDE_COLORS = {"r": (240, 110, 20), "l": (60, 160, 255), "c": (225, 225, 225)}
 OUTLINE = (20, 20, 20)
+# Of people's numbers; none could be taken for a side.
+PERSON_COLORS = (
+    (110, 200, 90), (235, 120, 190), (240, 225, 80), (175, 130, 240), (90, 205, 195), (170, 140, 90),
+)  # fmt: skip
 
 MIN_DRAWN_SIDE = 512  # px; below, lines would cover the person
 _SHIFT = 4  # OpenCV takes coordinates in 1/16 px
@@ -39,17 +43,28 @@ def as_picture(image: Any) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def enlarge_small(image: np.ndarray, min_side: int = MIN_DRAWN_SIDE) -> tuple[np.ndarray, np.ndarray]:
-    """Enlarge a picture whose longer side is under `min_side` px to that size.
+def resized(image: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
+    """A picture in `factor` times its size, to the nearest px.
 
     Returns: the picture, and (2,) how many of its px one px of the given picture spans in x and y. A point p
-    moves to (p + 0.5) * spans - 0.5.
+    moves to (p + 0.5) * spans - 0.5, as `move_to` does it.
     """
     height, width = image.shape[:2]
-    factor = max(1.0, min_side / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     spans = np.array([size[0] / width, size[1] / height])
-    return (image if factor == 1 else cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)), spans
+    if size == (width, height):
+        return image, spans
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC), spans
+
+
+def move_to(points: Any, spans: np.ndarray) -> np.ndarray:
+    """Points (…, 2) of a picture in its px after `resized` gave these spans."""
+    return (np.asarray(_numpy(points)) + 0.5) * spans - 0.5
+
+
+def enlarge_small(image: np.ndarray, min_side: int = MIN_DRAWN_SIDE) -> tuple[np.ndarray, np.ndarray]:
+    """Enlarge a picture whose longer side is under `min_side` px to that size; returns what `resized` does."""
+    return resized(image, max(1.0, min_side / max(image.shape[:2])))
 
 
 def draw_pose(
@@ -60,6 +75,7 @@ def draw_pose(
     threshold: float = 0.0,
     legend: bool = True,
     min_side: int = MIN_DRAWN_SIDE,
+    numbers: Sequence[int] = (),
 ) -> np.ndarray:
     """Draw one person or all people of a photo: right limbs orange, left blue, the middle light grey.
 
@@ -71,6 +87,7 @@ def draw_pose(
         threshold: see `scores`.
         legend: say in a corner which colour is which side.
         min_side: a picture whose longer side is shorter is enlarged to it first, in px; 0 never does.
+        numbers: one a person, written over the head in `person_color`; or none.
 
     Returns: (H', W', 3) uint8, H' × W' being the given size unless it was enlarged.
     """
@@ -80,12 +97,21 @@ def draw_pose(
         shown &= np.array(_numpy(scores), dtype=np.float64).reshape(shown.shape) >= threshold
     picture, spans = enlarge_small(as_picture(image), min_side)
     picture = picture.copy()
-    joints = (joints + 0.5) * spans - 0.5
+    joints = move_to(joints, spans)
     for person, seen in zip(joints, shown, strict=True):
         _draw_person(picture, person, seen, skeleton)
+    if len(numbers):
+        plates = [_draw_number(picture, p[seen], n) for p, seen, n in zip(joints, shown, numbers, strict=True)]
+    else:
+        plates = []
     if legend:
-        _draw_legend(picture, joints[shown])
+        _draw_legend(picture, np.concatenate([joints[shown], *plates]))
     return picture
+
+
+def person_color(number: int) -> tuple[int, int, int]:
+    """The colour of a person's number, on the photo and elsewhere."""
+    return PERSON_COLORS[number % len(PERSON_COLORS)]
 
 
 def heat_map_image(image: Any, heatmaps: Any, opacity: float = 0.6) -> np.ndarray:
@@ -131,11 +157,29 @@ def image_grid(
     rows = math.ceil(len(pictures) / columns)
     grid = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), level, np.uint8)
     for index, picture in enumerate(pictures):
-        fitted = _fit(picture, width, height)
+        fitted, _ = resized(picture, min(width / picture.shape[1], height / picture.shape[0]))
         top = index // columns * (height + gap) + (height - fitted.shape[0]) // 2
         left = index % columns * (width + gap) + (width - fitted.shape[1]) // 2
         grid[top : top + fitted.shape[0], left : left + fitted.shape[1]] = fitted
     return grid
+
+
+def side_by_side(pictures: Sequence[Any], gap: int = 6, level: int = OUTLINE[0]) -> np.ndarray:
+    """Pictures in one row, each in its own size, centred in height. Returns: (H, W, 3) uint8.
+
+    Args:
+        pictures: at least one.
+        gap: px between two.
+        level: grey level of what is not covered.
+    """
+    pictures = [as_picture(picture) for picture in pictures]
+    height, width = max(p.shape[0] for p in pictures), sum(p.shape[1] + gap for p in pictures) - gap
+    row, left = np.full((height, width, 3), level, np.uint8), 0
+    for picture in pictures:
+        top = (height - picture.shape[0]) // 2
+        row[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+        left += picture.shape[1] + gap
+    return row
 
 
 def can_write(path: str | Path) -> bool:
@@ -169,15 +213,6 @@ def _numpy(values: Any) -> Any:
     return values.detach().cpu().numpy() if hasattr(values, "detach") else values
 
 
-def _fit(picture: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The picture scaled to fit width × height px with its proportions kept."""
-    factor = min(width / picture.shape[1], height / picture.shape[0])
-    size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
-    if size == (picture.shape[1], picture.shape[0]):
-        return picture
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
-
-
 def _draw_person(picture: np.ndarray, joints: np.ndarray, seen: np.ndarray, skeleton: Skeleton) -> None:
     """Draw the seen joints (J, 2) of one person and the bones between them, in place."""
     if not seen.any():
@@ -201,8 +236,26 @@ def _draw_person(picture: np.ndarray, joints: np.ndarray, seen: np.ndarray, skel
         cv2.circle(picture, center, radius, color, cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
 
-def _draw_legend(picture: np.ndarray, joints: np.ndarray) -> None:
-    """Name the two colours in the corner that has the fewest of the joints (N, 2), in place."""
+def _draw_number(picture: np.ndarray, joints: np.ndarray, number: int) -> np.ndarray:
+    """Write a number on a plate over the highest of joints (N, 2), in place; returns the plate's corners, (4, 2)."""
+    if not len(joints):
+        return joints
+    size, text = np.array(picture.shape[1::-1]), str(number)
+    scale = max(0.4, size.max() / 1200)
+    (width, height), _ = cv2.getTextSize(text, _FONT, scale, 1)
+    pad = round(0.4 * height)
+    box = np.array([width, height]) + 2 * pad
+    corner = joints[joints[:, 1].argmin()] - (box[0] / 2, box[1] + 2.5 * height)
+    left, top = corner.clip(0, np.maximum(size - box, 0)).round().astype(int).tolist()
+    right, bottom = left + int(box[0]), top + int(box[1])
+    cv2.rectangle(picture, (left, top), (right, bottom), person_color(number), cv2.FILLED)
+    base = (left + pad, top + pad + height)
+    cv2.putText(picture, text, base, _FONT, scale, OUTLINE, max(1, round(1.8 * scale)), cv2.LINE_AA)
+    return np.array([(left, top), (right, top), (left, bottom), (right, bottom)], dtype=np.float64)
+
+
+def _draw_legend(picture: np.ndarray, points: np.ndarray) -> None:
+    """Name the two colours in the corner that has the fewest of the points (N, 2), in place."""
     height, width = picture.shape[:2]
     scale = max(height, width) / 1000
     lines = [("r", "person's right"), ("l", "person's left")]
@@ -212,7 +265,7 @@ def _draw_legend(picture: np.ndarray, joints: np.ndarray) -> None:
     if (box > (width, height)).any():  # a strip too narrow for words
         return
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) - [[0, 0], [box[0], 0], [0, box[1]], box]
-    inside = ((joints >= corners[:, None]) & (joints <= corners[:, None] + box)).all(axis=2).sum(axis=1)
+    inside = ((points >= corners[:, None]) & (points <= corners[:, None] + box)).all(axis=2).sum(axis=1)
     left, top = corners[inside.argmin()]
     panel = picture[top : top + box[1], left : left + box[0]]
     panel[:] = panel // 4

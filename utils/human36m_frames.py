@@ -8,14 +8,17 @@
 Images are `<images>/S9/Walking 1/54138969/000001.jpg`; image number n shows row n − 1 of the positions. Images that are
 not there are no samples: extracting every fifth frame of the videos is as good as all.
 
+A folder may instead list single frames with their truth in `poses.npz` (`read_listed_frames`), beside `images`.
+
 2D joints are in the order `H36M_2D`, what the lifter takes, not in MPII's. A network that gives maps in MPII's order
 compares `maps[:, joint_map(MPII, H36M_2D)]` with the targets.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -23,16 +26,31 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from utils.camera_utils import CAMERA_NAMES
+from utils.data_utils import LIFTER_INPUT_JOINTS, centre_on_hip
 from utils.heatmap_utils import crop_to_heatmap, render_heatmaps
 from utils.human36m_dataset import CAMERAS, SAMPLES_AT_ONCE, PoseSet
-from utils.human36m_files import frame_path
-from utils.image_utils import CROP_SIZE, ImageError, apply_affine, crop_from_file, crop_matrix, invert_affine
+from utils.human36m_files import frame_path, parse_name
+from utils.image_utils import (
+    CROP_SIZE,
+    ImageError,
+    apply_affine,
+    crop_from_file,
+    crop_matrix,
+    image_size,
+    invert_affine,
+)
 from utils.osutils import UserError, warn
 from utils.transform import H36M, H36M_2D
 
 # Side of the crop over the longer side of the joints' box: 1.05, since joints lie inside the outline, times the 1.25
 # that hourglasses are trained with.
 CROP_MARGIN = 1.25 * 1.05
+LISTED_FRAMES = "poses.npz"
+# Augmentation of training crops. Small: people stand upright, and a person detector's box is a little off.
+SCALE_RANGE = 0.15  # the crop's side is 1 ± 0.15 times the person's
+SHIFT_RANGE = 0.05  # its centre is up to 0.05 sides off along each axis
+ROTATION_STD = 15.0  # degrees, cut off at twice that
+FLIP_PROB = 0.5
 
 
 class Clip(NamedTuple):
@@ -86,6 +104,15 @@ class Frames:
         arrays = {name: getattr(self, name)[keep] for name in ("clip", "number", "pose_2d", "pose_3d")}
         return replace(self, **arrays)
 
+    def of_actions(self, actions: Iterable[str]) -> "Frames":
+        """The frames of some of the 15 actions. Raises UserError where there is none."""
+        actions = set(actions)
+        wanted = np.array([bool(actions.intersection(parse_name(clip.name) or ())) for clip in self.clips])[self.clip]
+        if not wanted.any():
+            there = ", ".join(sorted({clip.name for clip in self.clips}))
+            raise UserError(f"{self.images_dir}: no frame of {', '.join(sorted(actions))}; there are {there}")
+        return self.select(wanted)
+
 
 def find_frames(poses: PoseSet, images_dir: str | Path) -> Frames:
     """The samples of a pose set whose image is there, clip by clip, with their projected 2D truth.
@@ -118,6 +145,50 @@ def find_frames(poses: PoseSet, images_dir: str | Path) -> Frames:
     return _projected(frames)
 
 
+def has_listed_frames(folder: str | Path) -> bool:
+    return Path(folder, LISTED_FRAMES).is_file()
+
+
+def read_listed_frames(folder: str | Path) -> Frames:
+    """Single frames with their truth: `<folder>/poses.npz`, and the pictures in `<folder>/images`.
+
+    Arrays with a row a frame: `subject`, `action` ("Walking 1"), `camera` (its name), `frame` (from 1), `joints_2d`
+    (N, 17, 2) px and `joints_3d_camera_mm` (N, 17, 3), order `H36M`; further ones are not read.
+
+    Raises UserError for a file that is no such archive.
+    """
+    path = Path(folder, LISTED_FRAMES)
+    arrays = _read_arrays(path, ("subject", "action", "camera", "frame", "joints_2d", "joints_3d_camera_mm"))
+    subject, action, camera, number, pose_2d, pose_3d = arrays
+    count = len(number)
+    shapes = [(count,)] * 4 + [(count, len(H36M), 2), (count, len(H36M), 3)]
+    if [one.shape for one in arrays] != shapes or not count:
+        there = f"joints_2d {pose_2d.shape}, joints_3d_camera_mm {pose_3d.shape}"
+        raise UserError(f"{path}: {there} for {count} frames; right are frames × {len(H36M)} × 2 and × 3")
+    rows = [Clip(int(s), str(a), str(c)) for s, a, c in zip(subject, action, camera, strict=True)]
+    place = {clip: index for index, clip in enumerate(dict.fromkeys(rows))}
+    return Frames(
+        images_dir=Path(folder, "images"),
+        clips=tuple(place),
+        clip=np.array([place[row] for row in rows], dtype=int),
+        number=number.astype(int),
+        pose_2d=pose_2d[:, LIFTER_INPUT_JOINTS].astype(np.float32),
+        pose_3d=centre_on_hip(torch.from_numpy(pose_3d)).numpy().astype(np.float32),
+    )
+
+
+def _read_arrays(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
+    """Arrays of an .npz by name, none of them without a dimension. Raises UserError."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: np.atleast_1d(archive[name]) for name in names if name in archive}
+    except (OSError, ValueError, TypeError, EOFError, BadZipFile) as error:
+        raise UserError(f"{path}: not a readable .npz of arrays ({error})") from None
+    if missing := [name for name in names if name not in arrays]:
+        raise UserError(f"{path}: lacks {', '.join(missing)}; a list of frames has {', '.join(names)}")
+    return list(arrays.values())
+
+
 def _numbers(images_dir: Path, clip: Clip) -> list[int]:
     """Numbers of the images of a clip. One listing a folder: Human3.6M has 1.5 million images."""
     folder = frame_path(images_dir, *clip, 1).parent
@@ -142,34 +213,62 @@ class FrameCrops(Dataset):
     pose_3d   (17, 3) float32, mm, camera coordinates, hip at the origin, order `H36M`
     to_photo  (2, 3) float32, crop pixels -> px of the image
     meta      name ("S9/Walking 1/54138969") and frame, the image's number from 1
+    index     position in `frames`
     readable  False where the image could not be read: the crop is black
+
+    `augment` draws scale, shift, rotation and flip of the crop anew for every (seed, epoch, index). The first three
+    change what the crop shows, and `to_photo` with it: it leads back to the same place of the same image, so that 2D
+    and 3D truth stay. A flipped crop is one of the mirrored image, which a mirrored camera took of a mirrored person:
+    `pose_2d` and `to_photo` are in px of that image, x of `pose_3d` is negated, and left and right change names.
     """
 
-    def __init__(self, frames: Frames):
-        self.frames = frames
+    def __init__(self, frames: Frames, augment: bool = False, seed: int = 0):
+        self.frames, self.augment, self.seed = frames, augment, seed
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict:
         """`key` is an index, or (epoch, index) as `EpochSampler` gives it."""
-        frames, index = self.frames, key[1] if isinstance(key, tuple) else key
-        pose_2d = frames.pose_2d[index]
-        matrix = crop_matrix(*crop_square(pose_2d), CROP_SIZE)
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        frames, path = self.frames, self.frames.path(index)
+        pose_2d, pose_3d = frames.pose_2d[index], frames.pose_3d[index]
+        center, side = crop_square(pose_2d)
+        shift, scale, rotation, flip = np.zeros(2), 1.0, 0.0, False
+        if self.augment:
+            shift, scale, rotation, flip = draw_view(np.random.default_rng([self.seed, epoch, index]))
+        matrix = crop_matrix(center + shift * side, side * scale, CROP_SIZE, rotation, flip)
+        to_photo = invert_affine(matrix)
         try:
-            image, readable = crop_from_file(frames.path(index), matrix), True
+            image, readable = crop_from_file(path, matrix), True
+            width = image_size(path)[0] if flip else 0
         except ImageError:
-            image, readable = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8), False
+            image, readable, flip = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8), False, False
+        joints = apply_affine(matrix, pose_2d)
+        if flip:
+            joints = joints[H36M_2D.flip_order]
+            pose_2d = (pose_2d * (-1, 1) + (width - 1, 0))[H36M_2D.flip_order]
+            pose_3d = (pose_3d * (-1, 1, 1))[H36M.flip_order]
+            to_photo[0] = (0, 0, width - 1) - to_photo[0]  # x' = width - 1 - x
         return {
             "image": torch.from_numpy(image).permute(2, 0, 1),
-            "joints": torch.from_numpy(apply_affine(matrix, pose_2d).astype(np.float32)),
+            "joints": torch.from_numpy(joints.astype(np.float32)),
             "annotated": torch.full((len(pose_2d),), readable),
             "pose_2d": torch.from_numpy(pose_2d.astype(np.float32)),
-            "pose_3d": torch.from_numpy(frames.pose_3d[index].astype(np.float32)),
-            "to_photo": torch.from_numpy(invert_affine(matrix).astype(np.float32)),
+            "pose_3d": torch.from_numpy(pose_3d.astype(np.float32)),
+            "to_photo": torch.from_numpy(to_photo.astype(np.float32)),
             "meta": {"name": str(frames.clips[frames.clip[index]]), "frame": int(frames.number[index])},
+            "index": index,
             "readable": readable,
         }
+
+
+def draw_view(rng: np.random.Generator) -> tuple[np.ndarray, float, float, bool]:
+    """Shift (2,) of the crop's centre in sides, factor of its side, rotation in degrees, whether to flip."""
+    shift = rng.uniform(-SHIFT_RANGE, SHIFT_RANGE, 2)
+    scale = rng.uniform(1 - SCALE_RANGE, 1 + SCALE_RANGE)
+    rotation = np.clip(rng.standard_normal() * ROTATION_STD, -2 * ROTATION_STD, 2 * ROTATION_STD)
+    return shift, float(scale), float(rotation), bool(rng.random() < FLIP_PROB)
 
 
 def crop_square(joints: np.ndarray) -> tuple[np.ndarray, float]:

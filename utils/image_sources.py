@@ -1,6 +1,6 @@
-"""Where images without annotations come from: a folder of photos, one photo, or a video file.
+"""Where images without annotations come from: a folder of photos, one photo, a video file, or a camera.
 
-All three are an `ImageSource`: iterate over it for `(name, image)`. A photo that can't be read comes as the
+All are an `ImageSource`: iterate over it for `(name, image)`. A photo that can't be read comes as the
 `ImageError` that says why, so that one bad file never stops a folder. A video is a stream: one frame at a
 time is in memory.
 """
@@ -8,6 +8,7 @@ time is in memory.
 import difflib
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class ImageSource:
     """Images by name; names are unique within a source.
 
     Attributes:
-        kind: "folder", "photo" or "video".
+        kind: "folder", "photo", "video" or "camera".
         root: the folder or the file that was opened.
     """
 
@@ -56,11 +57,15 @@ class PhotoSource(ImageSource):
 
     Names are paths relative to the folder with forward slashes, in natural order ("2.jpg" before "10.jpg"); a
     single photo is named by its file name.
+
+    Attributes:
+        left_out: names of the folder's files that are no photos by their suffix.
     """
 
-    def __init__(self, root: Path, kind: str, folder: Path, names: list[str]) -> None:
+    def __init__(self, root: Path, kind: str, folder: Path, names: list[str], left_out: list[str]) -> None:
         super().__init__(root)
         self.kind = kind
+        self.left_out = left_out
         self._folder = folder
         self._names = names
 
@@ -94,49 +99,110 @@ class VideoSource(ImageSource):
         fps: frames a second; 25 where the file does not say.
         frame_count: as the container says or estimates it; 0 where it does not. A damaged file has fewer.
         size: (width, height) px of a frame, after rotation.
+        max_frames: iteration ends after so many; None for all.
     """
 
     kind = "video"
 
-    def __init__(self, root: Path, fps: float, frame_count: int, size: tuple[int, int]) -> None:
+    def __init__(
+        self, root: Path, fps: float, frame_count: int, size: tuple[int, int], max_frames: int | None = None
+    ) -> None:
         super().__init__(root)
         self.fps = fps
         self.frame_count = frame_count
         self.size = size
+        self.max_frames = max_frames
         self._warned = False
 
     def frame_name(self, number: int) -> str:
         return f"{self.root.stem}/{number:06d}"
 
     def __len__(self) -> int:
-        return self.frame_count
+        return self.frame_count if self.max_frames is None else min(self.frame_count, self.max_frames)
 
     def names(self) -> list[str]:
-        """The names of `frame_count` frames: an estimate until the video has been read."""
-        return [self.frame_name(number) for number in range(self.frame_count)]
+        """The names of as many frames as the length says: an estimate until the video has been read."""
+        return [self.frame_name(number) for number in range(len(self))]
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray | ImageError]]:
         """Yield (name, (H, W, 3) uint8 RGB); warn at the end, the first time, where frames are missing."""
-        capture = _open_capture(self.root)
+        capture = self._open()
         number = 0
         try:
-            while (frame := _next_frame(capture)) is not None:
+            while number != self.max_frames and (frame := _next_frame(capture)) is not None:
                 yield self.frame_name(number), frame
                 number += 1
         finally:
             capture.release()
-        if number + _COUNT_TOLERANCE.get(self.root.suffix.lower(), 0) < self.frame_count and not self._warned:
+        if number != self.max_frames and (fault := self._fault(number)) and not self._warned:
             self._warned = True
-            warn(f"{self.root} ends early: it says {self.frame_count} frames, {number} were readable")
+            warn(fault)
+
+    def _open(self) -> cv2.VideoCapture:
+        return _open_capture(self.root)
+
+    def _fault(self, number: int) -> str | None:
+        """What is wrong with an end after `number` frames, if anything is."""
+        if number + _COUNT_TOLERANCE.get(self.root.suffix.lower(), 0) >= self.frame_count:
+            return None
+        return f"{self.root} ends early: it says {self.frame_count} frames, {number} were readable"
 
 
-def open_source(path: str | Path, option: str = "--data_dir") -> ImageSource:
+class CameraSource(VideoSource):
+    """A camera's pictures from now on, named `camera_<index>/<6-digit number>`, until Ctrl-C or `max_frames`.
+
+    To be iterated in the main thread. Whoever is slower than the camera misses pictures: `fps` is as measured once
+    the iteration has ended.
+    """
+
+    kind = "camera"
+
+    def __init__(self, index: int, fps: float, size: tuple[int, int], max_frames: int | None = None) -> None:
+        super().__init__(Path(f"camera_{index}"), fps, 0, size, max_frames)
+        self._index = index
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray | ImageError]]:
+        from utils.training_log import StopSignal  # noqa: PLC0415 - TensorBoard's import, for a camera alone
+
+        with StopSignal() as stop:
+            start, shown = time.monotonic(), 0
+            for item in super().__iter__():
+                yield item
+                shown += 1
+                if stop.requested:
+                    break
+            self.fps = shown / max(time.monotonic() - start, 1e-6) if shown else self.fps
+
+    def _open(self) -> cv2.VideoCapture:
+        return _open_capture(self._index)
+
+    def _fault(self, number: int) -> str | None:
+        return f"camera {self._index} gave no picture after {number}"
+
+
+def open_source(
+    path: str | Path, option: str = "--data_dir", max_frames: int | None = None, camera: bool = False
+) -> ImageSource:
     """A folder of photos, a photo, or a video, by what `path` is.
 
+    Args:
+        max_frames: of a video or a camera; no more are given.
+        camera: a bare number that is no existing path is the camera of that index.
+
     Raises UserError, naming `option`: nothing is there, a folder holds no image, a file is neither photo nor
-    video, or a video can't be decoded. A single photo that can't be decoded comes as ImageError on iteration.
+    video, a video can't be decoded, or `max_frames` is given for photos. A single photo that can't be decoded comes
+    as ImageError on iteration.
     """
     path = Path(path)
+    source = _open_camera(int(str(path)), option) if camera and is_camera(path) else _open(path, option)
+    if isinstance(source, VideoSource):
+        source.max_frames = max_frames
+    elif max_frames is not None:
+        raise UserError(f"--max_frames {max_frames}: for a video or a camera; {option} {path} holds photos")
+    return source
+
+
+def _open(path: Path, option: str) -> ImageSource:
     if path.is_dir():
         return _open_folder(path, option)
     if not path.exists():
@@ -145,11 +211,16 @@ def open_source(path: str | Path, option: str = "--data_dir") -> ImageSource:
     if suffix in VIDEO_SUFFIXES:
         return _open_video(path, option)
     if suffix in IMAGE_SUFFIXES:
-        return PhotoSource(path, "photo", path.parent, [path.name])
+        return PhotoSource(path, "photo", path.parent, [path.name], [])
     raise UserError(
         f"{option} {path}: neither a photo nor a video by its name; photos end in {_join(IMAGE_SUFFIXES)}, "
         f"videos in {_join(VIDEO_SUFFIXES)}"
     )
+
+
+def is_camera(path: str | Path) -> bool:
+    """Whether `path` names a camera: a bare number, of up to three digits, that is no existing path."""
+    return re.fullmatch("[0-9]{1,3}", str(path)) is not None and not Path(path).exists()
 
 
 def natural_key(name: str) -> tuple[list[int | str], str]:
@@ -162,7 +233,8 @@ def _open_folder(folder: Path, option: str) -> PhotoSource:
     files = list(_walk(folder))
     names = [name for name in files if name.lower().endswith(IMAGE_SUFFIXES)]
     if names:
-        return PhotoSource(folder, "folder", folder, sorted(names, key=natural_key))
+        left_out = sorted(set(files) - set(names), key=natural_key)
+        return PhotoSource(folder, "folder", folder, sorted(names, key=natural_key), left_out)
     held = f"none of its {len(files)} file(s) is an image" if files else "the folder is empty"
     videos = sorted((name for name in files if name.lower().endswith(VIDEO_SUFFIXES)), key=natural_key)
     hint = f"; for a video give the file itself, such as {folder / videos[0]}" if videos else ""
@@ -193,27 +265,51 @@ def _open_video(path: Path, option: str) -> VideoSource:
                 f"{option} {path}: not a video that OpenCV can open (damaged, cut off, or an unknown codec); "
                 "re-encode it, for example as H.264 in .mp4"
             )
-        first = _next_frame(capture)
-        if first is None:
+        size = _first_size(capture)
+        if size is None:
             raise UserError(f"{option} {path}: a video without a single readable frame; re-encode it")
-        fps = capture.get(cv2.CAP_PROP_FPS)
+        fps = _frame_rate(capture)
         count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     finally:
         capture.release()
-    height, width = first.shape[:2]
-    if min(width, height) < MIN_IMAGE_SIDE:
-        raise UserError(f"{option} {path}: frames of {width} × {height} px are too small to show a person")
-    # Files without timing give 0, NaN, the time base (up to 90000) or a negative count.
-    fps = fps if 0 < fps <= 1000 else 25.0
-    count = int(count) if 0 < count < 1e9 else 0
-    return VideoSource(path, fps, count, (width, height))
+    if min(size) < MIN_IMAGE_SIDE:
+        raise UserError(f"{option} {path}: frames of {size[0]} × {size[1]} px are too small to show a person")
+    # Files without timing may say a negative count.
+    return VideoSource(path, fps, int(count) if 0 < count < 1e9 else 0, size)
 
 
-def _open_capture(path: Path) -> cv2.VideoCapture:
+def _open_camera(index: int, option: str) -> CameraSource:
+    capture = _open_capture(index)
+    try:
+        size = _first_size(capture) if capture.isOpened() else None
+        if size is None:
+            raise UserError(
+                f"{option} {index}: no camera of that index answers, nor is there a file {index}; cameras count from "
+                "0, and another program may hold it"
+            )
+        return CameraSource(index, _frame_rate(capture), size)
+    finally:
+        capture.release()
+
+
+def _first_size(capture: cv2.VideoCapture) -> tuple[int, int] | None:
+    """(width, height) px of the next frame, or None where there is none."""
+    first = _next_frame(capture)
+    return None if first is None else (first.shape[1], first.shape[0])
+
+
+def _frame_rate(capture: cv2.VideoCapture) -> float:
+    """Frames a second; 25 for 0, NaN or the time base (up to 90000), which files without timing say."""
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    return fps if 0 < fps <= 1000 else 25.0
+
+
+def _open_capture(place: Path | int) -> cv2.VideoCapture:
+    """A file, or the camera of an index."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        capture = cv2.VideoCapture(str(path))
+        capture = cv2.VideoCapture(place if isinstance(place, int) else str(place))
     finally:
         cv2.utils.logging.setLogLevel(level)
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from stacked_hourglass.viz import find_skeleton, overlay_2d
+from stacked_hourglass.viz import overlay_2d
 from utils.draw_utils import SIDE_COLORS, draw_pose
 from utils.image_utils import read_image
 from utils.osutils import UserError
-from utils.prediction_utils import save_metas, save_predictions
-from utils.transform import COCO, H36M_2D, LSP, MPII
+from utils.prediction_utils import save_predictions
+from utils.transform import LSP, MPII
 
 WIDTH, HEIGHT = 640, 520
 
@@ -101,7 +101,7 @@ class TestPhotos:
         options = setting(tmp_path, {"a.png": holed, "b.png": torch.full((1, 16, 2), np.nan)})
         overlay_2d(options)
         [line] = capsys.readouterr().err.splitlines()
-        assert "17 joints in 2 images are NaN" in line
+        assert "17 joints of the 2D poses are NaN or infinite and not drawn, in a.png, b.png" in line
         np.testing.assert_array_equal(read_image(options.output_dir / "a.png"), draw_pose(photo, holed, MPII))
 
     def test_photo_without_people_is_drawn_bare(self, tmp_path):
@@ -139,6 +139,16 @@ class TestPhotos:
         assert files(tmp_path / "photos") == ["a.png"]
         assert photo.read_bytes() == before
 
+    def test_sides_are_those_of_the_skeleton(self, tmp_path):
+        write_photo(tmp_path / "photos" / "a.png")
+        joints = pose(1, 14)
+        options = setting(tmp_path, {"a.png": joints})
+        overlay_2d(options)
+        picture = read_image(options.output_dir / "a.png")
+        for joint, side in (("r_wrist", "r"), ("l_wrist", "l"), ("head_top", "c")):
+            x, y = joints[0, LSP.index(joint)].round().int().tolist()
+            assert tuple(picture[y, x]) == SIDE_COLORS[side]
+
 
 class TestVideo:
     def test_frames_by_number(self, tmp_path, capsys):
@@ -162,37 +172,6 @@ class TestVideo:
         message = refusal(setting(tmp_path, {"other/000000": pose()}, path))
         assert "other/000000" in message
         assert "clip/000000" in message
-
-
-class TestSkeleton:
-    @pytest.mark.parametrize("skeleton", [MPII, LSP, COCO])
-    def test_by_the_number_of_joints(self, tmp_path, skeleton):
-        path = tmp_path / "2d_pose_estimations.pt"
-        assert find_skeleton(path, {"a": pose(1, len(skeleton))}) is skeleton
-
-    def test_metas_of_each_image_decide(self, tmp_path):
-        save_metas(tmp_path / "metas.pt", {"a": {"skeleton": "MPII[:10]"}, "b": {"skeleton": "LSP"}})
-        path = tmp_path / "2d_pose_estimations.pt"
-        assert find_skeleton(path, {"a": pose(1, 10)}) == MPII.first(10)
-        assert find_skeleton(path, {"b": pose(1, 14)}) == LSP
-
-    def test_metas_of_the_whole_file_decide(self, tmp_path):
-        save_metas(tmp_path / "metas.pt", {"skeleton": "H36M_2D"})
-        assert find_skeleton(tmp_path / "2d_pose_estimations.pt", {"a": pose()}) is H36M_2D
-
-    def test_metas_that_do_not_fit_are_passed_over(self, tmp_path):
-        save_metas(tmp_path / "metas.pt", {"skeleton": "LSP", "a": {"skeleton": 3}, "b": {"skeleton": "MPII[:x]"}})
-        assert find_skeleton(tmp_path / "2d_pose_estimations.pt", {"a": pose(), "b": pose()}) is MPII
-
-    def test_sides_are_those_of_the_skeleton(self, tmp_path):
-        write_photo(tmp_path / "photos" / "a.png")
-        joints = pose(1, 14)
-        options = setting(tmp_path, {"a.png": joints})
-        overlay_2d(options)
-        picture = read_image(options.output_dir / "a.png")
-        for joint, side in (("r_wrist", "r"), ("l_wrist", "l"), ("head_top", "c")):
-            x, y = joints[0, LSP.index(joint)].round().int().tolist()
-            assert tuple(picture[y, x]) == SIDE_COLORS[side]
 
 
 class TestBadInput:

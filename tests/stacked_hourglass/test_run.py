@@ -1,26 +1,23 @@
-"""`run.py hourglass_mpii`: crops of found people, full batches, and what is written for which input."""
+"""`run.py hourglass_mpii`: what is written for which input."""
 
 import json
-import os
 import shutil
-from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from stacked_hourglass import photos
 from stacked_hourglass import run as run_module
 from stacked_hourglass.annotations import load_mpii
 from stacked_hourglass.hourglass import Architecture, HourglassNet
-from stacked_hourglass.person_boxes import FoundPeople, PersonFinder, WholeImage, make_finder
-from stacked_hourglass.photo_crops import FoundBefore, FrameCrops, PhotoCrops, PhotoPeople, crop_people
-from stacked_hourglass.run import hourglass_mpii, predict_photos
-from utils.image_sources import open_source
-from utils.image_utils import ImageError, apply_affine, read_image
+from stacked_hourglass.person_boxes import PersonFinder
+from stacked_hourglass.run import hourglass_mpii
+from utils import image_sources
+from utils.image_utils import read_image
 from utils.osutils import UserError
 from utils.prediction_utils import load_coco_results, load_metas, load_prediction_array, load_predictions
 from utils.transform import MPII
@@ -28,135 +25,6 @@ from utils.transform import MPII
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-class FixedPeople(PersonFinder):
-    """Finds a person at each of these crops (x, y, side), whatever the photo shows."""
-
-    def __init__(self, *crops: tuple[float, float, float]) -> None:
-        self.crops = np.array(crops, dtype=np.float64).reshape(-1, 3)
-
-    def __call__(self, image: np.ndarray, name: str) -> FoundPeople:
-        count = len(self.crops)
-        boxes, scores = np.full((count, 4), 1, np.float32), np.full(count, 0.5, np.float32)
-        return FoundPeople(boxes, scores, self.crops[:, :2], self.crops[:, 2], outside=1)
-
-
-def write_video(path: Path, frames: int) -> Path:
-    """Frame k has level 20 k, up to white."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
-    for number in range(frames):
-        writer.write(np.full((48, 64, 3), min(20 * number, 255), np.uint8))
-    writer.release()
-    return path
-
-
-# ------------------------------------------------------------------------------------------ crops of people
-class TestCrops:
-    def test_crop_without_scaling_is_a_window_of_the_photo(self):
-        image = np.random.default_rng(0).integers(0, 256, (300, 320, 3), dtype=np.uint8)
-        found = crop_people("a.jpg", image, FixedPeople((137.5, 147.5, 256)))
-        np.testing.assert_array_equal(found.crops[0], image[20:276, 10:266])
-        np.testing.assert_allclose(found.to_photo[0], [[1, 0, 10], [0, 1, 20]], atol=1e-5)
-        assert (found.name, found.size, found.outside, found.error) == ("a.jpg", (320, 300), 1, None)
-
-    def test_every_person_has_a_crop_and_its_way_back(self):
-        image = np.zeros((400, 500, 3), np.uint8)
-        image[90:110, 190:210] = 255
-        found = crop_people("a.jpg", image, FixedPeople((200, 100, 128), (150, 80, 512)))
-        assert len(found) == 2
-        for crop, to_photo in zip(found.crops, found.to_photo, strict=True):
-            y, x = np.nonzero(crop[..., 0] > 127)
-            middle = apply_affine(to_photo.astype(float), np.array([[x.mean(), y.mean()]]))[0]
-            np.testing.assert_allclose(middle, [199.5, 99.5], atol=0.6)
-
-    def test_nobody_there(self):
-        found = crop_people("a.jpg", np.zeros((40, 50, 3), np.uint8), FixedPeople())
-        assert len(found) == 0
-        assert found.crops.shape == (0, 256, 256, 3)
-        assert found.to_photo.shape == (0, 2, 3)
-        assert found.error is None
-
-    def test_photo_that_cannot_be_read(self):
-        found = crop_people("a.jpg", ImageError("a.jpg: why"), FixedPeople((1, 1, 9)))
-        assert len(found) == len(found.boxes) == len(found.to_photo) == 0
-        assert found.error == "a.jpg: why"
-
-    def test_finder_before_knows_photos_by_name(self):
-        images = [("a", np.zeros((9, 20, 3), np.uint8)), ("b", ImageError("b: bad")), ("c", np.zeros((30, 9, 3)))]
-        finder = FoundBefore(WholeImage(), images)
-        assert finder(np.zeros((1, 1, 3)), "a").sides == [20]
-        assert finder(np.zeros((1, 1, 3)), "c").sides == [30]
-
-
-def photo_loader(source, workers: int):
-    return run_module._photo_loader(source, make_finder("whole"), Namespace(workers=workers))
-
-
-class TestLoader:
-    def test_photos_in_order(self, tiny_mpii):
-        source = open_source(tiny_mpii / "images")
-        loader = photo_loader(source, workers=2)
-        assert isinstance(loader.dataset, PhotoCrops)
-        assert [photo.name for photo in loader] == source.names()
-
-    @pytest.mark.parametrize("workers", [0, 3])
-    def test_frames_once_and_in_order_whatever_the_workers(self, tmp_path, workers):
-        loader = photo_loader(open_source(write_video(tmp_path / "clip.avi", 6)), workers)
-        assert isinstance(loader.dataset, FrameCrops)
-        assert loader.num_workers == min(workers, 1)
-        photos = list(loader)
-        assert [photo.name for photo in photos] == [f"clip/{number:06d}" for number in range(6)]
-        levels = [photo.crops[0][128, 128].mean() for photo in photos]
-        np.testing.assert_allclose(levels, 20 * np.arange(6), atol=4)
-
-    @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files in /proc")
-    def test_photos_kept_are_not_files_kept_open(self, tmp_path):
-        """A tensor from a worker is an open file, and a process may have a thousand: less than a short video."""
-        loader = photo_loader(open_source(write_video(tmp_path / "clip.avi", 30)), 1)
-        before = len(os.listdir("/proc/self/fd"))
-        kept = list(loader)
-        assert len(kept) == 30
-        assert len(os.listdir("/proc/self/fd")) < before + 10
-
-
-# ------------------------------------------------------------------------------------------ batches
-def person_of(name: str, people: int, error: str | None = None) -> PhotoPeople:
-    """A photo whose k-th crop has the level 10 × its number + k."""
-    levels = 10 * int(name) + np.arange(people)
-    crops = np.broadcast_to(levels[:, None, None, None], (people, 256, 256, 3)).astype(np.uint8)
-    to_photo = np.zeros((people, 2, 3), np.float32)
-    return PhotoPeople(name, crops, to_photo, np.empty((people, 4)), np.empty(people), error=error)
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "expected"),
-    [(1, [1] * 9), (3, [3, 3, 1, 2]), (4, [4, 3, 2]), (100, [9])],
-    ids=["one", "three", "four", "all"],
-)
-def test_people_of_several_photos_share_batches(batch_size, expected):
-    sizes = []
-
-    def predictor(crops, to_photo):
-        assert crops.shape[1:] == (3, 256, 256)
-        if len(crops):
-            sizes.append(len(crops))
-        levels = crops[:, :1, 0, 0].float()
-        return levels[:, :, None].expand(-1, 16, 2), levels.expand(-1, 16)
-
-    people = [0, 2, 0, 0, 5, 1, 0, 1, 0]
-    photos = [person_of(str(i), count, "bad" if i == 3 else None) for i, count in enumerate(people)]
-    found = list(predict_photos(predictor, iter(photos), Namespace(test_batch_size=batch_size)))
-    assert [photo for photo, *_ in found] == photos
-    for photo, joints, scores in found:
-        assert joints.shape == (len(photo), 16, 2)
-        assert joints[:, 0, 0].tolist() == scores[:, 0].tolist() == photo.crops[:, 0, 0, 0].tolist()
-    assert sizes == expected
-
-
-def test_no_photos_no_batches():
-    assert list(predict_photos(None, iter([]), Namespace(test_batch_size=4))) == []
-
-
-# ------------------------------------------------------------------------------------------ the script
 def save_network(path: Path, **checkpoint: object) -> Path:
     """Random weights of a small network, in a checkpoint with these further entries."""
     torch.manual_seed(0)
@@ -250,6 +118,8 @@ class TestAnnotatedPeople:
         assert load_metas(output / "metas.pt")["00009.jpg"]["skeleton"] == "MPII[:10]"
 
     def test_refusals(self, tiny_mpii, tmp_path, run):
+        with pytest.raises(UserError, match=r"--max_frames: .* has annotated people"):
+            run(tiny_mpii, "--max_frames", 3)
         with pytest.raises(UserError, match=r"--person_box: .* has annotated people"):
             run(tiny_mpii, "--person_box", "whole")
         network = save_network(tmp_path / "lsp.pth", num_classes=14, skeleton="LSP")
@@ -304,6 +174,36 @@ class TestPhotos:
         assert err == "warning: no person found in 1 photos (--person_box hog): blotches.png\n"
         assert out.startswith("0 people in 1 photos")
 
+    def test_frames_of_a_video_and_of_a_camera(self, tmp_path, run, monkeypatch, capsys):
+        class Capture:
+            def __init__(self):
+                self.left = 3
+
+            def read(self):
+                self.left -= 1
+                return self.left >= 0, np.full((48, 64, 3), 40, np.uint8)
+
+            def isOpened(self):
+                return True
+
+            def get(self, _):
+                return 3.0
+
+            def release(self):
+                pass
+
+        monkeypatch.setattr(image_sources, "_open_capture", lambda place: Capture())
+        (tmp_path / "clip.mp4").write_bytes(b"x")
+        metas = load_metas(run(tmp_path / "clip.mp4", "--max_frames", 2) / "metas.pt")
+        assert [(name, meta["tracks"], meta["fps"]) for name, meta in metas.items()] == [
+            ("clip/000000", [0], 3.0), ("clip/000001", [0], 3.0),
+        ]  # fmt: skip
+        assert "draw them: " in capsys.readouterr().out
+        assert list(poses(run(Path("0")))) == [f"camera_0/{number:06d}" for number in range(3)]
+        out, err = capsys.readouterr()
+        assert "draw them: " not in out
+        assert err == "warning: camera 0 gave no picture after 3\n"
+
     def test_joint_order_is_the_networks(self, tmp_path, run, capsys):
         folder = write_photos(tmp_path / "photos", a=(80, 80))
         network = save_network(tmp_path / "lsp.pth", num_classes=14, skeleton="LSP")
@@ -321,18 +221,32 @@ class TestPhotos:
         assert not torch.allclose(*scores)
 
     def test_people_of_a_detector_are_found_before_the_workers_start(self, tmp_path, run, monkeypatch):
-        class Detector(FixedPeople):
-            pass
+        class Detector(PersonFinder):
+            def find(self, image, name):
+                return np.array([[10, 10, 70, 70], [0, 10, 40, 50]], np.float32), np.ones(2, np.float32)
 
-        monkeypatch.setattr(run_module, "DetectorFinder", Detector)
-        monkeypatch.setattr(run_module, "make_finder", lambda kind, device: Detector((40, 40, 60), (20, 30, 40)))
+        monkeypatch.setattr(photos, "DetectorFinder", Detector)
+        monkeypatch.setattr(photos, "make_finder", lambda kind, device: Detector())
         folder = write_photos(tmp_path / "photos", a=(80, 80), b=(90, 60))
         (folder / "c.png").write_bytes(b"")
         found = poses(run(folder, "--person_box", "detect", "--workers", 1))
         assert {name: len(people) for name, people in found.items()} == {"a.png": 2, "b.png": 2}
 
+    def test_other_files_of_the_folder_are_named(self, tmp_path, run, capsys):
+        folder = write_photos(tmp_path / "photos", a=(80, 80))
+        (folder / "notes.txt").write_text("x")
+        (folder / "clip.mp4").write_bytes(b"x")
+        (folder / "b.jpg").write_bytes(b"x")
+        assert list(poses(run(folder))) == ["a.png"]
+        first, second = capsys.readouterr().err.splitlines()
+        assert first == f"warning: 2 files of {folder} are no photos: clip.mp4, notes.txt"
+        assert second.startswith("warning: 1 photos skipped: ")
+        assert "b.jpg" in second
+
     def test_refusals(self, tmp_path, run):
         folder = write_photos(tmp_path / "photos", a=(80, 80))
+        with pytest.raises(UserError, match="--max_frames 3: for a video or a camera; .* holds photos"):
+            run(folder, "--max_frames", 3)
         with pytest.raises(UserError, match=r"--run_with_train: .* has no annotations"):
             run(folder, "--run_with_train")
         with pytest.raises(UserError, match="--person_box hug: no such file; did you mean hog"):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.draw3d_utils import PANEL, TRUTH_COLOR, draw_pose_2d, draw_pose_3d, panel_row
+from utils.draw3d_utils import PANEL, TRUTH_COLOR, draw_pose_2d, draw_pose_3d, floor_shift, panel_row, pose_limits
 from utils.draw_utils import SIDE_COLORS
 from utils.transform import H36M, H36M_2D, Skeleton
 
@@ -131,6 +131,55 @@ class TestScale:
 
         assert color_at_crossing(200) == "r"
         assert color_at_crossing(-200) == "l"
+
+
+class TestSameView:
+    @pytest.mark.parametrize("view", [{}, {"camera_tilt": 13.0}, {"frame": "world"}])
+    def test_limits_of_all_poses_at_once(self, view):
+        poses = np.random.default_rng(0).normal(0, 400, (20, 17, 3))
+        whole = draw_pose_3d(PERSON, H36M, limits=poses, **view)
+        assert pose_limits(poses, **view).shape == (2, 3)
+        assert np.array_equal(draw_pose_3d(PERSON, H36M, limits=pose_limits(poses, **view), **view), whole)
+
+    def test_lowest_joint_by_hand(self):
+        # In a level camera y is down: the feet are at y = 900, so that poses go up by 900.
+        assert floor_shift(PERSON).tolist() == [[0, -900, 0]]
+        assert floor_shift(PERSON, frame="world")[0, 2] == -PERSON[:, 2].min()
+        missing = only("pelvis")
+        missing[H36M.index("l_wrist")] = [np.nan, 2000, 0]
+        assert floor_shift(missing).tolist() == [[0, 0, 0]]
+        assert floor_shift(PERSON * np.nan).tolist() == [[0, 0, 0]]
+        assert floor_shift(np.zeros((0, 17, 3))).shape == (0, 1, 3)
+
+    @pytest.mark.parametrize("tilt", [0.0, 20.0])
+    def test_poses_stand_on_one_floor(self, tilt):
+        crouching = PERSON * (1, 0.5, 1)
+        both = np.stack([PERSON, crouching])
+        standing = both + floor_shift(both, camera_tilt=tilt)
+        again = floor_shift(standing, camera_tilt=tilt)
+        assert np.abs(again).max() < 1e-9
+        limits = pose_limits(standing, camera_tilt=tilt)
+        view = {"limits": limits, "azimuth": 0, "elevation": 0, "camera_tilt": tilt, "legend": False}
+        drawn = [draw_pose_3d(pose, H36M, **view) for pose in standing]
+        # The lowest row with a limb; shadows and floor are grey.
+        lowest = [np.nonzero(np.ptp(picture.astype(int), axis=2) > 60)[0].max() for picture in drawn]
+        assert abs(lowest[0] - lowest[1]) <= 1
+
+    def test_a_steady_legend_has_its_own_room(self):
+        """It stays where it is whatever the pose, and the pose is drawn the same with and without it."""
+        view = {"limits": PERSON * 1.2, "steady": True}
+        raised = PERSON.copy()
+        raised[H36M.indices(["l_wrist", "r_wrist"])] = [[-250, -860, 0], [250, -860, 0]]
+        for pose in (PERSON, raised):
+            bare, told = (draw_pose_3d(pose, H36M, legend=legend, **view) for legend in (False, True))
+            rows, columns = np.nonzero((bare != told).any(axis=2))
+            if pose is PERSON:
+                first = told[: rows.max() + 1, : columns.max() + 1]
+            assert np.array_equal(told[: rows.max() + 1, : columns.max() + 1], first)
+
+    def test_a_title_in_color(self):
+        picture = draw_pose_3d(PERSON, H36M, title="person 3", title_color=(0, 255, 0), legend=False)
+        assert np.isfinite(center(picture[:40], (0, 255, 0), tolerance=60)).all()
 
 
 class TestPictures:

@@ -15,8 +15,12 @@ from utils.draw_utils import (
     enlarge_small,
     heat_map_image,
     image_grid,
+    move_to,
+    person_color,
+    resized,
     save_image,
     save_png,
+    side_by_side,
 )
 from utils.image_utils import read_image
 from utils.transform import COCO, LSP, MPII, Skeleton
@@ -120,6 +124,42 @@ class TestLegend:
         assert not with_legend[:, :400].any()
         assert with_legend[:, 400:].any()
 
+    def test_keeps_away_from_the_numbers(self):
+        # The person ends right of where a legend in the upper left would; the plate over the head reaches into it.
+        joints = np.array([[200.0, 90.0], [200.0, 400.0], [200.0, 300.0]])
+        without, numbered = draw_pose(GREY, joints, STICK), draw_pose(GREY, joints, STICK, numbers=[5])
+        assert changed(without)[:30, :30].any()
+        assert not changed(numbered)[:30, :30].any()
+
+
+class TestNumbers:
+    def test_each_is_over_its_head_in_its_color(self):
+        people = np.stack([JOINTS, JOINTS * 0.5 + np.array([0, 300])])
+        picture = draw(people, numbers=[0, 1])
+        for person, number in zip(people, (0, 1), strict=True):
+            rows, columns = np.nonzero((picture == person_color(number)).all(axis=2))
+            assert abs(columns.mean() - person[1, 0]) < 3
+            assert rows.max() < person[1, 1]
+
+    def test_stays_in_the_picture(self):
+        picture = draw(JOINTS - np.array([390.0, 100.0]), numbers=[3])
+        rows, columns = np.nonzero((picture == person_color(3)).all(axis=2))
+        assert (rows.min(), columns.min()) == (0, 0)
+
+    def test_who_is_not_seen_gets_none(self):
+        assert not changed(draw(np.full((1, 3, 2), np.nan), numbers=[0])).any()
+
+    def test_are_as_many_as_people(self):
+        with pytest.raises(ValueError, match="argument"):
+            draw(JOINTS, numbers=[0, 1])
+
+    def test_colors_are_those_of_no_side_and_come_back(self):
+        colors = np.array([person_color(number) for number in range(6)])
+        for color in (*SIDE_COLORS.values(), *colors):
+            assert (np.abs(colors - color).max(axis=1) < 60).sum() == (np.abs(colors - color).max(axis=1) == 0).sum()
+        assert len(np.unique(colors, axis=0)) == 6
+        assert person_color(6) == person_color(0)
+
 
 class TestEnlarge:
     def test_large_picture_stays(self):
@@ -143,6 +183,23 @@ class TestEnlarge:
         one = Skeleton("one", ("head",), ())
         weight = np.abs(draw([[30.5, 20.0]], one, np.zeros_like(image)).astype(float)).sum(axis=2)
         assert (weight.sum(axis=0) * np.arange(512)).sum() / weight.sum() == pytest.approx(x, abs=0.1)
+
+
+class TestResized:
+    @pytest.mark.parametrize("factor", [0.5, 0.37, 2.0])
+    def test_points_stay_on_what_they_mark(self, factor):
+        image = np.zeros((200, 300, 3), np.uint8)
+        image[40:60, 200:240] = 255  # its middle: (219.5, 49.5)
+        picture, spans = resized(image, factor)
+        assert picture.shape == (round(200 * factor), round(300 * factor), 3)
+        weight = picture[..., 0].astype(float)
+        middle = [(weight.sum(axis=axis) * np.arange(weight.shape[1 - axis])).sum() / weight.sum() for axis in (0, 1)]
+        np.testing.assert_allclose(move_to([[219.5, 49.5]], spans)[0], middle, atol=0.1)
+
+    def test_the_same_size_is_the_same_picture(self):
+        picture, spans = resized(GREY, 1.0)
+        assert picture is GREY
+        assert spans.tolist() == [1, 1]
 
 
 class TestHeatMap:
@@ -193,6 +250,17 @@ class TestGrid:
 
     def test_tensors(self):
         assert image_grid([torch.zeros(3, 8, 9)] * 4, 2, gap=0).shape == (16, 18, 3)
+
+
+class TestSideBySide:
+    def test_places_by_hand(self):
+        low, high = np.full((10, 20, 3), 50, np.uint8), np.full((14, 6, 3), 90, np.uint8)
+        row = side_by_side([low, high], gap=3, level=7)
+        assert row.shape == (14, 29, 3)
+        assert (row[2:12, :20] == 50).all()
+        assert (row[:, 23:] == 90).all()
+        assert (row[:2, :20] == 7).all()
+        assert (row[:, 20:23] == 7).all()
 
 
 class TestPictures:

@@ -10,11 +10,21 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from utils.camera_utils import CAMERA_NAMES, get_camera, read_cameras, stack_cameras
+from utils.camera_utils import CAMERA_NAMES, Camera, get_camera, read_cameras, stack_cameras
 from utils.data_utils import LIFTER_INPUT_JOINTS, centre_on_hip
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_files import ACTIONS, SUBJECTS, find_sequences
-from utils.human36m_frames import Clip, FrameCrops, Frames, crop_square, find_frames, target_heatmaps
+from utils.human36m_frames import (
+    Clip,
+    FrameCrops,
+    Frames,
+    crop_square,
+    draw_view,
+    find_frames,
+    has_listed_frames,
+    read_listed_frames,
+    target_heatmaps,
+)
 from utils.image_utils import apply_affine
 from utils.osutils import UserError
 from utils.sample import human36m, scene
@@ -185,7 +195,82 @@ def test_arrays_that_do_not_fit_are_refused(frames):
         Frames(frames.images_dir, frames.clips, frames.clip, frames.number, frames.pose_2d, frames.pose_2d)
 
 
+def test_frames_of_actions(frames):
+    by_action = {clip.name.split()[0]: frames.of_actions([clip.name.split()[0]]) for clip in frames.clips}
+    assert sum(map(len, by_action.values())) == len(frames)
+    for action, some in by_action.items():
+        assert {some.clips[place].name.split()[0] for place in some.clip} == {action}
+    absent = next(action for action in ACTIONS if action not in by_action)
+    with pytest.raises(UserError, match=f"no frame of {absent}; there are "):
+        frames.of_actions([absent])
+
+
+# Frames in a list
+
+
+def listed(count=3, **changes):
+    rng = np.random.default_rng(0)
+    arrays = {
+        "subject": np.array([9, 9, 11])[:count],
+        "action": np.array(["Walking 1", "Walking 1", "SittingDown"])[:count],
+        "camera": np.array(["54138969"] * count),
+        "frame": np.arange(1, count + 1),
+        "joints_2d": rng.normal(500, 100, (count, 17, 2)),
+        "joints_3d_camera_mm": rng.normal([0, 0, 5000], 300, (count, 17, 3)),
+    }
+    return {name: value for name, value in (arrays | changes).items() if value is not None}
+
+
+def test_listed_frames_are_read(tmp_path):
+    assert not has_listed_frames(tmp_path)
+    arrays = listed()
+    np.savez(tmp_path / "poses.npz", **arrays)
+    assert has_listed_frames(tmp_path)
+    frames = read_listed_frames(tmp_path)
+    assert [str(frames.clips[place]) for place in frames.clip] == [
+        "S9/Walking 1/54138969", "S9/Walking 1/54138969", "S11/SittingDown/54138969",
+    ]  # fmt: skip
+    assert frames.path(1) == tmp_path / "images/S9/Walking 1/54138969/000002.jpg"
+    order = H36M.indices(H36M_2D.joints)
+    np.testing.assert_allclose(frames.pose_2d, arrays["joints_2d"][:, order], rtol=1e-6)
+    truth = arrays["joints_3d_camera_mm"]
+    np.testing.assert_allclose(frames.pose_3d, truth - truth[:, :1], atol=1e-3)
+    assert len(frames.of_actions(["SittingDown"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"camera": None}, "lacks camera; a list of frames has subject, action"),
+        ({"joints_2d": np.zeros((3, 16, 2))}, r"joints_2d \(3, 16, 2\).* right are frames × 17 × 2"),
+        ({"subject": np.array([9])}, "for 3 frames"),
+        ({"count": 0}, "for 0 frames"),
+    ],
+)
+def test_lists_that_do_not_fit_are_refused(tmp_path, changes, message):
+    np.savez(tmp_path / "poses.npz", **listed(**changes))
+    with pytest.raises(UserError, match=message):
+        read_listed_frames(tmp_path)
+
+
+def test_a_damaged_list_is_refused(tmp_path):
+    np.savez(tmp_path / "whole.npz", **listed())
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    whole, array = (tmp_path / "whole.npz").read_bytes(), (tmp_path / "array.npy").read_bytes()
+    for content in (b"", b"no archive", whole[:700], array):
+        (tmp_path / "poses.npz").write_bytes(content)
+        with pytest.raises(UserError, match="not a readable .npz"):
+            read_listed_frames(tmp_path)
+
+
 # Real frames
+
+
+def test_the_list_of_the_real_frames_agrees_with_their_cameras(real):
+    frames, read = real[0], read_listed_frames(REAL)
+    assert [read.path(index) for index in range(4)] == [frames.path(index) for index in range(4)]
+    np.testing.assert_allclose(read.pose_2d, frames.pose_2d, atol=1)
+    np.testing.assert_allclose(read.pose_3d, frames.pose_3d, atol=0.1)
 
 
 def test_projections_of_the_real_truth(real):
@@ -224,3 +309,69 @@ def test_real_crops_show_the_photo(real):
             for image, points in ((crop, places), (photo, np.rint(sample["pose_2d"].numpy()).astype(int)))
         ]
         assert np.abs(colours[0] - colours[1]).mean() < 8
+
+
+# Augmented crops
+
+
+def is_flipped(sample, frames):
+    return not np.array_equal(sample["pose_2d"], frames.pose_2d[sample["index"]])
+
+
+@pytest.fixture(scope="module")
+def augmented(frames):
+    """Four epochs of samples."""
+    crops = FrameCrops(frames, augment=True)
+    samples = [crops[epoch, index] for epoch in range(4) for index in range(len(frames))]
+    assert 4 < sum(is_flipped(sample, frames) for sample in samples) < 28
+    return samples
+
+
+def test_a_view_depends_on_seed_epoch_and_index_alone(frames, augmented):
+    again = FrameCrops(frames, augment=True)[3, 1]
+    assert torch.equal(augmented[3 * len(frames) + 1]["image"], again["image"])
+    others = (augmented[1], FrameCrops(frames, augment=True, seed=1)[3, 1], FrameCrops(frames)[3, 1])
+    assert not any(torch.equal(again["to_photo"], other["to_photo"]) for other in others)
+
+
+def test_views_are_small_and_of_all_kinds():
+    rng = np.random.default_rng(0)
+    shifts, scales, rotations, flips = map(np.array, zip(*(draw_view(rng) for _ in range(400)), strict=True))
+    for values, reach in ((shifts, 0.05), (scales - 1, 0.15), (rotations, 30)):
+        assert 0.9 * reach < np.abs(values).max() <= reach
+        assert values.min() < 0 < values.max()
+    assert 0.4 < flips.mean() < 0.6
+
+
+def test_the_joint_is_where_an_augmented_crop_shows_it(frames, augmented):
+    """In a mirrored image the left wrist is the right one's."""
+    for sample in augmented:
+        weights = sample["image"].amax(0).double().numpy()
+        weights[weights < 60] = 0
+        centre = [(weights * axis).sum() / weights.sum() for axis in np.mgrid[:256, :256][::-1]]
+        joint = sample["joints"][H36M_2D.index("r_wrist") if is_flipped(sample, frames) else WRIST]
+        assert np.abs(joint.numpy() - centre).max() < 0.5, "px of the crop"
+
+
+def test_the_way_back_from_an_augmented_crop_is_exact(frames, augmented):
+    """So that scale, shift and rotation of the crop leave 2D and 3D truth as they are."""
+    for sample in augmented:
+        photo = apply_affine(sample["to_photo"].numpy(), sample["joints"].numpy())
+        np.testing.assert_allclose(photo, sample["pose_2d"], atol=1e-2)
+        if not is_flipped(sample, frames):
+            np.testing.assert_array_equal(sample["pose_3d"], frames.pose_3d[sample["index"]])
+
+
+def test_a_flipped_sample_is_what_a_mirrored_camera_sees_of_a_mirrored_person(poses, frames, augmented):
+    clips = dict(poses.clips())
+    for sample in (sample for sample in augmented if is_flipped(sample, frames)):
+        index = clips[sample["meta"]["name"]][sample["meta"]["frame"] - 1][None]
+        camera = poses.cameras_of(poses.first_camera[index // 4] + index % 4)
+        person = camera.world_to_camera(poses.world[index // 4])[:, H36M.flip_order] * torch.tensor([-1, 1, 1])
+        torch.testing.assert_close(sample["pose_3d"], centre_on_hip(person)[0], rtol=0, atol=1e-2)
+        mirror = torch.tensor([[-1.0, 1.0]])
+        seen = Camera(
+            R=torch.eye(3)[None], T=torch.zeros(1, 3), f=camera.f, k=camera.k,
+            c=torch.tensor([[999.0, 0.0]]) + mirror * camera.c, p=camera.p * -mirror,
+        ).project(person[:, LIFTER_INPUT_JOINTS])  # fmt: skip
+        torch.testing.assert_close(sample["pose_2d"], seen[0], rtol=0, atol=1e-2)

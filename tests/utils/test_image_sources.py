@@ -1,5 +1,6 @@
 """Folders, photos and videos as streams of named images."""
 
+import signal
 from pathlib import Path
 
 import cv2
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.image_sources import natural_key, open_source
+from utils import image_sources
+from utils.image_sources import is_camera, natural_key, open_source
 from utils.image_utils import ImageError
 from utils.osutils import UserError
 
@@ -49,6 +51,7 @@ class TestFolder:
         assert source.kind == "folder"
         assert source.names() == ["IM1.jpeg", "im2.jpg", "im10.jpg", "sub/a.PNG"]
         assert len(source) == 4
+        assert source.left_out == ["notes.txt"]
         assert source.path("sub/a.PNG") == tmp_path / "sub" / "a.PNG"
         images = dict(source)
         assert list(images) == source.names()
@@ -133,6 +136,26 @@ class TestVideo:
             assert abs(image[..., 0].mean() - 40 * number) < 12
             assert image[..., 2].mean() < 12
 
+    @pytest.mark.parametrize(("limit", "count"), [(2, 2), (6, 6), (9, 6)])
+    def test_no_more_frames_than_asked_for(self, tmp_path, capfd, limit, count):
+        source = open_source(write_video(tmp_path / "clip.avi"), max_frames=limit)
+        assert len(source) == len(source.names()) == count
+        assert [name for name, _ in source] == source.names()
+        assert capfd.readouterr().err == ""
+
+    def test_a_limit_is_no_excuse_for_a_cut_off_video(self, tmp_path, capfd):
+        whole = write_video(tmp_path / "whole.avi", frames=20, size=(320, 240))
+        cut = tmp_path / "cut.avi"
+        cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+        count = len(list(open_source(cut, max_frames=19)))
+        assert f"it says 20 frames, {count} were readable" in capfd.readouterr().err
+        assert len(list(open_source(cut, max_frames=count))) == count
+        assert capfd.readouterr().err == ""
+
+    def test_a_limit_is_for_videos(self, tmp_path):
+        write_photo(tmp_path / "a.png")
+        assert error_of(tmp_path, max_frames=3).startswith("--max_frames 3: for a video or a camera")
+
     def test_rotated_video_comes_upright(self, tmp_path):
         path = write_video(tmp_path / "clip.mp4", codec="mp4v")
         data = bytearray(path.read_bytes())
@@ -190,6 +213,70 @@ class TestVideo:
         cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
         assert str(cut) in error_of(cut)
         assert capfd.readouterr().err == ""
+
+
+class FakeCamera:
+    """Pictures of level k, 64 × 48 px; the `interrupt`-th presses Ctrl-C; none after `last`."""
+
+    def __init__(self, last: int = 1000, interrupt: int | None = None) -> None:
+        self.number, self.last, self.interrupt = -1, last, interrupt
+
+    def read(self):
+        self.number += 1
+        if self.number == self.interrupt:
+            signal.raise_signal(signal.SIGINT)
+        return (True, np.full((48, 64, 3), self.number, np.uint8)) if self.number < self.last else (False, None)
+
+    def isOpened(self):
+        return self.last > 0
+
+    def get(self, _):
+        return 0.0
+
+    def release(self):
+        pass
+
+
+class TestCamera:
+    @pytest.fixture
+    def camera(self, monkeypatch):
+        """`camera(last=5)`: the source of a camera that can be opened any number of times."""
+
+        def plug_in(max_frames=None, **kwargs):
+            monkeypatch.setattr(image_sources, "_open_capture", lambda index: FakeCamera(**kwargs))
+            return open_source("7", max_frames=max_frames, camera=True)
+
+        return plug_in
+
+    def test_ends_after_so_many_pictures(self, camera, capfd):
+        source = camera(max_frames=3)
+        assert (source.kind, source.size, source.names(), len(source)) == ("camera", (64, 48), [], 0)
+        assert [(name, int(image.max())) for name, image in source] == [(f"camera_7/{k:06d}", k) for k in range(3)]
+        assert source.fps > 25, "as measured"
+        assert capfd.readouterr().err == ""
+
+    def test_ends_at_ctrl_c_and_keeps_what_it_saw(self, camera):
+        former = signal.getsignal(signal.SIGINT)
+        assert len(list(camera(interrupt=4))) == 5
+        assert signal.getsignal(signal.SIGINT) is former
+
+    def test_says_that_it_was_unplugged(self, camera, capfd):
+        assert len(list(camera(last=2))) == 2
+        assert capfd.readouterr().err == "warning: camera 7 gave no picture after 2\n"
+
+    def test_no_camera(self, camera):
+        with pytest.raises(UserError, match="--data_dir 7: no camera of that index answers"):
+            camera(last=0)
+
+    @pytest.mark.parametrize(("name", "expected"), [("0", True), ("12", True), ("1234", False), ("a0", False)])
+    def test_a_bare_number_is_a_camera_unless_it_is_a_path(self, tmp_path, monkeypatch, name, expected):
+        monkeypatch.chdir(tmp_path)
+        assert is_camera(name) is is_camera(Path(name)) is expected
+        (tmp_path / name).mkdir()
+        assert not is_camera(name)
+
+    def test_only_where_cameras_are_wanted(self):
+        assert "no such file or folder" in error_of("7")
 
 
 def test_natural_key():

@@ -1,0 +1,108 @@
+"""The 2D and 3D poses of the same people, as two files of one run hold them."""
+
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from twod_threed.viz import from_hip
+from utils.osutils import UserError, first_few
+from utils.picture_files import find_skeleton
+from utils.prediction_utils import load_predictions
+from utils.transform import H36M, Skeleton
+
+# A person's joints are up to about a metre from his hip. Poor models' poses may be collapsed, so only what looks like
+# metres, or like poses scaled to unit size, is refused.
+SMALLEST_REACH = 10.0  # mm
+
+
+class PosePair(NamedTuple):
+    """By image name; row k of both tensors of an image is person k.
+
+    Attributes:
+        joints: (P, J, 2), zero-based px of the image, order `skeleton`.
+        poses: (P, 17, 3) float64, mm, camera coordinates, hip at the origin, order `H36M`.
+    """
+
+    joints: dict[str, Tensor]
+    skeleton: Skeleton
+    poses: dict[str, Tensor]
+
+
+def load_pair(options: Namespace) -> PosePair:
+    """Read `pose_2d_estimations` and `pose_3d_estimations`.
+
+    Raises UserError for a file that is missing, damaged or of the other kind, and where the two differ in their images
+    or in the number of people of one.
+    """
+    joints = load_predictions(options.pose_2d_estimations)
+    skeleton = find_skeleton(options.pose_2d_estimations, joints)
+    poses = load_poses_3d(options.pose_3d_estimations, "--3d_pose_estimations")
+    for one, other, option, path in (
+        (joints, poses, "--3d_pose_estimations", options.pose_3d_estimations),
+        (poses, joints, "--2d_pose_estimations", options.pose_2d_estimations),
+    ):
+        lacking = [name for name in one if name not in other]
+        if lacking:
+            raise UserError(
+                f"{option} {path}: lacks {len(lacking)} of the {len(one)} images of the other file "
+                f"({first_few(lacking, ',', 2)}); give both files of one run"
+            )
+    require_same_people(joints, poses, "--2d_pose_estimations", "--3d_pose_estimations")
+    return PosePair(joints, skeleton, poses)
+
+
+def load_truth(options: Namespace, poses: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
+    """Read `pose_3d_ground_truths` of the images `names`: (P, 17, 3) float64 mm, hip at the origin.
+
+    Raises UserError for a file as for `load_pair`, an image without truth, and another number of people than in
+    `poses`.
+    """
+    option = "--3d_pose_ground_truths"
+    truth = load_poses_3d(options.pose_3d_ground_truths, option)
+    lacking = [name for name in names if name not in truth]
+    if lacking:
+        raise UserError(
+            f"{option} {options.pose_3d_ground_truths}: lacks {len(lacking)} of the {len(names)} images to draw "
+            f"({first_few(lacking, ',', 2)}); without truth: python viz.py 2d_overlay_3d_pred"
+        )
+    truth = {name: truth[name] for name in names}
+    require_same_people(truth, poses, option, "--3d_pose_estimations")
+    return truth
+
+
+def load_poses_3d(path: Path, option: str) -> dict[str, Tensor]:
+    """Read a file of 3D poses: image name -> (P, 17, 3) float64 mm, hip at the origin.
+
+    Raises UserError, naming `option`: no such file, 2D poses, another number of joints, metres.
+    """
+    poses = load_predictions(path)
+    if not poses:
+        raise UserError(f"{option} {path}: holds no poses")
+    shapes = sorted({tuple(values.shape[1:]) for values in poses.values()})
+    if shapes != [(len(H36M), 3)]:
+        found = ", ".join(f"{joints} × {numbers}" for joints, numbers in shapes)
+        raise UserError(f"{option} {path}: its poses are {found}; 3D poses of run.py are people × {len(H36M)} × 3 (mm)")
+    centred = {name: from_hip(values) for name, values in poses.items()}
+    reach = torch.cat([values.norm(dim=2).amax(dim=1) for values in centred.values()])
+    reach = reach[reach.isfinite()]
+    if len(reach) and reach.median() < SMALLEST_REACH:
+        raise UserError(
+            f"{option} {path}: half the people reach no farther than {reach.median():.2g} from the hip, so that these "
+            "look like metres; poses are in mm"
+        )
+    return centred
+
+
+def require_same_people(one: Mapping[str, Tensor], other: Mapping[str, Tensor], option: str, other_option: str) -> None:
+    """UserError where an image of `one` has another number of people in `other`."""
+    differing = [name for name, values in one.items() if len(values) != len(other[name])]
+    if differing:
+        name = differing[0]
+        raise UserError(
+            f"{option}: {len(differing)} of {len(one)} images have another number of people than in {other_option}; "
+            f"{name!r} has {len(one[name])} there and {len(other[name])} here; give files of one run"
+        )

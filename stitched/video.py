@@ -1,0 +1,208 @@
+"""A video with the poses of its people: the frames with 2D poses, and beside them the 3D poses, seen from side to side.
+
+python viz.py video --img_dir clip.mp4 --2d_pose_estimations data/stitched_mpii/2d_pose_estimations.pt \\
+    --3d_pose_estimations data/stitched_mpii/3d_pose_estimations.pt
+
+Frames are read, drawn and written one at a time.
+"""
+
+import math
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stitched.pose_files import PosePair, load_pair
+from stitched.viz import GAP
+from twod_threed.viz import CAMERA_TILT
+from utils.draw3d_utils import PANEL, draw_pose_3d, floor_shift, pose_limits
+from utils.draw_utils import OUTLINE, draw_pose, image_grid, person_color, side_by_side
+from utils.image_sources import VideoSource, open_source
+from utils.osutils import UserError, warn
+from utils.picture_files import matching_names, warn_about_nan
+from utils.prediction_utils import load_metas
+from utils.progress import progress
+from utils.transform import H36M
+from utils.video_writer import SUFFIX, write_video
+
+SWING = 60.0  # degrees to either side of the camera's own view
+SWING_SECONDS = 8.0  # there and back
+MOST_PANELS = 4
+LEAST_PANEL = 240  # px, height; panels go in one row where two would be lower
+UNPREDICTED = "stay bare; after the last that has one, the result ends"
+
+
+class Layout(NamedTuple):
+    """How the 3D panels of a whole video are arranged.
+
+    Attributes:
+        slots: person (track) -> panel, from 0. Two people share one where they never appear at the same time.
+        panels, rows: how many there are.
+        size: (width, height) px of a panel.
+        limits: what every panel's view holds, (2, 3) mm.
+    """
+
+    slots: dict[int, int]
+    panels: int
+    rows: int
+    size: tuple[int, int]
+    limits: np.ndarray
+
+
+def video(options: Namespace) -> None:
+    """`viz.py video`: each frame of the video `img_dir` with its 2D poses, beside the 3D poses, as a video.
+
+    Reads `pose_2d_estimations` and `pose_3d_estimations`, by '<stem>/<frame, 6 digits>', and `metas.pt` beside the
+    first, whose `tracks` say who is who in each frame. Writes `<stem>.webm` (VP8, without sound) into `output_dir`,
+    with the video's frame rate, its frames in their own size, and people under one number and colour throughout. The
+    3D poses keep the hip over one place of one floor and the lowest joint on it, and the view swings from side to
+    side. It ends where the predictions do.
+
+    Raises UserError, with nothing written: `img_dir` is no video, the two files are no pair, no frame has a prediction,
+    `metas.pt` has another number of people, or the result would replace the video itself.
+    """
+    pair = load_pair(options)
+    pair = pair._replace(poses={name: stand(poses) for name, poses in pair.poses.items()})
+    source = open_source(options.img_dir, "--img_dir")
+    if not isinstance(source, VideoSource):
+        raise UserError(f"--img_dir {options.img_dir}: no video; for photos use viz.py 2d_overlay_3d_pred")
+    target = Path(options.output_dir) / f"{source.root.stem}{SUFFIX}"
+    if target.exists() and target.samefile(source.root):
+        raise UserError(f"--output_dir {options.output_dir}: the result would replace the video; give another folder")
+    names = matching_names(source, pair.joints, options, UNPREDICTED)
+    tracks = read_tracks(Path(options.pose_2d_estimations).with_name("metas.pt"), pair.poses, names)
+    layout = arrange(source.size, tracks, pair.poses)
+    width, height = canvas_size(source.size, layout)
+
+    drawn = frames = 0
+    with write_video(target, source.fps, (width, height)) as write:
+        for name, frame in progress(_until(source, names[-1]), len(names), "drawing", "frame"):
+            picture = compose_frame(frame, name, pair, tracks, layout, view_azimuth(frames / source.fps))
+            write(_on_canvas(picture, (width, height)))
+            drawn += name in tracks
+            frames += 1
+        if not drawn:
+            raise UserError(
+                f"--img_dir {options.img_dir}: none of its {frames} frames has a prediction, the first of which is "
+                f"{names[0]!r}; give the video that was run"
+            )
+    if drawn < len(names):
+        warn(f"{len(names) - drawn} frames with predictions, up to {names[-1]}, are not in {options.img_dir}")
+    unshown = sorted({person for people in tracks.values() for person in people} - set(layout.slots))
+    if unshown:
+        warn(f"{len(unshown)} people have no 3D panel, of which there are {MOST_PANELS}: the longest seen have them")
+    for kind, poses in (("2D", pair.joints), ("3D", pair.poses)):
+        warn_about_nan({name: poses[name] for name in names}, kind)
+    print(f"{frames} frames, {source.fps:.4g} a second, {width} × {height} px, {drawn} with predictions: {target}")
+
+
+def view_azimuth(seconds: float) -> float:
+    """Degrees by which the view is turned at a time: from the camera's own view to the right, back, and to the left."""
+    return SWING * math.sin(2 * math.pi * seconds / SWING_SECONDS)
+
+
+def stand(poses: Tensor) -> Tensor:
+    """Poses (P, 17, 3) mm, moved up or down so that the lowest joint of each is on the floor, at height 0."""
+    return poses + torch.from_numpy(floor_shift(poses, camera_tilt=CAMERA_TILT))
+
+
+# ------------------------------------------------------------------------------------------ who is where
+def read_tracks(path: Path, poses: Mapping[str, Tensor], names: list[str]) -> dict[str, list[int]]:
+    """Frame name -> the numbers of its people, from `metas.pt`, in the order of `poses` (P, 17, 3).
+
+    Without that file, or where it has no tracks, people are numbered by their place in the frame, with a warning where
+    there are several. Raises UserError where a frame has another number of tracks than people.
+    """
+    metas = load_metas(path) if path.is_file() else {}
+    tracks, without = {}, []
+    for name in names:
+        meta, count = metas.get(name), len(poses[name])
+        found = meta.get("tracks") if isinstance(meta, dict) else None
+        if found is not None and len(found) != count:
+            raise UserError(f"{path}: {name!r} has {len(found)} tracks for {count} people; give the files of one run")
+        if found is None and count > 1:
+            without.append(name)
+        tracks[name] = list(range(count)) if found is None else [int(number) for number in found]
+    if without:
+        warn(f"{path} does not say who is who in {len(without)} frames: people may exchange their numbers")
+    return tracks
+
+
+def assign_slots(tracks: Mapping[str, list[int]], most: int) -> dict[int, int]:
+    """Person -> panel, below `most`: whoever is in more frames is served first, and keeps the panel from the first
+    frame to the last. `tracks`: frame name -> people, frames in order. Whom no panel is left for is missing."""
+    spans: dict[int, list[int]] = {}
+    for place, people in enumerate(tracks.values()):
+        for person in people:
+            spans.setdefault(person, []).append(place)
+    taken: list[list[tuple[int, int]]] = [[] for _ in range(most)]
+    slots = {}
+    for person, places in sorted(spans.items(), key=lambda item: (-len(item[1]), item[0])):
+        first, last = places[0], places[-1]
+        free = [slot for slot in range(most) if all(last < start or first > end for start, end in taken[slot])]
+        if free:
+            slots[person] = free[0]
+            taken[free[0]].append((first, last))
+    return slots
+
+
+def arrange(size: tuple[int, int], tracks: Mapping[str, list[int]], poses: Mapping[str, Tensor]) -> Layout:
+    """The panels beside frames of `size` (width, height) px."""
+    slots = assign_slots(tracks, MOST_PANELS)
+    panels = max(slots.values(), default=0) + 1
+    rows = 2 if panels > 1 and size[1] >= 2 * LEAST_PANEL else 1
+    height = (size[1] - GAP * (rows - 1)) // rows
+    width = min(round(height * PANEL[0] / PANEL[1]), size[0])
+    shown = [poses[name][k] for name, people in tracks.items() for k, person in enumerate(people) if person in slots]
+    points = torch.stack(shown) if shown else torch.zeros(0, 3)
+    return Layout(slots, panels, rows, (width, height), pose_limits(points, camera_tilt=CAMERA_TILT))
+
+
+def canvas_size(size: tuple[int, int], layout: Layout) -> tuple[int, int]:
+    """(width, height) px of the result, both even, for frames of `size`."""
+    columns = math.ceil(layout.panels / layout.rows)
+    width = size[0] + columns * (layout.size[0] + GAP)
+    return width + width % 2, size[1] + size[1] % 2
+
+
+# ------------------------------------------------------------------------------------------ drawing
+def compose_frame(
+    frame: np.ndarray, name: str, pair: PosePair, tracks: Mapping[str, list[int]], layout: Layout, azimuth: float
+) -> np.ndarray:
+    """One frame (H, W, 3) with its 2D poses, and all panels beside it; without people both are bare."""
+    people = tracks.get(name, [])
+    numbered = len(layout.slots) > 1
+    if people:
+        numbers = people if numbered else ()
+        frame = draw_pose(frame, pair.joints[name], pair.skeleton, legend=False, min_side=0, numbers=numbers)
+    places = {layout.slots[person]: place for place, person in enumerate(people) if person in layout.slots}
+    panels = []
+    for slot in range(layout.panels):
+        place = places.get(slot)
+        pose = torch.zeros(0, len(H36M), 3) if place is None else pair.poses[name][place]
+        who = {}
+        if numbered and place is not None:
+            who = {"title": f"person {people[place]}", "title_color": person_color(people[place])}
+        view = {"camera_tilt": CAMERA_TILT, "limits": layout.limits, "azimuth": azimuth}
+        panels.append(draw_pose_3d(pose, H36M, layout.size, **who, **view, legend=slot == 0, steady=True))
+    return side_by_side(
+        [frame, image_grid(panels, math.ceil(layout.panels / layout.rows), gap=GAP, level=OUTLINE[0])], GAP
+    )
+
+
+def _until(source: VideoSource, last: str) -> Iterator[tuple[str, np.ndarray]]:
+    """The frames of a video, up to the one called `last`."""
+    for name, frame in source:
+        yield name, frame
+        if name == last:
+            return
+
+
+def _on_canvas(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The picture in the upper left of one of `size` (width, height) px."""
+    below, right = size[1] - picture.shape[0], size[0] - picture.shape[1]
+    return np.pad(picture, ((0, below), (0, right), (0, 0)), constant_values=OUTLINE[0])

@@ -1,0 +1,151 @@
+"""Photos with their 2D poses, and the 3D poses beside them.
+
+python viz.py 2d_overlay_3d_pred --img_dir PHOTOS --2d_pose_estimations data/stitched_mpii/2d_pose_estimations.pt \\
+    --3d_pose_estimations data/stitched_mpii/3d_pose_estimations.pt
+python viz.py 2d_overlay_3d_gt_3d_pred --img_dir data/h36m/images \\
+    --2d_pose_estimations data/stitched_h36m/2d_pose_estimations.pt \\
+    --3d_pose_estimations data/stitched_h36m/3d_pose_estimations.pt \\
+    --3d_pose_ground_truths data/stitched_h36m/3d_pose_ground_truths.pt
+"""
+
+import math
+from argparse import Namespace
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stitched.pose_files import PosePair, load_pair, load_truth
+from twod_threed.viz import CAMERA_TILT, frame_mpjpe
+from utils.draw3d_utils import PANEL, draw_pose_3d, floor_shift, pose_limits
+from utils.draw_utils import OUTLINE, draw_pose, image_grid, move_to, person_color, resized, side_by_side
+from utils.image_sources import ImageSource, open_source
+from utils.osutils import first_few, warn
+from utils.picture_files import draw_images, matching_names, warn_about_nan
+from utils.transform import H36M, Skeleton
+
+GAP = 6  # px between panels
+MOST_PANELS = 8  # in two rows
+LEAST_HEIGHT, MOST_HEIGHT = 480, 1080  # px, of a picture
+LEAST_PANEL = 360  # px, height of a panel where there are two rows
+MOST_WIDTH = 1280  # px, of the photo in it
+SHEET_CELL, SHEET_CELL_WITH_TRUTH = (640, 320), (880, 320)  # width, height px
+DEFINITION = "MPJPE in their titles: of the person, mean over 17 joints, hips aligned"
+
+
+def overlay_2d_3d_pred(options: Namespace) -> None:
+    """`viz.py 2d_overlay_3d_pred`: each photo with its 2D poses, and a panel a person with the 3D pose beside it.
+
+    Reads `pose_2d_estimations` (image name -> people × J × 2 px) and `pose_3d_estimations` (people × 17 × 3 mm, camera
+    coordinates), and the photos, or the video, `img_dir`. Writes a picture an image under the image's own name, and a
+    contact sheet, into `output_dir`.
+
+    Raises UserError, with nothing written, for files that are no pair, and for what `viz.py 2d_overlay` refuses.
+    """
+    pair = load_pair(options)
+    source = open_source(options.img_dir, "--img_dir")
+    names = matching_names(source, pair.joints, options)
+    _draw(source, pair, {}, names, options)
+
+
+def overlay_2d_3d_gt_3d_pred(options: Namespace) -> None:
+    """`viz.py 2d_overlay_3d_gt_3d_pred`: as `overlay_2d_3d_pred`, with two panels a person: the true 3D pose, and the
+    predicted one with the truth thin behind it and its MPJPE above it.
+
+    Reads `pose_3d_ground_truths` besides; raises UserError also where that lacks an image or one of its people.
+    """
+    pair = load_pair(options)
+    source = open_source(options.img_dir, "--img_dir")
+    names = matching_names(source, pair.joints, options)
+    _draw(source, pair, load_truth(options, pair.poses, names), names, options)
+    print(DEFINITION)
+
+
+def _draw(source: ImageSource, pair: PosePair, truth: dict[str, Tensor], names: list[str], options: Namespace) -> None:
+    def draw(name: str, image: np.ndarray) -> np.ndarray:
+        return compose(image, pair.joints[name], pair.skeleton, pair.poses[name], truth.get(name))
+
+    draw_images(source, names, options, draw, SHEET_CELL_WITH_TRUTH if truth else SHEET_CELL)
+    warn_about_nan({name: pair.joints[name] for name in names}, "2D")
+    warn_about_nan({name: pair.poses[name] for name in names}, "3D")
+    most = most_people(bool(truth))
+    crowded = [name for name in names if len(pair.poses[name]) > most]
+    if crowded:
+        warn(f"{len(crowded)} images have more than {most} people; 3D shows the largest: {first_few(crowded, ',')}")
+
+
+def most_people(with_truth: bool) -> int:
+    """Of how many people of one image the 3D pose is shown."""
+    return MOST_PANELS // 2 if with_truth else MOST_PANELS
+
+
+def compose(
+    image: np.ndarray, joints: Tensor, skeleton: Skeleton, poses: Tensor, truth: Tensor | None = None
+) -> np.ndarray:
+    """A photo with the 2D poses of its people on it, and their 3D poses beside it, all 3D panels in one scale.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        joints: (P, J, 2) px of the photo, order `skeleton`.
+        poses: (P, 17, 3) mm, camera coordinates, hip at the origin.
+        truth: likewise, or None.
+
+    Returns: (H', W', 3) uint8. Small photos are enlarged, large ones made smaller. Several people are numbered from 0.
+    """
+    people = _largest(joints, most_people(truth is not None))
+    count = max(1, len(people)) * (1 if truth is None else 2)
+    rows = 1 if count <= 2 else 2
+    factor = MOST_WIDTH / image.shape[1]
+    height = round(np.clip(image.shape[0] * min(factor, 1), max(LEAST_HEIGHT, rows * LEAST_PANEL), MOST_HEIGHT))
+    photo, spans = resized(image, min(height / image.shape[0], factor))
+    numbers = range(len(joints)) if len(joints) > 1 else ()
+    photo = draw_pose(photo, move_to(joints, spans), skeleton, min_side=0, numbers=numbers)
+
+    panel_height = (height - GAP * (rows - 1)) // rows
+    size = (round(panel_height * PANEL[0] / PANEL[1]), panel_height)
+    panels = list(_panels(people, poses, truth, size, numbered=len(joints) > 1))
+    columns = math.ceil(len(panels) / rows)
+    columns += columns % 2 if truth is not None else 0  # truth and prediction stay in one row
+    return side_by_side([photo, image_grid(panels, columns, gap=GAP, level=OUTLINE[0])], GAP)
+
+
+def _largest(joints: Tensor, most: int) -> list[int]:
+    """The indices, in order, of the `most` people (P, J, 2) who are largest in the picture."""
+    finite = joints.isfinite().all(dim=2, keepdim=True)
+    high = joints.masked_fill(~finite, -torch.inf).amax(dim=1)
+    low = joints.masked_fill(~finite, torch.inf).amin(dim=1)
+    extents = (high - low).clamp(min=0).norm(dim=1)
+    return sorted(extents.argsort(descending=True, stable=True)[:most].tolist())
+
+
+def _panels(
+    people: list[int], poses: Tensor, truth: Tensor | None, size: tuple[int, int], numbered: bool
+) -> Iterator[np.ndarray]:
+    """A 3D panel a person, or two with truth; one that says so where there is nobody."""
+    if not people:
+        yield draw_pose_3d(poses[:0], H36M, size, "no person found", legend=False)
+        return
+    drawn = poses[people] if truth is None else torch.cat([poses[people], truth[people]], dim=1)
+    # Truth and prediction move together, so that their hips stay aligned.
+    shifts = torch.from_numpy(floor_shift(drawn, camera_tilt=CAMERA_TILT))
+    view = {"camera_tilt": CAMERA_TILT, "limits": pose_limits(drawn + shifts, camera_tilt=CAMERA_TILT)}
+    for index, shift in zip(people, shifts, strict=True):
+        if numbered:
+            view["title_color"] = person_color(index)
+        who = f"person {index}: " if numbered else "3D "
+        view["legend"] = index == people[0]
+        if truth is None:
+            yield draw_pose_3d(poses[index] + shift, H36M, size, who + "prediction", **view)
+            continue
+        error = frame_mpjpe(poses[index], truth[index])
+        known = f"MPJPE {error:.0f} mm, hips aligned" if math.isfinite(error) else "MPJPE unknown, joints missing"
+        yield draw_pose_3d(truth[index] + shift, H36M, size, who + "truth", **view | {"legend": False})
+        yield draw_pose_3d(
+            poses[index] + shift,
+            H36M,
+            size,
+            f"{who}{'' if numbered else 'prediction, '}{known}",
+            truth=truth[index] + shift,
+            **view,
+        )

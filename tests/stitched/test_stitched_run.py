@@ -1,0 +1,394 @@
+"""`run.py stitched_mpii` and `stitched_h36m`: what they write for which input, what they say, and what they refuse."""
+
+import json
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from command_line import Result, call, files
+from tiny_fine_tuning import make_images, make_networks
+
+from options import GROUPS, SCRIPTS
+from stitched import run as run_module
+from stitched.loading import load_stitched, stitched_extras
+from twod_threed.mpjpe import mpjpe, p_mpjpe
+from utils import image_sources
+from utils.checkpoint_utils import write_checkpoint
+from utils.prediction_utils import load_coco_results, load_metas, load_predictions
+
+REAL = Path("../shared/data/h36m_sample")
+ESTIMATIONS = ["2d_pose_estimations.pt", "3d_pose_estimations.pt"]
+TRUTHS = ["2d_pose_ground_truths.pt", "3d_pose_ground_truths.pt"]
+ALWAYS = ["metas.pt", "predictions.json"]
+
+
+@pytest.fixture(scope="module")
+def h36m(tmp_path_factory) -> Path:
+    """6 pictures of S1 and 4 of S9, which show nothing."""
+    return make_images(tmp_path_factory.mktemp("data") / "h36m")
+
+
+@pytest.fixture(scope="module")
+def networks(h36m, tmp_path_factory) -> tuple[object, ...]:
+    """The options that name an untrained hourglass and an untrained 3D baseline."""
+    return make_networks(tmp_path_factory.mktemp("networks"), h36m)
+
+
+@pytest.fixture(scope="module")
+def stitched(networks, parse_options, tmp_path_factory) -> Path:
+    """The same two networks as one checkpoint."""
+    network = load_stitched(parse_options(*networks, entry="run", script="stitched_mpii"))
+    path = tmp_path_factory.mktemp("stitched") / "stitched.pth.tar"
+    content = {"format_version": 1, "script": "stitched_fine_tune", "options": {}}
+    write_checkpoint(path, content | {"state_dict": network.state_dict()} | stitched_extras(network))
+    return path
+
+
+@pytest.fixture
+def run(networks, tmp_path) -> Callable[..., Result]:
+    """`run(DATA, …)` into `tmp_path / "out"`; other networks, or another script or folder, where given."""
+
+    def running(data_dir, *more, script="stitched_mpii", load=networks, out="out") -> Result:
+        argv = ("--data_dir", data_dir, "--output_dir", tmp_path / out, "--workers", 0, "--device", "cpu", *more)
+        return call("run", script, *load, *argv, cwd=tmp_path)
+
+    return running
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """Three photos of blotches; one of them is in a folder of its own."""
+    rng = np.random.default_rng(0)
+    for name, size in {"a.png": (80, 60), "b.png": (60, 90), "sub/a.png": (70, 70)}.items():
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), cv2.resize(rng.integers(0, 256, (9, 9, 3), np.uint8), size))
+    return tmp_path / "photos"
+
+
+def write_video(path: Path, frames: int = 4, size: tuple[int, int] = (320, 240)) -> Path:
+    rng = np.random.default_rng(0)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 12.5, size)
+    for _ in range(frames):
+        writer.write(cv2.resize(rng.integers(0, 256, (9, 9, 3), np.uint8), size))
+    writer.release()
+    return path
+
+
+def poses(folder: Path, kind: str = "3d_pose_estimations") -> dict[str, torch.Tensor]:
+    return load_predictions(folder / f"{kind}.pt")
+
+
+# ------------------------------------------------------------------------------------------ photos
+def test_photos(run, photos, tmp_path):
+    result = run(photos).succeeded()
+    out = tmp_path / "out"
+    assert files(out) == [*ESTIMATIONS, *ALWAYS]
+    lifted, joints = poses(out), poses(out, "2d_pose_estimations")
+    assert list(lifted) == list(joints) == ["a.png", "b.png", "sub/a.png"]
+    for name, people in lifted.items():
+        assert people.shape == (1, 17, 3)
+        assert people.isfinite().all()
+        assert not people[:, 0].any(), "the hip is the origin"
+        assert joints[name].shape == (1, 16, 2)
+    meta = load_metas(out / "metas.pt")["b.png"]
+    assert meta["size"] == [60, 90]
+    assert (meta["skeleton"], meta["skeleton_3d"], meta["unit"], meta["root"]) == ("MPII", "H36M", "mm", "hip")
+    assert "tracks" not in meta
+    assert "fps" not in meta
+    results = load_coco_results(out / "predictions.json")
+    torch.testing.assert_close(results.keypoints_3d["sub/a.png"].float(), lifted["sub/a.png"])
+    torch.testing.assert_close(results.keypoints["sub/a.png"].float(), joints["sub/a.png"])
+    assert result.out.startswith("3 people in 3 photos or frames, ")
+    assert " people/s\n" in result.out
+    assert all(name in result.out for name in (*ESTIMATIONS, *ALWAYS))
+    assert "3D: Human3.6M order, mm, camera coordinates (x right, y down, z forward), hip at the origin" in result.out
+    command = result.out.splitlines()[-1].removeprefix("draw them: python viz.py ").split()
+    assert command == [
+        "2d_overlay_3d_pred", "--img_dir", str(photos), "--2d_pose_estimations", str(out / ESTIMATIONS[0]),
+        "--3d_pose_estimations", str(out / ESTIMATIONS[1]),
+    ]  # fmt: skip
+
+
+def test_one_photo_with_several_people(run, photos, tmp_path):
+    boxes = [{"image": "a.png", "bbox": [x, 0, 30, 50], "score": score} for x, score in ((40, 0.6), (5, 0.9))]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    run(photos / "a.png", "--person_box", tmp_path / "boxes.json").succeeded()
+    assert poses(tmp_path / "out")["a.png"].shape == (2, 17, 3)
+    records = json.loads((tmp_path / "out/predictions.json").read_text())
+    assert [(record["person"], len(record["keypoints_3d"])) for record in records] == [(0, 51), (1, 51)]
+    [first, _] = poses(tmp_path / "out", "2d_pose_estimations")["a.png"]
+    assert (first - torch.tensor([19.5, 24.5])).abs().max() <= 32, "best score first, in its own crop"
+
+
+def test_a_folder_of_mixed_files(run, photos, tmp_path):
+    (photos / "notes.txt").write_text("x")
+    (photos / "broken.jpg").write_bytes(b"no photo")
+    (photos / "sub" / "clip.mp4").write_bytes(b"x")
+    others, broken = run(photos).warnings()
+    assert others.endswith("2 files of " + str(photos) + " are no photos: notes.txt, sub/clip.mp4")
+    assert "1 photos skipped: " in broken
+    assert "broken.jpg" in broken
+    assert list(poses(tmp_path / "out")) == ["a.png", "b.png", "sub/a.png"]
+
+
+def test_nobody_found_is_listed_and_not_fatal(run, photos, tmp_path):
+    for path in photos.rglob("*.png"):
+        cv2.imwrite(str(path), np.full((80, 60, 3), 120, np.uint8))
+    [warning] = run(photos, "--person_box", "hog").warnings()
+    assert "no person found in 3 photos (--person_box hog): a.png; b.png; sub/a.png" in warning
+    assert {name: len(people) for name, people in poses(tmp_path / "out").items()} == {
+        "a.png": 0, "b.png": 0, "sub/a.png": 0,
+    }  # fmt: skip
+    assert json.loads((tmp_path / "out/predictions.json").read_text()) == []
+
+
+def test_results_do_not_depend_on_batches_and_workers(run, photos, tmp_path):
+    run(photos).succeeded()
+    run(photos, "--test_batch_size", 2, "--workers", 2, out="other").succeeded()
+    for name, people in poses(tmp_path / "other").items():
+        torch.testing.assert_close(people, poses(tmp_path / "out")[name], rtol=1e-3, atol=0.1)
+
+
+# ------------------------------------------------------------------------------------------ videos and cameras
+def test_people_of_a_video_are_followed(run, tmp_path):
+    """Two people, found in changing order; the left one is away for a frame, and somebody comes."""
+    clip = write_video(tmp_path / "clip.avi", 4)
+    left, right, new = [20, 20, 60, 150], [200, 20, 60, 150], [120, 20, 60, 150]
+    found = [[right, left], [right], [left, new, right], [new, right, left]]
+    boxes = {f"clip/{number:06d}": frame for number, frame in enumerate(found)}
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    result = run(clip, "--person_box", tmp_path / "boxes.json").succeeded()
+    out = tmp_path / "out"
+    metas = load_metas(out / "metas.pt")
+    assert list(metas) == list(poses(out)) == [f"clip/{number:06d}" for number in range(4)]
+    assert [meta["tracks"] for meta in metas.values()] == [[0, 1], [1], [0, 1, 2], [0, 1, 2]]
+    assert [meta["boxes"][:, 0].tolist() for meta in metas.values()] == [
+        [19.5, 199.5], [199.5], [19.5, 199.5, 119.5], [19.5, 199.5, 119.5],
+    ]  # fmt: skip
+    assert all((meta["fps"], meta["size"]) == (12.5, [320, 240]) for meta in metas.values())
+    joints = poses(out, "2d_pose_estimations")
+    for name, meta in metas.items():
+        assert poses(out)[name].shape == (len(meta["tracks"]), 17, 3)
+        middles = (meta["boxes"][:, :2] + meta["boxes"][:, 2:]) / 2
+        assert ((joints[name] - middles[:, None]).abs() <= 1.25 * 150 / 2 + 1).all(), "each in its own crop"
+    assert f"python viz.py video --img_dir {clip} " in result.out
+
+
+def test_the_first_frames_of_a_video(run, tmp_path):
+    run(write_video(tmp_path / "clip.avi", 5), "--max_frames", 2).succeeded()
+    assert list(poses(tmp_path / "out")) == ["clip/000000", "clip/000001"]
+
+
+def test_a_video_that_ends_early_keeps_what_is_there(run, tmp_path):
+    whole = write_video(tmp_path / "whole.avi", 20).read_bytes()
+    (tmp_path / "cut.avi").write_bytes(whole[: len(whole) // 2])
+    [warning] = run(tmp_path / "cut.avi").warnings()
+    count = len(poses(tmp_path / "out"))
+    assert f"cut.avi ends early: it says 20 frames, {count} were readable" in warning
+    assert 0 < count < 20
+
+
+def test_a_camera_runs_until_ctrl_c(run, tmp_path, monkeypatch):
+    class Camera:
+        def __init__(self):
+            self.pictures = 0
+
+        def read(self):
+            self.pictures += 1
+            if self.pictures == 3:
+                signal.raise_signal(signal.SIGINT)
+            return True, np.full((48, 64, 3), self.pictures, np.uint8)
+
+        def isOpened(self):
+            return True
+
+        def get(self, _):
+            return 30.0
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(image_sources, "_open_capture", lambda index: Camera())
+    result = run(0).succeeded()
+    metas = load_metas(tmp_path / "out/metas.pt")
+    assert list(metas) == [f"camera_0/{number:06d}" for number in range(3)]
+    assert all(meta["tracks"] == [0] and meta["size"] == [64, 48] for meta in metas.values())
+    assert len({meta["fps"] for meta in metas.values()}) == 1
+    assert "viz.py" not in result.out, "its pictures are gone"
+    run(0, "--max_frames", 2, out="two").succeeded()
+    assert len(poses(tmp_path / "two")) == 2
+
+
+# ------------------------------------------------------------------------------------------ MPII
+@pytest.mark.parametrize(("more", "count"), [((), 4), (("--run_with_train",), 8)], ids=["validation", "training"])
+def test_annotated_people(run, tiny_mpii, tmp_path, more, count):
+    result = run(tiny_mpii, *more).succeeded()
+    array = [] if more else ["preds_valid.mat"]
+    assert files(tmp_path / "out") == sorted([*ESTIMATIONS, TRUTHS[0], *ALWAYS, *array])
+    lifted = poses(tmp_path / "out")
+    assert sum(map(len, lifted.values())) == count
+    assert list(lifted) == list(poses(tmp_path / "out", "2d_pose_ground_truths"))
+    assert f"viz.py 2d_overlay_3d_pred --img_dir {tiny_mpii / 'images'} " in result.out
+
+
+# ------------------------------------------------------------------------------------------ Human3.6M
+def test_human36m(run, h36m, tmp_path):
+    result = run(h36m, script="stitched_h36m").succeeded()
+    out = tmp_path / "out"
+    assert files(out) == sorted([*ESTIMATIONS, *TRUTHS, *ALWAYS])
+    lifted, truth = poses(out), poses(out, "3d_pose_ground_truths")
+    images = h36m / "images"
+    assert sorted(lifted) == sorted(path.relative_to(images).as_posix() for path in (images / "S9").rglob("*.jpg"))
+    assert list(lifted) == list(truth) == list(poses(out, "2d_pose_ground_truths"))
+    predicted, true = torch.cat(list(lifted.values())), torch.cat(list(truth.values()))
+    assert f"MPJPE {mpjpe(predicted, true):.1f} mm (Protocol 1: " in result.out
+    assert f", {p_mpjpe(predicted, true):.1f} mm after Procrustes alignment of each pose (Protocol 2)" in result.out
+    assert "mean over 4 frames and 17 joints" in result.out
+    parts = [f"--{kind} {out / f'{kind}.pt'}" for kind in (Path(name).stem for name in (*ESTIMATIONS, TRUTHS[1]))]
+    assert f"python viz.py 2d_overlay_3d_gt_3d_pred --img_dir {images} {' '.join(parts)}" in result.out
+    name = "S9/Walking/54138969/000001.jpg"
+    meta = load_metas(out / "metas.pt")[name]
+    assert (meta["clip"], meta["frame"], meta["skeleton_truth"]) == ("S9/Walking/54138969", 1, "H36M_2D")
+    # The truth is the middle of the crop.
+    joints = poses(out, "2d_pose_ground_truths")[name][0]
+    side = 1.25 * 1.05 * (joints.amax(0) - joints.amin(0)).max()
+    middle = (joints.amax(0) + joints.amin(0)) / 2
+    assert (poses(out, "2d_pose_estimations")[name][0] - middle).abs().max() <= side / 2 + 1
+
+
+def test_human36m_subjects_and_actions(run, h36m, tmp_path):
+    run(h36m, "--run_with_train", "--action", "Sitting", script="stitched_h36m").succeeded()
+    assert [name.split("/")[:2] for name in poses(tmp_path / "out")] == [["S1", "Sitting"]] * 3
+
+
+def test_images_that_cannot_be_read_are_left_out(run, h36m, tmp_path):
+    folder = Path(shutil.copytree(h36m, tmp_path / "h36m"))
+    images = sorted((folder / "images/S9").rglob("*.jpg"))
+    images[0].write_bytes(b"no photo")
+    [warning] = run(folder, script="stitched_h36m").warnings()
+    assert warning.endswith(f"1 of 4 images can't be read and are left out, {images[0]} first")
+    for kind in (*ESTIMATIONS, *TRUTHS):
+        assert len(poses(tmp_path / "out", Path(kind).stem)) == 3
+    for image in images:
+        image.write_bytes(b"no photo")
+    assert "none of its 4 images can be read" in run(folder, script="stitched_h36m", out="no").refusal()
+    assert not (tmp_path / "no").exists()
+
+
+def test_real_frames_in_a_list(run, tmp_path):
+    if not REAL.is_dir():
+        pytest.skip("../shared/data is not here")
+    real = REAL.resolve()
+    result = run(real, script="stitched_h36m").succeeded()
+    truth = poses(tmp_path / "out", "3d_pose_ground_truths")
+    assert len(truth) == 4
+    assert all((real / "images" / name).is_file() for name in truth)
+    assert "mean over 4 frames" in result.out
+    run(real, "--action", "SittingDown", script="stitched_h36m", out="some").succeeded()
+    assert list(poses(tmp_path / "some")) == ["S5/SittingDown/54138969/002061.jpg"]
+    refused = run(real, "--run_with_train", script="stitched_h36m").refusal()
+    assert "--run_with_train has no effect: " in refused
+
+
+# ------------------------------------------------------------------------------------------ networks and options
+def test_one_checkpoint_does_what_the_two_do_and_wins(run, photos, networks, stitched, tmp_path):
+    run(photos).succeeded()
+    run(photos, load=("--load", stitched), out="one").succeeded()
+    [warning] = run(photos, load=("--load", stitched, *networks[:2]), out="three").warnings()
+    assert "--load_hourglass not used" in warning
+    for folder in ("one", "three"):
+        for name, people in poses(tmp_path / folder).items():
+            torch.testing.assert_close(people, poses(tmp_path / "out")[name])
+
+
+def test_checkpoints_that_do_not_fit(run, photos, networks, tmp_path):
+    _, hourglass, _, lifter = networks
+    assert "exchange the two" in run(photos, load=("--load_hourglass", lifter, "--load_2d3d", hourglass)).refusal()
+    missing = run(photos, load=()).refusal()
+    assert all(f"--{name}" in missing for name in ("load_hourglass", "load_2d3d", "load"))
+    assert "--load_2d3d missing" in run(photos, load=("--load_hourglass", hourglass)).refusal()
+    assert "no stitched network" in run(photos, load=("--load", lifter)).refusal()
+    assert "instance" in run(photos, "--dataset_normalization").refusal()
+    run(photos, "--dataset_normalization", False, out="fits").succeeded()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "data", "more", "named"),
+    [
+        ("stitched_mpii", "7", (), "--data_dir 7: no camera of that index answers"),
+        ("stitched_mpii", "none.mp4", (), "--data_dir none.mp4: no such file"),
+        ("stitched_mpii", "text.mp4", (), "not a video"),
+        ("stitched_mpii", "empty.mp4", (), "empty file, not a video"),
+        ("stitched_mpii", "photos", ("--max_frames", 3), "--max_frames 3: for a video or a camera"),
+        ("stitched_mpii", "photos", ("--max_frames", 0), "--max_frames"),
+        ("stitched_mpii", "photos", ("--run_with_train",), "has no annotations"),
+        ("stitched_mpii", "photos", ("--person_box", "hug"), "did you mean hog?"),
+        ("stitched_h36m", "photos", (), "no Human3.6M poses"),
+        ("stitched_h36m", "photos", ("--action", "Walkin"), "did you mean Walking?"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else value,
+)
+def test_what_cannot_be_run_is_refused_in_a_line(run, photos, tmp_path, script, data, more, named):
+    (tmp_path / "text.mp4").write_bytes(b"this is no video " * 50)
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    assert named in run(data, *more, script=script).refusal()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_refusal_can_show_its_traceback(run, photos):
+    assert "Traceback (most recent call last)" in run(photos, "--run_with_train", "--debug_traceback").err
+
+
+def test_old_pickles_load_only_where_allowed(run, photos, networks, tmp_path):
+    content = torch.load(networks[1], weights_only=True) | {"made": Path("here")}  # an object, not a plain type
+    torch.save(content, tmp_path / "old.pth")
+    load = ("--load_hourglass", tmp_path / "old.pth", *networks[2:])
+    assert "--allow_unsafe_load" in run(photos, load=load).refusal()
+    run(photos, "--allow_unsafe_load", load=load).succeeded()
+
+
+@pytest.mark.parametrize("script", ["stitched_mpii", "stitched_h36m"])
+def test_options_reach_the_predictor_and_the_loaders(run, script, photos, h36m, monkeypatch):
+    seen = {}
+
+    class Recorder(run_module.StitchedPredictor):
+        def __init__(self, network, device, precision, flip, compiled):
+            seen.update(device=device.type, precision=precision, flip=flip, compiled=compiled)
+            seen.update(image_scale=network.image_scale, draw=torch.rand(()).item())
+            super().__init__(network, device, precision, flip, False)
+
+        def __call__(self, crops, to_photo):
+            seen.setdefault("batch", len(crops))
+            return super().__call__(crops, to_photo)
+
+    monkeypatch.setattr(run_module, "StitchedPredictor", Recorder)
+    more = ("--precision", "bf16", "--flip", "--compile", "--test_batch_size", 2)
+    data, scale = (photos, "any") if script == "stitched_mpii" else (h36m, "human36m")
+    run(data, *more, script=script).succeeded()
+    draws = [seen.pop("draw")]
+    expected = {"device": "cpu", "precision": "bf16", "flip": True, "compiled": True, "batch": 2}
+    assert seen == expected | {"image_scale": scale}
+    for seed in (0, 1):
+        run(data, *more, "--seed", seed, script=script, out=f"seed_{seed}").succeeded()
+        draws.append(seen.pop("draw"))
+    assert draws[0] == draws[1] != draws[2]
+    assert "--device cuda:99" in run(data, "--device", "cuda:99", script=script).refusal()
+
+
+TESTED = {
+    "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "person_box", "max_frames",
+    "device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback", "test_batch_size",
+    "flip", "dataset_normalization", "action",
+}  # fmt: skip
+
+
+def test_every_option_has_a_test_here():
+    scripts = [SCRIPTS["run"][name] for name in ("stitched_mpii", "stitched_h36m")]
+    assert {option.name for script in scripts for _, option in script.options(GROUPS)} == TESTED

@@ -1,0 +1,284 @@
+"""`viz.py video`: a video in, and out again with 2D poses on its frames and 3D poses beside them."""
+
+import cv2
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from command_line import call, files
+from hypothesis import given
+from hypothesis import strategies as st
+from standing_people import HEIGHT, WIDTH, joints_of, people, write_photo
+
+from stitched.video import (
+    GAP,
+    MOST_PANELS,
+    SWING,
+    SWING_SECONDS,
+    arrange,
+    assign_slots,
+    stand,
+    view_azimuth,
+)
+from utils.draw3d_utils import PANEL
+from utils.draw_utils import person_color
+from utils.image_sources import open_source
+from utils.prediction_utils import save_metas, save_predictions
+from utils.transform import H36M
+from utils.video_writer import write_video
+
+FRAMES, FPS = 8, 12.5
+LEVELS = (60, 180)  # grey of the first and the later half of the frames
+PANEL_WIDTH = HEIGHT * PANEL[0] // PANEL[1]
+
+
+def name(number):
+    return f"clip/{number:06d}"
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), FPS, (WIDTH, HEIGHT))
+    for number in range(FRAMES):
+        writer.write(np.full((HEIGHT, WIDTH, 3), LEVELS[number >= FRAMES // 2], np.uint8))
+    writer.release()
+    return path
+
+
+@pytest.fixture
+def render(clip, tmp_path):
+    """`render({0: people(1)}, {0: [3]})`: the poses and tracks of the frames by number, as the script draws them."""
+
+    def rendered(poses, tracks=None, *argv):
+        poses = {name(number): values for number, values in poses.items()}
+        save_predictions(tmp_path / "run/2d_pose_estimations.pt", {key: joints_of(p) for key, p in poses.items()})
+        save_predictions(tmp_path / "run/3d_pose_estimations.pt", poses)
+        metas = {key: {"skeleton": "H36M_2D"} for key in poses}
+        for number, people_of_frame in (tracks or {}).items():
+            metas[name(number)]["tracks"] = people_of_frame
+        save_metas(tmp_path / "run/metas.pt", metas)
+        return call(
+            "viz", "video", "--img_dir", clip, "--2d_pose_estimations", tmp_path / "run/2d_pose_estimations.pt",
+            "--3d_pose_estimations", tmp_path / "run/3d_pose_estimations.pt", "--output_dir", tmp_path / "out", *argv,
+        )  # fmt: skip
+
+    rendered.folder = tmp_path / "out"
+    return rendered
+
+
+def frames_of(folder):
+    return [image for _, image in open_source(folder / "clip.webm")]
+
+
+def colored(picture, color, tolerance=40):
+    """(x, y) of the middle of a colour, and how many px have it; the video's colours are not exact."""
+    rows, columns = np.nonzero((np.abs(picture.astype(int) - color) <= tolerance).all(axis=2))
+    return (columns.mean(), rows.mean(), len(rows)) if len(rows) else (np.nan, np.nan, 0)
+
+
+def warmth(picture):
+    return picture[..., 0].astype(int) - picture[..., 2]
+
+
+class TestVideo:
+    def test_rate_size_and_every_frame_are_kept(self, render, capfd):
+        result = render({number: people(1) for number in range(FRAMES)}, {n: [0] for n in range(FRAMES)})
+        assert result.warnings() == []
+        assert "8 frames, 12.5 a second, 1066 × 480 px, 8 with predictions" in result.out
+        assert files(render.folder) == ["clip.webm"]
+        source = open_source(render.folder / "clip.webm")
+        assert source.fps == pytest.approx(FPS, abs=0.05)
+        assert source.size == (WIDTH + GAP + PANEL_WIDTH, HEIGHT)
+        frames = frames_of(render.folder)
+        # A corner of the source is what it was: no frame was lost, doubled or moved.
+        assert [frame[470, 10, 0] for frame in frames] == pytest.approx([*[LEVELS[0]] * 4, *[LEVELS[1]] * 4], abs=6)
+        assert capfd.readouterr() == ("", "")
+
+    def test_left_is_left_and_the_view_turns(self, render):
+        render({number: people(1) for number in range(FRAMES)}).succeeded()
+        frames = frames_of(render.folder)
+        spans = []
+        for frame in frames:
+            for part in (frame[:, :WIDTH], frame[80:, WIDTH + GAP :]):
+                right, left = np.nonzero(warmth(part) > 60), np.nonzero(warmth(part) < -60)
+                assert right[1].mean() < left[1].mean()
+                assert right[0].mean() < left[0].mean()  # the right hand is raised
+            spans.append(np.ptp(np.nonzero(np.abs(warmth(frame[80:, WIDTH + GAP :])) > 60)[1]))
+        assert spans == sorted(spans, reverse=True)
+        assert spans[-1] < 0.95 * spans[0]
+
+    def test_nothing_but_the_person_moves(self, render):
+        """Floor, legend and scale are those of the whole video: a crouch leaves what is about it as it was."""
+        low = people(1) * torch.tensor([1, 0.5, 1])
+        render({n: people(1) if n < 4 else low for n in range(FRAMES)}).succeeded()
+        first, last = (frames_of(render.folder)[k][:, WIDTH + GAP :].astype(int) for k in (0, FRAMES - 1))
+        legend = slice(0, 70)
+        assert np.abs(first[legend] - last[legend]).mean() < 3
+        feet = [np.nonzero(np.abs(warmth(frame[80:])) > 60)[0].max() for frame in (first, last)]
+        heads = [np.nonzero(np.abs(warmth(frame[80:])) > 60)[0].min() for frame in (first, last)]
+        assert abs(feet[0] - feet[1]) <= 4
+        assert heads[1] - heads[0] > 60
+
+    def test_who_is_followed_keeps_number_color_and_panel(self, render):
+        """Two people; the first leaves, so that the second is the first of his frame."""
+        both, one = people(2), people(1)
+        render({n: both if n < 4 else one for n in range(FRAMES)}, {n: [2, 4] if n < 4 else [4] for n in range(FRAMES)})
+        frames = frames_of(render.folder)
+        panels = [frame[:, WIDTH + GAP :] for frame in frames]
+        rows = [colored(panel, person_color(4))[1] for panel in panels]
+        assert rows == pytest.approx([rows[0]] * FRAMES, abs=3)
+        for number, count in ((2, 4), (4, 8)):
+            on_photo = [colored(frame[:, :WIDTH], person_color(number))[2] > 40 for frame in frames]
+            in_panel = [colored(panel, person_color(number), 70)[2] > 10 for panel in panels]
+            assert on_photo == in_panel == [True] * count + [False] * (8 - count)
+
+    def test_frames_without_people_and_without_entry_are_bare(self, render):
+        poses = {n: people(1) for n in range(FRAMES)} | {2: people(0)}
+        del poses[5]
+        result = render(poses)
+        assert len(result.warnings()) == 1
+        assert "1 of 8 images have no predicted pose and stay bare" in result.warnings()[0]
+        frames = frames_of(render.folder)
+        assert len(frames) == FRAMES
+        for number, frame in enumerate(frames):
+            bare = number in (2, 5)
+            assert (np.abs(warmth(frame[:, :WIDTH])) > 60).any() != bare
+            assert (np.abs(warmth(frame[90:, WIDTH + GAP :])) > 60).any() != bare
+        assert "7 with predictions" in result.out
+
+    def test_it_ends_where_the_predictions_do(self, render):
+        result = render({n: people(1) for n in range(3)})
+        assert "5 of 8 images have no predicted pose" in result.warnings()[0]
+        assert "the result ends" in result.warnings()[0]
+        assert len(frames_of(render.folder)) == 3
+
+    def test_predictions_beyond_the_end(self, render):
+        warnings = render({n: people(1) for n in range(12)}).warnings()
+        assert len(warnings) == 1
+        assert "4 frames with predictions, up to clip/000011, are not in" in warnings[0]
+        assert len(frames_of(render.folder)) == FRAMES
+
+    def test_joints_that_are_missing_are_said(self, render):
+        spoilt = people(1)
+        spoilt[0, H36M.index("l_wrist"), 2] = torch.nan
+        warnings = render({0: spoilt, 1: people(1)}).warnings()
+        assert any("1 joints of the 3D poses are NaN" in line for line in warnings)
+
+    def test_odd_sides_get_an_even_frame(self, render, tmp_path):
+        frames = [PIL.Image.new("L", (75, 101), 90 * k) for k in range(3)]
+        frames[0].save(tmp_path / "clip.gif", save_all=True, append_images=frames[1:], duration=100)
+        source = open_source(tmp_path / "clip.gif")
+        assert source.size == (75, 101)
+        render({n: people(1) for n in range(3)}, None, "--img_dir", tmp_path / "clip.gif").succeeded()
+        frame = frames_of(render.folder)[2]
+        assert frame.shape[:2] == (102, 75 + GAP + 75 + 0)
+        assert frame[50, 5, 0] == pytest.approx(180, abs=8)
+        assert frame[101, 5, 0] < 40
+
+    def test_an_old_result_is_replaced_and_a_source_never(self, render, tmp_path):
+        poses = {n: people(1) for n in range(2)}
+        render(poses).succeeded()
+        before = (render.folder / "clip.webm").read_bytes()
+        render({n: people(1, facing=False) for n in range(2)}).succeeded()
+        after = (render.folder / "clip.webm").read_bytes()
+        assert after != before
+        line = render(poses, None, "--img_dir", render.folder / "clip.webm").refusal()
+        assert "would replace the video" in line
+        assert (render.folder / "clip.webm").read_bytes() == after
+
+
+class TestPeople:
+    def test_without_tracks_several_people_are_warned_about(self, render):
+        assert "who is who in 2 frames" in render({0: people(2), 1: people(2)}).warnings()[-1]
+        assert not any("who is who" in line for line in render({0: people(1), 1: people(1)}).warnings())
+
+    def test_a_crowd_has_as_many_panels_as_there_are(self, render):
+        result = render({n: people(6) for n in range(2)}, {0: [0, 1, 2, 3, 4, 5], 1: [5, 4, 3, 2, 1, 0]})
+        assert any("2 people have no 3D panel, of which there are 4" in line for line in result.warnings())
+
+    def test_panels_are_shared_in_turn(self):
+        tracks = {"a": [0, 1], "b": [0, 1], "c": [0, 2], "d": [0, 2]}
+        assert assign_slots(tracks, 4) == {0: 0, 1: 1, 2: 1}
+        assert assign_slots(tracks, 1) == {0: 0}
+        assert assign_slots({"a": [], "b": [7], "c": []}, 2) == {7: 0}
+        # Whoever is away for a while keeps the panel.
+        assert assign_slots({"a": [0], "b": [1], "c": [0]}, 2) == {0: 0, 1: 1}
+
+    @given(st.lists(st.sets(st.integers(0, 6), max_size=4), max_size=12))
+    def test_nobody_shares_a_panel_at_one_time(self, frames):
+        slots = assign_slots({str(k): sorted(people) for k, people in enumerate(frames)}, MOST_PANELS)
+        for people_of_frame in frames:
+            taken = [slots[person] for person in people_of_frame if person in slots]
+            assert len(taken) == len(set(taken))
+            assert all(0 <= slot < MOST_PANELS for slot in taken)
+
+    @pytest.mark.parametrize(
+        ("count", "size", "rows", "panels"),
+        [
+            (1, (640, 480), 1, 1),
+            (2, (640, 480), 2, 2),
+            (3, (640, 480), 2, 3),
+            (2, (320, 240), 1, 2),
+            (0, (640, 480), 1, 1),
+        ],
+    )
+    def test_layout(self, count, size, rows, panels):
+        layout = arrange(size, {"a": list(range(count))}, {"a": people(count)})
+        assert (layout.rows, layout.panels) == (rows, panels)
+        assert layout.size[1] == (size[1] - GAP * (rows - 1)) // rows
+        tall = arrange((360, 1280), {"a": [0]}, {"a": people(1)})
+        assert tall.size == (360, 1280)
+
+    def test_everybody_stands_on_one_floor(self):
+        poses = torch.cat([people(1), people(1) * 0.5])
+        poses[1, 3] = torch.nan
+        standing = stand(poses)
+        assert standing.shape == (2, 17, 3)
+        moves = (standing - poses)[:, 0].norm(dim=1)
+        assert moves[0] > 1.5 * moves[1] > 0
+
+    def test_the_view_swings(self):
+        assert view_azimuth(0) == 0
+        assert view_azimuth(SWING_SECONDS / 4) == pytest.approx(SWING)
+        assert view_azimuth(3 * SWING_SECONDS / 4) == pytest.approx(-SWING)
+        assert view_azimuth(SWING_SECONDS) == pytest.approx(0, abs=1e-9)
+
+
+class TestBadInput:
+    def refused(self, render, *arguments):
+        line = render(*arguments).refusal()
+        assert files(render.folder) == []
+        return line
+
+    def test_photos_are_no_video(self, render, tmp_path):
+        photo = write_photo(tmp_path / "photos/a.png")
+        for path in (photo, photo.parent):
+            assert "2d_overlay_3d_pred" in self.refused(render, {0: people(1)}, None, "--img_dir", path)
+
+    def test_predictions_of_another_video(self, render, tmp_path):
+        with write_video(tmp_path / "other.webm", 25, (64, 48)) as write:
+            write(np.zeros((48, 64, 3), np.uint8))
+        line = self.refused(render, {0: people(1)}, None, "--img_dir", tmp_path / "other.webm")
+        assert "clip/000000" in line
+        assert "other/000000" in line
+
+    def test_no_frame_has_a_prediction(self, render):
+        line = self.refused(render, {100 + n: people(1) for n in range(FRAMES)})
+        assert "none of its 8 frames has a prediction" in line
+        assert "'clip/000100'" in line
+
+    def test_tracks_of_another_run(self, render):
+        line = self.refused(render, {n: people(2) for n in range(FRAMES)}, {0: [1]})
+        assert "'clip/000000' has 1 tracks for 2 people" in line
+
+    def test_files_of_two_runs(self, render, tmp_path):
+        render({0: people(1)}).succeeded()
+        save_predictions(tmp_path / "two.pt", {name(0): people(2)})
+        line = render({0: people(1)}, None, "--3d_pose_estimations", tmp_path / "two.pt").refusal()
+        assert "another number of people" in line
+        assert "holds 3D poses" in render({}, None, "--2d_pose_estimations", tmp_path / "two.pt").refusal()
+
+    def test_no_video_at_all(self, render, tmp_path):
+        (tmp_path / "clip.mp4").write_bytes(b"no video")
+        assert "not a video" in self.refused(render, {0: people(1)}, None, "--img_dir", tmp_path / "clip.mp4")
