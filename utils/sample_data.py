@@ -307,7 +307,7 @@ def make_h36m(folder: Path, training: int, validation: int, seed: int = 0, worke
 
 MAKERS = {
     "mpii": SampleMaker(make_mpii, version=2, training=1000, validation=160),
-    "h36m": SampleMaker(make_h36m, version=1, training=16, validation=8, what="pictures, 8,400 poses"),
+    "h36m": SampleMaker(make_h36m, version=2, training=160, validation=40, what="pictures, 8,400 poses"),
 }
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ def _validate(model, hooks, loader, title):
 
 
 def _evaluate(model, hooks, loader, options):
-    if not (options.load or options.resume):
+    if not (options.load or options.resume or getattr(options, "load_hourglass", None)):
         print("no --load and no --resume: this validates the untrained network", file=sys.stderr)
     averages, _ = _validate(model, hooks, loader, "validation")
     for name, value in averages.items():

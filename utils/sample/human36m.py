@@ -4,11 +4,12 @@ No number of it is Human3.6M's: the cameras are of its kind (four about a room, 
 the people are `utils.sample.body`'s.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -59,6 +60,21 @@ class Picture:
     frame: int
 
 
+class Lens(NamedTuple):
+    """How a picture with distortion is looked up in a larger one without.
+
+    Attributes:
+        places: (H, W, 2) float32, px of the larger picture that each pixel sees.
+        width, height: of the larger picture.
+        low: (2,) px of the distorted picture's frame where the larger one begins.
+    """
+
+    places: np.ndarray
+    width: int
+    height: int
+    low: np.ndarray
+
+
 def make_h36m(
     folder: Path, training: int, validation: int, seed: int = 0, workers: int = 1, frames: int = FRAMES
 ) -> None:
@@ -81,8 +97,12 @@ def make_h36m(
     write_cameras_h5(folder / "cameras.h5", table)
     pictures = choose_pictures(seed, training, TRAIN_SUBJECTS, frames)
     pictures += choose_pictures(seed, validation, TEST_SUBJECTS, frames)
+    lenses = {  # a camera's lens is the same for every subject
+        number: make_lens(table[SUBJECTS[0], number], *PICTURE_SIZES[number - 1])
+        for number in {picture.camera for picture in pictures}
+    }
     with ThreadPoolExecutor(workers) as threads:  # large arrays, for which NumPy and OpenCV let the others run
-        for _ in threads.map(partial(_write_picture, folder / "images", seed, frames, table), pictures):
+        for _ in threads.map(partial(_write_picture, folder / "images", seed, frames, table, lenses), pictures):
             pass
 
 
@@ -166,7 +186,9 @@ def choose_pictures(seed: int, count: int, subjects: Sequence[int], frames: int 
     ]  # fmt: skip
 
 
-def _write_picture(images: Path, seed: int, frames: int, table: CameraTable, picture: Picture) -> None:
+def _write_picture(
+    images: Path, seed: int, frames: int, table: CameraTable, lenses: Mapping[int, Lens], picture: Picture
+) -> None:
     rng = np.random.default_rng(
         [seed, _PICTURE, picture.subject, picture.camera, ACTIONS.index(picture.action), picture.take, picture.frame]
     )
@@ -174,7 +196,7 @@ def _write_picture(images: Path, seed: int, frames: int, table: CameraTable, pic
     camera = table[picture.subject, picture.camera]
     turn = facing_turn(camera)
     actor = dress(rng, motion.frame(picture.frame).turned(turn), on_stool=picture.action == "Sitting")
-    pixels = draw_picture(rng, actor, camera, turn, PICTURE_SIZES[picture.camera - 1])
+    pixels = draw_picture(rng, actor, camera, turn, lenses[picture.camera])
     name = sequence_name(picture.action, picture.take)
     path = frame_path(images, picture.subject, name, camera.name, picture.frame + 1)
     with atomic_path(path) as temporary:
@@ -188,22 +210,24 @@ def facing_turn(camera: Camera) -> float:
     return float(np.arctan2(ahead[0], ahead[1]))
 
 
-def draw_picture(
-    rng: np.random.Generator, actor: Actor, camera: Camera, turn: float, size: tuple[int, int]
-) -> np.ndarray:
+def make_lens(camera: Camera, width: int, height: int) -> Lens:
+    """The lens of a camera whose pictures are of this size."""
+    places = undistorted_rays(camera, width, height) * camera.f.numpy() + camera.c.numpy()
+    low = np.floor(places.min((0, 1))) - 2
+    sides = (int(side) for side in np.ceil(places.max((0, 1))) + 3 - low)
+    return Lens((places - low).astype(np.float32), *sides, low)
+
+
+def draw_picture(rng: np.random.Generator, actor: Actor, camera: Camera, turn: float, lens: Lens) -> np.ndarray:
     """The picture (H, W, 3), uint8 BGR, of an actor in a world that is turned by `turn`, through the camera's lens.
 
     It is drawn by a camera without distortion, somewhat larger, and then looked up where each pixel's ray meets it.
     """
-    rays = undistorted_rays(camera, *size)
-    focal, centre = camera.f.numpy(), camera.c.numpy()
-    places = rays * focal + centre
-    low = np.floor(places.min((0, 1))) - 2
-    width, height = (int(side) for side in np.ceil(places.max((0, 1))) + 3 - low)
     about_z = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
-    pinhole = PinholeCamera(camera.R.numpy() @ about_z.T, about_z @ camera.T.numpy(), focal, centre - low)
-    straight, _, _ = draw_actors(rng, [actor], pinhole, width, height)
-    return cv2.remap(straight, (places - low).astype(np.float32), None, cv2.INTER_LINEAR)
+    rotation, position = camera.R.numpy() @ about_z.T, about_z @ camera.T.numpy()
+    pinhole = PinholeCamera(rotation, position, camera.f.numpy(), camera.c.numpy() - lens.low)
+    straight, _, _ = draw_actors(rng, [actor], pinhole, lens.width, lens.height)
+    return cv2.remap(straight, lens.places, None, cv2.INTER_LINEAR)
 
 
 def undistorted_rays(camera: Camera, width: int, height: int) -> np.ndarray:

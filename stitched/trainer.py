@@ -1,0 +1,143 @@
+"""The five hooks that train the stitched network, image to 3D pose, through the shared loop."""
+
+from argparse import Namespace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stacked_hourglass.augmentation import jitter_colour
+from stitched.loading import stitched_extras
+from stitched.stitched_network import StitchedNetwork, StitchedOutput
+from twod_threed.mpjpe import joint_errors, procrustes_align
+from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
+from utils.device_utils import GradientStep, autocast, seeded_generator, to_device
+from utils.human36m_frames import target_heatmaps
+from utils.osutils import warn
+from utils.plotting_utils import Ratio
+from utils.training_utils import TrainingHooks
+from utils.transform import H36M_2D, MPII, joint_map
+
+PARTS = ("hourglass", "lifter")
+
+
+class StitchedTrainer:
+    """Hooks, and what they share: the device, which parts stay as they are, which images could not be read."""
+
+    def __init__(self, options: Namespace, model: StitchedNetwork, device: torch.device):
+        self.options, self.device, self.normalisation = options, device, model.normalisation
+        self.trained = [part for part in PARTS if part != options.freeze]
+        self.joints = torch.tensor(joint_map(MPII, H36M_2D), device=device)
+        self.step = GradientStep(options, device)
+        self.saved = stitched_extras(model) | {"grad_scaler": self.step}
+        self.unreadable: dict[str, set[int]] = {"training": set(), "validation": set()}
+        self.warned_of = {"training": 0, "validation": 0}
+
+    def hooks(self) -> TrainingHooks:
+        self.write_state = make_checkpoint_fn(self.options.script, self.options, self.saved)
+        return TrainingHooks(
+            make_optimizer_fn=self.make_optimizer,
+            load_fn=make_load_fn(self.options, self.saved),
+            checkpoint_fn=self.checkpoint,
+            update_op=self.update,
+            validation_loss=self.validate,
+            best_metric="MPJPE",
+        )
+
+    # ---------------------------------------------------------------------------------------------- the hooks
+    def make_optimizer(self, model: StitchedNetwork, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+        """Adam, with AMSGrad if the options say so: a parameter group a network, each with a rate of its own.
+
+        A frozen network has no group, and its parameters ask for no gradient.
+        """
+        for part in PARTS:
+            getattr(model, part).requires_grad_(part in self.trained)
+        groups = [
+            {"name": part, "params": list(getattr(model, part).parameters()), "lr": self.learning_rate(part, lr)}
+            for part in self.trained
+        ]
+        return torch.optim.Adam(groups, lr, weight_decay=weight_decay, amsgrad=self.options.use_amsprop, fused=True)
+
+    def update(
+        self, model: StitchedNetwork, optimizer, minibatch: dict, iteration: int, options: Namespace
+    ) -> dict[str, Tensor]:
+        """One training step on a minibatch of `FrameCrops`."""
+        self._note_unreadable("training", minibatch)
+        batch = to_device(minibatch, self.device)
+        for part in PARTS:  # the loop has put the whole network in training mode
+            getattr(model, part).train(part in self.trained)
+        with autocast(self.device, options.precision):
+            output = model(self.prepare(model, batch, iteration), batch["to_photo"])
+        losses = self.losses(output, batch)
+        self.step(losses["loss"], model.parameters(), optimizer)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def validate(self, model: StitchedNetwork, minibatch: dict) -> dict:
+        """Losses; MPJPE and P-MPJPE in mm and 2D_error in px of the image, mean over joints and readable images."""
+        self._note_unreadable("validation", minibatch)
+        batch = to_device(minibatch, self.device)
+        with autocast(self.device, self.options.precision):
+            output = model(self.prepare(model, batch), batch["to_photo"])
+        readable, truth = batch["readable"], batch["pose_3d"]
+        off_2d = output.pose_2d.float().index_select(1, self.joints) - batch["pose_2d"]
+        return self.losses(output, batch) | {
+            "MPJPE": _mean(joint_errors(output.pose_3d, truth), readable),
+            "P-MPJPE": _mean(joint_errors(procrustes_align(output.pose_3d, truth), truth), readable),
+            "2D_error": _mean(torch.linalg.vector_norm(off_2d, dim=-1), readable),
+        }
+
+    def checkpoint(self, model, optimizer, epoch, best, directory: Path, is_best: bool) -> None:
+        """The default checkpoint, and a warning if images were met that can't be read."""
+        self.write_state(model, optimizer, epoch, best, directory, is_best)
+        self.warn_of_unreadable()
+
+    # ---------------------------------------------------------------------------------------------- their parts
+    def learning_rate(self, part: str, lr: float) -> float:
+        """The part's own, else the common one."""
+        own = getattr(self.options, f"{part}_lr")
+        return lr if own is None else own
+
+    def prepare(self, model: StitchedNetwork, batch: dict, iteration: int | None = None) -> Tensor:
+        """uint8 crops to network input (B, 3, H, W): with an iteration, for training, in random colours if asked."""
+        images = batch["image"].float() / 255
+        if iteration is not None and self.options.augment_training_data:
+            images = jitter_colour(images, seeded_generator(self.options.seed, iteration, self.device))
+        return (images - model.mean[:, None, None]).contiguous(memory_format=torch.channels_last)
+
+    def losses(self, output: StitchedOutput, batch: dict) -> dict[str, Tensor]:
+        """ "loss" is what is minimised, the weighted sum of the two others.
+
+        heatmap_loss is summed over the stacks that are supervised: the mean squared error over all pixels of all maps.
+        pose_3d_loss is the mean squared error of the normalised 3D pose. An image that can't be read counts as right
+        in both.
+        """
+        options = self.options
+        maps = output.heatmaps[-1:] if options.remove_intermediate_supervision else output.heatmaps
+        targets = target_heatmaps(batch, maps[0].shape[-2:], options.sigma, options.label_type)
+        weights = batch["annotated"][..., None, None]
+        errors = [((one.float().index_select(1, self.joints) - targets) * weights).square().mean() for one in maps]
+        predicted, truth = (self.normalisation.target(pose) for pose in (output.pose_3d, batch["pose_3d"]))
+        losses = {
+            "heatmap_loss": torch.stack(errors).sum(),
+            "pose_3d_loss": ((predicted - truth) * batch["readable"][:, None, None]).square().mean(),
+        }
+        losses["loss"] = (
+            options.heatmap_loss_coeff * losses["heatmap_loss"] + options.pose_3d_loss_coeff * losses["pose_3d_loss"]
+        )
+        return losses
+
+    def warn_of_unreadable(self) -> None:
+        """Warn of the images that can't be read and were met since the last time."""
+        for part, images in self.unreadable.items():
+            if len(images) > self.warned_of[part]:
+                self.warned_of[part] = len(images)
+                warn(f"{len(images)} {part} images can't be read; they don't count")
+
+    def _note_unreadable(self, part: str, minibatch: dict) -> None:
+        """`minibatch` is still on the CPU: looking at it makes nobody wait for the device."""
+        self.unreadable[part].update(minibatch["index"][~minibatch["readable"]].tolist())
+
+
+def _mean(errors: Tensor, readable: Tensor) -> Ratio:
+    """The mean of each joint's errors (B, J) over the readable images (B,)."""
+    return Ratio(errors[readable].sum(0), readable.sum().expand(errors.shape[1]))

@@ -1,0 +1,268 @@
+"""Fine-tuning: what a step learns from, what validation says, and that a broken-off training goes on exactly."""
+
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from command_line import call
+from tiny_fine_tuning import NAME, SMALL, VALIDATION, fine_tune, make_images, make_networks
+from torch import nn
+
+from stacked_hourglass.datasets import make_loader
+from stitched.stitched_network import StitchedOutput
+from stitched.train import images_of, load_network
+from stitched.trainer import StitchedTrainer
+from twod_threed.mpjpe import mpjpe, p_mpjpe
+from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences
+from utils.human36m_frames import FrameCrops, target_heatmaps
+from utils.plotting_utils import Averages
+from utils.transform import H36M, H36M_2D, MPII, joint_map
+
+CPU = torch.device("cpu")
+PARTS = ("hourglass", "lifter")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return make_images(tmp_path_factory.mktemp("data") / "h36m")
+
+
+@pytest.fixture(scope="module")
+def networks(images, tmp_path_factory):
+    return make_networks(tmp_path_factory.mktemp("networks"), images)
+
+
+@pytest.fixture
+def setting(images, networks, parse_options, one_thread):
+    """`setting("--lr", 1)`: the trainer and the network of these options, and the training batch."""
+
+    def with_options(*argv, starts=networks):
+        options = parse_options("--data_dir", images, *SMALL, *starts, *argv, script="stitched_fine_tune")
+        torch.manual_seed(0)
+        model = load_network(options, CPU)
+        trainer = StitchedTrainer(options, model, CPU)
+        frames = images_of(find_sequences(images), TRAIN_SUBJECTS, options)
+        [batch] = make_loader(FrameCrops(frames), options, len(frames))
+        return trainer, model, batch
+
+    return with_options
+
+
+def validation_loader(images, trainer, batch_size):
+    frames = images_of(find_sequences(images), TEST_SUBJECTS, trainer.options)
+    return make_loader(FrameCrops(frames), trainer.options, batch_size)
+
+
+def perfect_output(batch):
+    """What a network gives that errs nowhere. Its maps and 2D poses are in MPII's order."""
+    joints = [H36M_2D.index({"thorax": "spine", "upper_neck": "thorax"}.get(name, name)) for name in MPII.joints]
+    return StitchedOutput([target_heatmaps(batch)[:, joints]], batch["pose_2d"][:, joints], batch["pose_3d"])
+
+
+def step(trainer, model, batch, iteration=0):
+    """One training step as the loop does it: the losses."""
+    optimizer = trainer.make_optimizer(model, trainer.options.lr, 0)
+    model.train()
+    return trainer.update(model, optimizer, batch, iteration, trainer.options)
+
+
+def copy_of(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def changed(model, before, part):
+    return [k for k, v in model.state_dict().items() if k.startswith(part) and not torch.equal(v, before[k])]
+
+
+# ------------------------------------------------------------------------------------------ losses
+class TestLosses:
+    def test_a_perfect_network_has_none(self, setting):
+        trainer, _, batch = setting()
+        assert all(value == 0 for value in trainer.losses(perfect_output(batch), batch).values())
+
+    def test_by_hand(self, setting):
+        trainer, _, batch = setting("--heatmap_loss_coeff", 3, "--pose_3d_loss_coeff", 0.5)
+        perfect = perfect_output(batch)
+        maps = perfect.heatmaps[0].clone()
+        maps[:, MPII.index("l_wrist")] += 2  # one of 16 joints, in two stacks
+        scale = trainer.normalisation.stddev_3d[0, 0]
+        pose = perfect.pose_3d.clone()
+        pose[:, H36M.index("l_wrist"), 2] += 4 * scale  # one of 51 numbers
+        losses = trainer.losses(StitchedOutput([maps, maps], perfect.pose_2d, pose), batch)
+        assert losses["heatmap_loss"] == pytest.approx(2 * 4 / 16)
+        assert losses["pose_3d_loss"] == pytest.approx(16 / 51, rel=1e-5)
+        assert losses["loss"] == pytest.approx(3 * 0.5 + 0.5 * 16 / 51, rel=1e-5)
+
+    def test_the_gradient_of_a_joints_maps_is_at_its_name(self, setting):
+        trainer, _, batch = setting("--pose_3d_loss_coeff", 0)
+        perfect = perfect_output(batch)
+        maps = perfect.heatmaps[0].clone().requires_grad_()
+        moved = dict(batch)
+        moved["joints"] = batch["joints"].clone()
+        moved["joints"][:, H36M_2D.index("spine")] += 8
+        trainer.losses(StitchedOutput([maps], perfect.pose_2d, perfect.pose_3d), moved)["loss"].backward()
+        touched = maps.grad.abs().sum((0, 2, 3)).nonzero()[:, 0].tolist()
+        assert touched == [MPII.index("thorax")]
+
+    def test_an_image_that_cannot_be_read_counts_as_right(self, setting):
+        trainer, _, batch = setting()
+        perfect = perfect_output(batch)
+        output = perfect._replace(heatmaps=[perfect.heatmaps[0] + 1], pose_3d=perfect.pose_3d + 100)
+        half = torch.arange(len(batch["readable"])) % 2 == 0
+        partly = batch | {"readable": half, "annotated": batch["annotated"] & half[:, None]}
+        partly["pose_3d"] = torch.where(half[:, None, None], batch["pose_3d"], 1e9)
+        for name, value in trainer.losses(output, batch).items():
+            if name == "pose_3d_loss":
+                assert trainer.losses(output, partly)[name] == pytest.approx(value / 2)
+        empty = batch | {"readable": half & False, "annotated": batch["annotated"] & False}
+        assert trainer.losses(output, empty)["pose_3d_loss"] == 0
+
+    def test_a_lifter_of_dataset_normalisation_sees_px_as_they_are(self, setting, images, tmp_path):
+        trainer, model, batch = setting(starts=make_networks(tmp_path, images, "dataset"))
+        assert model.normalisation.kind == "dataset"
+        assert model.image_scale == "human36m"
+        losses = step(trainer, model, batch)
+        assert all(torch.isfinite(value) for value in losses.values())
+
+
+# ------------------------------------------------------------------------------------------ one step
+class TestStep:
+    def test_the_3d_loss_alone_reaches_the_first_convolution(self, setting):
+        trainer, model, batch = setting("--heatmap_loss_coeff", 0, "--no_grad_clipping")
+        step(trainer, model, batch)
+        assert model.hourglass.conv1.weight.grad.abs().max() > 0
+
+    def test_every_parameter_gets_a_gradient(self, setting):
+        trainer, model, batch = setting("--dropout", 0)
+        step(trainer, model, batch)
+        without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+        # Batch norm takes out what a constant before it adds.
+        assert [name for name in without if not name.endswith("bias")] == []
+
+    def test_each_network_has_its_rate(self, setting):
+        trainer, model, _ = setting("--lr", 1e-3, "--hourglass_lr", 1e-5)
+        groups = trainer.make_optimizer(model, 1e-3, 0.25).param_groups
+        assert [(g["name"], g["lr"], g["weight_decay"]) for g in groups] == [
+            ("hourglass", 1e-5, 0.25),
+            ("lifter", 1e-3, 0.25),
+        ]
+        assert [len(g["params"]) for g in groups] == [len(list(getattr(model, p).parameters())) for p in PARTS]
+
+    @pytest.mark.parametrize("frozen", PARTS)
+    def test_a_frozen_part_stays_and_draws_nothing(self, setting, frozen):
+        trainer, model, batch = setting("--freeze", frozen)
+        before = copy_of(model)
+        step(trainer, model, batch)
+        assert changed(model, before, frozen) == []
+        assert changed(model, before, next(part for part in PARTS if part != frozen))
+        dropouts = [module.training for module in model.lifter.modules() if isinstance(module, nn.Dropout)]
+        assert set(dropouts) == {frozen != "lifter"}
+
+    def test_random_colours_depend_on_seed_and_iteration_alone(self, setting):
+        def first(iteration, *argv):
+            trainer, model, batch = setting(*argv)
+            return trainer.prepare(model, batch, iteration)
+
+        assert torch.equal(first(3), first(3))
+        assert not torch.equal(first(3), first(4))
+        assert not torch.equal(first(3), first(3, "--seed", 1))
+        assert torch.equal(first(3, "--augment_training_data", False), first(None))
+
+
+# ------------------------------------------------------------------------------------------ validation
+class TestValidation:
+    def averages(self, trainer, model, loader):
+        averages = Averages()
+        with torch.no_grad():
+            for batch in loader:
+                averages.update(trainer.validate(model, batch), len(batch["index"]))
+        return averages.result()
+
+    def test_the_metrics_are_those_of_their_names(self, setting, images):
+        trainer, model, _ = setting()
+        [batch] = validation_loader(images, trainer, VALIDATION)
+        with torch.no_grad():
+            output = model(trainer.prepare(model, batch), batch["to_photo"])
+        pose_2d = output.pose_2d[:, joint_map(MPII, H36M_2D)]
+        result = self.averages(trainer, model, [batch])
+        assert result["MPJPE"] == pytest.approx(mpjpe(output.pose_3d, batch["pose_3d"]).item(), rel=1e-5)
+        assert result["P-MPJPE"] == pytest.approx(p_mpjpe(output.pose_3d, batch["pose_3d"]).item(), rel=1e-4)
+        assert result["2D_error"] == pytest.approx(float((pose_2d - batch["pose_2d"]).norm(dim=-1).mean()), rel=1e-5)
+
+    def test_batches_do_not_matter(self, setting, images):
+        trainer, model, _ = setting()
+        small, large = (self.averages(trainer, model, validation_loader(images, trainer, size)) for size in (3, 10))
+        assert small == pytest.approx(large, rel=1e-4)
+
+    def test_an_image_that_cannot_be_read_does_not_count(self, setting, images, capsys):
+        trainer, model, _ = setting()
+        frames = images_of(find_sequences(images), TEST_SUBJECTS, trainer.options)
+        kept = self.averages(trainer, model, make_loader(FrameCrops(frames.select(np.arange(3))), trainer.options, 3))
+        dataset = FrameCrops(replace(frames, number=np.where(np.arange(VALIDATION) < 3, frames.number, 999)))
+        result = self.averages(trainer, model, make_loader(dataset, trainer.options, 2))
+        for name in ("MPJPE", "P-MPJPE", "2D_error"):
+            assert result[name] == pytest.approx(kept[name], rel=1e-4)
+        trainer.warn_of_unreadable()
+        trainer.warn_of_unreadable()
+        assert capsys.readouterr().err == "warning: 1 validation images can't be read; they don't count\n"
+
+
+# ------------------------------------------------------------------------------------------ whole trainings
+def same(one, other):
+    """Equal to the last bit, through dicts and lists."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def log(run):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in run.log()]
+
+
+def test_training_lowers_both_losses(images, networks, tmp_path):
+    argv = ("--epochs", 12, "--lr", 3e-3, "--dropout", 0, "--augment_training_data", False, "--heatmap_loss_coeff", 100)
+    rows = log(fine_tune(tmp_path, images, *networks, *argv))
+    assert rows[-1]["train/pose_3d_loss"] < 0.6 * rows[0]["train/pose_3d_loss"]
+    assert rows[-1]["train/heatmap_loss"] < 0.5 * rows[0]["train/heatmap_loss"]
+
+
+def test_a_resumed_training_is_the_same_bit_for_bit(images, networks, tmp_path):
+    setting = ("--hourglass_lr", 1e-3, "--schedule", 1, "--gamma", 0.5)
+    straight = fine_tune(tmp_path / "straight", images, *networks, *setting, "--epochs", 3)
+    first = fine_tune(tmp_path / "resumed", images, *networks, *setting)
+    assert first.checkpoint()["epoch"] == 1
+    resumed = fine_tune(tmp_path / "resumed", images, "--resume", "--epochs", 3)
+    contents = [run.checkpoint() for run in (straight, resumed)]
+    for part in ("state_dict", "normalisation", "epoch", "best", "optimizer", "rng", "soft_argmax", "mean"):
+        assert same(*(content[part] for content in contents)), part
+    assert log(straight) == log(resumed)
+    assert [row["lr"] for row in log(resumed)] == pytest.approx([1e-3, 5e-4, 5e-4])
+
+
+def test_an_interrupted_training_goes_on_as_if_nothing_had_been(images, networks, tmp_path, monkeypatch):
+    """Ctrl-C within the first epoch: also dropout and augmentation go on where they were."""
+    setting = ("--train_batch_size", 2, "--epochs", 2)  # three steps an epoch
+    straight = fine_tune(tmp_path / "straight", images, *networks, *setting)
+    update = StitchedTrainer.update
+
+    def interrupted(self, model, optimizer, minibatch, iteration, options):
+        if iteration == 1:
+            signal.raise_signal(signal.SIGINT)
+        return update(self, model, optimizer, minibatch, iteration, options)
+
+    folder = tmp_path / "interrupted"
+    folder.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(StitchedTrainer, "update", interrupted)
+        argv = ("stitched_fine_tune", "--data_dir", images, *SMALL, *networks, *setting)
+        assert call("train", *argv, cwd=folder).status == 130
+    stopped = torch.load(folder / "model_checkpoints" / NAME / "checkpoint.pth.tar", weights_only=True)
+    assert stopped["epoch"] == pytest.approx(2 / 3)
+    resumed = fine_tune(folder, images, "--resume", *setting)
+    contents = [run.checkpoint() for run in (straight, resumed)]
+    for part in ("state_dict", "epoch", "best", "optimizer", "rng"):
+        assert same(*(content[part] for content in contents)), part
