@@ -11,6 +11,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     "input and output": (
         Option("data_dir", "folder of the data; 'sample' makes a small one on first use", None, Path),
         Option("load", "checkpoint: a file or the folder that holds one; ours or a published one", None, Path),
+        Option("load_hourglass", "hourglass checkpoint (hourglass_mpii), beside --load_2d3d", None, Path),
+        Option("load_2d3d", "3D baseline checkpoint (2d3d_h36m), beside --load_hourglass", None, Path),
+        Option("action", "actions to train on and validate: All, or names with commas between", "All"),
         Option("img_dir", "folder of photos, one photo, or a video", None, Path),
         Option(
             "2d_pose_estimations", "2d_pose_estimations.pt of run.py", None, Path,
@@ -98,9 +101,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("max_cover_ratio", "largest share of the person's width or height that it covers", 0.5, share),
         Option("noise_std", "deviation of the mask's noise, of a pixel range from 0 to 1", 0.2, not_negative),
     ),
-    "3D baseline": (
+    "fully connected network": (
         Option("linear_size", "width of the hidden layers", 1024, count),
         Option("num_stage", "residual stages", 2, count),
+    ),
+    "3D baseline": (
         Option("dropout", "probability that a hidden unit is dropped", 0.5, share),
         Option("max_norm", "largest norm of a unit's weights, kept after every step; 0 for none", 1.0, not_negative),
         Option("dataset_normalization", "normalise by the training set's statistics, not pose by pose", False, bool),
@@ -110,10 +115,40 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("z_rotations_only", "turn about the vertical alone", False, bool),
         Option("drop_joint_prob", "probability that a joint of the input is set to zero in training", 0.0, share),
         Option("use_hg", "2D poses are the detections in S*/StackedHourglass, not projections", False, bool),
-        Option("action", "actions to train on and validate: All, or names with commas between", "All"),
         Option("procrustes", "validate also after Procrustes alignment (Protocol 2)", False, bool),
         Option("lr_decay", "steps in which the learning rate falls by --lr_gamma, continuously", 100000, count),
         Option("lr_gamma", "factor of the learning rate every --lr_decay steps", 0.96, share),
+    ),
+    "cycle GAN": (
+        Option("cycle_gan", "train in a cycle GAN, with a projection from 3D to 2D and two critics", False, bool),
+        Option("gan_coeff", "weight of the critics' judgement of generated 2D and 3D poses", 0.005, not_negative),
+        Option("cycle_coeff", "weight of the errors after 2D -> 3D -> 2D and 3D -> 2D -> 3D", 0.5, not_negative),
+        Option("regression_coeff", "weight of the errors on pairs of 2D and 3D; 0 uses no pairs", 1.0, not_negative),
+        Option("discr_updates_per_gen_update", "critic updates, each on fresh poses, before each other step", 2, count),
+        Option("use_fc_for_projection", "a network like the lifter in the weak perspective's place", False, bool),
+        Option("project_lr", "learning rate of the projection", 1e-4, positive),
+        Option("discr_2d_lr", "learning rate of the critic of 2D poses", 3e-4, positive),
+        Option("discr_3d_lr", "learning rate of the critic of 3D poses", 3e-4, positive),
+    ),
+    "stitched training": (
+        Option("hourglass_lr", "learning rate of the hourglass; by default --lr", None, positive),
+        Option("lifter_lr", "learning rate of the 3D baseline; by default --lr", None, positive),
+        Option(
+            "freeze", "network that stays as it is: no gradient, batch norm and dropout as in evaluation", "none",
+            choices=("none", "hourglass", "lifter"),
+        ),
+        Option("heatmap_loss_coeff", "weight of the heat-map loss, small for nearly empty maps", 100.0, not_negative),
+        Option("pose_3d_loss_coeff", "weight of the loss of the normalised 3D pose", 1.0, not_negative),
+    ),
+    "Wasserstein critic": (
+        Option("gradient_penalty_coeff", "weight of the critic's gradient penalty; 0 clips", 10.0, not_negative),
+    ),
+    "3D pose GAN": (
+        Option("latent_size", "numbers that the generator makes a pose of, each uniform in [-1, 1]", 32, count),
+        Option("num_discriminator_steps_per_generator_step", "critic steps before each generator step", 3, count),
+        Option("clip_max", "largest size of a critic's weight, without gradient penalty", 0.01, positive),
+        Option("interpolate", "two held-out poses, from 0, to walk between in the latents", None, whole, many=True),
+        Option("nearest", "draw generated poses with the real one that is nearest to each", False, bool),
     ),
     "what to run on": (
         Option("run_with_train", "run on the training people of an annotated folder instead", False, bool),
@@ -123,6 +158,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             choices=("H36M_2D", "H36M", "MPII"),
         ),
         Option("person_box", "people in other photos: whole, hog, detect, or a JSON file of boxes", "whole"),
+        Option("max_frames", "the first so many frames of a video or a camera; by default all", None, count),
+        Option("draw", "draw the poses at once, into the folder 'pictures' in --output_dir", False, bool),
     ),
 }  # fmt: skip
 
@@ -132,6 +169,11 @@ _TRAIN_HOURGLASS = (
 )  # fmt: skip
 _NO_WORKERS = {"workers": {"help": "accepted as everywhere; poses lie on the device and need no processes"}}
 _LOAD_TO_TRAIN = {"load": {"help": "checkpoint (file or its folder) whose weights to start from, at epoch 0"}}
+_PHOTOS_HELP = "MPII folder, folder of photos, one photo, a video, or a camera's number; 'sample' too"
+_STITCHED_HELP = {
+    "load": {"help": "stitched checkpoint (stitched_fine_tune): wins over the two others"},
+    "dataset_normalization": {"help": "the checkpoint's own is used; refused where this disagrees"},
+}
 
 SCRIPTS: dict[str, dict[str, Script]] = {
     "train": {
@@ -154,13 +196,53 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             (
                 "data_dir", "load", "experiment", "machine", "epochs", "train_batch_size", "lr", "schedule", "gamma",
                 "weight_decay", "use_amsprop", "grad_clip", "no_grad_clipping", "tb_log_freq", "test_batch_size",
-                "3D baseline",
+                "action", "fully connected network", "3D baseline", "cycle GAN", "gradient_penalty_coeff",
             ),
             {
                 "data_dir": Path("data/h36m"), "lr": 1e-3, "train_batch_size": 64, "test_batch_size": 4096,
                 "schedule": [], "workers": 0,
             },
+            changes=_LOAD_TO_TRAIN | _NO_WORKERS | {
+                "gradient_penalty_coeff": {"help": "weight of the critics' gradient penalty, of --cycle_gan"},
+            },
+            sample="h36m",
+        ),
+        "3d_pose_gan": Script(
+            "generative_models.train", "pose_gan",
+            "Train a Wasserstein GAN over 3D poses, on Human3.6M.",
+            "Human3.6M in data/h36m, or --data_dir sample",
+            (
+                "data_dir", "load", "experiment", "machine", "epochs", "train_batch_size", "lr", "schedule", "gamma",
+                "weight_decay", "use_amsprop", "grad_clip", "no_grad_clipping", "tb_log_freq", "test_batch_size",
+                "action", "fully connected network", "latent_size", "num_discriminator_steps_per_generator_step",
+                "gradient_penalty_coeff", "clip_max",
+            ),
+            {
+                "data_dir": Path("data/h36m"), "lr": 3e-4, "train_batch_size": 128, "test_batch_size": 4096,
+                "schedule": [], "workers": 0, "linear_size": 256,
+            },
             changes=_LOAD_TO_TRAIN | _NO_WORKERS, sample="h36m",
+        ),
+        "stitched_fine_tune": Script(
+            "stitched.train", "stitched_fine_tune",
+            "Fine-tune hourglass and 3D baseline as one network, RGB to 3D pose, on Human3.6M.",
+            "trained networks, and Human3.6M with images in data/h36m, or --data_dir sample",
+            (
+                "data_dir", "load", "load_hourglass", "load_2d3d", "experiment", "machine", "epochs",
+                "train_batch_size", "lr", "schedule", "gamma", "weight_decay", "use_amsprop", "grad_clip",
+                "no_grad_clipping", "tb_log_freq", "test_batch_size", "hourglass network",
+                "remove_intermediate_supervision", "sigma", "label_type", "augment_training_data", "linear_size",
+                "num_stage", "dropout", "dataset_normalization", "action", "stitched training",
+            ),
+            {
+                "data_dir": Path("data/h36m"), "lr": 1e-4, "train_batch_size": 16, "test_batch_size": 16, "epochs": 10,
+                "schedule": [],
+            },
+            changes={
+                "load": {"help": "stitched checkpoint whose weights to start from, at epoch 0; wins over the two"},
+                "augment_training_data": {"help": "random scale, shift, rotation, flip and colour of the crops"},
+            },
+            sample="h36m",
         ),
     },
     "run": {
@@ -169,12 +251,12 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "2D poses in photos or a video, from a trained hourglass.",
             "a hourglass checkpoint, and photos, a video or MPII",
             (
-                "data_dir", "load", "output_dir", "run_with_train", "person_box", "machine", "test_batch_size", "flip",
-                "hourglass network",
+                "data_dir", "load", "output_dir", "run_with_train", "person_box", "max_frames", "machine",
+                "test_batch_size", "flip", "hourglass network",
             ),
             {"data_dir": Path("data/mpii"), "output_dir": Path("data/hourglass_mpii"), "test_batch_size": 16},
             required=("load",), sample="mpii",
-            changes={"data_dir": {"help": "MPII folder, folder of photos, one photo, or a video; 'sample' too"}},
+            changes={"data_dir": {"help": _PHOTOS_HELP}},
         ),
         "2d3d_h36m": Script(
             "twod_threed.run", "lifter_h36m",
@@ -192,6 +274,47 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             changes=_NO_WORKERS | {
                 "data_dir": {"help": "Human3.6M folder, or a .pt of 2D poses; 'sample' too"},
                 "action": {"help": "actions to run on: All, or names with commas between"},
+            },
+        ),
+        "stitched_mpii": Script(
+            "stitched.run", "stitched_mpii",
+            "2D and 3D poses in photos or a video, by hourglass, soft-argmax and 3D baseline as one network.",
+            "a hourglass and a 3D baseline, or one stitched checkpoint; and photos, a video, a camera or MPII",
+            (
+                "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "person_box",
+                "max_frames", "draw", "machine", "test_batch_size", "flip", "dataset_normalization",
+            ),
+            {"data_dir": Path("data/mpii"), "output_dir": Path("data/stitched_mpii"), "test_batch_size": 16},
+            sample="mpii",
+            changes=_STITCHED_HELP | {"data_dir": {"help": _PHOTOS_HELP}},
+        ),
+        "stitched_h36m": Script(
+            "stitched.run", "stitched_h36m",
+            "2D and 3D poses in Human3.6M's images, with the truth beside them.",
+            "a hourglass and a 3D baseline, or one stitched checkpoint; and Human3.6M with images",
+            (
+                "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "action", "draw",
+                "machine", "test_batch_size", "flip", "dataset_normalization",
+            ),
+            {"data_dir": Path("data/h36m"), "output_dir": Path("data/stitched_h36m"), "test_batch_size": 16},
+            sample="h36m",
+            changes=_STITCHED_HELP | {
+                "data_dir": {"help": "Human3.6M folder with images, or one that lists frames; 'sample' too"},
+                "action": {"help": "actions to run on: All, or names with commas between"},
+            },
+        ),
+        "export": Script(
+            "stitched.export", "export",
+            "Write a network as ONNX and as a torch.export program, and check both against it.",
+            "a hourglass, 3D baseline or stitched checkpoint; for ONNX: pip install onnx onnxscript onnxruntime",
+            (
+                "load", "load_hourglass", "load_2d3d", "output_dir", "dataset_normalization", "seed",
+                "allow_unsafe_load", "debug_traceback",
+            ),
+            {"output_dir": Path("data/export")},
+            changes=_STITCHED_HELP | {
+                "load": {"help": "checkpoint of a hourglass, a 3D baseline or a stitched network"},
+                "seed": {"help": "seed of the random input of the check"},
             },
         ),
     },
@@ -215,6 +338,39 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             required=("2d_pose_ground_truths", "3d_pose_ground_truths", "3d_pose_estimations"),
             changes={"3d_pose_ground_truths": {"help": "3d_pose_ground_truths.pt of run.py"}},
         ),
+        "2d_overlay_3d_pred": Script(
+            "stitched.viz", "overlay_2d_3d_pred",
+            "Draw 2D poses on their photos, and the 3D poses beside them.",
+            "photos, and the two files that run.py stitched_mpii or stitched_h36m made of them",
+            ("img_dir", "2d_pose_estimations", "3d_pose_estimations", "output_dir", "debug_traceback"),
+            {"output_dir": Path("visualizations/2d_overlay_3d_pred")},
+            required=("img_dir", "2d_pose_estimations", "3d_pose_estimations"),
+        ),
+        "2d_overlay_3d_gt_3d_pred": Script(
+            "stitched.viz", "overlay_2d_3d_gt_3d_pred",
+            "Draw 2D poses on their photos, and the true and the predicted 3D poses beside them.",
+            "images, and the three files that run.py stitched_h36m made of them",
+            (
+                "img_dir", "2d_pose_estimations", "3d_pose_ground_truths", "3d_pose_estimations", "output_dir",
+                "debug_traceback",
+            ),
+            {"output_dir": Path("visualizations/2d_overlay_3d_gt_3d_pred")},
+            required=("img_dir", "2d_pose_estimations", "3d_pose_ground_truths", "3d_pose_estimations"),
+            changes={"3d_pose_ground_truths": {"help": "3d_pose_ground_truths.pt of run.py"}},
+        ),
+        "video": Script(
+            "stitched.video", "video",
+            "Draw a video's poses into a new video: 2D on the frames, 3D beside them.",
+            "a video, and the files that run.py stitched_mpii made of it",
+            ("img_dir", "2d_pose_estimations", "3d_pose_estimations", "output_dir", "debug_traceback"),
+            {"output_dir": Path("visualizations/video")},
+            required=("img_dir", "2d_pose_estimations", "3d_pose_estimations"),
+            changes={
+                "img_dir": {"help": "the video"},
+                "2d_pose_estimations": {"help": "2d_pose_estimations.pt of run.py; metas.pt beside it has the tracks"},
+                "output_dir": {"help": "folder for the result, NAME.webm: VP8 without sound, plays in browsers"},
+            },
+        ),
         "orthog_augmentation": Script(
             "twod_threed.augmentation_viz", "orthog_augmentation",
             "Draw one pose of Human3.6M in many orientations: 2D truth, 3D truth and 3D prediction.",
@@ -229,6 +385,20 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "index": {"help": "the test sample to draw, from 0: frame index // 4 of S9 and S11, camera index % 4"},
                 "dataset_normalization": {"help": "the checkpoint's own is used; refused where this disagrees"},
             },
+        ),
+        "3d_pose_gan": Script(
+            "generative_models.viz", "pose_gan",
+            "Draw poses that a GAN generated beside real ones, a walk through its latents, and the nearest real poses.",
+            "a 3d_pose_gan checkpoint, and Human3.6M in data/h36m, or --data_dir sample",
+            (
+                "data_dir", "load", "num_pictures", "interpolate", "nearest", "seed", "output_dir",
+                "allow_unsafe_load", "debug_traceback",
+            ),
+            {
+                "data_dir": Path("data/h36m"), "num_pictures": 16, "output_dir": Path("visualizations/3d_pose_gan"),
+            },
+            required=("load",), sample="h36m",
+            changes={"num_pictures": {"help": "generated poses to draw, and as many real ones"}},
         ),
         "training_curves": Script(
             "utils.training_curves", "training_curves",

@@ -35,30 +35,59 @@ TRAIN_HOURGLASS = GENERAL | HOURGLASS | {"evaluate", "allow_unsafe_load", "debug
 LIFTER = GENERAL | words(
     "evaluate allow_unsafe_load debug_traceback linear_size num_stage dropout max_norm orthogonal_data_augmentation "
     "orthogonal_data_augmentation_prob flip_prob z_rotations_only dataset_normalization drop_joint_prob use_hg action "
-    "procrustes lr_decay lr_gamma"
+    "procrustes lr_decay lr_gamma cycle_gan gan_coeff cycle_coeff regression_coeff gradient_penalty_coeff "
+    "discr_updates_per_gen_update use_fc_for_projection project_lr discr_2d_lr discr_3d_lr"
 )
 NETWORK = words(
     "stacks features blocks num_classes use_layer_norm no_batch_norm_affine batch_norm_momentum "
     "predict_joint_visibility"
 )
+RUN_STITCHED = words(
+    "load load_hourglass load_2d3d data_dir output_dir run_with_train test_batch_size flip dataset_normalization "
+    "draw device precision compile workers seed allow_unsafe_load debug_traceback"
+)
+FINE_TUNING = words(
+    "load_hourglass load_2d3d evaluate allow_unsafe_load debug_traceback remove_intermediate_supervision sigma "
+    "label_type augment_training_data linear_size num_stage dropout dataset_normalization action hourglass_lr "
+    "lifter_lr freeze heatmap_loss_coeff pose_3d_loss_coeff"
+)
 SURFACE = {
     ("train", "hourglass_mpii"): TRAIN_HOURGLASS,
     ("train", "hourglass_lsp"): TRAIN_HOURGLASS,
     ("train", "2d3d_h36m"): LIFTER,
+    ("train", "stitched_fine_tune"): GENERAL | NETWORK | FINE_TUNING,
+    ("train", "3d_pose_gan"): GENERAL
+    | words("evaluate allow_unsafe_load debug_traceback linear_size num_stage action latent_size")
+    | words("num_discriminator_steps_per_generator_step gradient_penalty_coeff clip_max"),
     ("run", "2d3d_h36m"): words(
         "load data_dir output_dir test_batch_size run_with_train process_as_video input_joint_order action use_hg "
         "device precision compile workers seed allow_unsafe_load debug_traceback"
     ),
     ("run", "hourglass_mpii"): NETWORK
-    | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "run_with_train", "person_box"}
+    | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "run_with_train", "person_box", "max_frames"}
     | {"device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback"},
+    ("run", "stitched_mpii"): RUN_STITCHED | {"person_box", "max_frames"},
+    ("run", "stitched_h36m"): RUN_STITCHED | {"action"},
+    ("run", "export"): words(
+        "load load_hourglass load_2d3d output_dir dataset_normalization seed allow_unsafe_load debug_traceback"
+    ),
     ("viz", "2d_overlay"): {"img_dir", "2d_pose_estimations", "output_dir", "debug_traceback"},
+    ("viz", "2d_overlay_3d_pred"): words(
+        "img_dir 2d_pose_estimations 3d_pose_estimations output_dir debug_traceback"
+    ),
+    ("viz", "2d_overlay_3d_gt_3d_pred"): words(
+        "img_dir 2d_pose_estimations 3d_pose_estimations 3d_pose_ground_truths output_dir debug_traceback"
+    ),
+    ("viz", "video"): words("img_dir 2d_pose_estimations 3d_pose_estimations output_dir debug_traceback"),
     ("viz", "2d_gt_3d_gt_3d_pred"): words(
         "2d_pose_ground_truths 3d_pose_ground_truths 3d_pose_estimations output_dir num_pictures debug_traceback"
     ),
     ("viz", "orthog_augmentation"): words(
         "data_dir load index num_orientations z_rotations_only dataset_normalization seed output_dir allow_unsafe_load "
         "debug_traceback"
+    ),
+    ("viz", "3d_pose_gan"): words(
+        "data_dir load num_pictures interpolate nearest seed output_dir allow_unsafe_load debug_traceback"
     ),
     ("viz", "training_curves"): {"load", "output_dir", "debug_traceback"},
     ("eval", "mpii_PCKh"): {"data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"},
@@ -145,9 +174,32 @@ def test_defaults_of_the_3d_baseline(parse_options):
         "orthogonal_data_augmentation", "z_rotations_only", "dataset_normalization", "use_hg", "procrustes",
     ):  # fmt: skip
         assert getattr(options, off) is False, off
+    assert (options.gan_coeff, options.cycle_coeff, options.regression_coeff) == (0.005, 0.5, 1.0)
+    assert (options.gradient_penalty_coeff, options.discr_updates_per_gen_update) == (10.0, 2)
+    assert (options.project_lr, options.discr_2d_lr, options.discr_3d_lr) == (1e-4, 3e-4, 3e-4)
+    assert (options.cycle_gan, options.use_fc_for_projection) == (False, False)
     run = parse_options("--load", "x", entry="run", script="2d3d_h36m")
     assert (run.data_dir, run.output_dir) == (Path("data/h36m"), Path("data/2d3d_h36m"))
     assert (run.input_joint_order, run.process_as_video, run.action) == (None, False, "All")
+
+
+def test_defaults_of_the_pose_gan(parse_options):
+    options = parse_options(script="3d_pose_gan")
+    assert options.data_dir == Path("data/h36m")
+    assert (options.gradient_penalty_coeff, options.clip_max, options.latent_size) == (10.0, 0.01, 32)
+    assert (options.num_discriminator_steps_per_generator_step, options.action) == (3, "All")
+    assert (options.lr, options.train_batch_size, options.linear_size) == (3e-4, 128, 256)
+    drawn = parse_options("--load", "x", "--interpolate", 3, 70, entry="viz", script="3d_pose_gan")
+    assert (drawn.interpolate, drawn.nearest, drawn.num_pictures) == ([3, 70], False, 16)
+
+
+def test_defaults_of_fine_tuning(parse_options):
+    options = parse_options(script="stitched_fine_tune")
+    assert options.data_dir == Path("data/h36m")
+    assert (options.lr, options.hourglass_lr, options.lifter_lr, options.freeze) == (1e-4, None, None, "none")
+    assert (options.train_batch_size, options.epochs, options.schedule, options.dropout) == (16, 10, [], 0.5)
+    assert (options.heatmap_loss_coeff, options.pose_3d_loss_coeff, options.sigma) == (100, 1, 1)
+    assert (options.load, options.load_hourglass, options.load_2d3d) == (None, None, None)
 
 
 def test_defaults_of_the_other_scripts(parse_options):
@@ -155,6 +207,15 @@ def test_defaults_of_the_other_scripts(parse_options):
     assert (lsp.data_dir, lsp.num_classes, lsp.lr) == (Path("data/lsp"), 14, 2.5e-4)
     run = parse_options("--load", "x", entry="run")
     assert (run.data_dir, run.output_dir, run.person_box) == (Path("data/mpii"), Path("data/hourglass_mpii"), "whole")
+    for name in ("mpii", "h36m"):
+        run = parse_options(entry="run", script=f"stitched_{name}")
+        assert (run.data_dir, run.output_dir) == (Path(f"data/{name}"), Path(f"data/stitched_{name}"))
+        assert (run.load, run.load_hourglass, run.load_2d3d, run.test_batch_size) == (None, None, None, 16)
+        assert run.draw is False
+    exported = parse_options(entry="run", script="export")
+    assert (exported.load, exported.load_hourglass, exported.load_2d3d) == (None, None, None)
+    assert (exported.output_dir, exported.seed) == (Path("data/export"), 0)
+    assert parse_options(entry="run", script="stitched_mpii").max_frames is None
     pckh = parse_options("--prediction_files", "a.mat", "b.h5", entry="eval", script="mpii_PCKh")
     assert (pckh.data_dir, pckh.prediction_files) == (Path("data/mpii"), [Path("a.mat"), Path("b.h5")])
     curves = parse_options("--load", "a", "b", entry="viz", script="training_curves")

@@ -33,7 +33,8 @@ COLUMNS = {
     "auc": "AUC",
 }
 GRID_COLUMNS = ("protocol_1", "protocol_2", "n_mpjpe")
-KEY = re.compile(r"(S\d+)/([^/]+?)(?: \d+)?/[^/]+")
+# A sequence in a camera, 'S9/Walking 1/54138969', or a single image of one, 'S9/Walking 1/54138969/000001.jpg'.
+KEY = re.compile(r"(S\d+)/([^/]+?)(?: \d+)?/[^/]+(?P<image>/[^/]+)?")
 # A person's median bone is some 200 to 300 mm. A poor model's poses may be collapsed, so that only the span in which
 # metres lie, and poses scaled to unit size, is refused.
 METRES = (0.02, 1.0)
@@ -44,7 +45,8 @@ DEFINITIONS = """\
   Protocol 1: MPJPE, mean distance of a joint from its truth
   Protocol 2: P-MPJPE, the same after the rotation, scale and translation that take each pose nearest to its truth
   N-MPJPE: the same after the scale alone that takes each pose nearest to its truth
-  MPJVE: velocity error, mean distance between a joint's predicted and true motion, mm from one frame to the next
+  MPJVE: velocity error, mean distance between a joint's predicted and true motion, mm from one frame to the next;
+  single images have none
   PCK@150: joints with an error (as in Protocol 1) < 150 mm, in %; AUC: mean of PCK at 0, 5, ..., 150 mm, in %
   17 joints: all that move, of which the hip has error 0 in Protocol 1; 16: without the hip; 14: without hip, spine and
   nose; alignments are fitted to the joints that count"""
@@ -55,12 +57,13 @@ Sequences = Mapping[str, Tensor]
 def h36m_MPJPE(options: Namespace) -> None:
     """Print and write the errors of 3D poses (`DEFINITIONS`; `twod_threed.mpjpe`) of prediction files.
 
-    Reads `prediction_files` and `pose_3d_ground_truths` (`.pt`, 'S9/Walking 1/54138969' -> frames × 17 × 3 mm, or
-    predictions × 16 without the hip), `data_dir`, `model_names` (None: from the files' names) and `output_dir` of
-    `options`; writes `mpjpe.json` there. The truth is the file given; else, where the command line names `data_dir`
-    (`options.given`), all of S9 and S11 in that Human3.6M folder; else `3d_pose_ground_truths.pt` beside each
-    prediction file; else the default folder. Raises UserError, with nothing written, for a file that is missing,
-    damaged, of other sequences or frames than the truth, in metres, or not finite.
+    Reads `prediction_files` and `pose_3d_ground_truths` (`.pt`, 'S9/Walking 1/54138969' -> frames × 17 × 3 mm, or an
+    image, 'S9/Walking 1/54138969/000001.jpg' -> 1 × 17 × 3; predictions × 16 without the hip), `data_dir`,
+    `model_names` (None: from the files' names) and `output_dir` of `options`; writes `mpjpe.json` there. The truth is
+    the file given; else, where the command line names `data_dir` (`options.given`), all of S9 and S11 in that
+    Human3.6M folder; else `3d_pose_ground_truths.pt` beside each prediction file; else the default folder. Raises
+    UserError, with nothing written, for a file that is missing, damaged, of other sequences or frames than the truth,
+    in metres, or not finite.
     """
     paths = [Path(path) for path in options.prediction_files]
     names = model_names(paths, options.model_names)
@@ -164,7 +167,7 @@ def _check_keys_and_shapes(poses: Sequences, path: Path, joint_counts: Sequence[
     if bad_key is not None:
         raise UserError(
             f"{path}: {bad_key!r} is no sequence of Human3.6M (an image's name?); right are subject/sequence/camera, "
-            "such as 'S9/Walking 1/54138969', as run.py 2d3d_h36m writes them"
+            "such as 'S9/Walking 1/54138969', as run.py 2d3d_h36m writes them, or images of these"
         )
     shapes = {tuple(value.shape[1:]) for value in poses.values()}
     if len(shapes) > 1 or next(iter(shapes)) not in {(count, 3) for count in joint_counts}:
@@ -215,12 +218,14 @@ class Model:
     Attributes:
         averages: number of joints, the most first -> measure, as in `COLUMNS` -> its means.
         sequences, frames: how many.
+        images: how many of the frames are single images, which have no velocity.
         hip_offset: mm, the largest distance of a predicted or true hip from the origin; the poses were moved by it.
     """
 
     averages: Mapping[int, Mapping[str, Averages]]
     sequences: int
     frames: int
+    images: int
     hip_offset: float
 
     @property
@@ -235,29 +240,45 @@ def score(prediction: Sequences, truth: Sequences) -> Model:
     `truth` has the same keys, in the same order, and 17 joints. Every pose is moved by its own hip; 16 joints are taken
     as relative to it already.
     """
+    prediction, truth = _join_images(prediction), _join_images(truth)
     counts, hip = [count for count in JOINT_SETS if count <= len(_joints(prediction))], H36M.index("pelvis")
     offsets = [poses[:, hip] for file in (prediction, truth) for poses in file.values() if poses.shape[1] == len(H36M)]
     return Model(
         averages={count: _averages(prediction, truth, JOINT_SETS[count]) for count in counts},
-        sequences=len(truth),
+        sequences=len({key.removesuffix(_image_of(key)) for key in truth}),
         frames=sum(map(len, truth.values())),
+        images=sum(len(poses) for key, poses in truth.items() if _image_of(key)),
         hip_offset=max(offset.norm(dim=1).max().item() for offset in offsets),
     )
+
+
+def _image_of(key: str) -> str:
+    """ "/000001.jpg" of the key of a single image; "" of a sequence's."""
+    return KEY.fullmatch(key)["image"] or ""
+
+
+def _join_images(poses: Sequences) -> dict[str, Tensor]:
+    """All images of a sequence in one entry, 'S9/Walking 1/54138969/*', since one at a time is slow to score."""
+    joined = defaultdict(list)
+    for key, value in poses.items():
+        image = _image_of(key)
+        joined[f"{key.removesuffix(image)}/*" if image else key].append(value)
+    return {key: torch.cat(values) for key, values in joined.items()}
 
 
 def _averages(prediction: Sequences, truth: Sequences, counted: Sequence[str]) -> dict[str, Averages]:
     """Measure -> means over all sequences and the joints `counted`."""
     scores, velocities = defaultdict(list), [torch.zeros(0, len(counted), dtype=torch.float64)]
+    steps = {key: len(gt) - 1 for key, gt in truth.items() if len(gt) > 1 and not _image_of(key)}
     for key, gt in truth.items():
         pair = [_from_hip(poses, counted) for poses in (prediction[key], gt)]
         for measure, values in pose_scores(*pair).items():
             scores[measure].append(values)
-        if len(gt) > 1:
+        if key in steps:
             velocities.append(joint_velocity_errors(*pair))
     labels = _labels({key: len(gt) for key, gt in truth.items()})
     averages = {measure: average(torch.cat(values), counted, *labels) for measure, values in scores.items()}
-    labels = _labels({key: len(gt) - 1 for key, gt in truth.items() if len(gt) > 1})
-    return averages | {"mpjve": average(torch.cat(velocities), counted, *labels)}
+    return averages | {"mpjve": average(torch.cat(velocities), counted, *_labels(steps))}
 
 
 def _from_hip(poses: Tensor, counted: Sequence[str]) -> Tensor:
@@ -270,7 +291,7 @@ def _from_hip(poses: Tensor, counted: Sequence[str]) -> Tensor:
 
 def _labels(frames: Mapping[str, int]) -> tuple[Labels, Labels]:
     """Actions and subjects of the frames of sequences, key -> number of frames, one after the other."""
-    subjects, actions = zip(*[KEY.fullmatch(key).groups() for key in frames], strict=True) if frames else ((), ())
+    subjects, actions = zip(*[KEY.fullmatch(key).group(1, 2) for key in frames], strict=True) if frames else ((), ())
     actions = [OFFICIAL_SPELLINGS.get(action, action) for action in actions]
     counts = list(frames.values())
     return Labels.repeat(actions, counts), Labels.repeat(subjects, counts)
@@ -286,6 +307,8 @@ def format_report(models: Mapping[str, Model], truth_paths: Mapping[str, Path]) 
         lines.append(f"{name}: {model.frames} frames of {model.sequences} sequences, truth {truth_paths[name]}")
         if model.joints == len(JOINT_SETS[16]):
             lines.append("  16 joints a pose, without the hip: taken as relative to it, and compared over the 16")
+        if model.images:
+            lines.append(f"  {model.images} frames are single images: left out of MPJVE, which needs two in a row")
         if model.hip_offset > CENTRED:
             lines.append(f"  hips were up to {model.hip_offset:.1f} mm from the origin: moved there")
     for title, attribute in (

@@ -1,4 +1,4 @@
-"""The 3D pose baseline: a fully connected residual network from 2D to 3D poses.
+"""The 3D pose baseline, a fully connected residual network from 2D to 3D poses; and the networks of its cycle GAN.
 
 Martinez, Hossain, Romero, Little, "A Simple yet Effective Baseline for 3D Human Pose Estimation", ICCV 2017. Module
 names follow the public PyTorch port, so that its checkpoints load as they are.
@@ -6,6 +6,9 @@ names follow the public PyTorch port, so that its checkpoints load as they are.
 
 import torch
 from torch import Tensor, nn
+
+from utils.data_utils import LIFTER_INPUT_JOINTS, bone_lengths, normalise_instance, select_joints
+from utils.transform import Skeleton
 
 INPUT_JOINTS = 16
 OUTPUT_JOINTS = 17
@@ -85,7 +88,7 @@ class LinearModel(nn.Module):
             x = stage(x)
         x = self.w2(x)
         if self.without_hip:
-            x = torch.cat([x.new_zeros(len(x), 3), x], dim=1)
+            x = nn.functional.pad(x, (3, 0))  # the hip
         return x.unflatten(1, (-1, 3)) if poses.ndim == 3 else x
 
     @torch.no_grad()
@@ -99,6 +102,70 @@ class LinearModel(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 module.weight.renorm_(2, 0, max_norm)
+
+
+class ProjectNet(nn.Module):
+    """3D poses to 2D poses by a weak-perspective camera whose view is learned: (B, 17, 3) -> (B, 16, 2).
+
+    Camera coordinates in any unit, wherever the hip is -> hip at zero and unit size, as `normalise_instance` has it.
+    Weak perspective is a rotation, a drop of the depths, a scale and a translation. Scale and translation are no
+    parameters, since those that give unit size with the hip at zero are known for each pose. Left to learn are the
+    rotation (rotation vector, radians) and the logarithm of a pixel's width to height. They start from the camera
+    that looks along z: among the views that explain 2D poses alone, the mirrored ones too, it is the true one's
+    neighbour.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.rotation = nn.Parameter(torch.zeros(3))
+        self.log_aspect = nn.Parameter(torch.zeros(()))
+
+    def forward(self, poses: Tensor) -> Tensor:
+        x, y, z = self.rotation.unbind()
+        zero = torch.zeros_like(x)
+        cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).view(3, 3)  # cross @ v is the cross product
+        right, down, _ = torch.linalg.matrix_exp(cross)
+        axes = torch.stack([right * self.log_aspect.exp(), down])  # (2, 3)
+        joints = select_joints(poses, LIFTER_INPUT_JOINTS)
+        return normalise_instance((joints.unsqueeze(-2) * axes).sum(-1))
+
+
+class FullyConnectedProjection(nn.Module):
+    """`ProjectNet`'s place taken by a network of the lifter's kind: (B, 17, 3) -> (B, 16, 2), in the same frames."""
+
+    def __init__(self, linear_size: int, num_stage: int, dropout: float):
+        super().__init__()
+        self.w1 = nn.Linear(3 * (OUTPUT_JOINTS - 1), linear_size)
+        self.batch_norm1 = nn.BatchNorm1d(linear_size)
+        self.linear_stages = nn.Sequential(*(ResidualStage(linear_size, dropout) for _ in range(num_stage)))
+        self.w2 = nn.Linear(linear_size, 2 * (INPUT_JOINTS - 1))
+        self.dropout = Dropout(dropout)
+        self.apply(_kaiming)
+
+    def forward(self, poses: Tensor) -> Tensor:
+        x = normalise_instance(poses)[:, 1:].flatten(1)  # the hip comes first
+        x = self.dropout(torch.relu(self.batch_norm1(self.w1(x))))
+        x = self.w2(self.linear_stages(x)).float().unflatten(1, (-1, 2))
+        return normalise_instance(torch.cat([torch.zeros_like(x[:, :1]), x], dim=1))
+
+
+class Discriminator(nn.Module):
+    """A Wasserstein critic: poses (B, J, D), hip first and at zero -> scores (B,), the higher the more real.
+
+    It sees the joints and besides the lengths of the bones, which are a small part of the coordinates' variance but
+    tell wrong depths. There is no batch norm: the gradient penalty is on each sample's own gradient (Gulrajani et
+    al., NIPS 2017, section 4).
+    """
+
+    def __init__(self, skeleton: Skeleton, dimensions: int, width: int = 256):
+        super().__init__()
+        self.bones = skeleton.bone_indices
+        inputs = dimensions * (len(skeleton) - 1) + len(self.bones)
+        hidden = [nn.Sequential(nn.Linear(size, width), nn.LeakyReLU(0.2)) for size in (inputs, width, width)]
+        self.layers = nn.Sequential(*hidden, nn.Linear(width, 1))
+
+    def forward(self, poses: Tensor) -> Tensor:
+        return self.layers(torch.cat([poses[:, 1:].flatten(1), bone_lengths(poses, self.bones)], dim=1))[:, 0]
 
 
 def with_hip(poses: Tensor) -> Tensor:

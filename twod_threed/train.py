@@ -2,10 +2,12 @@
 
 python train.py 2d3d_h36m --data_dir sample --epochs 20
 python train.py 2d3d_h36m --orthogonal_data_augmentation --z_rotations_only
+python train.py 2d3d_h36m --cycle_gan --regression_coeff 0      # 2D and 3D poses that do not belong together
 """
 
 from argparse import Namespace
 
+from twod_threed.cycle_trainer import DEFINITIONS, CycleTrainer, build_cycle_gan
 from twod_threed.loading import architecture_of, read_architecture
 from twod_threed.model import LinearModel
 from twod_threed.trainer import LifterTrainer
@@ -20,6 +22,8 @@ from utils.osutils import UserError
 from utils.training_utils import settle_experiment, start_checkpoint, start_path, train
 
 AUGMENTATION = ("orthogonal_data_augmentation_prob", "flip_prob", "z_rotations_only")
+CRITICS = ("gradient_penalty_coeff", "discr_updates_per_gen_update", "discr_2d_lr", "discr_3d_lr")
+CYCLE = ("gan_coeff", "cycle_coeff", "regression_coeff", "use_fc_for_projection", "project_lr", *CRITICS)
 
 
 def lifter_h36m(options: Namespace) -> dict[str, float]:
@@ -46,7 +50,11 @@ def lifter_h36m(options: Namespace) -> dict[str, float]:
         model.compile()
     train_loader = IndexLoader(len(training), options.train_batch_size, device, options.seed)
     validation_loader = IndexLoader(len(validation), options.test_batch_size, device)
-    trainer = LifterTrainer(options, training, validation, normalisation.to(device), steps=len(train_loader))
+    trainer_type = CycleTrainer if options.cycle_gan else LifterTrainer
+    trainer = trainer_type(options, training, validation, normalisation.to(device), steps=len(train_loader))
+    if options.cycle_gan:
+        model = build_cycle_gan(options, model, training).to(device)
+        print(DEFINITIONS)
     return train(model, trainer.hooks(), train_loader, validation_loader, options)
 
 
@@ -64,13 +72,19 @@ def build_model(options: Namespace, checkpoint: dict | None) -> LinearModel:
 
 
 def check_options(options: Namespace) -> None:
-    """UserError for options that would have no effect."""
+    """UserError for options that contradict one another or would have no effect."""
     augmented = options.orthogonal_data_augmentation
     rules = [
+        (not options.cycle_gan, CYCLE, "needs --cycle_gan"),
+        (options.gan_coeff == 0, CRITICS, "is for the critics, which --gan_coeff 0 leaves out"),
         (not augmented, AUGMENTATION, "needs --orthogonal_data_augmentation"),
         (options.use_hg and augmented, ["use_hg"], "has no detections for augmented poses; choose one of the two"),
     ]
     refuse_useless(options, rules)
+    if options.cycle_gan and not (options.gan_coeff or options.cycle_coeff or options.regression_coeff):
+        raise UserError("--gan_coeff, --cycle_coeff and --regression_coeff are all 0: there is nothing to train for")
+    if options.cycle_gan and options.gan_coeff and not options.gradient_penalty_coeff:
+        raise UserError("--gradient_penalty_coeff 0 leaves the critics' scores without bound; give a number above 0")
 
 
 def require_batches_of_several(options: Namespace, samples: int) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from twod_threed.model import LinearModel, with_hip
 from twod_threed.mpjpe import joint_errors, procrustes_align
 from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
-from utils.data_utils import OrthogonalAugmentation, drop_joints
+from utils.data_utils import OrthogonalAugmentation, centre_on_hip, drop_joints
 from utils.device_utils import GradientStep, autocast, seeded_generator
 from utils.human36m_dataset import CAMERAS, PoseSet
 from utils.normalisation import Normalisation
@@ -56,16 +56,25 @@ class LifterTrainer:
         """One training step: project, augment, normalise and learn, all on the device."""
         generator = seeded_generator(options.seed, iteration, self.device)
         poses_2d, poses_3d = self.training.poses(minibatch["index"], self.augmentation, generator)
-        inputs = drop_joints(self.normalisation.input(poses_2d), options.drop_joint_prob, generator)
-        with autocast(self.device, options.precision):
-            outputs = with_hip(model(inputs))
-        loss = F.mse_loss(outputs.float(), self.normalisation.target(poses_3d))
-        for group in optimizer.param_groups:
-            group["lr"] = self.learning_rate(group["initial_lr"], iteration)
+        loss = F.mse_loss(self.lift(model, poses_2d, generator), self.normalisation.target(poses_3d))
+        self.set_rates(optimizer, iteration)
         self.step(loss, model.parameters(), optimizer)
         if options.max_norm:
             model.constrain(options.max_norm)
         return {"loss": loss.detach()}
+
+    def lift(self, model: LinearModel, poses_2d: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """(B, 16, 2) px -> (B, 17, 3) in the network's units; in training with a `generator`, which drops joints."""
+        inputs = self.normalisation.input(poses_2d)
+        if generator is not None:
+            inputs = drop_joints(inputs, self.options.drop_joint_prob, generator)
+        with autocast(self.device, self.options.precision):
+            return with_hip(model(inputs)).float()
+
+    def set_rates(self, optimizer: torch.optim.Optimizer, iteration: int) -> None:
+        """Give every parameter group its `learning_rate`."""
+        for group in optimizer.param_groups:
+            group["lr"] = self.learning_rate(group["initial_lr"], iteration)
 
     def learning_rate(self, initial: float, iteration: int) -> float:
         """The schedule's factor, times lr_gamma for every lr_decay steps, continuously (Martinez et al.)."""
@@ -74,13 +83,18 @@ class LifterTrainer:
         return initial * scheduled * options.lr_gamma ** (iteration / options.lr_decay)
 
     def validate(self, model: LinearModel, minibatch: dict) -> dict:
-        """Loss; MPJPE in mm, root-aligned, mean over 17 joints, per joint and per action; after Procrustes if asked."""
-        index = minibatch["index"]
-        poses_2d, poses_3d = self.validation.poses(index)
-        with autocast(self.device, self.options.precision):
-            outputs = with_hip(model(self.normalisation.input(poses_2d))).float()
-        predicted = self.normalisation.to_mm(outputs)
-        predicted = predicted - predicted[:, :1]
+        """`measures` of the network's predictions."""
+        poses_2d, poses_3d = self.validation.poses(minibatch["index"])
+        return self.measures(self.lift(model, poses_2d), poses_3d, minibatch["index"])
+
+    def measures(self, outputs: Tensor, poses_3d: Tensor, index: Tensor) -> dict:
+        """Loss; MPJPE in mm, root-aligned, mean over 17 joints, per joint and per action; after Procrustes if asked.
+
+        Args:
+            outputs: (B, 17, 3), the network's units.
+            poses_3d: (B, 17, 3) mm, hip at zero, of the validation samples `index` (B,).
+        """
+        predicted = centre_on_hip(self.normalisation.to_mm(outputs))
         result = {"loss": F.mse_loss(outputs, self.normalisation.target(poses_3d))}
         errors = joint_errors(predicted, poses_3d)  # (B, 17) mm
         result |= {"MPJPE": _means(errors)}

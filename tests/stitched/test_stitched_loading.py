@@ -5,46 +5,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny_checkpoints import SMALL, hourglass_file, lifter_file
 
-from stacked_hourglass.hourglass import Architecture, HourglassNet
-from stitched import SoftArgmax2D, StitchedNetwork, load_stitched
-from stitched.loading import stitched_extras
-from twod_threed.model import LinearModel
+from stitched import SoftArgmax2D, StitchedNetwork
+from stitched.loading import load_stitched, stitched_extras
 from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
-from utils.normalisation import Normalisation
 from utils.osutils import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SMALL = Architecture(stacks=1, features=8, batch_norm_momentum=0.3)
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) - 0.45
 TO_PHOTO = torch.tensor([[[2.0, 0.0, 100.0], [0.0, 2.0, 50.0]]]).expand(2, -1, -1)
-
-
-def make_normalisation(kind="instance"):
-    sizes = ((16, 2), (16, 2), (17, 3), (17, 3))
-    return Normalisation(kind, *(1 + torch.rand(s, generator=torch.Generator().manual_seed(1)) for s in sizes))
-
-
-def hourglass_file(path, skeleton="MPII", architecture=SMALL):
-    torch.manual_seed(2)
-    content = {
-        "script": "hourglass_mpii",
-        "options": {"batch_norm_momentum": architecture.batch_norm_momentum},
-        "state_dict": HourglassNet(architecture).state_dict(),
-        "mean": [0.1, 0.2, 0.3],
-        "skeleton": skeleton,
-    }
-    torch.save(content, path)
-    return path
-
-
-def lifter_file(path, kind="instance"):
-    torch.manual_seed(3)
-    model = LinearModel(linear_size=12, num_stage=1, without_hip=kind == "instance")
-    content = {"script": "2d3d_h36m", "state_dict": model.state_dict()}
-    torch.save(content | ({"normalisation": make_normalisation(kind).plain()} if kind else {}), path)
-    return path
 
 
 @pytest.fixture

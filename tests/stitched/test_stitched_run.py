@@ -14,6 +14,7 @@ from command_line import Result, call, files
 from tiny_fine_tuning import make_images, make_networks
 
 from options import GROUPS, SCRIPTS
+from stitched import loading
 from stitched import run as run_module
 from stitched.loading import load_stitched, stitched_extras
 from twod_threed.mpjpe import mpjpe, p_mpjpe
@@ -262,6 +263,17 @@ def test_human36m(run, h36m, tmp_path):
     assert (poses(out, "2d_pose_estimations")[name][0] - middle).abs().max() <= side / 2 + 1
 
 
+def test_the_predictions_on_human36m_can_be_scored(run, h36m, tmp_path):
+    said = run(h36m, script="stitched_h36m").succeeded().out
+    file = tmp_path / "out" / ESTIMATIONS[1]
+    scored = call("eval", "h36m_MPJPE", "--prediction_files", file, "--output_dir", tmp_path / "eval").succeeded()
+    assert "4 frames are single images: left out of MPJVE" in scored.out
+    [scores] = json.loads((tmp_path / "eval/mpjpe.json").read_text()).values()
+    assert f"MPJPE {scores['protocol_1']:.1f} mm" in said
+    assert f", {scores['protocol_2']:.1f} mm after Procrustes" in said
+    assert (scores["frames"], scores["mpjve"]) == (4, None)
+
+
 def test_human36m_subjects_and_actions(run, h36m, tmp_path):
     run(h36m, "--run_with_train", "--action", "Sitting", script="stitched_h36m").succeeded()
     assert [name.split("/")[:2] for name in poses(tmp_path / "out")] == [["S1", "Sitting"]] * 3
@@ -296,6 +308,40 @@ def test_real_frames_in_a_list(run, tmp_path):
     assert "--run_with_train has no effect: " in refused
 
 
+# ------------------------------------------------------------------------------------------ pictures
+def test_drawing_photos_at_once(run, photos, tmp_path):
+    drawn = run(photos, "--draw").succeeded()
+    pictures = tmp_path / "out" / "pictures"
+    assert files(pictures) == ["a.png", "b.png", "contact_sheet.png", "sub/a.png"]
+    assert "viz.py" not in drawn.out
+    assert f"3 pictures in {pictures}" in drawn.out
+    said = run(photos, out="other").succeeded().out.splitlines()[-1].removeprefix("draw them: python viz.py ").split()
+    call("viz", *said, "--output_dir", tmp_path / "viz").succeeded()
+    for name in files(pictures):
+        assert (pictures / name).read_bytes() == (tmp_path / "viz" / name).read_bytes()
+
+
+def test_drawing_a_video_at_once(run, tmp_path):
+    run(write_video(tmp_path / "clip.avi", 3), "--draw").succeeded()
+    assert files(tmp_path / "out" / "pictures") == ["clip.webm"]
+
+
+def test_drawing_beside_the_truth_at_once(run, h36m, tmp_path):
+    run(h36m, "--draw", script="stitched_h36m").succeeded()
+    names = list(poses(tmp_path / "out"))
+    assert files(tmp_path / "out" / "pictures") == sorted([*names, "contact_sheet.png"])
+
+
+def test_drawing_annotated_people_at_once(run, tiny_mpii, tmp_path):
+    run(tiny_mpii, "--draw").succeeded()
+    assert files(tmp_path / "out" / "pictures") == sorted([*poses(tmp_path / "out"), "contact_sheet.png"])
+
+
+def test_a_cameras_pictures_are_not_drawn(run, tmp_path):
+    assert "--draw: the pictures of camera 7 are not kept" in run(7, "--draw").refusal()
+    assert not (tmp_path / "out").exists()
+
+
 # ------------------------------------------------------------------------------------------ networks and options
 def test_one_checkpoint_does_what_the_two_do_and_wins(run, photos, networks, stitched, tmp_path):
     run(photos).succeeded()
@@ -307,7 +353,19 @@ def test_one_checkpoint_does_what_the_two_do_and_wins(run, photos, networks, sti
             torch.testing.assert_close(people, poses(tmp_path / "out")[name])
 
 
-def test_checkpoints_that_do_not_fit(run, photos, networks, tmp_path):
+def test_without_a_checkpoint_the_demo_weights_are_used(run, photos, h36m, stitched, tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "DEMO_WEIGHTS", stitched)
+    for script, data in (("stitched_mpii", photos), ("stitched_h36m", h36m)):
+        demo = run(data, load=(), script=script, out=f"demo_{script}").succeeded()
+        assert demo.out.startswith(f"no checkpoint given: the demo weights {stitched} are used, ")
+        given = run(data, load=("--load", stitched), script=script, out=script).succeeded()
+        assert "demo" not in given.out
+        for name, people in poses(tmp_path / script).items():
+            torch.testing.assert_close(people, poses(tmp_path / f"demo_{script}")[name])
+
+
+def test_checkpoints_that_do_not_fit(run, photos, networks, tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "DEMO_WEIGHTS", tmp_path / "none.pth.tar")
     _, hourglass, _, lifter = networks
     assert "exchange the two" in run(photos, load=("--load_hourglass", lifter, "--load_2d3d", hourglass)).refusal()
     missing = run(photos, load=()).refusal()
@@ -385,7 +443,7 @@ def test_options_reach_the_predictor_and_the_loaders(run, script, photos, h36m, 
 TESTED = {
     "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "person_box", "max_frames",
     "device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback", "test_batch_size",
-    "flip", "dataset_normalization", "action",
+    "flip", "dataset_normalization", "action", "draw",
 }  # fmt: skip
 
 

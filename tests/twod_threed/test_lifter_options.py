@@ -137,6 +137,11 @@ def validation(run: Run) -> dict:
     return {k: pytest.approx(v, rel=1e-4) for k, v in run.log()[-1].items() if k.startswith("val/")}
 
 
+def companions(run: Run) -> list:
+    """Of projection and critics: what is compared are numbers that training moves."""
+    return [(k, v.tolist()) for k, v in run.checkpoint().get("cycle_gan", {}).items() if "running_" not in k]
+
+
 def event_bytes(run: Run) -> int:
     return sum(path.stat().st_size for path in (run.folder / "tb_logs" / NAME).iterdir())
 
@@ -152,6 +157,7 @@ class Effect:
 
 
 TURNS = ("--orthogonal_data_augmentation",)
+CYCLE = ("--cycle_gan",)
 
 EFFECTS = {
     # the network
@@ -182,6 +188,17 @@ EFFECTS = {
     "epochs": Effect(("--epochs", 2), epochs),
     "train_batch_size": Effect(("--train_batch_size", 64), weights),
     "tb_log_freq": Effect(("--tb_log_freq", 1), event_bytes, keeps=weights),
+    # the cycle GAN
+    "cycle_gan": Effect(CYCLE, weights),
+    "gan_coeff": Effect(("--gan_coeff", 0), weights, base=CYCLE),
+    "cycle_coeff": Effect(("--cycle_coeff", 0), weights, base=CYCLE),
+    "regression_coeff": Effect(("--regression_coeff", 0), weights, base=CYCLE),
+    "gradient_penalty_coeff": Effect(("--gradient_penalty_coeff", 1), companions, base=CYCLE),
+    "discr_updates_per_gen_update": Effect(("--discr_updates_per_gen_update", 1), companions, base=CYCLE),
+    "use_fc_for_projection": Effect(("--use_fc_for_projection",), companions, base=CYCLE),
+    "project_lr": Effect(("--project_lr", 1e-2), companions, base=CYCLE),
+    "discr_2d_lr": Effect(("--discr_2d_lr", 1e-2), companions, base=CYCLE),
+    "discr_3d_lr": Effect(("--discr_3d_lr", 1e-2), companions, base=CYCLE),
     # machine
     "precision": Effect(("--precision", "bf16"), weights),
     "seed": Effect(("--seed", 1), weights),
@@ -342,6 +359,18 @@ def test_debug_traceback_shows_it(tiny_h36m, tmp_path):
         (("--use_horovod",), "--use_horovod"),
         (("--device", "tpu9"), "--device tpu9"),
         (("--precision", "fp16"), "--precision fp16 needs a GPU"),
+        (("--gan_coeff", 1), "--gan_coeff needs --cycle_gan"),
+        (("--cycle_coeff", 1), "--cycle_coeff needs --cycle_gan"),
+        (("--regression_coeff", 0), "--regression_coeff needs --cycle_gan"),
+        (("--gradient_penalty_coeff", 1), "--gradient_penalty_coeff needs --cycle_gan"),
+        (("--discr_updates_per_gen_update", 1), "--discr_updates_per_gen_update needs --cycle_gan"),
+        (("--use_fc_for_projection",), "--use_fc_for_projection needs --cycle_gan"),
+        (("--project_lr", 1), "--project_lr needs --cycle_gan"),
+        (("--discr_3d_lr", 1, "--no_cycle_gan"), "--discr_3d_lr needs --cycle_gan"),
+        ((*CYCLE, "--gan_coeff", 0, "--discr_2d_lr", 1), "--discr_2d_lr is for the critics"),
+        ((*CYCLE, "--gradient_penalty_coeff", 0), "--gradient_penalty_coeff 0"),
+        ((*CYCLE, "--gan_coeff", 0, "--cycle_coeff", 0, "--regression_coeff", 0), "nothing to train for"),
+        ((*CYCLE, "--project_lr", 0), "--project_lr"),
         (("--dropout", 1.5), "--dropout"),
         (("--linear_size", 0), "--linear_size"),
         (("--train_batch_size", 1), "batch norm needs two"),

@@ -172,6 +172,26 @@ def test_several_models_each_with_the_truth_beside_it(folder, truth, tmp_path, c
     assert row(printed, "b, 17 joints")[3] == "-"
 
 
+def test_single_images_have_no_velocity(folder, truth, tmp_path, capsys):
+    """As run.py stitched_h36m names them; all else is as for the sequences that they are of."""
+    images, predicted = (
+        {f"{key}/{number:06d}.jpg": pose[None] for key, poses in each.items() for number, pose in enumerate(poses)}
+        for each in (truth, noisy(truth))
+    )
+    save_predictions(tmp_path / "single" / GROUND_TRUTH_FILE, images)
+    files = [write(folder / "whole.pt", noisy(truth)), write(tmp_path / "single" / "single.pt", predicted)]
+    result = evaluate(folder, *files)
+    whole, single = result["whole"], result["single"]
+    assert (single["frames"], single["sequences"]) == (whole["frames"], whole["sequences"]) == (10, 4)
+    assert single["mpjve"] is None
+    assert whole["mpjve"] > 0
+    for measure in ("protocol_1", "protocol_2", "n_mpjpe", "pck_150", "auc", "protocol_1_action_averaged"):
+        assert single[measure] == pytest.approx(whole[measure])
+    for action, by_subject in whole["per_action_and_subject"].items():
+        assert single["per_action_and_subject"][action] == pytest.approx(by_subject)
+    assert "10 frames are single images: left out of MPJVE" in capsys.readouterr().out
+
+
 def test_untrained_poses_of_no_size_are_scored(folder, truth):
     zeros = {key: torch.zeros_like(value) for key, value in truth.items()}
     result = evaluate(folder, write(folder / "mine.pt", zeros))["mine"]
@@ -189,6 +209,8 @@ def test_sequences_must_be_those_of_the_truth(folder, truth):
     refused(folder, good, short, message=r"short\.pt: 'S9/Walking/54138969' has 1 frames, its truth in .* has 2")
     images = write(folder / "images.pt", {"015601864.jpg": truth[key]})
     refused(folder, good, images, message=r"images\.pt: '015601864\.jpg' is no sequence .*'S9/Walking 1/54138969'")
+    deeper = write(folder / "deeper.pt", {f"{key}/a/1.jpg": truth[key]})
+    refused(folder, good, deeper, message=r"deeper\.pt: 'S9/Walking/54138969/a/1\.jpg' is no sequence")
     refused(folder, write(folder / "none.pt", {}), message="holds no sequence")
     save_predictions(folder / GROUND_TRUTH_FILE, changed(truth, key, lambda pose: pose[:0]))
     refused(folder, good, message=f"{GROUND_TRUTH_FILE}: 'S9/Walking/54138969' has no frame")

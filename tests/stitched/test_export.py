@@ -1,0 +1,321 @@
+"""`run.py export`: the files do what the networks do, say what they are, and are written whole or not at all."""
+
+import json
+import runpy
+import shutil
+from collections.abc import Callable
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from command_line import Result, call, files
+from tiny_fine_tuning import make_images, make_networks
+
+from options import GROUPS, SCRIPTS
+from stacked_hourglass import hourglass as hourglass_module
+from stacked_hourglass import load_hourglass
+from stitched import estimate_poses, export, load_network, loading
+from stitched.exported_networks import ExportedNetwork
+from twod_threed import load_lifter
+from utils.checkpoint_utils import write_checkpoint
+from utils.heatmap_utils import decode_heatmaps, heatmap_to_crop
+from utils.transform import H36M, H36M_2D, MPII
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "onnx_example.py"
+KINDS = ("hourglass", "lifter", "stitched")
+TO_PHOTO = torch.tensor([[2.0, 0, 10], [0, 2, 20]])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shallow():
+    """Hourglasses of one level in place of four: a third of the nodes to export."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hourglass_module, "DEPTH", 1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory) -> dict[str, Path]:
+    """The options that load an untrained hourglass and an untrained 3D baseline."""
+    folder = tmp_path_factory.mktemp("networks")
+    options = make_networks(folder, make_images(folder / "h36m"))
+    return dict(zip(options[::2], options[1::2], strict=True))
+
+
+@pytest.fixture(scope="module")
+def loads(networks) -> dict[str, tuple]:
+    """By kind, the options that say what to export."""
+    hourglass, lifter = networks.values()
+    both = tuple(value for pair in networks.items() for value in pair)
+    return {"hourglass": ("--load", hourglass), "lifter": ("--load", lifter), "stitched": both}
+
+
+@pytest.fixture(scope="module")
+def exported(loads, tmp_path_factory) -> Callable[[str], tuple[Path, Result]]:
+    """The folder and the output of an export of this kind; each is made once."""
+    done: dict[str, tuple[Path, Result]] = {}
+
+    def once(kind: str) -> tuple[Path, Result]:
+        if kind not in done:
+            folder = tmp_path_factory.mktemp(kind)
+            done[kind] = folder, call("run", "export", *loads[kind], "--output_dir", folder).succeeded()
+        return done[kind]
+
+    return once
+
+
+@pytest.fixture
+def run(tmp_path) -> Callable[..., Result]:
+    """`run("--load", …)` into `tmp_path / "out"`."""
+    return lambda *argv: call("run", "export", *argv, "--output_dir", tmp_path / "out", cwd=tmp_path)
+
+
+def session(folder: Path, kind: str) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(folder / f"{kind}.onnx", providers=["CPUExecutionProvider"])
+
+
+def inputs_of(kind: str, batch: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(batch)
+    images = torch.rand(batch, 3, 256, 256, generator=generator)
+    if kind == "lifter":
+        return {"joints_2d": 1000 * torch.rand(batch, 16, 2, generator=generator)}
+    return {"images": images} | ({"to_photo": TO_PHOTO.expand(batch, 2, 3)} if kind == "stitched" else {})
+
+
+@torch.no_grad()
+def expected(kind: str, networks, inputs: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+    """The whole way, by the networks themselves."""
+    hourglass, lifter = networks.values()
+    if kind == "lifter":
+        model = load_lifter(lifter)
+        poses = model.normalisation.to_mm(model(model.normalisation.input(inputs["joints_2d"])))
+        return [poses - poses[:, :1]]
+    if kind == "hourglass":
+        model = load_hourglass(hourglass)
+        maps = model(inputs["images"] - model.mean[:, None, None])[-1]
+        points, scores = decode_heatmaps(maps)
+        return [maps, heatmap_to_crop(points), scores]
+    model = load_network(load_hourglass=hourglass, load_2d3d=lifter)
+    found = model(inputs["images"] - model.mean[:, None, None], inputs["to_photo"])
+    return [found.heatmaps[-1], found.pose_2d, found.heatmaps[-1].amax((-2, -1)), found.pose_3d]
+
+
+def assert_near(found, wanted) -> None:
+    for one, other in zip(map(torch.as_tensor, found), wanted, strict=True):
+        assert one.shape == other.shape
+        assert (one - other).abs().max() <= 1e-4 * other.abs().max()
+
+
+# ------------------------------------------------------------------------------------------ what the files do
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_files_do_what_the_network_does_for_any_batch(exported, networks, kind):
+    folder, _ = exported(kind)
+    running, program = session(folder, kind), torch.export.load(folder / f"{kind}.pt2").module()
+    for batch in (1, 2, 5):
+        inputs = inputs_of(kind, batch)
+        wanted = expected(kind, networks, inputs)
+        assert_near(running.run(None, {name: value.numpy() for name, value in inputs.items()}), wanted)
+        assert_near(program(*inputs.values()), wanted)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_files_say_what_they_are(exported, kind):
+    folder, _ = exported(kind)
+    assert files(folder) == [f"{kind}.json", f"{kind}.onnx", f"{kind}.pt2"], "and no file of weights beside them"
+    running, facts = session(folder, kind), json.loads((folder / f"{kind}.json").read_text())
+    stored = running.get_modelmeta().custom_metadata_map
+    assert {name: value if isinstance(facts[name], str) else json.loads(value) for name, value in stored.items()} == (
+        facts
+    )
+    if kind == "lifter":  # the quickest to load
+        extra = {"metadata.json": ""}
+        torch.export.load(folder / f"{kind}.pt2", extra_files=extra)
+        assert json.loads(extra["metadata.json"]) == {name: facts[name] for name in facts if name != "onnx_opset"}
+    assert facts["network"] == kind
+    for stated, real in ((facts["inputs"], running.get_inputs()), (facts["outputs"], running.get_outputs())):
+        assert {name: fact["shape"] for name, fact in stated.items()} == {place.name: place.shape for place in real}
+        assert all(place.type == "tensor(float)" for place in real)
+        assert all(fact["what"] for fact in stated.values())
+    orders = {**facts["inputs"], **facts["outputs"]}
+    for name, fact in orders.items():
+        order = H36M if name == "joints_3d" else H36M_2D if kind == "lifter" else MPII
+        assert fact.get("joints", list(order.joints)) == list(order.joints)
+    assert all(len(checkpoint["sha256"]) == 64 for checkpoint in facts["checkpoints"].values())
+
+
+def test_the_opset_is_as_stated(exported):
+    import onnx
+
+    model = onnx.load(exported("lifter")[0] / "lifter.onnx")
+    onnx.checker.check_model(model)
+    assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", export.OPSET)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_printed_says_what_it_is(exported, kind):
+    folder, result = exported(kind)
+    assert export.DEFINITION in result.out
+    assert f"{folder}: {kind}.pt2, {kind}.onnx, {kind}.json" in result.out
+    for file in (f"{kind}.pt2", f"{kind}.onnx"):
+        [line] = [line for line in result.out.splitlines() if line.startswith(f"{file}: largest differences")]
+        assert all(f"{name} " in line for name in json.loads((folder / f"{kind}.json").read_text())["outputs"])
+
+
+def test_the_example_needs_the_onnx_file_alone(exported, networks, tmp_path, monkeypatch, capsys):
+    """The lines of the documentation, as they stand there; with the result of the project's own way."""
+    rng = np.random.default_rng(0)
+    photo = cv2.resize(rng.integers(0, 256, (9, 9, 3), np.uint8), (300, 200))
+    cv2.imwrite(str(tmp_path / "photo.jpg"), photo)
+    shutil.copy(exported("stitched")[0] / "stitched.onnx", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    found = runpy.run_path(str(EXAMPLE))
+    hourglass, lifter = networks.values()
+    decoded = cv2.cvtColor(cv2.imread("photo.jpg"), cv2.COLOR_BGR2RGB)
+    people = estimate_poses(decoded, load_hourglass=hourglass, load_2d3d=lifter, device="cpu")
+    np.testing.assert_allclose(found["joints_2d"], people.joints_2d, atol=0.01)
+    np.testing.assert_allclose(found["scores"], people.scores, atol=1e-4)
+    np.testing.assert_allclose(found["joints_3d"], people.joints_3d, atol=0.1)
+    lines = capsys.readouterr().out.splitlines()
+    assert [len(line.split()) for line in lines] == [3] * 16
+    code = EXAMPLE.read_text().split('"""')[2].strip().splitlines()
+    imports = [line for line in code if line.startswith("import")]
+    assert imports == ["import cv2", "import numpy as np", "import onnxruntime"]
+    assert len([line for line in code if line and line not in imports]) == 10
+
+
+# ------------------------------------------------------------------------------------------ the check
+class Doubling(ExportedNetwork):
+    """x -> 2 x -> 2 x + 10."""
+
+    kind, inputs, outputs, notes = "doubling", {"x": {}}, {"double": {}, "more": {}}, {}
+
+    def example(self, batch, generator):
+        return (1 + torch.rand(batch, 2, generator=generator),)
+
+    def stages(self, x, double, more):
+        return 2 * x, double + 10
+
+
+def test_every_output_is_compared_in_every_batch():
+    network = Doubling()
+    assert set(export.compare(network, lambda inputs: (2 * inputs[0], 2 * inputs[0] + 10), 0).values()) == {(0, 0)}
+    for batch in export.BATCHES:
+        for spoilt in range(2):
+
+            def run(inputs, spoilt=spoilt, batch=batch):
+                off = [0.1 if spoilt == place and len(inputs[0]) == batch else 0.0 for place in range(2)]
+                double = 2 * inputs[0] + off[0]
+                return double, double + 10 + off[1]
+
+            differences = list(export.compare(network, run, 0).values())
+            assert differences[spoilt].absolute == pytest.approx(0.1, abs=1e-5)
+            assert differences[1 - spoilt].absolute == 0, "what follows from a wrong output is right"
+
+
+def test_a_file_that_differs_is_not_written(run, loads, tmp_path, monkeypatch):
+    load = export.load_program
+    monkeypatch.setattr(export, "load_program", lambda path: lambda inputs: [1.001 * load(path)(inputs)[0]])
+    refused = run(*loads["lifter"]).refusal()
+    assert "lifter.pt2: its joints_3d differ from PyTorch's by " in refused
+    assert "(0.001 of the largest, 0.0001 is allowed), so that nothing is written" in refused
+    assert files(tmp_path / "out") == []
+
+
+def test_differences_by_hand():
+    difference = export._difference(torch.tensor([1.0, -4.5]), torch.tensor([1.25, -5.0]))
+    assert difference == (0.5, 0.1)
+    assert export._difference(torch.tensor([1.0, torch.nan]), torch.tensor([1.0, 2.0])) == (torch.inf, torch.inf)
+    assert export._difference(torch.zeros(1), torch.zeros(2)) == (torch.inf, torch.inf)
+    assert export._difference(torch.zeros(2), torch.zeros(2)) == (0, 0)
+
+
+# ------------------------------------------------------------------------------------------ options
+def test_without_onnx_the_program_is_written_and_a_line_says_so(run, loads, tmp_path, monkeypatch):
+    there = util.find_spec
+    monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxscript" else there(name))
+    [warning] = run(*loads["lifter"]).warnings()
+    assert "no ONNX file, since onnxscript is missing: pip install onnx onnxscript onnxruntime" in warning
+    assert files(tmp_path / "out") == ["lifter.json", "lifter.pt2"]
+    assert "onnx_opset" not in json.loads((tmp_path / "out/lifter.json").read_text())
+
+
+def test_a_whole_stitched_checkpoint_or_the_demo_weights(run, networks, parse_options, tmp_path, monkeypatch, capsys):
+    hourglass, lifter = networks.values()
+    network = load_network(load_hourglass=hourglass, load_2d3d=lifter)
+    path = tmp_path / "whole.pth.tar"
+    content = {"script": "stitched_fine_tune", "state_dict": network.state_dict(), "options": {}}
+    write_checkpoint(path, content | loading.stitched_extras(network))
+
+    def opened(*argv):
+        options = parse_options(*argv, entry="run", script="export")
+        network = export.open_network(options)
+        checkpoints = export.describe(network, options)["checkpoints"]
+        return network.kind, {name: checkpoint["file"] for name, checkpoint in checkpoints.items()}
+
+    file = f"{tmp_path.name}/whole.pth.tar"
+    assert opened("--load", path) == opened("--load", path, "--load_2d3d", lifter) == ("stitched", {"load": file})
+    assert "wins" in capsys.readouterr().err
+    monkeypatch.setattr(loading, "DEMO_WEIGHTS", tmp_path / "none.pth.tar")
+    assert "--load_hourglass and --load_2d3d missing" in run().refusal()
+    monkeypatch.setattr(loading, "DEMO_WEIGHTS", path)
+    assert opened() == ("stitched", {"load": file})
+    assert f"no checkpoint given: the demo weights {path} are used" in capsys.readouterr().out
+    assert "--load_2d3d missing" in run("--load_hourglass", hourglass).refusal()
+
+
+@pytest.fixture
+def no_onnx(monkeypatch):
+    monkeypatch.setattr(export, "find_spec", lambda name: None)
+
+
+@pytest.mark.usefixtures("no_onnx")
+class TestOptions:
+    """Without ONNX, which is slow and changes nothing here."""
+
+    def test_the_seed_changes_the_input_of_the_check(self, run, loads, monkeypatch):
+        seen = []
+        compare = export.compare
+        monkeypatch.setattr(export, "compare", lambda *given: seen.append(given[-1]) or compare(*given))
+        for argv in ((), ("--seed", 5)):
+            run(*loads["lifter"], *argv).succeeded()
+        assert seen == [0, 5]
+
+    def test_wrong_checkpoints(self, run, networks, tmp_path):
+        hourglass, lifter = networks.values()
+        assert "--load_2d3d missing" in run("--load_hourglass", hourglass).refusal()
+        assert "exchange the two" in run("--load_hourglass", lifter, "--load_2d3d", hourglass).refusal()
+        refused = run("--load", hourglass, "--load_2d3d", lifter).refusal()
+        assert f"--load_2d3d has no effect: --load {hourglass} is no stitched network" in refused
+        write_checkpoint(tmp_path / "gan.pth.tar", {"script": "3d_pose_gan", "state_dict": {"w": torch.ones(1)}})
+        refused = run("--load", tmp_path / "gan.pth.tar").refusal()
+        assert "no hourglass, 3D baseline or stitched network (it was written by train.py 3d_pose_gan)" in refused
+        content = torch.load(lifter, weights_only=True)
+        del content["normalisation"]
+        write_checkpoint(tmp_path / "published.pth.tar", content)
+        refused = run("--load", tmp_path / "published.pth.tar").refusal()
+        assert f"--load {tmp_path / 'published.pth.tar'}: a published checkpoint holds no normalisation" in refused
+        both = [value for pair in networks.items() for value in pair]
+        assert "was trained with instance" in run(*both, "--dataset_normalization").refusal()
+        assert "--dataset_normalization has no effect" in run("--load", lifter, "--dataset_normalization").refusal()
+        assert not (tmp_path / "out").exists()
+
+    def test_old_pickles_and_tracebacks(self, run, networks, tmp_path):
+        content = torch.load(networks["--load_2d3d"], weights_only=True) | {"made": Path("here")}
+        torch.save(content, tmp_path / "old.pth")
+        assert "--allow_unsafe_load" in run("--load", tmp_path / "old.pth").refusal()
+        assert "Traceback (most recent call last)" in run("--load", tmp_path / "old.pth", "--debug_traceback").err
+        run("--load", tmp_path / "old.pth", "--allow_unsafe_load").succeeded()
+
+
+def test_every_option_has_a_test_here():
+    tested = {
+        "load", "load_hourglass", "load_2d3d", "output_dir", "dataset_normalization", "seed", "allow_unsafe_load",
+        "debug_traceback",
+    }  # fmt: skip
+    assert {option.name for _, option in SCRIPTS["run"]["export"].options(GROUPS)} == tested

@@ -1,0 +1,388 @@
+"""The cycle GAN's hooks by hand; whole small trainings learn, resume to the bit, and leave a lifter like any other."""
+
+import pytest
+import torch
+from command_line import call
+
+from twod_threed import load_lifter
+from twod_threed.cycle_gan import CycleGAN, Poses, place
+from twod_threed.cycle_trainer import COMPANIONS, CycleTrainer, build_cycle_gan
+from twod_threed.model import FullyConnectedProjection, LinearModel, ProjectNet
+from twod_threed.mpjpe import mpjpe
+from twod_threed.trainer import LifterTrainer
+from utils.data_utils import LIFTER_INPUT_JOINTS, normalise_instance
+from utils.human36m_dataset import load_pose_set
+from utils.human36m_files import find_sequences
+from utils.index_loader import IndexLoader
+from utils.normalisation import fit
+from utils.plotting_utils import Averages
+from utils.training_log import read_log
+
+CPU = torch.device("cpu")
+KINDS = pytest.mark.parametrize("kind", [(), ("--dataset_normalization",)], ids=["instance", "dataset"])
+
+
+@pytest.fixture(scope="module")
+def pose_sets(tiny_h36m):
+    files, actions = find_sequences(tiny_h36m), ("Sitting", "Walking")
+    return load_pose_set(files, [1], actions), load_pose_set(files, [9], actions)
+
+
+@pytest.fixture
+def trainer(pose_sets, parse_options, tmp_path, monkeypatch):
+    """`trainer("--cycle_coeff", 0)`: the hooks' owner, with ten steps an epoch; or plain training's."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(*argv: object, plain: bool = False) -> LifterTrainer:
+        options = parse_options("--no_grad_clipping", "--cycle_gan", *argv, script="2d3d_h36m")
+        kind = "dataset" if options.dataset_normalization else "instance"
+        return (LifterTrainer if plain else CycleTrainer)(options, *pose_sets, fit(pose_sets[0], kind), steps=10)
+
+    return make
+
+
+def small_lifter(trainer) -> LinearModel:
+    torch.manual_seed(0)
+    return LinearModel(16, 1, dropout=0, without_hip=trainer.normalisation.kind == "instance")
+
+
+def small_gan(trainer) -> CycleGAN:
+    lifter = small_lifter(trainer)
+    return build_cycle_gan(trainer.options, lifter, trainer.training)
+
+
+def one_step(trainer, index, iteration=0, model=None):
+    """Losses, network and optimizers after a step from the same start."""
+    model = model or small_gan(trainer)
+    optimizers = trainer.make_optimizer(model, 1e-3, 0)
+    for group in (group for one in as_tuple(optimizers) for group in one.param_groups):
+        group["initial_lr"] = group["lr"]
+    losses = trainer.update(model, optimizers, {"index": index}, iteration, trainer.options)
+    return {name: value.item() for name, value in losses.items()}, model, optimizers
+
+
+def as_tuple(value):
+    return value if isinstance(value, tuple) else (value,)
+
+
+def unchanged(network, before) -> set[str]:
+    return {name for name, value in network.state_dict().items() if torch.equal(value, before[name])}
+
+
+ALONE = {
+    "regression": ("--gan_coeff", 0, "--cycle_coeff", 0),
+    "cycle": ("--gan_coeff", 0, "--regression_coeff", 0),
+    "gan": ("--cycle_coeff", 0, "--regression_coeff", 0),
+}
+
+
+class TestUpdate:
+    def test_with_regression_alone_the_lifter_learns_as_in_plain_training(self, trainer):
+        index = torch.arange(0, 20)
+        _, gan, _ = one_step(trainer(*ALONE["regression"], "--drop_joint_prob", 0.1), index, iteration=3)
+        plain = trainer("--drop_joint_prob", 0.1, plain=True)
+        _, lifter, _ = one_step(plain, index, iteration=3, model=small_lifter(plain))
+        assert unchanged(gan.lifter, lifter.state_dict()) == set(lifter.state_dict())
+
+    @KINDS
+    def test_the_regression_by_hand(self, trainer, pose_sets, kind):
+        hooks, index = trainer(*kind, *ALONE["regression"]), torch.arange(0, 20, 3)
+        losses, *_ = one_step(hooks, index)
+        poses_2d, poses_3d = pose_sets[0].poses(index)
+        lifted = small_lifter(hooks).train()(hooks.normalisation.input(poses_2d))
+        lifting = (lifted - hooks.normalisation.target(poses_3d)).square().mean()
+        shapes = normalise_instance(poses_3d[:, LIFTER_INPUT_JOINTS, :2])
+        projection = (shapes - normalise_instance(poses_2d)).square().mean()
+        assert losses["regression"] == pytest.approx((lifting + projection).item(), rel=1e-5)
+        assert losses["loss"] == losses["regression"]
+
+    @KINDS
+    def test_the_cycles_by_hand(self, trainer, pose_sets, kind):
+        hooks, index = trainer(*kind, *ALONE["cycle"], "--cycle_coeff", 3), torch.arange(0, 20, 3)
+        other = torch.arange(1, 8)
+        hooks.draw = lambda count, rng: pose_sets[0].poses(other)
+        losses, *_ = one_step(hooks, index)
+        (poses_2d, _), (_, poses_3d) = pose_sets[0].poses(index), pose_sets[0].poses(other)
+        lifter, normalisation = small_lifter(hooks).train(), hooks.normalisation
+        shapes = normalise_instance(poses_2d)
+        lifted = normalisation.to_mm(lifter(normalisation.input(poses_2d)))
+        first = (normalise_instance(lifted[:, LIFTER_INPUT_JOINTS, :2]) - shapes).square().mean()
+        placed = place(normalise_instance(poses_3d[:, LIFTER_INPUT_JOINTS, :2]), poses_2d)
+        second = (lifter(normalisation.input(placed)) - normalisation.target(poses_3d)).square().mean()
+        assert losses["cycle"] == pytest.approx((first + second).item(), rel=1e-4)
+        assert losses["loss"] == pytest.approx(3 * losses["cycle"])
+
+    @KINDS
+    def test_what_the_critics_see(self, trainer, pose_sets, kind):
+        hooks, index, other = trainer(*kind, *ALONE["gan"]), torch.arange(0, 20, 3), torch.arange(1, 8)
+        hooks.draw = lambda count, rng: pose_sets[0].poses(other)
+        seen = []
+        hooks.train_critics = lambda model, optimizer, real, fake, rng: seen.append((real, fake)) or {}
+        one_step(hooks, index)
+        [(real, fake)] = seen
+        (poses_2d, _), (_, poses_3d) = pose_sets[0].poses(index), pose_sets[0].poses(other)
+        size = fit(pose_sets[0], "instance").stddev_3d[0, 0]
+        lifted = hooks.normalisation.to_mm(small_lifter(hooks).train()(hooks.normalisation.input(poses_2d)))
+        expected = [normalise_instance(poses_2d), poses_3d / size]
+        expected += [normalise_instance(poses_3d[:, LIFTER_INPUT_JOINTS, :2]), (lifted - lifted[:, :1]) / size]
+        for one, wanted in zip((*real, *fake), expected, strict=True):
+            torch.testing.assert_close(one, wanted, rtol=1e-4, atol=1e-5)
+
+    def test_without_regression_no_pair_is_used(self, trainer, pose_sets):
+        """The 3D poses of the minibatch's 2D poses are not looked at, nor are pairs among the poses drawn."""
+        hooks, index, asked = trainer("--regression_coeff", 0), torch.arange(20), []
+
+        class Spy:
+            device = CPU
+
+            def __len__(self):
+                return len(pose_sets[0])
+
+            def poses(self, index, augmentation=None, generator=None):
+                poses_2d, poses_3d = pose_sets[0].poses(index)
+                asked.append(index)
+                # Of the minibatch and of every second draw the 3D poses are of no use; of the others the 2D poses.
+                useless = poses_3d if len(asked) in (1, 3) else poses_2d
+                useless.fill_(torch.nan)
+                return poses_2d, poses_3d
+
+        model = small_gan(hooks)
+        hooks.training = Spy()
+        losses, model, _ = one_step(hooks, index, model=model)
+        assert all(map(torch.isfinite, map(torch.tensor, losses.values())))
+        assert all(parameter.isfinite().all() for parameter in model.parameters())
+        assert len(asked) == 4  # the minibatch, 3D for it; 2D and 3D of the critics' second update
+        assert all(not torch.equal(one, other) for k, one in enumerate(asked) for other in asked[:k])
+
+    def test_the_draws_depend_on_seed_and_iteration_alone(self, trainer):
+        index = torch.arange(20)
+        first, *_ = one_step(trainer("--orthogonal_data_augmentation"), index, iteration=3)
+        torch.rand(5)
+        assert one_step(trainer("--orthogonal_data_augmentation"), index, iteration=3)[0] == first
+        assert one_step(trainer("--orthogonal_data_augmentation"), index, iteration=4)[0] != first
+        assert one_step(trainer("--orthogonal_data_augmentation", "--seed", 1), index, iteration=3)[0] != first
+
+    @pytest.mark.parametrize("updates", [1, 3])
+    def test_critics_take_as_many_steps_as_asked(self, trainer, updates):
+        hooks = trainer("--discr_updates_per_gen_update", updates)
+        _, _, (generators, critics) = one_step(hooks, torch.arange(20))
+        assert {state["step"].item() for state in generators.state.values()} == {1}
+        assert {state["step"].item() for state in critics.state.values()} == {updates}
+
+    def test_without_gan_loss_critics_stay(self, trainer):
+        hooks = trainer("--gan_coeff", 0)
+        losses, gan, _ = one_step(hooks, torch.arange(20))
+        before = small_gan(hooks)
+        assert unchanged(gan.critic_3d, before.critic_3d.state_dict()) == set(gan.critic_3d.state_dict())
+        assert set(losses) == {"loss", "regression", "cycle"}
+
+    def test_a_critics_first_step_goes_up_the_distance(self, trainer):
+        """Of Adam: every weight moves by the rate."""
+        hooks = trainer("--discr_updates_per_gen_update", 1, "--discr_2d_lr", 1e-4, "--discr_3d_lr", 3e-4)
+        _, gan, _ = one_step(hooks, torch.arange(20))
+        before = small_gan(hooks)
+        for name, rate in (("critic_2d", 1e-4), ("critic_3d", 3e-4)):
+            moved = (gan.companions[name].layers[-1].weight - before.companions[name].layers[-1].weight).abs()
+            torch.testing.assert_close(moved.max(), torch.tensor(rate), rtol=0.02, atol=0)
+
+    def test_running_statistics_are_of_the_real_2d_poses(self, trainer):
+        index = torch.arange(20)
+        _, gan, _ = one_step(trainer(), index)
+        plain = trainer(plain=True)
+        _, lifter, _ = one_step(plain, index, model=small_lifter(plain))
+        expected = {name for name in lifter.state_dict() if "running" in name or "num_batches" in name}
+        assert expected <= unchanged(gan.lifter, lifter.state_dict())
+
+    def test_max_norm_is_of_the_lifter(self, trainer):
+        _, gan, _ = one_step(trainer("--max_norm", 0.5), torch.arange(20))
+        assert gan.lifter.w1.weight.norm(dim=1).max() <= 0.5 + 1e-6
+        assert gan.critic_3d.layers[0][0].weight.norm(dim=1).max() > 0.5
+
+    def test_a_fully_connected_projection_learns(self, trainer):
+        hooks = trainer("--use_fc_for_projection", "--dropout", 0)
+        _, gan, _ = one_step(hooks, torch.arange(20))
+        assert isinstance(gan.projection, FullyConnectedProjection)
+        assert gan.projection.w1.out_features == 16  # as wide as the lifter
+        assert not torch.equal(gan.projection.w2.weight, small_gan(hooks).projection.w2.weight)
+        assert isinstance(small_gan(trainer()).projection, ProjectNet)
+
+
+class TestRates:
+    def test_every_network_has_its_own(self, trainer):
+        hooks = trainer("--project_lr", 2e-3, "--discr_2d_lr", 3e-3, "--discr_3d_lr", 4e-3)
+        optimizers = hooks.make_optimizer(small_gan(hooks), 1e-3, 0.25)
+        groups = [group for one in optimizers for group in one.param_groups]
+        assert [group["lr"] for group in groups] == [1e-3, 2e-3, 3e-3, 4e-3]
+        assert [group["weight_decay"] for group in groups] == [0.25] * 4
+
+    def test_the_decay_acts_on_all(self, trainer):
+        hooks = trainer("--lr_decay", 10, "--lr_gamma", 0.5, "--discr_3d_lr", 4e-3)
+        _, _, optimizers = one_step(hooks, torch.arange(8), iteration=10)
+        rates = [group["lr"] for one in optimizers for group in one.param_groups]
+        assert rates == pytest.approx([0.5e-3, 0.5e-4, 1.5e-4, 2e-3])
+
+
+class TestValidation:
+    def averages(self, hooks, model, batch_size=1000):
+        averages = Averages()
+        with torch.no_grad():
+            for minibatch in IndexLoader(len(hooks.validation), batch_size, CPU):
+                averages.update(hooks.validate(model, minibatch), len(minibatch["index"]))
+        return averages.result()
+
+    @KINDS
+    def test_the_measures_by_hand(self, trainer, kind):
+        hooks = trainer(*kind)
+        gan, normalisation = small_gan(hooks).eval(), hooks.normalisation
+        result = self.averages(hooks, gan)
+        poses_2d, truth = hooks.validation.all_poses()
+        with torch.no_grad():
+            predicted = normalisation.to_mm(gan.lifter(normalisation.input(poses_2d)))
+            predicted = predicted - predicted[:, :1]
+            shapes = normalise_instance(poses_2d)
+            projected = normalise_instance(truth[:, LIFTER_INPUT_JOINTS, :2])
+            again = normalisation.to_mm(gan.lifter(normalisation.input(place(projected, poses_2d))))
+            distances = gan.distances(Poses(shapes, truth / gan.scale), Poses(projected, predicted / gan.scale))
+        errors = [(pose - truth).norm(dim=2).mean(1) for pose in (predicted, predicted * torch.tensor([1, 1, -1]))]
+        back = normalise_instance(predicted[:, LIFTER_INPUT_JOINTS, :2])
+        expected = {
+            "MPJPE": mpjpe(predicted, truth),
+            "cycle_2d": 100 * (back - shapes).norm(dim=2).mean(),
+            "cycle_3d": mpjpe(again - again[:, :1], truth),
+            "projection": 100 * (projected - shapes).norm(dim=2).mean(),
+            "turned": 100 * (errors[1] < errors[0]).float().mean(),
+            "critic_2d": distances[0],
+            "critic_3d": distances[1],
+        }
+        for name, value in expected.items():
+            assert result[name] == pytest.approx(value.item(), rel=1e-4, abs=1e-6), name
+        assert "MPJPE/Walking" in result
+        assert self.averages(hooks, gan, 7) == pytest.approx(result, rel=1e-3, abs=1e-5)
+
+    def test_critics_that_learn_nothing_are_not_asked(self, trainer):
+        hooks = trainer("--gan_coeff", 0)
+        assert "critic_3d" not in self.averages(hooks, small_gan(hooks).eval())
+
+
+# ------------------------------------------------------------------------------------------ whole trainings
+SMALL = ("--linear_size", 64, "--num_stage", 1, "--dropout", 0.1, "--action", "Walking", "--device", "cpu")
+NAME = "2d3d_h36m_default"
+
+
+def train(folder, data_dir, *argv):
+    folder.mkdir(exist_ok=True)
+    argv = ("--cycle_gan", *argv) if "--no_cycle_gan" not in argv else argv
+    result = call("train", "2d3d_h36m", "--data_dir", data_dir, *SMALL, *argv, cwd=folder)
+    result.succeeded()
+    return folder / "model_checkpoints" / NAME
+
+
+def log(checkpoints):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_log(checkpoints / "log.txt")[1]]
+
+
+def content(checkpoints):
+    return torch.load(checkpoints / "checkpoint.pth.tar", weights_only=True)
+
+
+def same(one, other):
+    """Equal to the last bit, through dicts and lists."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_h36m, tmp_path_factory):
+    """The checkpoints of two epochs with a projection, and with a fully connected one."""
+    folder = tmp_path_factory.mktemp("trained")
+    return {
+        "weak": train(folder / "weak", tiny_h36m, "--epochs", 2),
+        "connected": train(folder / "connected", tiny_h36m, "--epochs", 1, "--use_fc_for_projection"),
+    }
+
+
+def test_unpaired_training_lowers_the_error(tiny_h36m, tmp_path):
+    argv = ("--epochs", 12, "--train_batch_size", 32, "--lr", 3e-3, "--regression_coeff", 0)
+    rows = log(train(tmp_path, tiny_h36m, *argv))
+    assert rows[-1]["val/MPJPE"] < 0.5 * rows[0]["val/MPJPE"]
+    assert rows[-1]["val/cycle_3d"] < 0.5 * rows[0]["val/cycle_3d"]
+    assert "train/regression" not in rows[0]
+
+
+@pytest.mark.parametrize("kind", ["weak", "connected"])
+def test_a_resumed_training_is_the_same_bit_for_bit(tiny_h36m, tmp_path, kind):
+    argv = ("--use_fc_for_projection",) if kind == "connected" else ("--orthogonal_data_augmentation", "--use_amsprop")
+    straight = train(tmp_path / "straight", tiny_h36m, "--epochs", 2, *argv)
+    resumed = train(tmp_path / "resumed", tiny_h36m, "--epochs", 1, *argv)
+    call("train", "2d3d_h36m", "--data_dir", tiny_h36m, "--resume", "--epochs", 2, cwd=tmp_path / "resumed").succeeded()
+    contents = [content(folder) for folder in (straight, resumed)]
+    for part in ("state_dict", COMPANIONS, "normalisation", "epoch", "best", "optimizer", "rng"):
+        assert same(*(one[part] for one in contents)), part
+    assert log(straight) == log(resumed)
+
+
+def test_the_checkpoint_is_a_lifters(trained, tiny_h36m, tmp_path):
+    """Its keys are plain training's; the other networks lie beside them. Loading and running need nothing new."""
+    stored = content(trained["weak"])
+    assert set(stored["state_dict"]) == set(LinearModel(64, 1, without_hip=True).state_dict())
+    assert {name.split(".")[0] for name in stored[COMPANIONS]} == {"projection", "critic_2d", "critic_3d"}
+    assert len(stored["optimizer"]) == 2
+    lifter = load_lifter(trained["weak"] / "checkpoint.pth.tar")
+    assert torch.equal(lifter.w1.weight, stored["state_dict"]["w1.weight"])
+    run = ("--load", trained["weak"], "--data_dir", tiny_h36m, "--action", "Walking", "--output_dir", tmp_path / "run")
+    call("run", "2d3d_h36m", *run, cwd=tmp_path).succeeded()
+    predictions = tmp_path / "run/3d_pose_estimations.pt"
+    scored = call("eval", "h36m_MPJPE", "--prediction_files", predictions, "--output_dir", tmp_path / "scores")
+    assert f"{min(row['val/MPJPE'] for row in log(trained['weak'])):.1f}" in scored.succeeded().out
+
+
+def test_load_starts_from_a_plain_lifter(tiny_h36m, tmp_path):
+    plain = train(tmp_path / "plain", tiny_h36m, "--no_cycle_gan", "--epochs", 1, "--dataset_normalization")
+    assert COMPANIONS not in content(plain)
+    argv = ("--load", plain, "--epochs", 1, "--lr", 1e-20, "--max_norm", 0)
+    loaded = content(train(tmp_path / "gan", tiny_h36m, *argv))
+    assert torch.equal(loaded["state_dict"]["w1.weight"], content(plain)["state_dict"]["w1.weight"])
+    assert loaded["normalisation"]["kind"] == "dataset"
+
+
+def test_load_takes_the_companions_along(trained, tiny_h36m, tmp_path):
+    rates = [word for name in ("lr", "project_lr", "discr_2d_lr", "discr_3d_lr") for word in (f"--{name}", 1e-20)]
+    argv = ("--load", trained["weak"] / "checkpoint.pth.tar", "--epochs", 1, "--max_norm", 0, *rates)
+    loaded = content(train(tmp_path, tiny_h36m, *argv))
+    assert same(loaded[COMPANIONS], content(trained["weak"])[COMPANIONS])
+
+
+def test_evaluate_validates_a_checkpoint_of_either_training(trained, tiny_h36m, tmp_path):
+    argv = ("--data_dir", tiny_h36m, *SMALL, "--evaluate", "--load", trained["weak"] / "checkpoint.pth.tar")
+    for more in (("--cycle_gan",), ()):
+        out = call("train", "2d3d_h36m", *argv, *more, cwd=tmp_path).succeeded().out
+        printed = dict(line.split("\t") for line in out.splitlines() if "\t" in line)
+        assert float(printed["MPJPE"]) == pytest.approx(log(trained["weak"])[-1]["val/MPJPE"], rel=1e-4)
+        assert ("cycle_3d" in printed) == bool(more)
+
+
+def test_another_kind_of_projection_is_refused(trained, tiny_h36m, tmp_path):
+    argv = ("--data_dir", tiny_h36m, *SMALL, "--cycle_gan", "--epochs", 1)
+    for kind, more, named in (("weak", ["--use_fc_for_projection"], "False"), ("connected", [], "True")):
+        error = call("train", "2d3d_h36m", *argv, "--load", trained[kind], *more, cwd=tmp_path).refusal()
+        assert f"--use_fc_for_projection {bool(more)}" in error
+        assert f"trained with {named}" in error
+    assert not (tmp_path / "model_checkpoints").exists()
+
+
+def test_plain_training_does_not_resume_as_a_cycle_gan(tiny_h36m, tmp_path):
+    train(tmp_path, tiny_h36m, "--no_cycle_gan", "--epochs", 1)
+    argv = ("--data_dir", tiny_h36m, "--resume", "--cycle_gan", "--epochs", 2)
+    assert "1 optimizers" in call("train", "2d3d_h36m", *argv, cwd=tmp_path).refusal()
+
+
+def test_what_is_printed_says_what_it_is(tiny_h36m, tmp_path):
+    argv = ("--data_dir", tiny_h36m, *SMALL, "--evaluate")
+    out = call("train", "2d3d_h36m", *argv, "--cycle_gan", cwd=tmp_path).succeeded().out
+    plain = call("train", "2d3d_h36m", *argv, cwd=tmp_path).succeeded().out
+    for name in ("critic_3d", "cycle_2d", "cycle_3d", "turned"):
+        assert f"{name}: " in out
+        assert name not in plain

@@ -1,0 +1,213 @@
+"""The five hooks that train the 3D pose baseline within a cycle GAN; plain training's are inherited."""
+
+from argparse import Namespace
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from twod_threed.cycle_gan import CycleGAN, Poses, depths_turned, place, still_statistics
+from twod_threed.model import FullyConnectedProjection, LinearModel, ProjectNet
+from twod_threed.mpjpe import joint_errors
+from twod_threed.trainer import LifterTrainer
+from utils.checkpoint_utils import load_state, make_checkpoint_fn, make_load_fn, read_checkpoint
+from utils.data_utils import centre_on_hip, normalise_instance
+from utils.device_utils import GradientStep, autocast, seeded_generator
+from utils.human36m_dataset import PoseSet
+from utils.normalisation import Normalisation, fit
+from utils.osutils import UserError
+from utils.training_utils import TrainingHooks
+
+CRITIC_BETAS = (0.5, 0.9)  # of Adam
+COMPANIONS = "cycle_gan"  # where a checkpoint has the networks beside the lifter
+DEFINITIONS = (
+    "critic_2d, critic_3d: mean score of real minus mean score of generated poses, in sizes of a person (the root mean "
+    "square distance of the joints from the hip)\n"
+    "cycle_2d: mean distance of joints after 2D -> 3D -> 2D, projection: of projected 3D from 2D poses, in % of the "
+    "pose's size; cycle_3d: MPJPE after 3D -> 2D -> 3D, mm\n"
+    "turned: % of poses whose MPJPE falls when all their depths change sign"
+)
+
+
+class CycleTrainer(LifterTrainer):
+    """Hooks around a `CycleGAN`. Checkpoints hold the lifter as plain training writes it, and the rest beside it."""
+
+    def __init__(
+        self, options: Namespace, training: PoseSet, validation: PoseSet, normalisation: Normalisation, steps: int
+    ):
+        super().__init__(options, training, validation, normalisation, steps)
+        self.critic_step = GradientStep(options, self.device)
+        self.saved["grad_scaler_critics"] = self.critic_step
+
+    def hooks(self) -> TrainingHooks:
+        return TrainingHooks(
+            make_optimizer_fn=self.make_optimizer,
+            load_fn=self.load,
+            checkpoint_fn=self.checkpoint,
+            update_op=self.update,
+            validation_loss=self.validate,
+            best_metric="MPJPE",
+        )
+
+    # ------------------------------------------------------------------------------------------ state
+    def make_optimizer(self, model: CycleGAN, lr: float, weight_decay: float) -> tuple[torch.optim.Optimizer, ...]:
+        """The generators' Adam and the critics', each with a rate a network; AMSGrad if the options say so."""
+        options = self.options
+        settings = {"weight_decay": weight_decay, "amsgrad": options.use_amsprop, "fused": True}
+        generators = [
+            {"params": model.lifter.parameters(), "lr": lr},
+            {"params": model.projection.parameters(), "lr": options.project_lr},
+        ]
+        critics = [
+            {"params": model.critic_2d.parameters(), "lr": options.discr_2d_lr},
+            {"params": model.critic_3d.parameters(), "lr": options.discr_3d_lr},
+        ]
+        return torch.optim.Adam(generators, **settings), torch.optim.Adam(critics, betas=CRITIC_BETAS, **settings)
+
+    def checkpoint(self, model: CycleGAN, optimizer, epoch, best, directory, is_best) -> None:
+        write = make_checkpoint_fn(self.options.script, self.options, self.saved | {COMPANIONS: model.companions})
+        write(model.lifter, optimizer, epoch, best, directory, is_best)
+
+    def load(self, model: CycleGAN, optimizer, path):
+        """A checkpoint of plain training gives the lifter alone."""
+        companions = read_checkpoint(path, self.options.allow_unsafe_load).get(COMPANIONS)
+        if companions is not None:
+            check_projection(companions, self.options, path)
+            load_state(model.companions, companions, path)
+        _, *rest = make_load_fn(self.options, self.saved)(model.lifter, optimizer, path)
+        return model, *rest
+
+    # ------------------------------------------------------------------------------------------ training
+    def update(self, model: CycleGAN, optimizers, minibatch: dict, iteration: int, options: Namespace) -> dict:
+        """Critic steps, then a step of lifter and projection, on 2D poses and on 3D poses drawn apart from them."""
+        for optimizer in optimizers:
+            self.set_rates(optimizer, iteration)
+        generators, critics = optimizers
+        rng = seeded_generator(options.seed, iteration, self.device)
+        poses_2d, own_3d = self.training.poses(minibatch["index"], self.augmentation, rng)
+        lifted = self.lift(model.lifter, poses_2d, rng)
+        other_3d = self.draw(len(poses_2d), rng)[1]
+        shapes = self.project(model, other_3d)
+        real, fake = self.judged(model, poses_2d, other_3d), Poses(shapes, self.in_units(model, lifted))
+
+        losses = self.train_critics(model, critics, real, fake, rng) if options.gan_coeff else {}
+        parts = {}
+        if options.regression_coeff:
+            parts["regression"] = self.regression(model, lifted, own_3d, real.shape)
+        if options.cycle_coeff:
+            parts["cycle"] = self.cycle(model, lifted, real.shape, shapes, other_3d, rng, poses_2d)
+        if options.gan_coeff:
+            with autocast(self.device, options.precision):
+                parts["gan"] = model.adversarial_loss(fake)
+        loss = sum(getattr(options, f"{name}_coeff") * part for name, part in parts.items())
+        self.step(loss, model.generator_parameters(), generators)
+        if options.max_norm:
+            model.lifter.constrain(options.max_norm)
+        return {"loss": loss.detach()} | {name: part.detach() for name, part in parts.items()} | losses
+
+    def train_critics(
+        self, model: CycleGAN, optimizer, real: Poses, fake: Poses, rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        """One update on these poses, and more on fresh ones; losses of the last."""
+        for number in range(self.options.discr_updates_per_gen_update):
+            if number:
+                real, fake = self.fresh(model, len(real.pose), rng)
+            fake = Poses(*(poses.detach() for poses in fake))
+            with autocast(self.device, self.options.precision):
+                distances = model.distances(real, fake)
+            penalty = model.penalty(real, fake, rng)  # in full precision: it is a small difference from one
+            loss = self.options.gradient_penalty_coeff * penalty - sum(distances)
+            self.critic_step(loss, model.critic_parameters(), optimizer)
+        return named(distances) | {"penalty": penalty.detach()}
+
+    @torch.no_grad()
+    def fresh(self, model: CycleGAN, count: int, rng: torch.Generator) -> tuple[Poses, Poses]:
+        """Real and generated poses of samples drawn anew, the 2D and the 3D poses apart."""
+        poses_2d, other_3d = self.draw(count, rng)[0], self.draw(count, rng)[1]
+        with still_statistics(model):
+            lifted, shapes = self.lift(model.lifter, poses_2d, rng), self.project(model, other_3d)
+        return self.judged(model, poses_2d, other_3d), Poses(shapes, self.in_units(model, lifted))
+
+    def regression(self, model: CycleGAN, lifted: Tensor, poses_3d: Tensor, shapes: Tensor) -> Tensor:
+        """Mean square errors of lifter and projection on 2D and 3D poses that belong together."""
+        projection = F.mse_loss(self.project(model, poses_3d), shapes)
+        return F.mse_loss(lifted, self.normalisation.target(poses_3d)) + projection
+
+    def cycle(
+        self, model: CycleGAN, lifted: Tensor, shapes: Tensor, projected: Tensor, poses_3d: Tensor, rng, like: Tensor
+    ) -> Tensor:
+        """Mean square errors of shape -> 3D -> shape and of 3D -> shape -> 3D; both cycles begin with real poses.
+
+        Args:
+            lifted: (B, 17, 3), network units, made of `shapes` (B, 16, 2).
+            projected: (B, 16, 2), made of `poses_3d` (B, 17, 3), mm.
+            like: (B, 16, 2) px, any poses: where in the picture the projected ones stand.
+        """
+        with still_statistics(model):
+            shapes_again = self.project(model, self.normalisation.to_mm(lifted))
+            lifted_again = self.lift(model.lifter, place(projected, like), rng)
+        return F.mse_loss(shapes_again, shapes) + F.mse_loss(lifted_again, self.normalisation.target(poses_3d))
+
+    # ------------------------------------------------------------------------------------------ validation
+    def validate(self, model: CycleGAN, minibatch: dict) -> dict:
+        """What plain training validates, and `DEFINITIONS`."""
+        poses_2d, poses_3d = self.validation.poses(minibatch["index"])
+        outputs = self.lift(model.lifter, poses_2d)
+        predicted = centre_on_hip(self.normalisation.to_mm(outputs))
+        shapes, projected = normalise_instance(poses_2d), self.project(model, poses_3d)
+        again_3d = centre_on_hip(self.normalisation.to_mm(self.lift(model.lifter, place(projected, poses_2d))))
+        errors = joint_errors(predicted, poses_3d).mean(1)
+        turned = joint_errors(depths_turned(predicted), poses_3d).mean(1) < errors
+        result = self.measures(outputs, poses_3d, minibatch["index"]) | {
+            "cycle_2d": 100 * (self.project(model, predicted) - shapes).norm(dim=-1).mean(),
+            "cycle_3d": joint_errors(again_3d, poses_3d).mean(),
+            "projection": 100 * (projected - shapes).norm(dim=-1).mean(),
+            "turned": 100 * turned.float().mean(),
+        }
+        if self.options.gan_coeff:
+            real, fake = Poses(shapes, poses_3d / model.scale), Poses(projected, predicted / model.scale)
+            result |= named(model.distances(real, fake))
+        return result
+
+    # ------------------------------------------------------------------------------------------ parts
+    def draw(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """2D and 3D poses of `count` random training samples."""
+        index = torch.randint(len(self.training), (count,), generator=rng, device=self.device)
+        return self.training.poses(index, self.augmentation, rng)
+
+    def project(self, model: CycleGAN, poses_3d: Tensor) -> Tensor:
+        """(B, 17, 3) mm, hip anywhere -> shapes (B, 16, 2)."""
+        with autocast(self.device, self.options.precision):
+            return model.projection(poses_3d)
+
+    def judged(self, model: CycleGAN, poses_2d: Tensor, poses_3d: Tensor) -> Poses:
+        """Real poses, px and mm, for the critics."""
+        return Poses(normalise_instance(poses_2d), poses_3d / model.scale)
+
+    def in_units(self, model: CycleGAN, lifted: Tensor) -> Tensor:
+        """The lifter's output for the 3D critic."""
+        return centre_on_hip(self.normalisation.to_mm(lifted)) / model.scale
+
+
+def named(distances: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    return {name: distance.detach() for name, distance in zip(("critic_2d", "critic_3d"), distances, strict=True)}
+
+
+def build_cycle_gan(options: Namespace, lifter: LinearModel, training: PoseSet) -> CycleGAN:
+    """The lifter with new companions; a fully connected projection has the lifter's size."""
+    projection = ProjectNet()
+    if options.use_fc_for_projection:
+        projection = FullyConnectedProjection(lifter.w1.out_features, len(lifter.linear_stages), options.dropout)
+    # Whatever the lifter's normalisation: to a critic, whose slope is bounded, a mm counts the same in every joint.
+    scale = fit(training, "instance").stddev_3d[0, 0].item()
+    return CycleGAN(lifter, projection, scale)
+
+
+def check_projection(companions: Mapping[str, Tensor], options: Namespace, path) -> None:
+    """UserError where a checkpoint's projection is of the other kind."""
+    connected = "projection.w1.weight" in companions
+    if connected != options.use_fc_for_projection:
+        raise UserError(
+            f"--use_fc_for_projection {options.use_fc_for_projection}: {path} was trained with {connected}; give that"
+        )
