@@ -72,9 +72,7 @@ SURFACE = {
         "load load_hourglass load_2d3d output_dir dataset_normalization seed allow_unsafe_load debug_traceback"
     ),
     ("viz", "2d_overlay"): {"img_dir", "2d_pose_estimations", "output_dir", "debug_traceback"},
-    ("viz", "2d_overlay_3d_pred"): words(
-        "img_dir 2d_pose_estimations 3d_pose_estimations output_dir debug_traceback"
-    ),
+    ("viz", "2d_overlay_3d_pred"): words("img_dir 2d_pose_estimations 3d_pose_estimations output_dir debug_traceback"),
     ("viz", "2d_overlay_3d_gt_3d_pred"): words(
         "img_dir 2d_pose_estimations 3d_pose_estimations 3d_pose_ground_truths output_dir debug_traceback"
     ),
