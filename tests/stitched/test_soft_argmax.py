@@ -136,10 +136,10 @@ def test_the_hard_maximum_is_argmax(height, width, seed, levels):
 
 # ------------------------------------------------------------------------------------------ gradients
 @each_window
-@pytest.mark.parametrize("size", [(6, 7), (1, 9), (3, 2)])
+@pytest.mark.parametrize("size", [(5, 4), (1, 9), (3, 2)])
 def test_gradcheck(window_fn, size):
     arguments = {"window_fn": window_fn, "window_width": 5, "softmax_temp": 0.3, "base_index": 1, "step_size": 2}
-    maps = random_maps(2, 2, *size).requires_grad_()
+    maps = random_maps(1, 2, *size).requires_grad_()
     assert torch.autograd.gradcheck(SoftArgmax2D(**arguments), maps)
     assert torch.autograd.gradgradcheck(SoftArgmax2D(**arguments), maps)
     row = random_maps(3, size[1]).requires_grad_()
