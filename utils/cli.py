@@ -4,7 +4,6 @@ Nothing here or in `options.py` imports torch or NumPy, so that `--help` answers
 """
 
 import argparse
-import difflib
 import os
 import sys
 import traceback
@@ -14,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from utils.osutils import UserError
+from utils.osutils import UserError, suggestion
 
 OUTPUT_FOLDERS = ("output_dir", "checkpoint_dir", "tb_dir")
 
@@ -200,13 +199,6 @@ def list_scripts(prog: str, scripts: Mapping[str, Script]) -> str:
     for name, script in scripts.items():
         lines += [f"  {name:<{width}} {script.summary}", f"  {'':<{width}} needs: {script.prerequisites}"]
     return "\n".join([*lines, "", f"python {prog} SCRIPT --help lists the options of one script."])
-
-
-def suggestion(name: str, known: Sequence[str] | Mapping) -> str:
-    """ ", did you mean X?" for the nearest of the known names, or nothing."""
-    undashed = {one.lstrip("-"): one for one in known}  # the dashes, which all share, would count as likeness
-    close = difflib.get_close_matches(name.lstrip("-"), undashed, n=1, cutoff=0.6)
-    return f", did you mean {undashed[close[0]]}?" if close else ""
 
 
 def fail(prog: str, message: str) -> NoReturn:

@@ -25,9 +25,8 @@ import numpy as np
 
 from utils.camera_utils import CAMERA_NAMES, CameraTable, find_camera_table, get_camera, read_cameras
 from utils.camera_utils import HOW_TO_GET as CAMERAS_HOW_TO_GET
-from utils.cli import suggestion
 from utils.object_npz import read_object_npz
-from utils.osutils import UserError, atomic_path, warn
+from utils.osutils import UserError, atomic_path, suggestion, warn
 from utils.transform import H36M_SLOTS, MPII
 
 TRAIN_SUBJECTS = (1, 5, 6, 7, 8)

@@ -1,10 +1,11 @@
 """Files and errors: the one exception users see, atomic writes, hashes of what was read."""
 
+import difflib
 import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,3 +73,10 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def suggestion(name: str, known: Sequence[str] | Mapping) -> str:
+    """ ", did you mean X?" for the nearest of the known names, or nothing."""
+    undashed = {one.lstrip("-"): one for one in known}  # the dashes, which all share, would count as likeness
+    close = difflib.get_close_matches(name.lstrip("-"), undashed, n=1, cutoff=0.6)
+    return f", did you mean {undashed[close[0]]}?" if close else ""

@@ -18,7 +18,6 @@ from utils.cli import (
     positive,
     seed,
     share,
-    suggestion,
     whole,
 )
 from utils.osutils import UserError
@@ -213,13 +212,6 @@ def test_argument_types(kind, good, bad):
     for text in bad:
         with pytest.raises(argparse.ArgumentTypeError, match=repr(text)):
             kind(text)
-
-
-def test_suggestions_are_near_or_none():
-    assert suggestion("--featurs", ["--features", "--stacks"]) == ", did you mean --features?"
-    assert suggestion("--stacks", {"--stack": 1, "--tracks": 2}) == ", did you mean --stack?"
-    assert suggestion("--lr", ["--help", "--flip", "-h"]) == ""
-    assert suggestion("--zzzzz", ["--features", "--stacks"]) == ""
 
 
 # ------------------------------------------------------------------------------------------ running

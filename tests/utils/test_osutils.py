@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.osutils import atomic_path, file_digest, warn, write_text
+from utils.osutils import atomic_path, file_digest, suggestion, warn, write_text
 
 ROOT = Path(__file__).parents[2]
 KILLED_WRITER = """
@@ -74,3 +74,10 @@ def test_the_digest_is_sha256_of_the_content(tmp_path):
 def test_a_warning_is_one_line_on_stderr(capsys):
     warn("3 photos can't be read")
     assert capsys.readouterr() == ("", "warning: 3 photos can't be read\n")
+
+
+def test_suggestions_are_near_or_none():
+    assert suggestion("--featurs", ["--features", "--stacks"]) == ", did you mean --features?"
+    assert suggestion("--stacks", {"--stack": 1, "--tracks": 2}) == ", did you mean --stack?"
+    assert suggestion("--lr", ["--help", "--flip", "-h"]) == ""
+    assert suggestion("--zzzzz", ["--features", "--stacks"]) == ""
