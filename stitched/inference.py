@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from stacked_hourglass.inference import Predictor
 from stitched.stitched_network import StitchedNetwork
 from utils.device_utils import autocast
-from utils.heatmap_utils import flip_test
 from utils.transform import H36M
 
 
@@ -22,10 +22,11 @@ class StitchedPredictor:
     ):
         """`network` is as `load_stitched` gives it: in eval mode, on `device`."""
         self.device, self.skeleton = device, network.skeleton
-        self._precision, self._flip = precision, flip
-        self._network = network.to(memory_format=torch.channels_last)
+        self._network, self._precision = network, precision
+        hourglass = network.hourglass  # with what `load_hourglass` gives it, which a whole checkpoint has apart
+        hourglass.mean, hourglass.skeleton = network.mean, network.skeleton.name
+        self._hourglass = Predictor(hourglass, device, precision, flip, compiled)
         if compiled:
-            network.hourglass.compile()
             network.lifter.compile()
 
     @torch.inference_mode()
@@ -43,13 +44,8 @@ class StitchedPredictor:
             joints = len(self.skeleton)
             return torch.empty(0, joints, 2), torch.empty(0, joints), torch.empty(0, len(H36M), 3)
         network = self._network
-        images = crops.to(self.device).float() / 255 - network.mean[:, None, None]
-        images = images.contiguous(memory_format=torch.channels_last)
+        maps = self._hourglass.heatmaps(crops)
         with autocast(self.device, self._precision):
-            maps = network.hourglass(images)[-1].float()
-            if self._flip:
-                mirrored = network.hourglass(images.flip(-1))[-1].float()
-                maps = flip_test(maps, mirrored, self.skeleton.flip_order)
             joints = network.locate(maps, to_photo.to(self.device))
             lifted = network.lift(joints)
         return joints.cpu(), maps.amax((-2, -1)).cpu(), lifted.cpu()
