@@ -13,13 +13,12 @@ from generative_models.loading import architecture_of
 from generative_models.measures import DEFINITIONS
 from generative_models.poses import facing
 from generative_models.trainer import GANTrainer
-from utils.cli import refuse_useless
+from utils.cli import refuse_disagreement, refuse_useless
 from utils.device_utils import pick_device
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, Human36mFiles, find_sequences, select_actions
 from utils.human36m_report import report
 from utils.index_loader import IndexLoader, say_if_workers_are_of_no_use
-from utils.osutils import UserError
 from utils.training_utils import settle_experiment, start_checkpoint, start_path, train
 
 SHAPE = {"latent_size": "latent_size", "linear_size": "width", "num_stage": "blocks"}
@@ -63,9 +62,7 @@ def build_model(options: Namespace, checkpoint: dict | None, training: Tensor) -
         return PoseGAN(options.latent_size, options.linear_size, options.num_stage).fit_scale(training)
     path = start_path(options)
     shape = architecture_of(checkpoint, path)
-    for name, key in SHAPE.items():
-        if name in options.given and getattr(options, name) != shape[key]:
-            raise UserError(f"--{name} {getattr(options, name)}: {path} was trained with {shape[key]}; leave it out")
+    refuse_disagreement(options, {name: shape[key] for name, key in SHAPE.items()}, path)
     return PoseGAN(**shape)  # its scale is among the weights
 
 

@@ -1,7 +1,6 @@
 """A hourglass from a checkpoint's path alone: ours, or a published one."""
 
 from argparse import Namespace
-from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from torch import nn
 
 from stacked_hourglass.hourglass import MPII_MEAN, Architecture, HourglassNet, infer_architecture
 from utils.checkpoint_utils import load_state, read_checkpoint, written_by
+from utils.cli import refuse_disagreement
 from utils.osutils import UserError
 
 
@@ -41,10 +41,7 @@ def read_architecture(checkpoint: dict, path: str | Path) -> Architecture:
 
 def require_same_architecture(architecture: Architecture, options: Namespace, path: str | Path) -> None:
     """UserError if an option given on the command line contradicts the checkpoint; it names both values."""
-    for field in fields(Architecture):
-        stored, asked = getattr(architecture, field.name), getattr(options, field.name, None)
-        if field.name in options.given and asked != stored:
-            raise UserError(f"--{field.name} {asked}: {path} was trained with {stored}; leave the option out")
+    refuse_disagreement(options, vars(architecture), path)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -18,10 +18,10 @@ from stacked_hourglass.loading import read_architecture as hourglass_architectur
 from stitched.soft_argmax import SoftArgmax2D
 from stitched.stitched_network import StitchedNetwork
 from twod_threed.loading import architecture_of as lifter_architecture
-from twod_threed.loading import load_lifter
+from twod_threed.loading import load_lifter, require_normalisation
 from twod_threed.model import LinearModel
 from utils.checkpoint_utils import load_state, read_checkpoint, written_by
-from utils.normalisation import Normalisation, from_plain
+from utils.normalisation import from_plain
 from utils.osutils import UserError, warn
 from utils.transform import MPII
 
@@ -68,7 +68,8 @@ def load_stitched(options: Namespace, device: str | torch.device = "cpu", image_
     """
     paths = options.load, options.load_hourglass, options.load_2d3d
     model = load_network(*paths, device=device, image_scale=image_scale, allow_unsafe=options.allow_unsafe_load)
-    _require_normalisation(options, model.normalisation)
+    path = options.load or options.load_2d3d or DEMO_WEIGHTS
+    require_normalisation(options, model.normalisation.kind, path)
     return model
 
 
@@ -178,15 +179,3 @@ def _refuse_exchanged(paths: Mapping[str, str | Path], allow_unsafe: bool) -> No
     raise UserError(
         f"--load_hourglass {hourglass} is a 3D baseline and --load_2d3d {lifter} a hourglass: exchange the two"
     )
-
-
-def _require_normalisation(options: Namespace, normalisation: Normalisation) -> None:
-    """UserError where the command line says another normalisation than the checkpoint."""
-    if "dataset_normalization" not in options.given:
-        return
-    asked = "dataset" if options.dataset_normalization else "instance"
-    if asked != normalisation.kind:
-        raise UserError(
-            f"--dataset_normalization {options.dataset_normalization} is {asked} normalisation, but "
-            f"{options.load or options.load_2d3d} was trained with {normalisation.kind}; leave the option out"
-        )

@@ -18,7 +18,7 @@ from stitched.loading import load_stitched
 from stitched.stitched_network import StitchedNetwork
 from stitched.trainer import PARTS, StitchedTrainer
 from twod_threed.train import require_batches_of_several
-from utils.cli import refuse_useless
+from utils.cli import refuse_disagreement, refuse_useless
 from utils.device_utils import pick_device
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, Human36mFiles, find_sequences, select_actions
@@ -89,12 +89,7 @@ def load_network(options: Namespace, device: torch.device) -> StitchedNetwork:
         architecture = replace(architecture, batch_norm_momentum=options.batch_norm_momentum)
     require_same_architecture(architecture, options, source.load or source.load_hourglass)
     lifter = {"linear_size": model.lifter.w1.out_features, "num_stage": len(model.lifter.linear_stages)}
-    for name, stored in lifter.items():
-        if name in options.given and getattr(options, name) != stored:
-            path = source.load or source.load_2d3d
-            raise UserError(
-                f"--{name} {getattr(options, name)}: {path} was trained with {stored}; leave the option out"
-            )
+    refuse_disagreement(options, lifter, source.load or source.load_2d3d)
     settled = vars(architecture) | lifter | {"dataset_normalization": model.normalisation.kind == "dataset"}
     for name, value in settled.items():
         setattr(options, name, value)

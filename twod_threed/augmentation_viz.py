@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twod_threed.loading import ensure_normalisation, load_lifter
-from twod_threed.model import LinearModel
+from twod_threed.loading import ensure_normalisation, load_lifter, require_normalisation
 from twod_threed.run import lift
 from twod_threed.viz import frame_mpjpe
 from utils.camera_utils import CAMERA_NAMES, Camera
@@ -43,7 +42,7 @@ def orthog_augmentation(options: Namespace) -> None:
     model = load_lifter(options.load, allow_unsafe=options.allow_unsafe_load)
     files = find_sequences(options.data_dir)
     ensure_normalisation(model, files, ACTIONS, options.load)
-    _require_normalisation(options, model)
+    require_normalisation(options, model.normalisation.kind, options.load)
     samples = load_pose_set(files, TEST_SUBJECTS, ACTIONS)
     if options.index >= len(samples):
         raise UserError(
@@ -134,16 +133,6 @@ def _bounds(poses_2d: Tensor) -> np.ndarray:
 
 def _heading(number: int, name: str) -> str:
     return f"original: {name}" if number == 0 else f"orientation {number}"
-
-
-def _require_normalisation(options: Namespace, model: LinearModel) -> None:
-    """UserError where the command line says another normalisation than the checkpoint."""
-    asked, stored = "dataset" if options.dataset_normalization else "instance", model.normalisation.kind
-    if "dataset_normalization" in options.given and asked != stored:
-        raise UserError(
-            f"--dataset_normalization {options.dataset_normalization} is {asked} normalisation, but {options.load} was "
-            f"trained with {stored} normalisation; leave the option out"
-        )
 
 
 def _print(errors: list[float], name: str, z_rotations_only: bool) -> None:

@@ -1,5 +1,6 @@
 """A 3D baseline from a checkpoint's path alone: ours, or one of the public PyTorch port."""
 
+from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,18 @@ def ensure_normalisation(model: LinearModel, files: Human36mFiles, actions: Iter
         warn(f"{path} has no normalisation; the statistics of {files.data_dir}'s training subjects stand in")
         device = next(model.parameters()).device
         model.normalisation = fit(load_pose_set(files, TRAIN_SUBJECTS, actions), "dataset").to(device)
+
+
+def require_normalisation(options: Namespace, stored: str, path: str | Path) -> None:
+    """UserError where the command line says another kind of normalisation than that of the checkpoint `path`."""
+    if "dataset_normalization" not in options.given:
+        return
+    asked = "dataset" if options.dataset_normalization else "instance"
+    if asked != stored:
+        raise UserError(
+            f"--dataset_normalization {options.dataset_normalization} is {asked} normalisation, but {path} was trained "
+            f"with {stored} normalisation; leave the option out"
+        )
 
 
 def read_architecture(state: dict[str, Tensor]) -> dict:

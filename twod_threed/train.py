@@ -8,10 +8,10 @@ python train.py 2d3d_h36m --cycle_gan --regression_coeff 0      # 2D and 3D pose
 from argparse import Namespace
 
 from twod_threed.cycle_trainer import DEFINITIONS, CycleTrainer, build_cycle_gan
-from twod_threed.loading import architecture_of, read_architecture
+from twod_threed.loading import architecture_of, read_architecture, require_normalisation
 from twod_threed.model import LinearModel
 from twod_threed.trainer import LifterTrainer
-from utils.cli import refuse_useless
+from utils.cli import refuse_disagreement, refuse_useless
 from utils.device_utils import pick_device
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
@@ -65,9 +65,7 @@ def build_model(options: Namespace, checkpoint: dict | None) -> LinearModel:
         return LinearModel(options.linear_size, options.num_stage, options.dropout, without_hip)
     path = start_path(options)
     shape = architecture_of(checkpoint, path)
-    for name in ("linear_size", "num_stage"):
-        if name in options.given and getattr(options, name) != shape[name]:
-            raise UserError(f"--{name} {getattr(options, name)}: {path} was trained with {shape[name]}; leave it out")
+    refuse_disagreement(options, {name: shape[name] for name in ("linear_size", "num_stage")}, path)
     return LinearModel(**shape, dropout=options.dropout)
 
 
@@ -105,8 +103,5 @@ def _normalisation(options: Namespace, checkpoint: dict | None, training) -> Nor
         asked = "instance" if read_architecture(checkpoint["state_dict"])["without_hip"] else "dataset"
     if stored is None:
         return fit(training, asked)
-    if "dataset_normalization" in options.given and stored["kind"] != asked:
-        raise UserError(
-            f"--dataset_normalization: {start_path(options)} was trained with {stored['kind']} normalisation"
-        )
+    require_normalisation(options, stored["kind"], start_path(options))
     return from_plain(stored)

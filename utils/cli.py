@@ -192,6 +192,13 @@ def refuse_useless(options: argparse.Namespace, rules: Iterable[tuple[bool, Iter
             raise UserError(f"--{useless[0]} {fault}")
 
 
+def refuse_disagreement(options: argparse.Namespace, stored: Mapping[str, Any], path: str | Path) -> None:
+    """UserError for an option on the command line whose value is not what the checkpoint `path` was trained with."""
+    for name, value in stored.items():
+        if name in options.given and getattr(options, name) != value:
+            raise UserError(f"--{name} {getattr(options, name)}: {path} was trained with {value}; leave the option out")
+
+
 def list_scripts(prog: str, scripts: Mapping[str, Script]) -> str:
     """What `python X.py` prints."""
     lines = [f"usage: python {prog} SCRIPT [options]", "", "scripts:"]
