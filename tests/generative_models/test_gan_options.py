@@ -3,20 +3,17 @@
 Runs go through the real entry point, in this process, on one action of the tiny data.
 """
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from command_line import call
+from option_effects import Effect, Run, assert_effect, columns, epochs, event_bytes, run_once, shapes
 from torch import nn
 
 from generative_models.fc_gan import Generator
 from options import GROUPS, SCRIPTS
-from utils.training_log import read_log
 
 NAME = "3d_pose_gan_default"
 # Two or three critic steps an epoch, one of them with a generator step.
@@ -26,41 +23,15 @@ SMALL = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a run left in its working directory."""
-
-    folder: Path
-    out: str
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.folder / "model_checkpoints" / NAME
-
-    def checkpoint(self) -> dict[str, Any]:
-        return torch.load(self.checkpoints / "checkpoint.pth.tar", weights_only=True)
-
-    def log(self) -> list[dict[str, float]]:
-        return read_log(self.checkpoints / "log.txt")[1]
-
-
 def train(folder: Path, data_dir: Path, *argv: object) -> Run:
     folder.mkdir(exist_ok=True)
     result = call("train", "3d_pose_gan", "--data_dir", data_dir, *SMALL, *argv, cwd=folder).succeeded()
-    return Run(folder, result.out)
+    return Run(folder, NAME, result.out)
 
 
 @pytest.fixture(scope="module")
 def run(tiny_h36m, tmp_path_factory) -> Callable[..., Run]:
-    """`run("--lr", 1e-2)`: a training with these options; each set of options is run once."""
-    done: dict[tuple, Run] = {}
-
-    def once(*argv: object) -> Run:
-        if argv not in done:
-            done[argv] = train(tmp_path_factory.mktemp("run"), tiny_h36m, *argv)
-        return done[argv]
-
-    return once
+    return run_once(lambda *argv: train(tmp_path_factory.mktemp("run"), tiny_h36m, *argv))
 
 
 @pytest.fixture
@@ -84,18 +55,6 @@ def weights(run: Run) -> list:
     return [(k, v.tolist()) for k, v in run.checkpoint()["state_dict"].items()]
 
 
-def shapes(run: Run) -> dict:
-    return {name: tuple(value.shape) for name, value in run.checkpoint()["state_dict"].items()}
-
-
-def epochs(run: Run) -> int:
-    return len(run.log())
-
-
-def columns(run: Run) -> set:
-    return set(run.log()[-1])
-
-
 def generator_steps(run: Run) -> float:
     return run.checkpoint()["state_dict"]["updates"].item()
 
@@ -111,20 +70,6 @@ def real_spread(run: Run) -> float:
 def validation(run: Run) -> dict:
     """All but the last digits, which the size of a batch may move."""
     return {k: pytest.approx(v, rel=1e-3, abs=1e-3) for k, v in run.log()[-1].items() if k.startswith("val/")}
-
-
-def event_bytes(run: Run) -> int:
-    return sum(path.stat().st_size for path in (run.folder / "tb_logs" / NAME).iterdir())
-
-
-@dataclass(frozen=True)
-class Effect:
-    """`changes` differs between runs with the options `base` and `base` + `adds`; `keeps` does not."""
-
-    adds: tuple
-    changes: Callable[[Run], Any]
-    base: tuple = ()
-    keeps: Callable[[Run], Any] | None = None
 
 
 UNPENALISED = ("--gradient_penalty_coeff", 0)
@@ -177,13 +122,7 @@ def test_the_same_options_do_the_same(run, tiny_h36m, tmp_path):
 
 @pytest.mark.parametrize("option", EFFECTS)
 def test_an_option_changes_what_happens(run, option):
-    effect = EFFECTS[option]
-    without, having = run(*effect.base), run(*effect.base, *effect.adds)
-    assert effect.changes(having) != effect.changes(without)
-    if effect.keeps:
-        assert effect.keeps(having) == effect.keeps(without)
-    stored = json.loads((having.checkpoints / "options.json").read_text())
-    assert stored[option] != json.loads((without.checkpoints / "options.json").read_text())[option]
+    assert_effect(run, option, EFFECTS[option])
 
 
 # ------------------------------------------------------------------------------------------ closer looks
@@ -282,7 +221,7 @@ def test_resume_keeps_the_experiment_and_takes_a_new_rate_for_both_optimizers(ti
     train(tmp_path, tiny_h36m)
     argv = ("--data_dir", tiny_h36m, "--resume", "--epochs", 2, "--lr", 0.25)
     call("train", "3d_pose_gan", *argv, cwd=tmp_path).succeeded()
-    resumed = Run(tmp_path, "")
+    resumed = Run(tmp_path, NAME)
     assert epochs(resumed) == 2
     assert [group["lr"] for state in resumed.checkpoint()["optimizer"] for group in state["param_groups"]] == [0.25] * 2
     assert resumed.checkpoint()["options"]["linear_size"] == 16

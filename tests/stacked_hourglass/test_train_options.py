@@ -6,13 +6,12 @@ Runs go through the real entry point, in this process, on a dozen rendered peopl
 import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from option_effects import Effect, Run, assert_effect, columns, epochs, run_once, shapes
 from scipy.io import loadmat
 from tensorboardX.proto.event_pb2 import Event
 from torch import nn
@@ -26,7 +25,6 @@ from stacked_hourglass.loading import load_hourglass
 from stacked_hourglass.train import build_model, check_options, settle_options
 from utils.cli import main
 from utils.osutils import UserError
-from utils.training_log import read_log
 from utils.transform import MPII
 
 pytestmark = pytest.mark.usefixtures("one_thread", "one_picture")
@@ -36,29 +34,12 @@ SMALL = ("--stacks", 1, "--features", 8, "--workers", 0, "--epochs", 1, "--train
 NAME = "hourglass_mpii_default"
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a run left in its working directory."""
-
-    folder: Path
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.folder / "model_checkpoints" / NAME
-
-    def state(self) -> dict[str, torch.Tensor]:
-        return torch.load(self.checkpoints / "checkpoint.pth.tar", weights_only=True)["state_dict"]
-
-    def log(self) -> list[dict[str, float]]:
-        return read_log(self.checkpoints / "log.txt")[1]
-
-
 def train(folder: Path, *argv: object) -> Run:
     """`train.py hourglass_mpii` with `folder` as working directory; SystemExit where it ends in an error."""
     folder.mkdir(exist_ok=True)
     with contextlib.chdir(folder):
         main("train", SCRIPTS["train"], GROUPS, ["hourglass_mpii", *map(str, argv)])
-    return Run(folder)
+    return Run(folder, NAME)
 
 
 def train_small(folder: Path, data_dir: Path, *argv: object) -> Run:
@@ -73,15 +54,7 @@ def one_picture(monkeypatch):
 
 @pytest.fixture(scope="module")
 def run(tiny_mpii, tmp_path_factory) -> Callable[..., Run]:
-    """`run("--lr", 1e-3)`: a training with these options; each set of options is run once."""
-    done: dict[tuple, Run] = {}
-
-    def once(*argv: object) -> Run:
-        if argv not in done:
-            done[argv] = train_small(tmp_path_factory.mktemp("run"), tiny_mpii, *argv)
-        return done[argv]
-
-    return once
+    return run_once(lambda *argv: train_small(tmp_path_factory.mktemp("run"), tiny_mpii, *argv))
 
 
 @pytest.fixture
@@ -112,24 +85,12 @@ def running_statistics(run: Run) -> list:
     return [value.tolist() for name, value in run.state().items() if "running_" in name]
 
 
-def shapes(run: Run) -> dict:
-    return {name: tuple(value.shape) for name, value in run.state().items()}
-
-
 def predictions(run: Run) -> list:
     return loadmat(run.checkpoints / "preds_valid.mat")["preds"].tolist()
 
 
 def validation(run: Run) -> dict:
     return {name: value for name, value in run.log()[-1].items() if name.startswith("val/")}
-
-
-def columns(run: Run) -> set:
-    return set(run.log()[-1])
-
-
-def epochs(run: Run) -> int:
-    return len(run.log())
 
 
 def files(run: Run) -> set:
@@ -147,16 +108,6 @@ def step_entries(run: Run) -> list[int]:
             steps += [event.step for value in event.summary.value if value.tag == "magnitude/gradients"]
             place += length + 16
     return steps
-
-
-@dataclass(frozen=True)
-class Effect:
-    """`changes` differs between runs with the options `base` and `base` + `adds`; `keeps` does not."""
-
-    adds: tuple
-    changes: Callable[[Run], Any]
-    base: tuple = ()
-    keeps: Callable[[Run], Any] | None = None
 
 
 MASKS = ("--add_random_masking", "--mask_prob", 1)
@@ -235,13 +186,7 @@ def test_the_same_options_do_the_same(run, tiny_mpii, tmp_path):
 
 @pytest.mark.parametrize("option", EFFECTS)
 def test_an_option_changes_what_happens(run, option):
-    effect = EFFECTS[option]
-    without, having = run(*effect.base), run(*effect.base, *effect.adds)
-    assert effect.changes(having) != effect.changes(without)
-    if effect.keeps:
-        assert effect.keeps(having) == effect.keeps(without)
-    stored = json.loads((having.checkpoints / "options.json").read_text())
-    assert stored[option] != json.loads((without.checkpoints / "options.json").read_text())[option]
+    assert_effect(run, option, EFFECTS[option])
 
 
 # ------------------------------------------------------------------------------------------ closer looks

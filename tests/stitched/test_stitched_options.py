@@ -6,14 +6,13 @@ Runs go through the real entry point, in this process, on a few images.
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from command_line import call
-from tiny_fine_tuning import SMALL, TRAINING, Run, fine_tune, make_images, make_networks
+from option_effects import Effect, Run, assert_effect, epochs, event_bytes, run_once
+from tiny_fine_tuning import SMALL, TRAINING, fine_tune, make_images, make_networks
 from torch import nn
 
 from options import GROUPS, SCRIPTS
@@ -33,15 +32,7 @@ def networks(images, tmp_path_factory) -> tuple:
 
 @pytest.fixture(scope="module")
 def run(images, networks, tmp_path_factory) -> Callable[..., Run]:
-    """`run("--lr", 1e-2)`: a training with these options; each set of options is run once."""
-    done: dict[tuple, Run] = {}
-
-    def once(*argv: object) -> Run:
-        if argv not in done:
-            done[argv] = fine_tune(tmp_path_factory.mktemp("run"), images, *networks, *argv)
-        return done[argv]
-
-    return once
+    return run_once(lambda *argv: fine_tune(tmp_path_factory.mktemp("run"), images, *networks, *argv))
 
 
 @pytest.fixture
@@ -74,10 +65,6 @@ def part(name: str) -> Callable[[Run], dict]:
     return lambda run: {k: v.tolist() for k, v in run.checkpoint()["state_dict"].items() if k.startswith(f"{name}.")}
 
 
-def epochs(run: Run) -> int:
-    return len(run.log())
-
-
 def optimizer(run: Run) -> set:
     return set(run.checkpoint()["optimizer"][0]["state"][0])
 
@@ -89,20 +76,6 @@ def validation(run: Run) -> dict:
 
 def validated_heatmap_loss(run: Run) -> float:
     return run.log()[-1]["val/heatmap_loss"]
-
-
-def event_bytes(run: Run) -> int:
-    return sum(path.stat().st_size for path in (run.folder / "tb_logs").rglob("events*"))
-
-
-@dataclass(frozen=True)
-class Effect:
-    """`changes` differs between runs with the options `base` and `base` + `adds`; `keeps` does not."""
-
-    adds: tuple
-    changes: Callable[[Run], Any]
-    base: tuple = ()
-    keeps: Callable[[Run], Any] | None = None
 
 
 EFFECTS = {
@@ -152,13 +125,7 @@ def test_the_same_options_do_the_same(run, images, networks, tmp_path):
 
 @pytest.mark.parametrize("option", EFFECTS)
 def test_an_option_changes_what_happens(run, option):
-    effect = EFFECTS[option]
-    without, having = run(*effect.base), run(*effect.base, *effect.adds)
-    assert effect.changes(having) != effect.changes(without)
-    if effect.keeps:
-        assert effect.keeps(having) == effect.keeps(without)
-    stored = json.loads((having.checkpoints / "options.json").read_text())
-    assert stored[option] != json.loads((without.checkpoints / "options.json").read_text())[option]
+    assert_effect(run, option, EFFECTS[option])
 
 
 # ------------------------------------------------------------------------------------------ closer looks

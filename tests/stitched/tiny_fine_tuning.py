@@ -1,13 +1,12 @@
 """What it takes to fine-tune in a second: two untrained networks as checkpoints, and a few images of two people."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from command_line import call
+from option_effects import Run
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from twod_threed.model import LinearModel
@@ -17,7 +16,6 @@ from utils.human36m_dataset import load_pose_set
 from utils.human36m_files import POSITIONS_H5, find_sequences, frame_path, write_positions
 from utils.normalisation import fit
 from utils.sample.human36m import all_slots, random_cameras, sequence_motion
-from utils.training_log import read_log
 
 NAME = "stitched_fine_tune_default"
 FEATURES = 8  # of the hourglass
@@ -61,26 +59,7 @@ def make_networks(folder: Path, data_dir: Path, kind: str = "instance", stacks: 
     return tuple(text for name in files for text in (f"--load_{name}", folder / f"{name}.pth.tar"))
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a run left in its working directory."""
-
-    folder: Path
-    out: str
-    err: str
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.folder / "model_checkpoints" / NAME
-
-    def checkpoint(self) -> dict[str, Any]:
-        return torch.load(self.checkpoints / "checkpoint.pth.tar", weights_only=True)
-
-    def log(self) -> list[dict[str, float]]:
-        return read_log(self.checkpoints / "log.txt")[1]
-
-
 def fine_tune(folder: Path, data_dir: Path, *argv: object) -> Run:
     folder.mkdir(exist_ok=True)
     result = call("train", "stitched_fine_tune", "--data_dir", data_dir, *SMALL, *argv, cwd=folder).succeeded()
-    return Run(folder, result.out, result.err)
+    return Run(folder, NAME, result.out, result.err)

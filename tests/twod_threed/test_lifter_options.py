@@ -3,17 +3,15 @@
 Runs go through the real entry point, in this process, on two actions of the tiny data.
 """
 
-import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import pytest
 import torch
 from command_line import call
+from option_effects import Effect, Run, assert_effect, columns, epochs, event_bytes, run_once, shapes
 from torch import nn
 
 from options import GROUPS, SCRIPTS
@@ -21,7 +19,6 @@ from twod_threed.model import LinearModel
 from utils.camera_utils import CAMERA_NAMES
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_files import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences
-from utils.training_log import read_log
 from utils.transform import H36M_2D, MPII
 
 NAME = "2d3d_h36m_default"
@@ -32,28 +29,10 @@ SMALL = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a run left in its working directory."""
-
-    folder: Path
-    out: str
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.folder / "model_checkpoints" / NAME
-
-    def checkpoint(self) -> dict[str, Any]:
-        return torch.load(self.checkpoints / "checkpoint.pth.tar", weights_only=True)
-
-    def log(self) -> list[dict[str, float]]:
-        return read_log(self.checkpoints / "log.txt")[1]
-
-
 def train(folder: Path, data_dir: Path, *argv: object) -> Run:
     folder.mkdir(exist_ok=True)
     result = call("train", "2d3d_h36m", "--data_dir", data_dir, *SMALL, *argv, cwd=folder).succeeded()
-    return Run(folder, result.out)
+    return Run(folder, NAME, result.out)
 
 
 @pytest.fixture(scope="module")
@@ -80,15 +59,7 @@ def detected(tiny_h36m, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(detected, tmp_path_factory) -> Callable[..., Run]:
-    """`run("--lr", 1e-2)`: a training with these options; each set of options is run once."""
-    done: dict[tuple, Run] = {}
-
-    def once(*argv: object) -> Run:
-        if argv not in done:
-            done[argv] = train(tmp_path_factory.mktemp("run"), detected, *argv)
-        return done[argv]
-
-    return once
+    return run_once(lambda *argv: train(tmp_path_factory.mktemp("run"), detected, *argv))
 
 
 @pytest.fixture
@@ -112,18 +83,6 @@ def weights(run: Run) -> list:
     return [(k, v.tolist()) for k, v in run.checkpoint()["state_dict"].items() if "running_" not in k]
 
 
-def shapes(run: Run) -> dict:
-    return {name: tuple(value.shape) for name, value in run.checkpoint()["state_dict"].items()}
-
-
-def columns(run: Run) -> set:
-    return set(run.log()[-1])
-
-
-def epochs(run: Run) -> int:
-    return len(run.log())
-
-
 def kind(run: Run) -> str:
     return run.checkpoint()["normalisation"]["kind"]
 
@@ -140,20 +99,6 @@ def validation(run: Run) -> dict:
 def companions(run: Run) -> list:
     """Of projection and critics: what is compared are numbers that training moves."""
     return [(k, v.tolist()) for k, v in run.checkpoint().get("cycle_gan", {}).items() if "running_" not in k]
-
-
-def event_bytes(run: Run) -> int:
-    return sum(path.stat().st_size for path in (run.folder / "tb_logs" / NAME).iterdir())
-
-
-@dataclass(frozen=True)
-class Effect:
-    """`changes` differs between runs with the options `base` and `base` + `adds`; `keeps` does not."""
-
-    adds: tuple
-    changes: Callable[[Run], Any]
-    base: tuple = ()
-    keeps: Callable[[Run], Any] | None = None
 
 
 TURNS = ("--orthogonal_data_augmentation",)
@@ -225,13 +170,7 @@ def test_the_same_options_do_the_same(run, detected, tmp_path):
 
 @pytest.mark.parametrize("option", EFFECTS)
 def test_an_option_changes_what_happens(run, option):
-    effect = EFFECTS[option]
-    without, having = run(*effect.base), run(*effect.base, *effect.adds)
-    assert effect.changes(having) != effect.changes(without)
-    if effect.keeps:
-        assert effect.keeps(having) == effect.keeps(without)
-    stored = json.loads((having.checkpoints / "options.json").read_text())
-    assert stored[option] != json.loads((without.checkpoints / "options.json").read_text())[option]
+    assert_effect(run, option, EFFECTS[option])
 
 
 # ------------------------------------------------------------------------------------------ closer looks

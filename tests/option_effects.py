@@ -1,0 +1,87 @@
+"""What the tests of a training script's options share: what a run left, and how an option must change it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from utils.training_log import read_log
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of `experiment` left in its working directory, and said."""
+
+    folder: Path
+    experiment: str
+    out: str = ""
+    err: str = ""
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "model_checkpoints" / self.experiment
+
+    def checkpoint(self) -> dict[str, Any]:
+        return torch.load(self.checkpoints / "checkpoint.pth.tar", weights_only=True)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return self.checkpoint()["state_dict"]
+
+    def log(self) -> list[dict[str, float]]:
+        return read_log(self.checkpoints / "log.txt")[1]
+
+    def options(self) -> dict[str, Any]:
+        return json.loads((self.checkpoints / "options.json").read_text())
+
+
+def run_once(train: Callable[..., Run]) -> Callable[..., Run]:
+    """`run("--lr", 1e-2)`: `train` with these options; each set of options is run once."""
+    done: dict[tuple, Run] = {}
+
+    def once(*argv: object) -> Run:
+        if argv not in done:
+            done[argv] = train(*argv)
+        return done[argv]
+
+    return once
+
+
+@dataclass(frozen=True)
+class Effect:
+    """`changes` differs between runs with the options `base` and `base` + `adds`; `keeps` does not."""
+
+    adds: tuple
+    changes: Callable[[Run], Any]
+    base: tuple = ()
+    keeps: Callable[[Run], Any] | None = None
+
+
+def assert_effect(run: Callable[..., Run], option: str, effect: Effect) -> None:
+    """The option does what `effect` says, and is stored as it was given."""
+    without, having = run(*effect.base), run(*effect.base, *effect.adds)
+    assert effect.changes(having) != effect.changes(without)
+    if effect.keeps:
+        assert effect.keeps(having) == effect.keeps(without)
+    assert having.options()[option] != without.options()[option]
+
+
+# ------------------------------------------------------------------------------------------ what is compared
+
+
+def shapes(run: Run) -> dict:
+    return {name: tuple(value.shape) for name, value in run.state().items()}
+
+
+def columns(run: Run) -> set:
+    return set(run.log()[-1])
+
+
+def epochs(run: Run) -> int:
+    return len(run.log())
+
+
+def event_bytes(run: Run) -> int:
+    return sum(path.stat().st_size for path in (run.folder / "tb_logs" / run.experiment).iterdir())
