@@ -146,6 +146,10 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     "3D pose GAN": (
         Option("latent_size", "numbers that the generator makes a pose of, each uniform in [-1, 1]", 32, count),
         Option("num_discriminator_steps_per_generator_step", "critic steps before each generator step", 3, count),
+        Option(
+            "held_out", "poses to measure against: of S9 and S11, or every 7th sequence of the training people",
+            "people", choices=("people", "clips"),
+        ),
         Option("clip_max", "largest size of a critic's weight, without gradient penalty", 0.01, positive),
         Option("interpolate", "two held-out poses, from 0, to walk between in the latents", None, whole, many=True),
         Option("nearest", "draw generated poses with the real one that is nearest to each", False, bool),
@@ -214,8 +218,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             (
                 "data_dir", "load", "experiment", "machine", "epochs", "train_batch_size", "lr", "schedule", "gamma",
                 "weight_decay", "use_amsprop", "grad_clip", "no_grad_clipping", "tb_log_freq", "test_batch_size",
-                "action", "fully connected network", "latent_size", "num_discriminator_steps_per_generator_step",
-                "gradient_penalty_coeff", "clip_max",
+                "action", "fully connected network", "held_out", "latent_size",
+                "num_discriminator_steps_per_generator_step", "gradient_penalty_coeff", "clip_max",
             ),
             {
                 "data_dir": Path("data/h36m"), "lr": 3e-4, "train_batch_size": 128, "test_batch_size": 4096,

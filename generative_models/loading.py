@@ -14,14 +14,15 @@ from utils.osutils import UserError
 def load_pose_gan(path: str | Path, device: str | torch.device = "cpu", allow_unsafe: bool = False) -> PoseGAN:
     """The GAN in eval mode, its architecture read from the file; `.sample` and `.decode` give poses in mm.
 
-    `.action` are the actions that it was trained on, as `--action` took them.
+    `.action` are the actions that it was trained on and `.held_out` what it was not, as the options took them.
 
     Raises UserError for a file that is no such network's checkpoint.
     """
     checkpoint = read_checkpoint(path, allow_unsafe)
     model = PoseGAN(**architecture_of(checkpoint, path))
     load_state(model, checkpoint["state_dict"], path)
-    model.action = checkpoint.get("options", {}).get("action", "All")
+    options = checkpoint.get("options", {})
+    model.action, model.held_out = options.get("action", "All"), options.get("held_out", "people")
     return model.to(device).eval()
 
 

@@ -9,14 +9,14 @@ from argparse import Namespace
 from torch import Tensor
 
 from generative_models.fc_gan import PoseGAN
+from generative_models.held_out import load_split, name_of
 from generative_models.loading import architecture_of
 from generative_models.measures import DEFINITIONS
 from generative_models.poses import facing
 from generative_models.trainer import GANTrainer
 from utils.cli import refuse_disagreement, refuse_useless
 from utils.device_utils import pick_device
-from utils.human36m_dataset import load_pose_set
-from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, Human36mFiles, find_sequences, select_actions
+from utils.human36m_files import find_sequences, select_actions
 from utils.human36m_report import report
 from utils.index_loader import IndexLoader, say_if_workers_are_of_no_use
 from utils.training_utils import settle_experiment, start_checkpoint, start_path, train
@@ -33,15 +33,17 @@ def pose_gan(options: Namespace) -> dict[str, float]:
     actions = select_actions(options.action)
     files = find_sequences(options.data_dir)
     print(report(files))
-    training, held_out = (load_facing(files, subjects, actions, device) for subjects in (TRAIN_SUBJECTS, TEST_SUBJECTS))
+    parts = load_split(files, actions, options.held_out)
+    training, held_out = (facing(part.world.to(device)) for part in parts)
     trainer = GANTrainer(options, training, held_out)
     model = build_model(options, start_checkpoint(options), training).to(device)
     print(
         f"{len(training)} training and {len(held_out)} held-out poses (a frame), upright, all facing one way; "
         f"{sum(p.numel() for p in model.generator.parameters()):,} parameters in the generator, "
         f"{sum(p.numel() for p in model.critic.parameters()):,} in the critic\n"
-        f"measures, of {trainer.measured} generated against as many held-out poses (S9, S11):\n{DEFINITIONS}\n"
-        f"with _real: the same between, or of, held-out poses alone; SW_people: between training and held-out people, "
+        f"measures, of {trainer.measured} generated against as many held-out poses ({name_of(options.held_out)}):\n"
+        f"{DEFINITIONS}\n"
+        f"with _real: the same between, or of, held-out poses alone; SW_parts: between training and held-out poses, "
         f"which a perfect model of the training poses would have; SW_training: generated against training poses"
     )
     if options.compile:
@@ -49,11 +51,6 @@ def pose_gan(options: Namespace) -> dict[str, float]:
     train_loader = IndexLoader(len(training), options.train_batch_size, device, options.seed)
     validation_loader = IndexLoader(trainer.measured, trainer.measured, device)  # the measures are of a whole sample
     return train(model, trainer.hooks(), train_loader, validation_loader, options)
-
-
-def load_facing(files: Human36mFiles, subjects: tuple[int, ...], actions: tuple[str, ...], device) -> Tensor:
-    """Poses (F, 17, 3) of every frame, mm, in the frame of `generative_models.poses`."""
-    return facing(load_pose_set(files, subjects, actions).world.to(device))
 
 
 def build_model(options: Namespace, checkpoint: dict | None, training: Tensor) -> PoseGAN:

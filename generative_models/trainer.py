@@ -32,14 +32,14 @@ class GANTrainer:
         self.measured = min(MEASURED, len(training) // 2, len(held_out) // 2)
         if self.measured < 2:
             raise UserError(
-                f"{len(training)} training and {len(held_out)} held-out poses (S9, S11): the measures compare samples "
+                f"{len(training)} training and {len(held_out)} held-out poses: the measures compare samples "
                 "of half of them and need 4 of each; choose more with --action"
             )
         self.real, other = two_samples(held_out, self.measured)
         self.of_training, _ = two_samples(training, self.measured)
         self.constant = {
             "SW_real": sliced_wasserstein(self.real, other),
-            "SW_people": sliced_wasserstein(self.real, self.of_training),
+            "SW_parts": sliced_wasserstein(self.real, self.of_training),
             "asymmetry_real": bone_asymmetry(self.real),
             "spread_real": bone_spread(self.real),
         }

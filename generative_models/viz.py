@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from generative_models.fc_gan import PoseGAN
+from generative_models.held_out import load_split, name_of
 from generative_models.latents import STARTS, fit_latents, straight_walk
 from generative_models.loading import load_pose_gan
 from generative_models.measures import nearest_poses
@@ -20,8 +21,8 @@ from generative_models.poses import facing
 from utils.draw3d_utils import draw_pose_3d, panel_row
 from utils.draw_utils import OUTLINE, image_grid, save_image
 from utils.evaluation_tables import require_folder
-from utils.human36m_dataset import PoseSet, load_pose_set
-from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
+from utils.human36m_dataset import PoseSet
+from utils.human36m_files import find_sequences, select_actions
 from utils.osutils import UserError
 from utils.transform import H36M
 
@@ -36,14 +37,13 @@ COMPARED = 500  # poses of a kind in the table of nearest distances
 def pose_gan(options: Namespace) -> None:
     """`viz.py 3d_pose_gan`: writes `generated.png`, `interpolation_I_J.png` and `nearest.png` into `output_dir`.
 
-    Real poses are the frames of the actions that the GAN was trained on: of the held-out S9 and S11, and for `nearest`
-    of the training subjects. Raises UserError for `interpolate` other than two frames that are there.
+    Real poses are frames of the actions that the GAN was trained on: those held out from it, and for `nearest` those
+    that it knows. Raises UserError for `interpolate` other than two frames that are there.
     """
     output_dir = require_folder(options.output_dir)
     model = load_pose_gan(options.load, allow_unsafe=options.allow_unsafe_load)
-    files, actions = find_sequences(options.data_dir), select_actions(model.action)
-    samples = load_pose_set(files, TEST_SUBJECTS, actions)
-    ends = check_interpolate(options.interpolate, len(samples.world), options.data_dir)
+    training, samples = load_split(find_sequences(options.data_dir), select_actions(model.action), model.held_out)
+    ends = check_interpolate(options.interpolate, len(samples.world), f"{options.data_dir} ({name_of(model.held_out)})")
     held_out, rng = facing(samples.world), torch.Generator().manual_seed(options.seed)
     generated = model.sample(options.num_pictures, rng)
     chosen = torch.randint(len(held_out), (len(generated),), generator=rng)
@@ -57,13 +57,13 @@ def pose_gan(options: Namespace) -> None:
         for name, error in zip(names, errors, strict=True):
             print(f"{name}: fitted to {error:.1f} mm, mean distance over {len(H36M)} joints, best of {STARTS} starts")
     if options.nearest:
-        training = facing(load_pose_set(files, TRAIN_SUBJECTS, actions).world)
-        index, distances = nearest_poses(generated, training)
-        _save(output_dir / "nearest.png", draw_nearest(generated, training[index], distances.tolist()))
-        print(nearest_table(model, held_out, training, rng))
+        known = facing(training.world)
+        index, distances = nearest_poses(generated, known)
+        _save(output_dir / "nearest.png", draw_nearest(generated, known[index], distances.tolist()))
+        print(nearest_table(model, held_out, known, rng))
 
 
-def check_interpolate(ends: Sequence[int] | None, frames: int, data_dir: Path) -> tuple[int, int] | None:
+def check_interpolate(ends: Sequence[int] | None, frames: int, where: str) -> tuple[int, int] | None:
     """The two frames to walk between, or None. UserError for another number of them and for one out of range."""
     if ends is None:
         return None
@@ -72,8 +72,8 @@ def check_interpolate(ends: Sequence[int] | None, frames: int, data_dir: Path) -
     bad = [end for end in ends if end >= frames]
     if bad:
         raise UserError(
-            f"--interpolate {bad[0]}: {data_dir} has {frames} held-out poses (frames of S9 and S11, of the actions "
-            f"that the GAN was trained on); right is 0 to {frames - 1}"
+            f"--interpolate {bad[0]}: {where} has {frames} held-out frames of the actions that the GAN was trained on; "
+            f"right is 0 to {frames - 1}"
         )
     return ends[0], ends[1]
 
@@ -87,10 +87,10 @@ def walk_between(model: PoseGAN, ends: Tensor, rng: torch.Generator) -> tuple[Te
 def nearest_table(model: PoseGAN, held_out: Tensor, training: Tensor, rng: torch.Generator) -> str:
     """Quartiles of the distance to the nearest training pose, of generated and of held-out real poses.
 
-    A GAN that has learned its training poses by heart generates poses much nearer to them than other people's are.
+    A GAN that has learned its training poses by heart generates poses much nearer to them than held-out ones are.
     """
     others = held_out[torch.randperm(len(held_out), generator=rng)[:COMPARED]]
-    rows = {"generated": model.sample(COMPARED, rng), "held-out people (S9, S11)": others}
+    rows = {"generated": model.sample(COMPARED, rng), "held out": others}
     lines = [
         "mm to the nearest training pose, mean over 17 joints; a GAN that only repeats training poses is near 0",
         f"{'':<28}{'quarter':>10}{'half':>10}{'3 quarters':>12}   of the poses are nearer",
@@ -112,7 +112,7 @@ def draw_beside(generated: Tensor, real: Tensor) -> np.ndarray:
     """Generated poses (N, 17, 3) on the left, real ones (N, 17, 3) on the right, all to one scale."""
     limits = torch.cat([generated, real])
     grids = [image_grid(panels(poses, limits), COLUMNS, level=OUTLINE[0]) for poses in (generated, real)]
-    return panel_row(grids, ("generated", "real, held-out people"), SIDES)
+    return panel_row(grids, ("generated", "real, held out"), SIDES)
 
 
 def draw_walk(walk: Tensor, ends: Tensor, errors: Sequence[float], names: Sequence[str]) -> np.ndarray:

@@ -13,11 +13,11 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from generative_models import load_pose_gan
+from generative_models.held_out import KINDS, load_split, name_of
 from generative_models.measures import DEFINITIONS, measure
 from generative_models.poses import LIMBS, PARENT, facing
 from generative_models.trainer import MEASURE_SEED, MEASURED, two_samples
-from utils.human36m_dataset import load_pose_set
-from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
+from utils.human36m_files import find_sequences, select_actions
 from utils.osutils import UserError
 from utils.transform import H36M
 
@@ -52,10 +52,10 @@ def table(training: Tensor, held_out: Tensor, samples: dict[str, Tensor]) -> str
     (real, other_real), (known, other_known) = (two_samples(poses, count) for poses in (held_out, training))
     rows = {name: (measure(real, one), measure(known, one)) for name, one in samples.items()}
     rows |= {
-        "real: training people": (measure(real, known), measure(known, other_known)),
-        "real: held-out people": (measure(real, other_real), measure(known, real)),
+        "real: training": (measure(real, known), measure(known, other_known)),
+        "real: held out": (measure(real, other_real), measure(known, real)),
     }
-    heads = ("against held-out people", "against training people", "bones, mm")
+    heads = ("against held-out poses", "against training poses", "bones, mm")
     lines = [
         f"{'':<24}{heads[0]:^30}{heads[1]:^30}{heads[2]:^22}",
         f"{'':<24}" + f"{'1-NN real':>10}{'1-NN gen.':>10}{'SW mm':>10}" * 2 + f"{'asymmetry':>12}{'spread':>10}",
@@ -66,23 +66,23 @@ def table(training: Tensor, held_out: Tensor, samples: dict[str, Tensor]) -> str
     return "\n".join(lines)
 
 
-def compare(data_dir: Path, load: Path | None, action: str | None, count: int) -> str:
+def compare(data_dir: Path, load: Path | None, action: str | None, kind: str | None, count: int) -> str:
     """The table for a checkpoint (or for the baselines alone), over `count` poses of each kind."""
     model = load_pose_gan(load) if load else None
     files = find_sequences(data_dir)
     actions = select_actions(action or (model.action if model else "All"))
-    training, held_out = (
-        facing(load_pose_set(files, subjects, actions).world) for subjects in (TRAIN_SUBJECTS, TEST_SUBJECTS)
-    )
+    kind = kind or (model.held_out if model else "people")
+    training, held_out = (facing(part.world) for part in load_split(files, actions, kind))
     count = min(count, len(training) // 2, len(held_out) // 2)
     rng = torch.Generator().manual_seed(MEASURE_SEED)
     samples = {"pose GAN": model.sample(count, rng)} if model else {}
     samples["Gaussian"] = gaussian(training, count, rng)
     samples["shuffled limbs"] = shuffled_limbs(training, count, rng)
     return (
-        f"{count} poses of each kind; {len(training)} training and {len(held_out)} held-out poses in {data_dir}\n"
+        f"{count} poses of each kind; {data_dir}: {len(training)} training and {len(held_out)} held-out poses "
+        f"({name_of(kind)})\n"
         f"{DEFINITIONS}\n{table(training, held_out, samples)}\n"
-        "(against training people, the row of training people compares two samples without a pose in common)"
+        "(against training poses, the row of real training poses compares two samples without a pose in common)"
     )
 
 
@@ -91,12 +91,15 @@ def main() -> None:
     parser.add_argument("--data_dir", type=Path, default=Path("data/h36m"), help="Human3.6M folder (data/h36m)")
     parser.add_argument("--load", type=Path, help="3d_pose_gan checkpoint; without one the baselines alone")
     parser.add_argument("--action", help="actions of the poses (those that the GAN was trained on, else All)")
+    parser.add_argument(
+        "--held_out", choices=KINDS, help="which poses (those that the GAN was not trained on, else people)"
+    )
     parser.add_argument("--count", type=int, default=MEASURED, help=f"poses of each kind ({MEASURED})")
     options = parser.parse_args()
     if options.count < 2:
         parser.error(f"--count {options.count}: give 2 or more")
     try:
-        print(compare(options.data_dir, options.load, options.action, options.count))
+        print(compare(options.data_dir, options.load, options.action, options.held_out, options.count))
     except UserError as error:
         parser.error(str(error))
 

@@ -58,7 +58,7 @@ SURFACE = {
     ("train", "stitched_fine_tune"): GENERAL | NETWORK | FINE_TUNING,
     ("train", "3d_pose_gan"): GENERAL
     | words("evaluate allow_unsafe_load debug_traceback linear_size num_stage action latent_size")
-    | words("num_discriminator_steps_per_generator_step gradient_penalty_coeff clip_max"),
+    | words("num_discriminator_steps_per_generator_step gradient_penalty_coeff clip_max held_out"),
     ("run", "2d3d_h36m"): words(
         "load data_dir output_dir test_batch_size run_with_train process_as_video input_joint_order action use_hg "
         "device precision compile workers seed allow_unsafe_load debug_traceback"

@@ -92,13 +92,13 @@ def test_the_table(script, tmp_path, capsys):
     torch.save(model, tmp_path / "gan.pth")
     script("--load", tmp_path / "gan.pth", "--count", 50)
     out = capsys.readouterr().out
-    names = ["pose GAN", "Gaussian", "shuffled limbs", "real: training people", "real: held-out people"]
+    names = ["pose GAN", "Gaussian", "shuffled limbs", "real: training", "real: held out"]
     rows = {name: line for line in out.splitlines() for name in names if line.startswith(name)}
     assert list(rows) == names
     values = {name: [float(text) for text in line[24:].split()] for name, line in rows.items()}
     assert all(len(row) == 8 for row in values.values())
     assert values["Gaussian"][7] > 1.5 * values["shuffled limbs"][7]  # spread
-    assert values["pose GAN"][2] > values["real: training people"][2]  # it is untrained
+    assert values["pose GAN"][2] > values["real: training"][2]  # it is untrained
     assert "50 is perfect" in out
 
 

@@ -57,6 +57,11 @@ class PoseSet:
         detections = None if self.detections is None else self.detections.to(device)
         return replace(self, detections=detections, **moved)
 
+    def frames(self, chosen: Tensor) -> "PoseSet":
+        """These frames alone, of a mask or of indices (F,)."""
+        per_frame = {name: getattr(self, name)[chosen] for name in ("world", "sequence", "row", "first_camera")}
+        return replace(self, detections=None if self.detections is None else self.detections[chosen], **per_frame)
+
     def poses(
         self,
         index: Tensor,

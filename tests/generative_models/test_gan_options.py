@@ -81,6 +81,7 @@ EFFECTS = {
     "latent_size": Effect(("--latent_size", 6), shapes),
     # poses
     "action": Effect(("--action", "Sitting,Walking"), real_spread),
+    "held_out": Effect(("--held_out", "clips"), real_spread),
     # the objective
     "gradient_penalty_coeff": Effect(("--gradient_penalty_coeff", 0), columns),
     "clip_max": Effect(("--clip_max", 0.05), weights, base=UNPENALISED),
@@ -132,7 +133,7 @@ def test_a_run_leaves_the_stated_files_and_measures(run):
     assert {path.name for path in run().checkpoints.iterdir()} == {
         "checkpoint.pth.tar", "model_best.pth.tar", "log.txt", "options.json",
     }  # fmt: skip
-    measures = ("1-NN_real", "1-NN_generated", "SW", "SW_real", "SW_people", "SW_training")
+    measures = ("1-NN_real", "1-NN_generated", "SW", "SW_real", "SW_parts", "SW_training")
     bones = ("asymmetry", "asymmetry_real", "spread", "spread_real")
     assert {f"val/{name}" for name in (*measures, *bones)} <= columns(run())
     assert {"train/wasserstein", "train/penalty", "train/critic_loss", "train/generator_loss"} <= columns(run())

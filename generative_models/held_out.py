@@ -1,0 +1,37 @@
+"""Which of Human3.6M's poses the GAN is trained on, and which are held out to measure it.
+
+"people" holds out S9 and S11, as everybody does. Where they move in other ways than the training people, even a
+perfect model of these is far from those, hardly nearer than a crude one. "clips" then tells models apart: every
+seventh sequence of the training people is held out, poses that were not seen of people that were.
+"""
+
+from collections.abc import Sequence
+
+from utils.human36m_dataset import PoseSet, load_pose_set
+from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, Human36mFiles
+from utils.osutils import UserError
+
+KINDS = ("people", "clips")
+EVERY = 7  # a subject has 30 sequences: with a number that divides 30, all would miss the same actions
+
+
+def load_split(files: Human36mFiles, actions: Sequence[str], held_out: str) -> tuple[PoseSet, PoseSet]:
+    """Training and held-out poses.
+
+    Raises UserError: a part has no sequence of these actions.
+    """
+    training = load_pose_set(files, TRAIN_SUBJECTS, actions)
+    if held_out == "people":
+        return training, load_pose_set(files, TEST_SUBJECTS, actions)
+    if len(training.sequences) < EVERY:
+        raise UserError(
+            f"--held_out clips: {len(training.sequences)} training sequences, and every {EVERY}th is held out; choose "
+            "more with --action, or leave the option out"
+        )
+    chosen = training.sequence % EVERY == EVERY - 1
+    return training.frames(~chosen), training.frames(chosen)
+
+
+def name_of(held_out: str) -> str:
+    """In words for the user."""
+    return "S9, S11" if held_out == "people" else f"every {EVERY}th sequence of the training people"
