@@ -147,7 +147,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("latent_size", "numbers that the generator makes a pose of, each uniform in [-1, 1]", 32, count),
         Option("num_discriminator_steps_per_generator_step", "critic steps before each generator step", 3, count),
         Option(
-            "held_out", "poses to measure against: of S9 and S11, or every 7th sequence of the training people",
+            "held_out", "poses to measure against: of S9 and S11, or every fourth sequence of the training people",
             "people", choices=("people", "clips"),
         ),
         Option("clip_max", "largest size of a critic's weight, without gradient penalty", 0.01, positive),
