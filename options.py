@@ -115,6 +115,14 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("z_rotations_only", "turn about the vertical alone", False, bool),
         Option("drop_joint_prob", "probability that a joint of the input is set to zero in training", 0.0, share),
         Option("use_hg", "2D poses are the detections in S*/StackedHourglass, not projections", False, bool),
+        Option(
+            "input_places", "where the input's spine and thorax lie: h36m, or at MPII's thorax and neck",
+            "h36m", choices=("h36m", "mpii"),
+        ),
+        Option(
+            "detector_errors", "2D errors of a network to add to the input, by scripts/measure_detector_errors.py",
+            None, Path,
+        ),
         Option("procrustes", "validate also after Procrustes alignment (Protocol 2)", False, bool),
         Option("lr_decay", "steps in which the learning rate falls by --lr_gamma, continuously", 100000, count),
         Option("lr_gamma", "factor of the learning rate every --lr_decay steps", 0.96, share),

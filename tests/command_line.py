@@ -1,12 +1,14 @@
 """Entry points called as a user calls them: in this process (quick), or in one of their own (real)."""
 
 import contextlib
+import importlib.util
 import io
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import torch
 
@@ -45,6 +47,14 @@ class Result:
         """The warnings of a command that succeeded."""
         self.succeeded()
         return [line for line in self.err.splitlines() if line.startswith("warning: ")]
+
+
+def load_script(folder: str, name: str) -> ModuleType:
+    """`folder`/`name`.py, of scripts/ or benchmarks/, which are no packages, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / folder / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def call(entry: str, *argv: object, cwd: Path | None = None) -> Result:

@@ -1,6 +1,5 @@
 """The benchmarks run and print their ratios; nothing is said about how fast. Both ways compute the same thing."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import load_script
 
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_files import ACTIONS, TRAIN_SUBJECTS, find_sequences
@@ -27,10 +27,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lifting():
-    spec = importlib.util.spec_from_file_location("lifting_benchmark", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("benchmarks", "lifting")
 
 
 def test_the_common_way_computes_the_same(lifting, folder, tmp_path, monkeypatch):

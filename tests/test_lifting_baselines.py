@@ -1,6 +1,5 @@
 """The baselines of 2D to 3D: hand-made neighbours, and files that eval.py scores."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import load_script
 
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_files import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences
@@ -26,10 +26,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def baselines():
-    spec = importlib.util.spec_from_file_location("lifting_baselines", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("scripts", "lifting_baselines")
 
 
 @pytest.fixture(scope="module")

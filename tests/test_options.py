@@ -36,7 +36,8 @@ LIFTER = GENERAL | words(
     "evaluate allow_unsafe_load debug_traceback linear_size num_stage dropout max_norm orthogonal_data_augmentation "
     "orthogonal_data_augmentation_prob flip_prob z_rotations_only dataset_normalization drop_joint_prob use_hg action "
     "procrustes lr_decay lr_gamma cycle_gan gan_coeff cycle_coeff regression_coeff gradient_penalty_coeff "
-    "discr_updates_per_gen_update use_fc_for_projection project_lr discr_2d_lr discr_3d_lr"
+    "discr_updates_per_gen_update use_fc_for_projection project_lr discr_2d_lr discr_3d_lr "
+    "input_places detector_errors"
 )
 NETWORK = words(
     "stacks features blocks num_classes use_layer_norm no_batch_norm_affine batch_norm_momentum "

@@ -1,11 +1,11 @@
 """The baselines of the pose GAN: hand-made samples, and the table of measures."""
 
-import importlib.util
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from command_line import load_script
 
 from generative_models.fc_gan import PoseGAN
 from generative_models.measures import bone_asymmetry, bone_spread
@@ -18,10 +18,7 @@ SCRIPT = ROOT / "scripts" / "pose_gan_baselines.py"
 
 @pytest.fixture(scope="module")
 def baselines():
-    spec = importlib.util.spec_from_file_location("pose_gan_baselines", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("scripts", "pose_gan_baselines")
 
 
 def rng() -> torch.Generator:

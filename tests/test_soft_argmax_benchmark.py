@@ -1,6 +1,5 @@
 """The benchmark of soft-argmax runs and prints its ratios; both ways compute the same thing."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import load_script
 
 from stitched import SoftArgmax2D
 
@@ -16,10 +16,7 @@ SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "soft_argmax.py"
 
 @pytest.fixture(scope="module")
 def benchmark():
-    spec = importlib.util.spec_from_file_location("soft_argmax_benchmark", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("benchmarks", "soft_argmax")
 
 
 @pytest.mark.parametrize("window_fn", ["Parzen", "Uniform"])

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from utils.checkpoint_utils import load_state, make_checkpoint_fn, make_load_fn,
 from utils.data_utils import centre_on_hip, normalise_instance
 from utils.device_utils import GradientStep, autocast, seeded_generator
 from utils.human36m_dataset import PoseSet
-from utils.normalisation import Normalisation, fit
+from utils.normalisation import fit
 from utils.osutils import UserError
 from utils.training_utils import TrainingHooks
 
@@ -33,10 +34,9 @@ DEFINITIONS = (
 class CycleTrainer(LifterTrainer):
     """Hooks around a `CycleGAN`. Checkpoints hold the lifter as plain training writes it, and the rest beside it."""
 
-    def __init__(
-        self, options: Namespace, training: PoseSet, validation: PoseSet, normalisation: Normalisation, steps: int
-    ):
-        super().__init__(options, training, validation, normalisation, steps)
+    def __init__(self, options: Namespace, *arguments: Any, **named: Any):
+        """As for `LifterTrainer`, without `errors`."""
+        super().__init__(options, *arguments, **named)
         self.critic_step = GradientStep(options, self.device)
         self.saved["grad_scaler_critics"] = self.critic_step
 

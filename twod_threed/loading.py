@@ -17,7 +17,8 @@ from utils.osutils import UserError, warn
 
 
 def load_lifter(path: str | Path, device: str | torch.device = "cpu", allow_unsafe: bool = False) -> LinearModel:
-    """The network in eval mode, with the attribute `normalisation`: px and mm to and from what it sees.
+    """The network in eval mode, with the attributes `normalisation`, px and mm to and from what it sees, and
+    `input_places`, where it takes spine and thorax to lie (`utils.data_utils.lifter_input_joints`).
 
     The architecture is read from the file. A published checkpoint holds no normalisation: there it is None, and
     the caller has to fit "dataset" statistics on Human3.6M's training set.
@@ -29,6 +30,7 @@ def load_lifter(path: str | Path, device: str | torch.device = "cpu", allow_unsa
     load_state(model, checkpoint["state_dict"], path)
     stored = checkpoint.get("normalisation")
     model.normalisation = from_plain(stored).to(torch.device(device)) if stored else None
+    model.input_places = checkpoint.get("input_places", "h36m")
     return model.to(device).eval()
 
 

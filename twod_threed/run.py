@@ -52,7 +52,7 @@ def run_human36m(model: LinearModel, options: Namespace) -> int:
     device = next(model.parameters()).device
     ensure_normalisation(model, files, actions, options.load)
     subjects = TRAIN_SUBJECTS if options.run_with_train else TEST_SUBJECTS
-    poses = load_pose_set(files, subjects, actions, options.use_hg).to(device)
+    poses = load_pose_set(files, subjects, actions, options.use_hg, model.input_places).to(device)
     inputs, truth, lifted, metas = {}, {}, {}, {}
     for name, index in poses.clips():
         poses_2d, poses_3d = poses.poses(index)

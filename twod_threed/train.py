@@ -8,6 +8,7 @@ python train.py 2d3d_h36m --cycle_gan --regression_coeff 0      # 2D and 3D pose
 from argparse import Namespace
 
 from twod_threed.cycle_trainer import DEFINITIONS, CycleTrainer, build_cycle_gan
+from twod_threed.detector_errors import load_errors
 from twod_threed.loading import architecture_of, read_architecture, require_normalisation
 from twod_threed.model import LinearModel
 from twod_threed.trainer import LifterTrainer
@@ -35,8 +36,11 @@ def lifter_h36m(options: Namespace) -> dict[str, float]:
     actions = select_actions(options.action)
     files = find_sequences(options.data_dir)
     print(report(files))
-    training = load_pose_set(files, TRAIN_SUBJECTS, actions, options.use_hg).to(device)
-    validation = load_pose_set(files, TEST_SUBJECTS, actions, options.use_hg).to(device)
+    errors = load_errors(options.detector_errors).to(device) if options.detector_errors else None
+    training, validation = (
+        load_pose_set(files, subjects, actions, options.use_hg, options.input_places).to(device)
+        for subjects in (TRAIN_SUBJECTS, TEST_SUBJECTS)
+    )
     require_batches_of_several(options, len(training))
     start = start_checkpoint(options)
     model = build_model(options, start).to(device)
@@ -46,12 +50,14 @@ def lifter_h36m(options: Namespace) -> dict[str, float]:
         f"{normalisation.kind} normalisation, {sum(p.numel() for p in model.parameters()):,} parameters\n"
         f"MPJPE: mm, mean over 17 joints and all frames, hips aligned (Protocol 1); MPJPE/ACTION: of one action"
     )
+    if errors:
+        print("MPJPE_detected: the same, with a 2D network's errors on the input, of other people than in training")
     if options.compile:
         model.compile()
     train_loader = IndexLoader(len(training), options.train_batch_size, device, options.seed)
     validation_loader = IndexLoader(len(validation), options.test_batch_size, device)
     trainer_type = CycleTrainer if options.cycle_gan else LifterTrainer
-    trainer = trainer_type(options, training, validation, normalisation.to(device), steps=len(train_loader))
+    trainer = trainer_type(options, training, validation, normalisation.to(device), len(train_loader), errors)
     if options.cycle_gan:
         model = build_cycle_gan(options, model, training).to(device)
         print(DEFINITIONS)
@@ -77,6 +83,12 @@ def check_options(options: Namespace) -> None:
         (options.gan_coeff == 0, CRITICS, "is for the critics, which --gan_coeff 0 leaves out"),
         (not augmented, AUGMENTATION, "needs --orthogonal_data_augmentation"),
         (options.use_hg and augmented, ["use_hg"], "has no detections for augmented poses; choose one of the two"),
+        (
+            options.use_hg,
+            ["detector_errors", "input_places"],
+            "is for projected poses, and --use_hg takes detected ones",
+        ),
+        (options.cycle_gan, ["detector_errors", "input_places"], "is for training without --cycle_gan"),
     ]
     refuse_useless(options, rules)
     if options.cycle_gan and not (options.gan_coeff or options.cycle_coeff or options.regression_coeff):

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from twod_threed.detector_errors import DetectorErrors
 from twod_threed.model import LinearModel, with_hip
 from twod_threed.mpjpe import joint_errors, procrustes_align
 from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
@@ -21,10 +22,18 @@ class LifterTrainer:
     """Hooks, and what they share: the poses, the normalisation, the augmentation."""
 
     def __init__(
-        self, options: Namespace, training: PoseSet, validation: PoseSet, normalisation: Normalisation, steps: int
+        self,
+        options: Namespace,
+        training: PoseSet,
+        validation: PoseSet,
+        normalisation: Normalisation,
+        steps: int,
+        errors: DetectorErrors | None = None,
     ):
+        """`errors`: to add to 2D poses in training; validation is then also with errors, and `best` follows that."""
         self.options, self.training, self.validation = options, training, validation
         self.device, self.normalisation, self.steps_per_epoch = training.device, normalisation, steps
+        self.errors = errors
         self.augmentation = None
         if options.orthogonal_data_augmentation:
             self.augmentation = OrthogonalAugmentation(
@@ -32,6 +41,7 @@ class LifterTrainer:
             )
         self.step = GradientStep(options, self.device)
         self.saved = {"normalisation": normalisation.plain(), "grad_scaler": self.step}
+        self.saved["input_places"] = training.places
         self.actions = sorted({sequence.action for sequence in validation.sequences})
         numbers = [self.actions.index(sequence.action) for sequence in validation.sequences]
         self.action_of = torch.tensor(numbers, device=self.device)[validation.sequence]  # (F,)
@@ -43,7 +53,7 @@ class LifterTrainer:
             checkpoint_fn=make_checkpoint_fn(self.options.script, self.options, self.saved),
             update_op=self.update,
             validation_loss=self.validate,
-            best_metric="MPJPE",
+            best_metric="MPJPE_detected" if self.errors else "MPJPE",
         )
 
     def make_optimizer(self, model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
@@ -56,6 +66,8 @@ class LifterTrainer:
         """One training step: project, augment, normalise and learn, all on the device."""
         generator = seeded_generator(options.seed, iteration, self.device)
         poses_2d, poses_3d = self.training.poses(minibatch["index"], self.augmentation, generator)
+        if self.errors:
+            poses_2d = self.errors.added(poses_2d, generator)
         loss = F.mse_loss(self.lift(model, poses_2d, generator), self.normalisation.target(poses_3d))
         self.set_rates(optimizer, iteration)
         self.step(loss, model.parameters(), optimizer)
@@ -83,9 +95,14 @@ class LifterTrainer:
         return initial * scheduled * options.lr_gamma ** (iteration / options.lr_decay)
 
     def validate(self, model: LinearModel, minibatch: dict) -> dict:
-        """`measures` of the network's predictions."""
-        poses_2d, poses_3d = self.validation.poses(minibatch["index"])
-        return self.measures(self.lift(model, poses_2d), poses_3d, minibatch["index"])
+        """`measures` of the network's predictions; with `errors` also MPJPE_detected, MPJPE of inputs with errors."""
+        index = minibatch["index"]
+        poses_2d, poses_3d = self.validation.poses(index)
+        result = self.measures(self.lift(model, poses_2d), poses_3d, index)
+        if self.errors:
+            lifted = self.normalisation.to_mm(self.lift(model, self.errors.added_for_validation(poses_2d, index)))
+            result["MPJPE_detected"] = _means(joint_errors(centre_on_hip(lifted), poses_3d))
+        return result
 
     def measures(self, outputs: Tensor, poses_3d: Tensor, index: Tensor) -> dict:
         """Loss; MPJPE in mm, root-aligned, mean over 17 joints, per joint and per action; after Procrustes if asked.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from utils.camera_utils import CAMERA_NAMES, TENSOR_SHAPES, Camera, stack_cameras
-from utils.data_utils import LIFTER_INPUT_JOINTS, OrthogonalAugmentation, centre_on_hip, gather_poses, select_joints
+from utils.data_utils import OrthogonalAugmentation, centre_on_hip, gather_poses, lifter_input_joints
 from utils.human36m_files import Human36mFiles, Sequence, load_detections, load_motions
 from utils.transform import H36M_2D, H36M_SLOTS, MPII, joint_map
 
@@ -33,6 +33,7 @@ class PoseSet:
         cameras: the cameras of all subjects, stacked.
         first_camera: (F,) index of the first of the four cameras of the frame's subject.
         detections: (F, 4, 16, 2) float32 px, detected 2D poses in place of projected ones, or None.
+        places: where spine and thorax of projected poses lie, see `lifter_input_joints`.
     """
 
     sequences: tuple[Sequence, ...]
@@ -42,6 +43,7 @@ class PoseSet:
     cameras: Camera
     first_camera: Tensor
     detections: Tensor | None = None
+    places: str = "h36m"
 
     def __len__(self) -> int:
         return CAMERAS * len(self.world)
@@ -81,7 +83,7 @@ class PoseSet:
         seen = cameras.world_to_camera(world)
         if self.detections is not None:
             return self.detections[frame, number], centre_on_hip(seen)
-        return cameras.project(select_joints(seen, LIFTER_INPUT_JOINTS)), centre_on_hip(seen)
+        return cameras.project(lifter_input_joints(seen, self.places)), centre_on_hip(seen)
 
     def cameras_of(self, index: Tensor) -> Camera:
         """A camera a sample, in the memory layout of `gather_poses`."""
@@ -117,16 +119,22 @@ class PoseSet:
         for part in parts:
             if part is not None:
                 digest.update(part.cpu().numpy().tobytes())
+        digest.update(self.places.encode() if self.places != "h36m" else b"")
         return digest.hexdigest()
 
 
 def load_pose_set(
-    files: Human36mFiles, subjects: Several[int], actions: Several[str], use_detections: bool = False
+    files: Human36mFiles,
+    subjects: Several[int],
+    actions: Several[str],
+    use_detections: bool = False,
+    places: str = "h36m",
 ) -> PoseSet:
     """Load all frames of these subjects and actions.
 
     Args:
         use_detections: 2D poses are the detections in `S*/StackedHourglass`, in place of projections.
+        places: see `PoseSet`.
 
     Raises UserError: none of these sequences is there; a camera or a detection file is missing.
     """
@@ -144,6 +152,7 @@ def load_pose_set(
         cameras=cameras.to(torch.float32),
         first_camera=torch.repeat_interleave(torch.tensor(firsts), torch.tensor(lengths)),
         detections=_detections(files, motions) if use_detections else None,
+        places=places,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 import torch
 from command_line import call
@@ -15,6 +16,7 @@ from option_effects import Effect, Run, assert_effect, columns, epochs, event_by
 from torch import nn
 
 from options import GROUPS, SCRIPTS
+from twod_threed.detector_errors import save_errors
 from twod_threed.model import LinearModel
 from utils.camera_utils import CAMERA_NAMES
 from utils.human36m_dataset import load_pose_set
@@ -22,6 +24,7 @@ from utils.human36m_files import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS, find_se
 from utils.transform import H36M_2D, MPII
 
 NAME = "2d3d_h36m_default"
+ERRORS = "file of detector errors"
 # About three steps, one epoch.
 SMALL = (
     "--linear_size", 16, "--num_stage", 1, "--epochs", 1, "--train_batch_size", 128, "--action", "Walking",
@@ -59,7 +62,14 @@ def detected(tiny_h36m, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(detected, tmp_path_factory) -> Callable[..., Run]:
-    return run_once(lambda *argv: train(tmp_path_factory.mktemp("run"), detected, *argv))
+    """ERRORS on a command line becomes a file of detector errors."""
+    errors = tmp_path_factory.mktemp("errors") / "errors.npz"
+    save_errors(errors, np.full((2, 16, 2), 0.1, np.float32))
+
+    def start(*argv: object) -> Run:
+        return train(tmp_path_factory.mktemp("run"), detected, *(errors if one is ERRORS else one for one in argv))
+
+    return run_once(start)
 
 
 @pytest.fixture
@@ -118,6 +128,8 @@ EFFECTS = {
     "z_rotations_only": Effect(("--z_rotations_only",), weights, base=TURNS),
     "drop_joint_prob": Effect(("--drop_joint_prob", 0.2), weights),
     "use_hg": Effect(("--use_hg",), weights),
+    "input_places": Effect(("--input_places", "mpii"), weights),
+    "detector_errors": Effect(("--detector_errors", ERRORS), lambda run: columns(run) | set(map(str, weights(run)))),
     "action": Effect(("--action", "Sitting,Walking"), columns),
     # validation
     "procrustes": Effect(("--procrustes",), columns, keeps=weights),

@@ -11,11 +11,13 @@ from utils import data_utils
 from utils.data_utils import (
     HIP,
     LIFTER_INPUT_JOINTS,
+    NECK,
     OrthogonalAugmentation,
     centre_on_hip,
     drop_joints,
     gather_poses,
     instance_scale,
+    lifter_input_joints,
     normalise_instance,
     random_rotations,
     select_joints,
@@ -64,6 +66,22 @@ class TestBoneLengths:
 def test_the_input_has_every_joint_but_the_nose():
     assert [H36M.joints[index] for index in LIFTER_INPUT_JOINTS] == list(H36M_2D.joints)
     assert (HIP, H36M_2D.index("pelvis")) == (0, 0)
+
+
+def test_input_in_the_places_of_mpii_by_hand():
+    pose = torch.zeros(1, 17, 3)
+    for joint, place in {
+        "r_hip": (-2, 0, 0), "l_hip": (4, 0, 0), "spine": (9, 9, 9), "thorax": (8, 8, 8), "r_wrist": (5, 6, 7),
+        "r_shoulder": (-3, -10, 0), "l_shoulder": (5, -10, 2), "head_top": (1, -20, 1),
+    }.items():  # fmt: skip
+        pose[0, H36M.index(joint)] = torch.tensor(place, dtype=torch.float32)
+    joints = dict(zip(H36M_2D.joints, lifter_input_joints(pose, "mpii")[0].tolist(), strict=True))
+    assert joints["pelvis"] == [1, 0, 0]
+    assert joints["spine"] == [1, -10, 1]  # the middle of the shoulders
+    assert joints["thorax"] == pytest.approx([1, -10 - 10 * NECK, 1])
+    assert joints["r_wrist"] == [5, 6, 7]
+    as_they_are = dict(zip(H36M_2D.joints, lifter_input_joints(pose)[0].tolist(), strict=True))
+    assert (as_they_are["spine"], as_they_are["thorax"]) == ([9, 9, 9], [8, 8, 8])
 
 
 def test_centre_on_hip():
