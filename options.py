@@ -88,6 +88,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("scale_weight_factor", "factor of all weights at initialization", 1.0, positive),
         Option("remove_intermediate_supervision", "put the loss on the last stack alone", False, bool),
         Option("joint_visibility_loss_coeff", "weight of the joint-visibility loss", 1.0, not_negative),
+        Option(
+            "location_loss_coeff",
+            "weight of the cross-entropy of where each joint is, as a softmax of its map; speeds training up",
+            0.0, not_negative,
+        ),
         Option("sigma", "width of the target peaks in heat-map pixels", 1.0, positive),
         Option("sigma_decay", "factor of sigma at each epoch of --schedule; 0 keeps it", 0.0, not_negative),
         Option("label_type", "shape of the target peaks", "Gaussian", choices=("Gaussian", "Cauchy")),

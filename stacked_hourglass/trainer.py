@@ -17,7 +17,14 @@ from stacked_hourglass.visibility import visibility_loss
 from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
 from utils.device_utils import GradientStep, autocast, seeded_generator, to_device
 from utils.draw_utils import draw_pose, heat_map_image, image_grid, save_png
-from utils.heatmap_utils import crop_to_heatmap, decode_heatmaps, flip_test, heatmap_to_crop, render_heatmaps
+from utils.heatmap_utils import (
+    crop_to_heatmap,
+    decode_heatmaps,
+    flip_test,
+    heatmap_to_crop,
+    location_loss,
+    render_heatmaps,
+)
 from utils.osutils import warn
 from utils.plotting_utils import Ratio
 from utils.prediction_utils import save_prediction_array
@@ -144,7 +151,8 @@ class HourglassTrainer:
         """ "loss" is what is minimised; the others are its parts.
 
         The heat-map loss is summed over the stacks that are supervised: the mean squared error over all pixels of
-        all maps, where the maps of joints without annotation count as right.
+        all maps, where the maps of joints without annotation count as right. The location loss (`location_loss`) is
+        likewise, in a mean over the annotated joints.
         """
         size, options = heatmaps[0].shape[-2:], self.options
         targets = render_heatmaps(crop_to_heatmap(batch["joints"]), size, sigma, options.label_type)
@@ -153,6 +161,10 @@ class HourglassTrainer:
         errors = [((maps.float() - targets) * weights).square().mean() for maps in supervised]
         losses = {"heatmap_loss": torch.stack(errors).sum()}
         losses["loss"] = losses["heatmap_loss"]
+        if options.location_loss_coeff:
+            located = [location_loss(maps.float(), targets, batch["annotated"]) for maps in supervised]
+            losses["location_loss"] = torch.stack(located).sum()
+            losses["loss"] = losses["loss"] + options.location_loss_coeff * losses["location_loss"]
         if logits is not None:
             losses["visibility_loss"] = visibility_loss(logits, batch["visible"], batch["readable"])
             losses["loss"] = losses["loss"] + options.joint_visibility_loss_coeff * losses["visibility_loss"]

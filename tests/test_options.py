@@ -27,7 +27,7 @@ GENERAL = words(
 )
 HOURGLASS = words(
     "stacks features blocks num_classes remove_intermediate_supervision scale_weight_factor use_layer_norm "
-    "no_batch_norm_affine batch_norm_momentum predict_joint_visibility joint_visibility_loss_coeff "
+    "no_batch_norm_affine batch_norm_momentum predict_joint_visibility joint_visibility_loss_coeff location_loss_coeff "
     "augment_training_data add_random_masking mask_prob orientation_prob mean_valued_prob max_cover_ratio noise_std "
     "sigma sigma_decay label_type momentum flip use_train_mode_to_eval debug"
 )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 STRIDE = 4
+LOCATION_TEMPERATURE = 0.05  # of `location_loss`: the height by which a place that is e times as likely is higher
 
 
 def crop_to_heatmap(points: Tensor, stride: int = STRIDE) -> Tensor:
@@ -52,6 +53,28 @@ def render_heatmaps(
         raise ValueError(f"label_type {label_type!r}: Gaussian or Cauchy")
     inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)  # NaN is outside
     return maps.masked_fill(~inside[..., None, None], 0.0)
+
+
+def location_loss(heatmaps: Tensor, targets: Tensor, counted: Tensor) -> Tensor:
+    """Cross-entropy, in nats, of each map as a distribution of the joint's place: softmax(map / T) against its target.
+
+    Where nearly all of a target is empty, the squared error hardly tells a map with a peak in a wrong place from a good
+    one: this loss compares every place with every other, and its gradient reaches from the first step on to maps that
+    have no peak at all. T is `LOCATION_TEMPERATURE`.
+
+    Args:
+        heatmaps: (B, J, H, W).
+        targets: the same, as `render_heatmaps` gives them; one without a peak (a joint outside the map) does not count.
+        counted: (B, J) bool.
+
+    Returns: the mean over the joints that count; 0 where none does.
+    """
+    flat = targets.flatten(2)
+    mass = flat.sum(-1)
+    counted = counted & (mass > 0)
+    log_places = (heatmaps.flatten(2) / LOCATION_TEMPERATURE).log_softmax(-1)
+    errors = -(flat * log_places).sum(-1) / torch.where(mass > 0, mass, 1.0)
+    return errors.masked_fill(~counted, 0.0).sum() / counted.sum().clamp(min=1)
 
 
 def decode_heatmaps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:

@@ -146,6 +146,7 @@ EFFECTS = {
     # losses
     "scale_weight_factor": Effect(("--scale_weight_factor", 0.5), weights),
     "remove_intermediate_supervision": Effect(("--remove_intermediate_supervision",), weights, base=("--stacks", 2)),
+    "location_loss_coeff": Effect(("--location_loss_coeff", 1), weights),
     "joint_visibility_loss_coeff": Effect(("--joint_visibility_loss_coeff", 50), weights, base=VISIBILITY),
     "sigma": Effect(("--sigma", 2), weights),
     "sigma_decay": Effect(("--sigma_decay", 0.5), weights, base=("--schedule", 0)),

@@ -6,7 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.heatmap_utils import decode_heatmaps, flip_heatmaps, flip_test, render_heatmaps
+from utils.heatmap_utils import (
+    LOCATION_TEMPERATURE,
+    decode_heatmaps,
+    flip_heatmaps,
+    flip_test,
+    location_loss,
+    render_heatmaps,
+)
 from utils.transform import MPII
 
 NAN, INF = math.nan, math.inf
@@ -189,3 +196,47 @@ def test_the_flip_test_agrees_with_targets_of_the_mirror_image():
     mirrored = mirrored[:, torch.from_numpy(MPII.flip_order)]
     maps = render_heatmaps(points)
     torch.testing.assert_close(flip_test(maps, render_heatmaps(mirrored), MPII.flip_order), maps, rtol=0, atol=1e-5)
+
+
+class TestLocationLoss:
+    def test_an_empty_map_knows_nothing(self):
+        """log of the number of places, whatever the target."""
+        targets = render_heatmaps(torch.tensor([[[3.0, 5.0], [0.0, 0.0]]]), (8, 16), sigma=1.5)
+        counted = torch.ones(1, 2, dtype=torch.bool)
+        loss = location_loss(torch.full((1, 2, 8, 16), 0.7), targets, counted)
+        assert loss.item() == pytest.approx(math.log(8 * 16), rel=1e-5)
+
+    def test_by_hand(self):
+        """Two places of equal height T log 3 above the two others have 3/8 each; the target is in one of them."""
+        maps = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]]) * LOCATION_TEMPERATURE * math.log(3)
+        target = torch.tensor([[[[0.5, 0.0], [0.0, 0.0]]]])
+        loss = location_loss(maps, target, torch.tensor([[True]]))
+        assert loss.item() == pytest.approx(-math.log(3 / 8), rel=1e-5)
+
+    def test_the_gradient_is_the_difference_of_the_distributions(self):
+        targets = render_heatmaps(torch.tensor([[[2.0, 3.0]]], dtype=torch.float64), (6, 6))
+        maps = torch.rand(1, 1, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        location_loss(maps, targets, torch.tensor([[True]])).backward()
+        found = (maps.detach().flatten() / LOCATION_TEMPERATURE).softmax(0)
+        wanted = (found - targets.flatten() / targets.sum()) / LOCATION_TEMPERATURE
+        torch.testing.assert_close(maps.grad.flatten(), wanted)
+
+    def test_it_is_least_where_both_agree(self):
+        targets = render_heatmaps(torch.tensor([[[2.0, 3.0]]]), (6, 6), sigma=2.0)
+        counted = torch.tensor([[True]])
+        agreeing = LOCATION_TEMPERATURE * (targets / targets.sum()).log()
+        entropy = location_loss(agreeing, targets, counted)
+        assert location_loss(agreeing + 5, targets, counted).item() == pytest.approx(entropy.item(), rel=1e-4)
+        assert location_loss(agreeing.flip(-1), targets, counted) > entropy + 0.1
+
+    def test_joints_that_do_not_count(self):
+        points = torch.tensor([[[2.0, 3.0], [1.0, 1.0], [-50.0, 0.0]]])  # the last is outside
+        targets = render_heatmaps(points, (6, 6))
+        maps = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+        alone = location_loss(maps[:, :1], targets[:, :1], torch.tensor([[True]]))
+        torch.testing.assert_close(location_loss(maps, targets, torch.tensor([[True, False, True]])), alone)
+        nothing = maps.clone().requires_grad_()
+        loss = location_loss(nothing, targets, torch.zeros(1, 3, dtype=torch.bool))
+        loss.backward()
+        assert loss.item() == 0
+        assert nothing.grad.abs().max() == 0
