@@ -227,7 +227,7 @@ class TestLocationLoss:
         agreeing = LOCATION_TEMPERATURE * (targets / targets.sum()).log()
         entropy = location_loss(agreeing, targets, counted)
         assert location_loss(agreeing + 5, targets, counted).item() == pytest.approx(entropy.item(), rel=1e-4)
-        assert location_loss(agreeing.flip(-1), targets, counted) > entropy + 0.1
+        assert location_loss(agreeing.flip(-1), targets, counted) > entropy + 0.05
 
     def test_joints_that_do_not_count(self):
         points = torch.tensor([[[2.0, 3.0], [1.0, 1.0], [-50.0, 0.0]]])  # the last is outside
