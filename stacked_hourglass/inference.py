@@ -26,6 +26,7 @@ class Predictor:
         """`model` is as `load_hourglass` gives it: in eval mode, with `mean` and `skeleton`."""
         self.device = device
         self.skeleton = SKELETONS[model.skeleton].first(model.architecture.num_classes)
+        self.score_threshold = getattr(model, "score_threshold", 0.0)
         self._precision, self._flip = precision, flip
         self._model = model.to(memory_format=torch.channels_last)
         if compiled:

@@ -16,7 +16,8 @@ def load_hourglass(path: str | Path, device: str | torch.device = "cpu", allow_u
     """The network in eval mode, with the attribute `mean` (3,): what to subtract from RGB in [0, 1].
 
     Ours, a published checkpoint, or a bare state dict; the architecture is read from it, and so is `skeleton`,
-    the name of its joint order. A published checkpoint has MPII's mean and joint order.
+    the name of its joint order. A published checkpoint has MPII's mean and joint order. `score_threshold` is the peak
+    height below which a joint is more likely wrong than right, or 0 where the file does not say.
 
     Raises UserError for a file that is no hourglass's checkpoint.
     """
@@ -26,6 +27,7 @@ def load_hourglass(path: str | Path, device: str | torch.device = "cpu", allow_u
     load_state(model, state, path)
     model.mean = torch.as_tensor(checkpoint.get("mean", MPII_MEAN), dtype=torch.float32).to(device)
     model.skeleton = checkpoint.get("skeleton", "MPII")
+    model.score_threshold = float(checkpoint.get("score_threshold", 0.0))
     return model.to(device).eval()
 
 

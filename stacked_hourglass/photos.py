@@ -34,6 +34,7 @@ IN_PHOTOS = ("person_box", "max_frames")  # options for photos and videos withou
 class PosePredictor(Protocol):
     device: torch.device
     skeleton: Skeleton
+    score_threshold: float
 
     def __call__(self, crops: Tensor, to_photo: Tensor) -> tuple[Tensor, ...]: ...
 
@@ -71,7 +72,8 @@ def run_annotated(predictor: PosePredictor, options: Namespace) -> PoseResults:
         warn(f"{lost} of {len(people)} people have photos that can't be read; their joints are NaN")
     if not options.run_with_train:
         save_prediction_array(options.output_dir / "preds_valid.mat", found[0])
-    return _by_photo(people, found, image_folder(options))
+    results = PoseResults(people.skeleton, predictor.score_threshold)
+    return _by_photo(results, people, found, image_folder(options))
 
 
 def predict_samples(predictor: PosePredictor, loader: DataLoader, title: str) -> tuple[Tensor, ...]:
@@ -90,13 +92,12 @@ def predict_samples(predictor: PosePredictor, loader: DataLoader, title: str) ->
     return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
 
-def _by_photo(people: People, found: tuple[Tensor, ...], folder: Path) -> PoseResults:
+def _by_photo(results: PoseResults, people: People, found: tuple[Tensor, ...], folder: Path) -> PoseResults:
     """Group people by photo, in the order of the annotations; a photo is named by its path relative to `folder`."""
     groups = defaultdict(list)
     for index, path in enumerate(people.image_paths):
         name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
         groups[name].append(index)
-    results = PoseResults(people.skeleton)
     truth = torch.from_numpy(np.where(people.annotated[..., None], people.joints, np.nan))
     for name, group in groups.items():
         results.add(name, {"annotation_index": group}, *(part[group] for part in found))
@@ -119,7 +120,7 @@ def run_photos(predictor: PosePredictor, options: Namespace) -> PoseResults:
         warn(f"{len(source.left_out)} files of {source.root} are no photos: {first_few(source.left_out, ',')}")
     if isinstance(finder, DetectorFinder) and not isinstance(source, CameraSource):
         finder = FoundBefore(finder, progress(source, len(source) or None, "finding people", "photo"))
-    results, unreadable, empty, outside = PoseResults(predictor.skeleton), [], [], 0
+    results, unreadable, empty, outside = PoseResults(predictor.skeleton, predictor.score_threshold), [], [], 0
     people = follow(photo_loader(source, finder, options), source)
     for photo, *found in predict_photos(predictor, people, options.test_batch_size):
         outside += photo.outside

@@ -7,7 +7,7 @@ from argparse import Namespace
 
 from utils.draw_utils import draw_pose
 from utils.image_sources import open_source
-from utils.picture_files import draw_images, find_skeleton, matching_names, warn_about_nan
+from utils.picture_files import confident_joints, draw_images, find_skeleton, matching_names, warn_about_nan
 from utils.prediction_utils import load_predictions
 
 
@@ -24,5 +24,8 @@ def overlay_2d(options: Namespace) -> None:
     skeleton = find_skeleton(options.pose_2d_estimations, predictions)
     source = open_source(options.img_dir, "--img_dir")
     names = matching_names(source, predictions, options)
-    draw_images(source, names, options, lambda name, image: draw_pose(image, predictions[name], skeleton))
+    shown = confident_joints(
+        {name: predictions[name] for name in names}, options.pose_2d_estimations, options.min_score
+    )
+    draw_images(source, names, options, lambda name, image: draw_pose(image, shown[name], skeleton))
     warn_about_nan({name: predictions[name] for name in names}, "2D")

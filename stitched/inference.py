@@ -22,6 +22,7 @@ class StitchedPredictor:
     ):
         """`network` is as `load_stitched` gives it: in eval mode, on `device`."""
         self.device, self.skeleton = device, network.skeleton
+        self.score_threshold = network.score_threshold
         self._network, self._precision = network, precision
         hourglass = network.hourglass  # with what `load_hourglass` gives it, which a whole checkpoint has apart
         hourglass.mean, hourglass.skeleton = network.mean, network.skeleton.name

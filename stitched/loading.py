@@ -92,6 +92,7 @@ def stitched_extras(model: StitchedNetwork) -> dict:
         "normalisation": model.normalisation.plain(),
         "soft_argmax": model.soft_argmax.settings(),
         "batch_norm_momentum": model.hourglass.architecture.batch_norm_momentum,
+        "score_threshold": model.score_threshold,
     }
 
 
@@ -118,6 +119,7 @@ def _load_whole(path: str | Path, allow_unsafe: bool, image_scale: str) -> Stitc
     lifter = LinearModel(**lifter_architecture({"state_dict": lifter_state}, path))
     normalisation = from_plain(checkpoint["normalisation"])
     model = StitchedNetwork(hourglass, lifter, normalisation, SoftArgmax2D(**checkpoint["soft_argmax"]), image_scale)
+    model.score_threshold = float(checkpoint.get("score_threshold", 0.0))
     load_state(model, checkpoint["state_dict"], path)
     return model
 

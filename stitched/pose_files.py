@@ -10,7 +10,7 @@ from torch import Tensor
 
 from twod_threed.viz import from_hip
 from utils.osutils import UserError, first_few
-from utils.picture_files import find_skeleton
+from utils.picture_files import confident_joints, find_skeleton
 from utils.prediction_utils import load_predictions
 from utils.transform import H36M, Skeleton
 
@@ -24,16 +24,18 @@ class PosePair(NamedTuple):
 
     Attributes:
         joints: (P, J, 2), zero-based px of the image, order `skeleton`.
+        shown: the same, NaN where the network is too unsure to draw the joint, see `confident_joints`.
         poses: (P, 17, 3) float64, mm, camera coordinates, hip at the origin, order `H36M`.
     """
 
     joints: dict[str, Tensor]
+    shown: dict[str, Tensor]
     skeleton: Skeleton
     poses: dict[str, Tensor]
 
 
 def load_pair(options: Namespace) -> PosePair:
-    """Read `pose_2d_estimations` and `pose_3d_estimations`.
+    """Read `pose_2d_estimations` and `pose_3d_estimations`; `min_score` says which joints are shown.
 
     Raises UserError for a file that is missing, damaged or of the other kind, and where the two differ in their images
     or in the number of people of one.
@@ -52,7 +54,8 @@ def load_pair(options: Namespace) -> PosePair:
                 f"({first_few(lacking, ',', 2)}); give both files of one run"
             )
     require_same_people(joints, poses, "--2d_pose_estimations", "--3d_pose_estimations")
-    return PosePair(joints, skeleton, poses)
+    shown = confident_joints(joints, options.pose_2d_estimations, options.min_score)
+    return PosePair(joints, shown, skeleton, poses)
 
 
 def load_truth(options: Namespace, poses: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:

@@ -102,7 +102,7 @@ def run_frames(predictor: StitchedPredictor, frames: Frames, options: Namespace)
     crops = FrameCrops(frames)
     found = predict_samples(predictor, make_loader(crops, options, options.test_batch_size), "frames")
     readable = ~found[0].isnan().all(-1).all(-1)
-    results = PoseResults(predictor.skeleton)
+    results = PoseResults(predictor.skeleton, predictor.score_threshold)
     for index in readable.nonzero()[:, 0].tolist():
         name = frames.path(index).relative_to(frames.images_dir).as_posix()
         meta = {"clip": str(frames.clips[frames.clip[index]]), "frame": int(frames.number[index])}
@@ -138,7 +138,8 @@ def _draw(script: str, img_dir: Path, options: Namespace, files: dict[str, str])
     """Draw what was found as this script of viz.py does, into the folder `PICTURES`; without --draw, say how."""
     paths = {dest: options.output_dir / f"{name}.pt" for dest, name in files.items()}
     if options.draw:
-        DRAWERS[script](Namespace(img_dir=img_dir, output_dir=options.output_dir / PICTURES, **paths))
+        folder = options.output_dir / PICTURES
+        DRAWERS[script](Namespace(img_dir=img_dir, output_dir=folder, min_score=None, **paths))
     else:
         given = " ".join(f"--{name} {paths[dest]}" for dest, name in files.items())
         print(f"draw them: python viz.py {script} --img_dir {img_dir} {given}")

@@ -53,6 +53,7 @@ class StitchedNetwork(nn.Module):
         normalisation: between px or mm and what the lifter sees.
         soft_argmax: in px of the heat map.
         skeleton: of `heatmaps` and `pose_2d`.
+        score_threshold: the hourglass's, see `load_hourglass`.
     """
 
     skeleton = MPII
@@ -77,6 +78,7 @@ class StitchedNetwork(nn.Module):
             raise ValueError(f"image_scale {image_scale!r}: choose one of {', '.join(IMAGE_SCALES)}")
         self.hourglass, self.lifter = hourglass, lifter
         self.normalisation, self.image_scale = normalisation, image_scale
+        self.score_threshold = getattr(hourglass, "score_threshold", 0.0)
         self.soft_argmax = soft_argmax or SoftArgmax2D(
             window_fn=WINDOW_FN, window_width=WINDOW_WIDTH, softmax_temp=SOFTMAX_TEMP
         )

@@ -178,7 +178,7 @@ def compose_frame(
     numbered = len(layout.slots) > 1
     if people:
         numbers = people if numbered else ()
-        frame = draw_pose(frame, pair.joints[name], pair.skeleton, legend=False, min_side=0, numbers=numbers)
+        frame = draw_pose(frame, pair.shown[name], pair.skeleton, legend=False, min_side=0, numbers=numbers)
     places = {layout.slots[person]: place for place, person in enumerate(people) if person in layout.slots}
     panels = []
     for slot in range(layout.panels):

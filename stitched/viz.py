@@ -64,7 +64,7 @@ def overlay_2d_3d_gt_3d_pred(options: Namespace) -> None:
 
 def _draw(source: ImageSource, pair: PosePair, truth: dict[str, Tensor], names: list[str], options: Namespace) -> None:
     def draw(name: str, image: np.ndarray) -> np.ndarray:
-        return compose(image, pair.joints[name], pair.skeleton, pair.poses[name], truth.get(name))
+        return compose(image, pair.shown[name], pair.skeleton, pair.poses[name], truth.get(name))
 
     draw_images(source, names, options, draw, SHEET_CELL_WITH_TRUTH if truth else SHEET_CELL)
     warn_about_nan({name: pair.joints[name] for name in names}, "2D")

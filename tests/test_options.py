@@ -72,12 +72,14 @@ SURFACE = {
     ("run", "export"): words(
         "load load_hourglass load_2d3d output_dir dataset_normalization seed allow_unsafe_load debug_traceback"
     ),
-    ("viz", "2d_overlay"): {"img_dir", "2d_pose_estimations", "output_dir", "debug_traceback"},
-    ("viz", "2d_overlay_3d_pred"): words("img_dir 2d_pose_estimations 3d_pose_estimations output_dir debug_traceback"),
-    ("viz", "2d_overlay_3d_gt_3d_pred"): words(
-        "img_dir 2d_pose_estimations 3d_pose_estimations 3d_pose_ground_truths output_dir debug_traceback"
+    ("viz", "2d_overlay"): words("img_dir 2d_pose_estimations min_score output_dir debug_traceback"),
+    ("viz", "2d_overlay_3d_pred"): words(
+        "img_dir 2d_pose_estimations 3d_pose_estimations min_score output_dir debug_traceback"
     ),
-    ("viz", "video"): words("img_dir 2d_pose_estimations 3d_pose_estimations output_dir debug_traceback"),
+    ("viz", "2d_overlay_3d_gt_3d_pred"): words(
+        "img_dir 2d_pose_estimations 3d_pose_estimations 3d_pose_ground_truths min_score output_dir debug_traceback"
+    ),
+    ("viz", "video"): words("img_dir 2d_pose_estimations 3d_pose_estimations min_score output_dir debug_traceback"),
     ("viz", "2d_gt_3d_gt_3d_pred"): words(
         "2d_pose_ground_truths 3d_pose_ground_truths 3d_pose_estimations output_dir num_pictures debug_traceback"
     ),

@@ -3,8 +3,10 @@
 from argparse import Namespace
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from utils.draw_utils import can_write, image_grid, save_image
@@ -119,6 +121,47 @@ def matching_names(
         shown = first_few(lost, ",")
         warn(f"{len(lost)} of {len(predictions)} images with predictions are not in {options.img_dir}: {shown}")
     return names
+
+
+def confident_joints(joints: Mapping[str, Tensor], path: Path, min_score: float | None) -> dict[str, Tensor]:
+    """The joints (P, J, 2) to draw: NaN for those of a lower score than `min_score`; a line says how many.
+
+    Args:
+        path: the predictions' file, beside which `metas.pt` has the scores; without these all joints are drawn.
+        min_score: None: what the network's checkpoint recommended, as `metas.pt` has it.
+
+    Raises UserError where `min_score` is given and the scores are not there, or are of other people.
+    """
+    metas_path = Path(path).with_name("metas.pt")
+    metas = load_metas(metas_path) if metas_path.is_file() else {}
+    shown, hidden, limits = {}, 0, set()
+    for name, places in joints.items():
+        meta = metas[name] if isinstance(metas.get(name), dict) else {}
+        least = meta.get("score_threshold", 0.0) if min_score is None else min_score
+        shown[name] = places
+        if least:
+            unsure = ~(_scores(meta, name, places, metas_path) >= least)
+            shown[name] = places.masked_fill(unsure[..., None], torch.nan)
+            hidden += int(unsure.sum())
+            limits.add(float(least))
+    if hidden:
+        share = hidden / sum(places.shape[:-1].numel() for places in joints.values())
+        print(
+            f"{hidden} 2D joints ({share:.0%}) of a confidence below {min(limits):.2g} are not drawn; "
+            "--min_score 0 draws all"
+        )
+    return shown
+
+
+def _scores(meta: Mapping[str, Any], name: str, places: Tensor, path: Path) -> Tensor:
+    """The scores (P, J) of an image's joints (P, J, 2), as its entry in `metas.pt` has them."""
+    scores = meta.get("scores")
+    if scores is None:
+        raise UserError(f"--min_score: {path} has no scores of {name!r}; leave the option out")
+    if scores.shape != places.shape[:-1]:
+        shapes = f"{tuple(scores.shape)}, and the poses {tuple(places.shape)}"
+        raise UserError(f"{path}: the scores of {name!r} are {shapes}; give the files of one run")
+    return scores.to(places.device)
 
 
 def warn_about_nan(poses: Mapping[str, Tensor], kind: str) -> None:

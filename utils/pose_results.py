@@ -17,6 +17,7 @@ class PoseResults:
         skeleton: the joint order of the 2D poses.
         joints: (P, J, 2) photo pixels, zero-based; NaN for a person whose photo can't be read.
         scores: (P, J) heights of the heat maps' peaks.
+        score_threshold: joints of a lower score are more likely wrong than right; 0 where nobody measured it.
         joints_3d: (P, 17, 3) mm, camera coordinates, hip at the origin, order `H36M`; empty without a lifter.
         truth: (P, J, 2) photo pixels; NaN where not annotated. Only for annotated people.
         truth_3d: as `joints_3d`. Only where there is 3D truth.
@@ -24,6 +25,7 @@ class PoseResults:
     """
 
     skeleton: Skeleton
+    score_threshold: float = 0.0
     joints: dict[str, Tensor] = field(default_factory=dict)
     scores: dict[str, Tensor] = field(default_factory=dict)
     joints_3d: dict[str, Tensor] = field(default_factory=dict)
@@ -43,7 +45,8 @@ class PoseResults:
     def add(self, name: str, meta: dict, joints: Tensor, scores: Tensor, joints_3d: Tensor | None = None) -> None:
         """The people of a photo, as a predictor gives them."""
         self.joints[name], self.scores[name] = joints, scores
-        self.metas[name] = {"skeleton": self.skeleton.name} | meta
+        certainty = {"scores": scores.float().cpu(), "score_threshold": self.score_threshold}
+        self.metas[name] = {"skeleton": self.skeleton.name} | certainty | meta
         if joints_3d is not None:
             self.joints_3d[name] = joints_3d
             self.metas[name] |= {"skeleton_3d": H36M.name, "unit": "mm", "root": "hip"}

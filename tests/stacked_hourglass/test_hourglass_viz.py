@@ -35,6 +35,7 @@ def setting(tmp_path: Path, predictions: dict, img_dir: Path | None = None) -> N
         img_dir=img_dir or tmp_path / "photos",
         pose_2d_estimations=tmp_path / "run" / "2d_pose_estimations.pt",
         output_dir=tmp_path / "out",
+        min_score=None,
     )
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from utils.image_utils import read_image
-from utils.picture_files import ContactSheet, find_skeleton, warn_about_nan
+from utils.osutils import UserError
+from utils.picture_files import ContactSheet, confident_joints, find_skeleton, warn_about_nan
 from utils.prediction_utils import save_metas
 from utils.transform import COCO, H36M_2D, LSP, MPII
 
@@ -62,3 +63,39 @@ def test_missing_joints_are_counted_once(capsys):
     [line] = capsys.readouterr().err.splitlines()
     assert "3 joints of the 3D poses" in line
     assert line.endswith("in b, c")
+
+
+class TestConfidentJoints:
+    joints = torch.arange(12.0).reshape(2, 3, 2)
+    scores = torch.tensor([[0.9, 0.2, 0.5], [0.1, 0.3, torch.nan]])
+
+    def file(self, folder, **meta):
+        save_metas(folder / "metas.pt", {"a.jpg": {"scores": self.scores} | meta})
+        return folder / "2d_pose_estimations.pt"
+
+    def hidden(self, *arguments):
+        shown = confident_joints({"a.jpg": self.joints}, *arguments)["a.jpg"]
+        gone = shown.isnan().all(-1)
+        assert (shown == self.joints)[~gone].all()
+        return gone.tolist()
+
+    def test_those_below_the_threshold_of_the_network(self, tmp_path, capsys):
+        gone = [[False, True, False], [True, False, True]]
+        assert self.hidden(self.file(tmp_path, score_threshold=0.3), None) == gone
+        assert "3 2D joints (50%) of a confidence below 0.3 are not drawn; --min_score 0" in capsys.readouterr().out
+
+    def test_the_option_wins(self, tmp_path, capsys):
+        path = self.file(tmp_path, score_threshold=0.3)
+        assert not any(map(any, self.hidden(path, 0.0)))
+        assert capsys.readouterr().out == ""
+        assert self.hidden(path, 0.6) == [[False, True, True], [True, True, True]]
+
+    def test_without_scores_all_are_drawn_unless_asked(self, tmp_path):
+        assert not any(map(any, self.hidden(tmp_path / "poses.pt", None)))
+        with pytest.raises(UserError, match="--min_score: .*metas.pt has no scores of 'a.jpg'"):
+            self.hidden(tmp_path / "poses.pt", 0.1)
+
+    def test_scores_of_other_people(self, tmp_path):
+        path = self.file(tmp_path, scores=torch.zeros(1, 3))
+        with pytest.raises(UserError, match="give the files of one run"):
+            self.hidden(path, 0.1)

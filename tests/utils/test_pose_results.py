@@ -15,7 +15,7 @@ def people(count: int, joints: int = 16, dimensions: int = 2) -> torch.Tensor:
 @pytest.fixture
 def results():
     """Two photos, of two people and of nobody."""
-    found = PoseResults(MPII)
+    found = PoseResults(MPII, 0.25)
     found.add("a.jpg", {"size": [4, 3]}, people(2), people(2)[..., 0])
     found.add("b.jpg", {"size": [5, 3]}, people(0), people(0)[..., 0])
     return found
@@ -25,9 +25,13 @@ def test_2d_poses_alone(results, tmp_path):
     paths = results.save(tmp_path)
     assert [path.name for path in paths] == ["2d_pose_estimations.pt", "metas.pt", "predictions.json"]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
-    assert load_metas(tmp_path / "metas.pt") == {
-        "a.jpg": {"skeleton": "MPII", "size": [4, 3]}, "b.jpg": {"skeleton": "MPII", "size": [5, 3]},
-    }  # fmt: skip
+    metas = load_metas(tmp_path / "metas.pt")
+    torch.testing.assert_close(metas["a.jpg"].pop("scores"), people(2)[..., 0])
+    assert metas["b.jpg"].pop("scores").shape == (0, 16)
+    assert metas == {
+        "a.jpg": {"skeleton": "MPII", "score_threshold": 0.25, "size": [4, 3]},
+        "b.jpg": {"skeleton": "MPII", "score_threshold": 0.25, "size": [5, 3]},
+    }
     assert {name: len(poses) for name, poses in load_predictions(paths[0]).items()} == {"a.jpg": 2, "b.jpg": 0}
     assert load_coco_results(paths[-1]).keypoints_3d == {}
 
@@ -39,7 +43,8 @@ def test_everything(tmp_path):
     kinds = ["2d_pose_estimations", "3d_pose_estimations", "2d_pose_ground_truths", "3d_pose_ground_truths"]
     assert [path.stem for path in results.save(tmp_path)] == [*kinds, "metas", "predictions"]
     assert [load_predictions(tmp_path / f"{kind}.pt")["a.jpg"].shape[-1] for kind in kinds] == [2, 3, 2, 3]
-    assert load_metas(tmp_path / "metas.pt")["a.jpg"] == {
+    meta = load_metas(tmp_path / "metas.pt")["a.jpg"]
+    assert {key: meta[key] for key in meta if not key.startswith("score")} == {
         "skeleton": "MPII", "skeleton_3d": "H36M", "unit": "mm", "root": "hip",
     }  # fmt: skip
     torch.testing.assert_close(

@@ -1,0 +1,153 @@
+"""How far a hourglass's confidence can be trusted: share of right joints against the height of the peak; a threshold.
+
+python run.py hourglass_mpii --load CHECKPOINT --data_dir data/mpii --flip --output_dir data/hourglass_mpii
+python scripts/reliability.py --data_dir data/mpii --run_dir data/hourglass_mpii --output_dir visualizations/reliability
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from scipy.optimize import isotonic_regression
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from stacked_hourglass.annotations import load_mpii
+from stacked_hourglass.pckh import normalised_errors
+from stacked_hourglass.trainer import NOT_SCORED
+from utils.osutils import UserError, atomic_path, write_text
+from utils.prediction_utils import load_metas, load_predictions
+
+RIGHT = 0.5  # head sizes, as in PCKh@0.5
+LIKELY = 0.5  # probability of being right from which on a joint is drawn
+BINS = 10
+DEFINITION = (
+    f"right: closer to the truth than {RIGHT} × the head size (PCKh@{RIGHT}); annotated joints without pelvis, thorax; "
+    "confidence: height of the heat map's peak"
+)
+
+
+class Joints(NamedTuple):
+    """N joints of all people, in the order of their scores: (N,) scores and (N,) errors in head sizes."""
+
+    scores: np.ndarray
+    errors: np.ndarray
+
+    @property
+    def right(self) -> np.ndarray:
+        return self.errors <= RIGHT
+
+
+def read_joints(data_dir: Path, run_dir: Path) -> Joints:
+    """The annotated joints of the validation people that a run of `run.py hourglass_mpii` found.
+
+    Raises UserError for a folder that holds no such run.
+    """
+    _, people = load_mpii(data_dir)
+    found = load_predictions(run_dir / "2d_pose_estimations.pt")
+    metas = load_metas(run_dir / "metas.pt")
+    scored = [number for number, joint in enumerate(people.skeleton.joints) if joint not in NOT_SCORED]
+    scores, errors = [], []
+    for name, joints in found.items():
+        index, certainty = (metas[name].get(key) for key in ("annotation_index", "scores"))
+        if index is None or certainty is None or joints.shape[1] != len(people.skeleton):
+            raise UserError(f"{run_dir}: {name!r} is no annotated photo; give the output of run.py on {data_dir}")
+        truth = people.joints[index].astype(np.float64)
+        distances = normalised_errors(joints.double().numpy(), truth, people.head_size[index])[:, scored]
+        counted = people.annotated[index][:, scored] & np.isfinite(distances)
+        scores.append(certainty.numpy()[:, scored][counted])
+        errors.append(distances[counted])
+    scores, errors = np.concatenate(scores), np.concatenate(errors)
+    order = scores.argsort(kind="stable")
+    return Joints(scores[order], errors[order])
+
+
+def calibrate(joints: Joints) -> np.ndarray:
+    """(N,) probability of being right at each score: the best fit that never falls (isotonic regression)."""
+    return isotonic_regression(joints.right.astype(float)).x
+
+
+def threshold_of(joints: Joints) -> float:
+    """The lowest score from which on a joint is more likely right than wrong; the highest score if none is."""
+    likely = np.flatnonzero(calibrate(joints) >= LIKELY)
+    return float(joints.scores[likely[0]] if len(likely) else joints.scores[-1])
+
+
+def bins_of(joints: Joints) -> list[dict[str, float]]:
+    """The joints in `BINS` parts of equal size, from the least to the most certain."""
+    return [
+        {
+            "from": float(scores[0]), "to": float(scores[-1]), "joints": len(scores),
+            "right_percent": 100 * float(np.mean(errors <= RIGHT)), "median_error_head_sizes": float(np.median(errors)),
+        }
+        for scores, errors in zip(*(np.array_split(values, BINS) for values in joints), strict=True)
+    ]  # fmt: skip
+
+
+def summary(joints: Joints) -> dict:
+    """Threshold, what it keeps, and the bins."""
+    threshold = threshold_of(joints)
+    kept = joints.scores >= threshold
+    return {
+        "definition": DEFINITION,
+        "threshold": threshold,
+        "right_percent": 100 * float(joints.right.mean()),
+        "kept_percent": 100 * float(kept.mean()),
+        "right_of_kept_percent": 100 * float(joints.right[kept].mean()),
+        "bins": bins_of(joints),
+    }
+
+
+def draw(joints: Joints, found: dict, path: Path) -> None:
+    """Share of right joints, and median error, against confidence."""
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    rates, errors = figure.subplots(1, 2)
+    middles = [(part["from"] + part["to"]) / 2 for part in found["bins"]]
+    rates.step(joints.scores, 100 * calibrate(joints), where="post", label="isotonic fit")
+    rates.plot(middles, [part["right_percent"] for part in found["bins"]], "o", label=f"{BINS} parts of equal size")
+    rates.set(ylabel=f"joints closer than {RIGHT} × head size, %", ylim=(0, 100))
+    errors.plot(middles, [part["median_error_head_sizes"] for part in found["bins"]], "o-")
+    errors.set(ylabel="median error, head sizes", yscale="log")
+    for axes in (rates, errors):
+        axes.axvline(found["threshold"], linestyle="--", color="gray", label=f"threshold {found['threshold']:.3f}")
+        axes.set(xlabel="confidence (height of the peak)", xlim=(0, None))
+        axes.grid(alpha=0.3)
+    rates.legend()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", type=Path, default=Path("data/mpii"), help="MPII folder (data/mpii)")
+    parser.add_argument("--run_dir", type=Path, default=Path("data/hourglass_mpii"), help="output of run.py on it")
+    parser.add_argument("--output_dir", type=Path, default=Path("visualizations/reliability"), help="for PNG and JSON")
+    options = parser.parse_args()
+    try:
+        joints = read_joints(options.data_dir, options.run_dir)
+    except UserError as error:
+        parser.error(str(error))
+    found = summary(joints)
+    draw(joints, found, options.output_dir / "reliability.png")
+    write_text(options.output_dir / "reliability.json", json.dumps(found, indent=1))
+    print(
+        f"{len(joints.scores)} joints. {DEFINITION}\n{'confidence':>16}{'right, %':>10}{'median error, head sizes':>26}"
+    )
+    for part in found["bins"]:
+        span = f"{part['from']:.3f} to {part['to']:.3f}"
+        print(f"{span:>16}{part['right_percent']:>10.1f}{part['median_error_head_sizes']:>26.2f}")
+    print(
+        f"threshold {found['threshold']:.3f}: from here on a joint is more likely right than wrong; "
+        f"{found['kept_percent']:.1f} % of the joints are above, {found['right_of_kept_percent']:.1f} % of them right "
+        f"(of all {found['right_percent']:.1f} %)\nwrote {options.output_dir / 'reliability.png'} and reliability.json"
+    )
+
+
+if __name__ == "__main__":
+    main()
