@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help env demo test lint bench
+.PHONY: help env demo demo-train demo-weights test lint bench
 
 help:
 	@echo "make env    create .venv and install everything (a no-op when nothing changed)"
-	@echo "make demo   train a small hourglass on the embedded sample, score it, draw it (about 5 minutes)"
+	@echo "make demo   2D and 3D poses in a few photos, by the demo weights, drawn (about a minute)"
 	@echo "make test   run the tests"
+	@echo "make demo-train    train a small hourglass on the embedded sample, score it, draw it (about 5 minutes)"
+	@echo "make demo-weights  train the demo weights anew (hours; see docs/model_card.md)"
 	@echo "make lint   ruff check and format check"
 	@echo "make bench  run the benchmarks (a few minutes on an idle machine)"
 
@@ -26,6 +28,12 @@ $(STAMP): requirements.txt requirements-dev.txt constraints.txt
 
 demo: env
 	@scripts/demo.sh
+
+demo-train: env
+	@scripts/demo_training.sh
+
+demo-weights: env
+	@scripts/demo_weights.sh
 
 test: env
 	@$(BIN)/python -m pytest

@@ -1,0 +1,60 @@
+"""Pack a hourglass and a 3D baseline into the demo weights: one stitched checkpoint in half precision.
+
+python scripts/pack_demo_weights.py --load_hourglass HOURGLASS --load_2d3d LIFTER --reliability reliability.json
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from stitched.loading import DEMO_WEIGHTS, load_network, stitched_extras
+from utils.checkpoint_utils import FORMAT_VERSION, write_checkpoint
+from utils.osutils import UserError
+
+MOST_BYTES = 20_000_000
+
+
+def pack(hourglass: Path, lifter: Path, threshold: float) -> dict:
+    """The content of the checkpoint. UserError for checkpoints that make no stitched network."""
+    network = load_network(load_hourglass=hourglass, load_2d3d=lifter)
+    network.score_threshold = threshold
+    return {
+        "format_version": FORMAT_VERSION,
+        "script": "stitched_fine_tune",
+        "state_dict": {name: halved(name, value) for name, value in network.state_dict().items()},
+    } | stitched_extras(network)
+
+
+def halved(name: str, value: Tensor) -> Tensor:
+    """In half precision, but for batch norm's running statistics and counts: little to save, much to lose."""
+    return value if "running_" in name or not value.is_floating_point() else value.half()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--load_hourglass", type=Path, required=True, help="hourglass_mpii checkpoint")
+    parser.add_argument("--load_2d3d", type=Path, required=True, help="2d3d_h36m checkpoint")
+    parser.add_argument("--reliability", type=Path, required=True, help="reliability.json of scripts/reliability.py")
+    parser.add_argument("--output", type=Path, default=DEMO_WEIGHTS, help=f"file to write ({DEMO_WEIGHTS})")
+    options = parser.parse_args()
+    try:
+        threshold = float(json.loads(options.reliability.read_text())["threshold"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        parser.error(f"--reliability {options.reliability}: no file of scripts/reliability.py ({error})")
+    try:
+        write_checkpoint(options.output, pack(options.load_hourglass, options.load_2d3d, threshold))
+    except UserError as error:
+        parser.error(str(error))
+    size = options.output.stat().st_size
+    print(f"{options.output}: {size / 1e6:.1f} MB, joints below a confidence of {threshold:.3f} are not drawn")
+    if size > MOST_BYTES:
+        parser.error(f"{size / 1e6:.1f} MB are more than the {MOST_BYTES / 1e6:.0f} MB that the repository takes")
+
+
+if __name__ == "__main__":
+    main()
