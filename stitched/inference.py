@@ -23,9 +23,7 @@ class StitchedPredictor:
         """`network` is as `load_stitched` gives it: in eval mode, on `device`."""
         self.device, self.skeleton = device, network.skeleton
         self._network, self._precision = network, precision
-        hourglass = network.hourglass  # with what `load_hourglass` gives it, which a whole checkpoint has apart
-        hourglass.mean, hourglass.skeleton = network.mean, network.skeleton.name
-        self._hourglass = Predictor(hourglass, device, precision, flip, compiled)
+        self._hourglass = Predictor(network.bare_hourglass(), device, precision, flip, compiled)
         if compiled:
             network.lifter.compile()
 
