@@ -6,7 +6,7 @@ I is the crop in [0, 1], h[v, u] the joint's heat map of the last stack, and S o
 network sees the joint:
 
 "sum"   the sum of w h over the map, the weights w = max(h, 0) held constant: all that is seen, flanks and second
-        peaks too
+        peaks too; a joint of whom nothing is seen, h <= 0 all over, has an empty saliency map
 "max"   the value of h at its highest pixel
 
 Why not the plain sum: nearly all of a map is background close to 0, whose 4,000 small slopes outweigh those of the
@@ -54,6 +54,6 @@ def saliency_maps(network: HourglassNet, images: Tensor, kind: str = "sum") -> t
     with torch.enable_grad():
         images = images.detach().requires_grad_()
         heatmaps = network(images)[-1]
-        scores = joint_scores(heatmaps, kind).sum(0)  # (J,); a crop's scores depend on that crop alone
+        scores = joint_scores(heatmaps, kind).sum(0).unbind()  # J; a crop's scores depend on that crop alone
     gradients = (torch.autograd.grad(score, images, retain_graph=True)[0] for score in scores)
     return heatmaps.detach(), torch.stack([gradient.abs().amax(1) for gradient in gradients], dim=1)
