@@ -177,6 +177,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         ),
         Option("person_box", "people in other photos: whole, hog, detect, or a JSON file of boxes", "whole"),
         Option("max_frames", "the first so many frames of a video or a camera; by default all", None, count),
+        Option(
+            "use_max_for_saliency_map",
+            "saliency of the highest pixel of a joint's heat map, not of the sum of all, each weighted by itself",
+            False, bool,
+        ),
         Option("draw", "draw the poses at once, into the folder 'pictures' in --output_dir", False, bool),
     ),
 }  # fmt: skip
@@ -188,6 +193,18 @@ _TRAIN_HOURGLASS = (
 _NO_WORKERS = {"workers": {"help": "accepted as everywhere; poses lie on the device and need no processes"}}
 _LOAD_TO_TRAIN = {"load": {"help": "checkpoint (file or its folder) whose weights to start from, at epoch 0"}}
 _PHOTOS_HELP = "MPII folder, folder of photos, one photo, a video, or a camera's number; 'sample' too"
+_SALIENCY_TAKES = (
+    "img_dir", "load", "output_dir", "num_pictures", "hourglass network", "person_box", "use_max_for_saliency_map",
+    "device", "allow_unsafe_load", "debug_traceback",
+)  # fmt: skip
+_SALIENCY_CHANGES = {
+    "load": {
+        "help": "hourglass or whole stitched checkpoint, ours or a published one, which tells the architecture; "
+        "by default the demo weights"
+    },
+    "num_pictures": {"help": "photos or frames to draw, evenly spread over all; by default all of them"},
+    "person_box": {"help": "people in the photos: whole, hog, detect, or a JSON file of boxes"},
+}
 _STITCHED_HELP = {
     "load": {"help": "stitched checkpoint (stitched_fine_tune): wins over the two others"},
     "dataset_normalization": {"help": "the checkpoint's own is used; refused where this disagrees"},
@@ -388,6 +405,22 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "2d_pose_estimations": {"help": "2d_pose_estimations.pt of run.py; metas.pt beside it has the tracks"},
                 "output_dir": {"help": "folder for the result, NAME.webm: VP8 without sound, plays in browsers"},
             },
+        ),
+        "saliency_and_prob_maps": Script(
+            "stitched.saliency_viz", "saliency_and_prob_maps",
+            "Draw a hourglass's heat map and saliency map of every joint, a row a joint.",
+            "photos or a video, and a hourglass or stitched checkpoint",
+            _SALIENCY_TAKES,
+            {"num_pictures": None, "output_dir": Path("visualizations/saliency_and_prob_maps")},
+            required=("img_dir",), changes=_SALIENCY_CHANGES,
+        ),
+        "saliency_and_prob_maps_with_skeleton": Script(
+            "stitched.saliency_viz", "saliency_and_prob_maps_with_skeleton",
+            "Draw what saliency_and_prob_maps draws, with the predicted skeleton on the photo of every row.",
+            "photos or a video, and a hourglass or stitched checkpoint",
+            _SALIENCY_TAKES,
+            {"num_pictures": None, "output_dir": Path("visualizations/saliency_and_prob_maps_with_skeleton")},
+            required=("img_dir",), changes=_SALIENCY_CHANGES,
         ),
         "orthog_augmentation": Script(
             "twod_threed.augmentation_viz", "orthog_augmentation",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from stacked_hourglass.hourglass import HourglassNet
 from utils.device_utils import autocast
 from utils.heatmap_utils import decode_heatmaps, flip_test, heatmap_to_crop
-from utils.transform import SKELETONS
+from utils.transform import SKELETONS, Skeleton
 
 
 class Predictor:
@@ -25,7 +25,7 @@ class Predictor:
     ):
         """`model` is as `load_hourglass` gives it: in eval mode, with `mean` and `skeleton`."""
         self.device = device
-        self.skeleton = SKELETONS[model.skeleton].first(model.architecture.num_classes)
+        self.skeleton = skeleton_of(model)
         self.score_threshold = getattr(model, "score_threshold", 0.0)
         self._precision, self._flip = precision, flip
         self._model = model.to(memory_format=torch.channels_last)
@@ -35,8 +35,7 @@ class Predictor:
     @torch.inference_mode()
     def heatmaps(self, crops: Tensor) -> Tensor:
         """uint8 RGB crops (B, 3, H, W) -> the last stack's heat maps (B, J, H / 4, W / 4), float32, on the device."""
-        images = crops.to(self.device).float() / 255 - self._model.mean[:, None, None]
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = as_input(self._model, crops).contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self._precision):
             maps = self._model(images)[-1].float()
             if self._flip:
@@ -54,6 +53,16 @@ class Predictor:
             return torch.empty(0, len(self.skeleton), 2), torch.empty(0, len(self.skeleton))
         points, scores = decode_heatmaps(self.heatmaps(crops))
         return to_photo(to_photo_matrices, heatmap_to_crop(points).cpu()), scores.cpu()
+
+
+def skeleton_of(model: HourglassNet) -> Skeleton:
+    """The joints of the maps of a hourglass, which is as `load_hourglass` gives it."""
+    return SKELETONS[model.skeleton].first(model.architecture.num_classes)
+
+
+def as_input(model: HourglassNet, crops: Tensor) -> Tensor:
+    """uint8 RGB crops (B, 3, H, W) -> what the network takes: RGB in [0, 1] minus its mean, float32, where it is."""
+    return crops.to(model.mean.device).float() / 255 - model.mean[:, None, None]
 
 
 def to_photo(matrices: Tensor, points: Tensor) -> Tensor:

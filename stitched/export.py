@@ -18,10 +18,8 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from stacked_hourglass.loading import load_hourglass
-from stacked_hourglass.loading import read_architecture as hourglass_architecture
 from stitched.exported_networks import ExportedHourglass, ExportedLifter, ExportedNetwork, ExportedStitched
-from stitched.loading import PARTS, load_stitched, require_own_normalisation, weights_to_load
-from twod_threed.loading import architecture_of as lifter_architecture
+from stitched.loading import load_stitched, network_kind, require_own_normalisation, weights_to_load
 from twod_threed.loading import load_lifter
 from utils.checkpoint_utils import find_checkpoint, read_checkpoint, written_by
 from utils.cli import refuse_useless
@@ -86,13 +84,14 @@ def open_network(options: Namespace) -> ExportedNetwork:
     if not options.load:
         return ExportedStitched(load_stitched(options))
     checkpoint = read_checkpoint(options.load, options.allow_unsafe_load)
-    if all(any(key.startswith(part) for key in checkpoint["state_dict"]) for part in PARTS):
+    kind = network_kind(checkpoint, options.load)
+    if kind == "stitched":
         return ExportedStitched(load_stitched(options))
     others = ["load_hourglass", "load_2d3d", "dataset_normalization"]
     refuse_useless(options, [(True, others, f"has no effect: --load {options.load} is no stitched network")])
-    if _is(hourglass_architecture, checkpoint, options.load):
+    if kind == "hourglass":
         return ExportedHourglass(load_hourglass(options.load, allow_unsafe=options.allow_unsafe_load))
-    if _is(lifter_architecture, checkpoint, options.load):
+    if kind == "lifter":
         lifter = load_lifter(options.load, allow_unsafe=options.allow_unsafe_load)
         require_own_normalisation(lifter, f"--load {options.load}")
         return ExportedLifter(lifter)
@@ -100,14 +99,6 @@ def open_network(options: Namespace) -> ExportedNetwork:
         f"--load {options.load}: no hourglass, 3D baseline or stitched network ({written_by(checkpoint)}); give a "
         "checkpoint of train.py hourglass_mpii, 2d3d_h36m or stitched_fine_tune"
     )
-
-
-def _is(read_architecture: Callable, checkpoint: dict, path: Path) -> bool:
-    try:
-        read_architecture(checkpoint, path)
-    except UserError:
-        return False
-    return True
 
 
 def describe(network: ExportedNetwork, options: Namespace) -> dict:

@@ -24,9 +24,7 @@ class StitchedPredictor:
         self.device, self.skeleton = device, network.skeleton
         self.score_threshold = network.score_threshold
         self._network, self._precision = network, precision
-        hourglass = network.hourglass  # with what `load_hourglass` gives it, which a whole checkpoint has apart
-        hourglass.mean, hourglass.skeleton = network.mean, network.skeleton.name
-        self._hourglass = Predictor(hourglass, device, precision, flip, compiled)
+        self._hourglass = Predictor(network.bare_hourglass(), device, precision, flip, compiled)
         if compiled:
             network.lifter.compile()
 

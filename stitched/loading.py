@@ -6,6 +6,7 @@ network = load_network(load_hourglass="model_checkpoints/hourglass_mpii_default"
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -82,6 +83,40 @@ def weights_to_load(
         return load
     print(f"no checkpoint given: the demo weights {DEMO_WEIGHTS} are used, trained on a few thousand photos")
     return DEMO_WEIGHTS
+
+
+def network_kind(checkpoint: dict, path: str | Path) -> str | None:
+    """Whose weights a checkpoint has that `read_checkpoint` opened: "stitched", "hourglass" or "lifter".
+
+    None for any other network's.
+    """
+    if all(any(key.startswith(part) for key in checkpoint["state_dict"]) for part in PARTS):
+        return "stitched"
+    for kind, read_architecture in (("hourglass", hourglass_architecture), ("lifter", lifter_architecture)):
+        with suppress(UserError):
+            read_architecture(checkpoint, path)
+            return kind
+    return None
+
+
+def load_either_hourglass(
+    path: str | Path, device: str | torch.device = "cpu", *, allow_unsafe: bool = False
+) -> HourglassNet:
+    """The hourglass of a hourglass's checkpoint, ours or a published one, or of a whole stitched network's.
+
+    It is as `load_hourglass` gives it: in eval mode, with `mean` and `skeleton`, its architecture read from the file.
+    Raises UserError for any other checkpoint; it calls the argument --load.
+    """
+    checkpoint = read_checkpoint(path, allow_unsafe)
+    kind = network_kind(checkpoint, path)
+    if kind == "stitched":
+        return load_network(path, device=device, allow_unsafe=allow_unsafe).bare_hourglass()
+    if kind == "hourglass":
+        return read_hourglass(path, device, allow_unsafe)
+    raise UserError(
+        f"--load {path}: no hourglass and no stitched network ({written_by(checkpoint)}); give a checkpoint of "
+        "train.py hourglass_mpii or stitched_fine_tune, or a published hourglass"
+    )
 
 
 def stitched_extras(model: StitchedNetwork) -> dict:

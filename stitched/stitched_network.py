@@ -111,6 +111,11 @@ class StitchedNetwork(nn.Module):
         output = with_hip(self.lifter(self.normalisation.input(joints)))
         return centre_on_hip(self.normalisation.to_mm(output))
 
+    def bare_hourglass(self) -> HourglassNet:
+        """The hourglass by itself, with `mean` and `skeleton` as `load_hourglass` gives them; not a copy."""
+        self.hourglass.mean, self.hourglass.skeleton = self.mean, self.skeleton.name
+        return self.hourglass
+
     def _apply(self, fn, recurse=True):
         """Moving the network moves the normalisation."""
         super()._apply(fn, recurse)

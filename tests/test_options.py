@@ -47,6 +47,9 @@ RUN_STITCHED = words(
     "load load_hourglass load_2d3d data_dir output_dir run_with_train test_batch_size flip dataset_normalization "
     "draw device precision compile workers seed allow_unsafe_load debug_traceback"
 )
+SALIENCY = NETWORK | words(
+    "img_dir load output_dir num_pictures person_box use_max_for_saliency_map device allow_unsafe_load debug_traceback"
+)
 FINE_TUNING = words(
     "load_hourglass load_2d3d evaluate allow_unsafe_load debug_traceback remove_intermediate_supervision sigma "
     "label_type augment_training_data linear_size num_stage dropout dataset_normalization action hourglass_lr "
@@ -83,6 +86,8 @@ SURFACE = {
     ("viz", "2d_gt_3d_gt_3d_pred"): words(
         "2d_pose_ground_truths 3d_pose_ground_truths 3d_pose_estimations output_dir num_pictures debug_traceback"
     ),
+    ("viz", "saliency_and_prob_maps"): SALIENCY,
+    ("viz", "saliency_and_prob_maps_with_skeleton"): SALIENCY,
     ("viz", "orthog_augmentation"): words(
         "data_dir load index num_orientations z_rotations_only dataset_normalization seed output_dir allow_unsafe_load "
         "debug_traceback"
@@ -213,6 +218,10 @@ def test_defaults_of_the_other_scripts(parse_options):
         assert (run.data_dir, run.output_dir) == (Path(f"data/{name}"), Path(f"data/stitched_{name}"))
         assert (run.load, run.load_hourglass, run.load_2d3d, run.test_batch_size) == (None, None, None, 16)
         assert run.draw is False
+    for name in ("saliency_and_prob_maps", "saliency_and_prob_maps_with_skeleton"):
+        drawn = parse_options("--img_dir", "photos", entry="viz", script=name)
+        assert (drawn.load, drawn.num_pictures, drawn.person_box) == (None, None, "whole")
+        assert (drawn.use_max_for_saliency_map, drawn.output_dir) == (False, Path("visualizations") / name)
     exported = parse_options(entry="run", script="export")
     assert (exported.load, exported.load_hourglass, exported.load_2d3d) == (None, None, None)
     assert (exported.output_dir, exported.seed) == (Path("data/export"), 0)

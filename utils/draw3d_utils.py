@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from utils.draw_utils import OUTLINE, SIDE_COLORS, draw_pose, image_grid
+from utils.draw_utils import FAINT_INK, INK, OUTLINE, SIDE_COLORS, draw_pose, image_grid, text_strip, write_line
 from utils.transform import Skeleton
 
 FRAMES = ("camera", "world")
@@ -26,7 +26,6 @@ SMALLEST_FLOOR_MM = 600  # radius
 PANEL = (420, 480)  # width, height px
 
 BACKGROUND, FLOOR, GRID, SHADOW = (34, 37, 43), (54, 58, 66), (86, 91, 101), (30, 32, 37)
-INK, FAINT_INK = (235, 235, 235), (150, 154, 160)
 TRUTH_COLOR = (150, 154, 160)
 FARTHEST_LIGHT = 0.65  # brightness of the farthest limb, where the nearest has 1
 _SHIFT = 4  # OpenCV takes coordinates in 1/16 px
@@ -104,8 +103,8 @@ def draw_pose_3d(
     if legend:
         joints = view.pixels(shown[:0] if steady else shown).reshape(-1, 2)
         _draw_legend(picture, line, top, bool(len(truth)), joints)
-    _write(picture, f"floor grid {GRID_MM} mm", (line // 2, size[1] - line // 2), line, FAINT_INK)
-    _write(picture, title, (line // 2, round(1.2 * line)), line, title_color)
+    write_line(picture, f"floor grid {GRID_MM} mm", (line // 2, size[1] - line // 2), line, FAINT_INK)
+    write_line(picture, title, (line // 2, round(1.2 * line)), line, title_color)
     return picture
 
 
@@ -156,8 +155,8 @@ def draw_pose_2d(
     picture[:, columns] = FLOOR
     picture[rows] = FLOOR
     picture = draw_pose(picture, origin + scale * joints, skeleton, min_side=0)
-    _write(picture, f"grid {GRID_PX} px", (line // 2, size[1] - line // 2), line, FAINT_INK)
-    _write(picture, title, (line // 2, round(1.2 * line)), line)
+    write_line(picture, f"grid {GRID_PX} px", (line // 2, size[1] - line // 2), line, FAINT_INK)
+    write_line(picture, title, (line // 2, round(1.2 * line)), line)
     return picture
 
 
@@ -177,17 +176,11 @@ def panel_row(pictures: Sequence[Any], titles: Sequence[str] = (), heading: str 
     row = image_grid(pictures, len(pictures), gap=gap, level=OUTLINE[0])
     width = (row.shape[1] + gap) // len(pictures)
     line = _line_height((width, row.shape[0]))
-    strips = [_strip(heading, row.shape[1], line)] if heading else []
+    strips = [text_strip(heading, row.shape[1], line)] if heading else []
     if titles:
-        cells = [_strip(text, width, line) for text in titles]
+        cells = [text_strip(text, width, line) for text in titles]
         strips.append(np.concatenate(cells, axis=1)[:, : row.shape[1]])
     return np.concatenate([*strips, row])
-
-
-def _strip(text: str, width: int, line: int) -> np.ndarray:
-    strip = np.full((round(1.75 * line), width, 3), OUTLINE, np.uint8)
-    _write(strip, text, (line // 2, round(1.2 * line)), line)
-    return strip
 
 
 # ------------------------------------------------------------------------------------------ the view
@@ -343,16 +336,6 @@ def _line_height(size: tuple[int, int]) -> int:
     return max(10, round(min(size) / 20))
 
 
-def _write(
-    picture: np.ndarray, text: str, place: tuple[int, int], line: int, color: tuple[int, int, int] = INK
-) -> None:
-    """One line of text from `place` (left, baseline) on, smaller where it would not fit, in place."""
-    scale = line / 2 / 21  # capitals of this font are 21 px high
-    (width, _), _ = cv2.getTextSize(text, _FONT, scale, 1)
-    scale *= min(1.0, max(picture.shape[1] - place[0] - line // 4, 1) / max(width, 1))
-    cv2.putText(picture, text, place, _FONT, scale, color, max(1, round(1.6 * scale)), cv2.LINE_AA)
-
-
 def _legend_height(line: int, with_truth: bool) -> int:
     return round(0.9 * line * (3 if with_truth else 2))
 
@@ -370,4 +353,4 @@ def _draw_legend(picture: np.ndarray, line: int, top: int, with_truth: bool, joi
         base = top + round(line * (0.5 + 0.9 * row))
         corner = (left + line // 2, base - line // 2)
         cv2.rectangle(picture, corner, (corner[0] + line // 2, base), color, cv2.FILLED)
-        _write(picture, text, (corner[0] + line, base), line)
+        write_line(picture, text, (corner[0] + line, base), line)

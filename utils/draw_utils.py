@@ -19,6 +19,7 @@ from utils.transform import Skeleton
 # the orange and the blue made lighter so that they carry on dark photos.
 SIDE_COLORS = {"r": (240, 110, 20), "l": (60, 160, 255), "c": (225, 225, 225)}
 OUTLINE = (20, 20, 20)
+INK, FAINT_INK = (235, 235, 235), (150, 154, 160)  # of text
 # Of people's numbers; none could be taken for a side.
 PERSON_COLORS = (
     (110, 200, 90), (235, 120, 190), (240, 225, 80), (175, 130, 240), (90, 205, 195), (170, 140, 90),
@@ -180,6 +181,26 @@ def side_by_side(pictures: Sequence[Any], gap: int = 6, level: int = OUTLINE[0])
         row[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
         left += picture.shape[1] + gap
     return row
+
+
+def text_strip(text: str, width: int, line: int, color: tuple[int, int, int] = INK) -> np.ndarray:
+    """A dark strip of `width` px with one line of text, as `write_line` writes it. Returns: (H, width, 3) uint8."""
+    strip = np.full((round(1.75 * line), width, 3), OUTLINE, np.uint8)
+    write_line(strip, text, (line // 2, round(1.2 * line)), line, color)
+    return strip
+
+
+def write_line(
+    picture: np.ndarray, text: str, place: tuple[int, int], line: int, color: tuple[int, int, int] = INK
+) -> None:
+    """One line of ASCII text from `place` (left, baseline) on, smaller where it would not fit, in place.
+
+    `line`: height of a capital letter times two, px.
+    """
+    scale = line / 2 / 21  # capitals of this font are 21 px high
+    (width, _), _ = cv2.getTextSize(text, _FONT, scale, 1)
+    scale *= min(1.0, max(picture.shape[1] - place[0] - line // 4, 1) / max(width, 1))
+    cv2.putText(picture, text, place, _FONT, scale, color, max(1, round(1.6 * scale)), cv2.LINE_AA)
 
 
 def can_write(path: str | Path) -> bool:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.draw_utils import (
+    OUTLINE,
     SIDE_COLORS,
     as_picture,
     can_write,
@@ -21,6 +22,7 @@ from utils.draw_utils import (
     save_image,
     save_png,
     side_by_side,
+    text_strip,
 )
 from utils.image_utils import read_image
 from utils.transform import COCO, LSP, MPII, Skeleton
@@ -225,6 +227,22 @@ class TestHeatMap:
     def test_nan_and_empty_maps(self):
         assert heat_map_image(None, np.full((4, 4), np.nan)).max() < 10
         assert heat_map_image(None, np.zeros((4, 4))).max() < 10
+
+
+class TestText:
+    def test_a_strip_has_the_line_in_its_colour(self):
+        strip = text_strip("left wrist", 200, 20, (10, 200, 30))
+        assert strip.shape == (35, 200, 3)
+        assert (np.abs(strip.astype(int) - (10, 200, 30)).max(axis=2) < 30).sum() > 50
+        assert (strip[:, 150:] == OUTLINE).all()
+
+    def test_a_long_line_is_made_smaller(self):
+        words = "a line that is far too long for its place " * 2
+        wide, narrow = (text_strip(words, width, 20) for width in (2000, 300))
+        columns = np.nonzero((narrow != OUTLINE).any(axis=(0, 2)))[0]
+        assert 280 < columns[-1] < 299
+        heights = [np.ptp(np.nonzero((strip != OUTLINE).any(axis=(1, 2)))[0]) for strip in (wide, narrow)]
+        assert heights[1] < 0.7 * heights[0]
 
 
 class TestGrid:

@@ -1,0 +1,248 @@
+"""`viz.py saliency_and_prob_maps` and `..._with_skeleton`, through the real command line."""
+
+import json
+import shutil
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from command_line import call, files
+from tiny_checkpoints import SMALL, hourglass_file, lifter_file
+
+from options import GROUPS, SCRIPTS
+from stacked_hourglass import load_hourglass
+from stacked_hourglass.hourglass import Architecture
+from stacked_hourglass.inference import as_input
+from stacked_hourglass.joint_maps import draw_joint_maps
+from stacked_hourglass.saliency import saliency_maps
+from stitched import load_network, loading, saliency_viz
+from stitched.loading import load_either_hourglass, stitched_extras
+from stitched.saliency_viz import EMPTY_HEIGHT, GAP, SHEET_CELL
+from utils.checkpoint_utils import write_checkpoint
+from utils.image_utils import crop_decoded, crop_matrix, read_image
+from utils.transform import LSP, MPII
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PLAIN, SKELETON = "saliency_and_prob_maps", "saliency_and_prob_maps_with_skeleton"
+BLOCK = 612  # px, width of a person's maps
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return hourglass_file(tmp_path_factory.mktemp("checkpoint") / "hourglass.pth.tar")
+
+
+@pytest.fixture
+def photos(tiny_mpii, tmp_path):
+    """Rendered people: two PNG photos, one of them in a folder of its own."""
+    rendered = sorted((tiny_mpii / "images").glob("*.jpg"))
+    (tmp_path / "photos/sub").mkdir(parents=True)
+    for name, path in (("a.png", rendered[0]), ("sub/b.png", rendered[1])):
+        cv2.imwrite(str(tmp_path / "photos" / name), cv2.imread(str(path)))
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def draw(photos, checkpoint, tmp_path):
+    """`draw("--num_pictures", 1)`, into `tmp_path / "out"`."""
+    return lambda *argv, script=PLAIN: call(
+        "viz", script, "--img_dir", photos, "--load", checkpoint, "--device", "cpu", "--output_dir", tmp_path / "out",
+        *argv,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def refused(draw, tmp_path):
+    def refusal(*argv):
+        line = draw(*argv).refusal()
+        assert files(tmp_path / "out") == []
+        return line
+
+    return refusal
+
+
+def expected(path, network, skeleton=MPII, kind="sum", with_skeleton=False):
+    """The picture of a photo that is a person."""
+    photo = read_image(path)
+    height, width = photo.shape[:2]
+    crop = crop_decoded(photo, crop_matrix(np.array([(width - 1) / 2, (height - 1) / 2]), max(width, height)))
+    images = as_input(network, torch.from_numpy(crop).permute(2, 0, 1)[None])
+    maps, saliency = saliency_maps(network, images, kind)
+    return draw_joint_maps(crop, maps[0], saliency[0], skeleton, kind, with_skeleton)
+
+
+def boxes_file(path, boxes):
+    path.write_text(json.dumps(boxes))
+    return path
+
+
+# ------------------------------------------------------------------------------------------ what is drawn
+@pytest.mark.parametrize("script", [PLAIN, SKELETON])
+@pytest.mark.parametrize("kind", ["sum", "max"])
+def test_every_photo_has_its_picture(draw, photos, checkpoint, tmp_path, script, kind):
+    argv = ["--use_max_for_saliency_map"] if kind == "max" else []
+    result = draw(*argv, script=script).succeeded()
+    assert result.warnings() == []
+    assert files(tmp_path / "out") == ["a.png", "contact_sheet.png", "sub/b.png"]
+    wanted = expected(photos / "sub/b.png", load_hourglass(checkpoint), kind=kind, with_skeleton=script == SKELETON)
+    found = read_image(tmp_path / "out/sub/b.png")
+    assert found.shape == wanted.shape
+    assert found.shape[1] == BLOCK
+    np.testing.assert_array_equal(found, wanted)
+    assert (read_image(tmp_path / "out/a.png") != found).any()
+    assert f"2 pictures in {tmp_path / 'out'}" in result.out
+    assert {"sum": "S = sum over the joint's heat map", "max": "S = highest value"}[kind] in result.out
+    assert read_image(tmp_path / "out/contact_sheet.png").shape[0] == SHEET_CELL[1]
+
+
+def test_the_two_definitions_and_the_skeleton_show(draw, tmp_path):
+    pictures = []
+    for script, argv in ((PLAIN, []), (PLAIN, ["--use_max_for_saliency_map"]), (SKELETON, [])):
+        draw("--img_dir", tmp_path / "photos/a.png", *argv, script=script).succeeded()
+        pictures.append(read_image(tmp_path / "out/a.png")[200:])  # below the words
+    assert (pictures[0] != pictures[1]).any()
+    assert (pictures[0] != pictures[2]).any()
+
+
+def test_several_people_are_side_by_side(draw, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(saliency_viz, "MOST_PEOPLE", 3)
+    height, width = cv2.imread(str(photos / "a.png")).shape[:2]
+    boxes = [[0, 0, width // 2, height], [width // 4, 0, width // 2, height], [0, 0, width, height]]
+    crowd = [[k, 0, width // 2, height] for k in range(5)]
+    path = boxes_file(tmp_path / "boxes.json", {"a.png": boxes, "sub/b.png": crowd})
+    [warning] = draw("--person_box", path).warnings()
+    assert "1 images have more than 3 people, of whom the first are drawn: sub/b.png" in warning
+    assert read_image(tmp_path / "out/sub/b.png").shape[1] == 3 * BLOCK + 2 * GAP
+    picture = read_image(tmp_path / "out/a.png")
+    parts = [picture[:, k * (BLOCK + GAP) :][:, :BLOCK] for k in range(3)]
+    assert all((one != other).any() for one, other in pairwise(parts))
+
+
+def test_a_photo_without_people_is_shown_and_said(draw, photos, tmp_path):
+    path = boxes_file(tmp_path / "boxes.json", {"a.png": [[0, 0, 60, 60]], "sub/b.png": []})
+    warnings = draw("--person_box", path).warnings()
+    assert f"warning: no person found in 1 images (--person_box {path}): sub/b.png" in warnings
+    assert read_image(tmp_path / "out/sub/b.png").shape[0] == EMPTY_HEIGHT + 42
+
+
+def test_frames_of_a_video_evenly_spread(draw, tmp_path):
+    writer = cv2.VideoWriter(str(tmp_path / "clip.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 80))
+    for number in range(8):
+        writer.write(np.full((80, 96, 3), 30 * number, np.uint8))
+    writer.release()
+    draw("--img_dir", tmp_path / "clip.avi", "--num_pictures", 2).succeeded()
+    assert files(tmp_path / "out") == ["clip/000002.png", "clip/000006.png", "contact_sheet.png"]
+
+
+def test_a_damaged_photo_stops_nothing(draw, photos, tmp_path):
+    (photos / "c.jpg").write_bytes(b"no picture")
+    [warning] = draw().warnings()
+    assert "1 photos can't be read" in warning
+    assert files(tmp_path / "out") == ["a.png", "contact_sheet.png", "sub/b.png"]
+
+
+# ------------------------------------------------------------------------------------------ checkpoints
+def whole_file(path, hourglass, tmp_path):
+    network = load_network(load_hourglass=hourglass, load_2d3d=lifter_file(tmp_path / "lifter.pth.tar"))
+    content = {"script": "stitched_fine_tune", "state_dict": network.state_dict(), "options": {}}
+    write_checkpoint(path, content | stitched_extras(network))
+    return path
+
+
+def test_a_stitched_checkpoint_and_the_demo_weights_are_their_hourglass(
+    draw, photos, checkpoint, tmp_path, monkeypatch
+):
+    whole = whole_file(tmp_path / "whole.pth.tar", checkpoint, tmp_path)
+    argv = "--img_dir", photos / "a.png"
+    draw(*argv).succeeded()
+    wanted = (tmp_path / "out/a.png").read_bytes()
+    shutil.rmtree(tmp_path / "out")
+    draw(*argv, "--load", whole).succeeded()
+    assert (tmp_path / "out/a.png").read_bytes() == wanted
+    monkeypatch.setattr(loading, "DEMO_WEIGHTS", whole)
+    shutil.rmtree(tmp_path / "out")
+    result = call("viz", PLAIN, *argv, "--device", "cpu", "--output_dir", tmp_path / "out").succeeded()
+    assert f"no checkpoint given: the demo weights {whole} are used" in result.out
+    assert (tmp_path / "out/a.png").read_bytes() == wanted
+
+
+def test_the_hourglass_of_either_checkpoint(checkpoint, tmp_path):
+    whole = whole_file(tmp_path / "whole.pth.tar", checkpoint, tmp_path)
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    alone, within = load_either_hourglass(checkpoint), load_either_hourglass(whole)
+    for network in (alone, within):
+        assert not network.training
+        assert network.mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
+        assert (network.skeleton, network.architecture) == ("MPII", SMALL)
+    with torch.no_grad():
+        assert torch.equal(alone(images)[-1], within(images)[-1])
+
+
+def test_published_checkpoints_and_other_joint_orders(draw, photos, checkpoint, tmp_path):
+    """The architecture is the file's."""
+    state = torch.load(checkpoint, weights_only=True)["state_dict"]
+    torch.save({f"module.{key}": value for key, value in state.items()}, tmp_path / "published.pth")
+    lsp = hourglass_file(tmp_path / "lsp.pth.tar", "LSP", Architecture(stacks=2, features=12, num_classes=14))
+    for path, skeleton in ((tmp_path / "published.pth", MPII), (lsp, LSP)):
+        draw("--img_dir", photos / "a.png", "--load", path).succeeded()
+        wanted = expected(photos / "a.png", load_hourglass(path), skeleton)
+        np.testing.assert_array_equal(read_image(tmp_path / "out/a.png"), wanted)
+
+
+ARCHITECTURE = {
+    "stacks": 3, "features": 12, "blocks": 2, "num_classes": 14, "use_layer_norm": True, "no_batch_norm_affine": True,
+    "batch_norm_momentum": 0.7, "predict_joint_visibility": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), ARCHITECTURE.items())
+def test_an_architecture_may_be_given_and_must_agree(refused, checkpoint, draw, photos, name, value):
+    assert f"--{name} {value}: {checkpoint} was trained with {getattr(SMALL, name)}" in refused(f"--{name}", value)
+    if name == "features":
+        draw("--img_dir", photos / "a.png", "--features", SMALL.features, "--stacks", SMALL.stacks).succeeded()
+
+
+# ------------------------------------------------------------------------------------------ bad input
+def test_wrong_checkpoints(refused, photos, tmp_path, monkeypatch):
+    lifter = lifter_file(tmp_path / "lifter.pth.tar")
+    line = refused("--load", lifter)
+    assert f"--load {lifter}: no hourglass and no stitched network (it was written by train.py 2d3d_h36m)" in line
+    assert "hourglass_mpii or stitched_fine_tune" in line
+    assert "no such checkpoint" in refused("--load", tmp_path / "none.pth.tar")
+    monkeypatch.setattr(loading, "DEMO_WEIGHTS", tmp_path / "none.pth.tar")
+    line = call("viz", PLAIN, "--img_dir", photos, "--output_dir", tmp_path / "out").refusal()
+    assert "--load missing: give a checkpoint of train.py hourglass_mpii" in line
+
+
+def test_other_wrong_values(draw, refused, photos, tmp_path):
+    assert "--img_dir" in refused("--img_dir", tmp_path / "nothing")
+    assert "--img_dir" in call("viz", PLAIN, "--output_dir", tmp_path / "out").refusal()
+    assert "--num_pictures" in refused("--num_pictures", 0)
+    assert "--device" in refused("--device", "cuda:99")
+    assert "--person_box" in refused("--person_box", "nobody")
+    path = boxes_file(tmp_path / "boxes.json", {"other.png": [[0, 0, 9, 9]]})
+    assert "none of its 1 images (other.png)" in refused("--person_box", path)
+    before = files(photos)
+    assert "would replace the photos" in draw("--output_dir", photos).refusal()
+    assert files(photos) == before
+
+
+def test_old_pickles_and_tracebacks(draw, refused, checkpoint, photos, tmp_path):
+    content = torch.load(checkpoint, weights_only=True) | {"made": tmp_path}
+    torch.save(content, tmp_path / "old.pth")
+    argv = "--load", tmp_path / "old.pth", "--img_dir", photos / "a.png"
+    assert "--allow_unsafe_load" in refused(*argv)
+    assert "Traceback (most recent call last)" in draw(*argv, "--debug_traceback").err
+    draw(*argv, "--allow_unsafe_load").succeeded()
+
+
+@pytest.mark.parametrize("script", [PLAIN, SKELETON])
+def test_every_option_has_a_test_here(script):
+    tested = {
+        "img_dir", "load", "output_dir", "num_pictures", "person_box", "use_max_for_saliency_map", "device",
+        "allow_unsafe_load", "debug_traceback",
+    }  # fmt: skip
+    assert {option.name for _, option in SCRIPTS["viz"][script].options(GROUPS)} == tested | set(ARCHITECTURE)
