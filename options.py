@@ -314,7 +314,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         "stitched_mpii": Script(
             "stitched.run", "stitched_mpii",
             "2D and 3D poses in photos or a video, by hourglass, soft-argmax and 3D baseline as one network.",
-            "a hourglass and a 3D baseline, or one stitched checkpoint; and photos, a video, a camera or MPII",
+            "a checkpoint, a pair of them, or the demo weights; and photos, a video, a camera or MPII",
             (
                 "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "person_box",
                 "max_frames", "draw", "machine", "test_batch_size", "flip", "dataset_normalization",
@@ -326,7 +326,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         "stitched_h36m": Script(
             "stitched.run", "stitched_h36m",
             "2D and 3D poses in Human3.6M's images, with the truth beside them.",
-            "a hourglass and a 3D baseline, or one stitched checkpoint; and Human3.6M with images",
+            "a checkpoint, a pair of them, or the demo weights; and Human3.6M with images",
             (
                 "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "action", "draw",
                 "machine", "test_batch_size", "flip", "dataset_normalization",
