@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 from color_network import MIDDLES, PLACES, by_side, color_network, spots
-from tiny_checkpoints import hourglass_file, lifter_file
+from tiny_checkpoints import hourglass_file, lifter_file, stitched_file
 
 from stitched import People, estimate_poses, estimation, load_network, loading
-from stitched.loading import stitched_extras
 from utils.checkpoint_utils import write_checkpoint
 from utils.osutils import UserError
 from utils.transform import MPII
@@ -113,13 +112,6 @@ def paths(tmp_path) -> dict[str, Path]:
     }
 
 
-def whole_file(path: Path, paths: dict[str, Path]) -> Path:
-    network = load_network(**paths)
-    content = {"script": "stitched_fine_tune", "state_dict": network.state_dict(), "options": {}}
-    write_checkpoint(path, content | stitched_extras(network))
-    return path
-
-
 def assert_same(found: People, expected: People) -> None:
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -128,7 +120,7 @@ def assert_same(found: People, expected: People) -> None:
 def test_checkpoints_are_loaded(photo, paths, tmp_path):
     expected = estimate_poses(photo, load_network(**{name: str(path) for name, path in paths.items()}))
     assert_same(estimate_poses(photo, **paths, device="cpu"), expected)
-    whole = whole_file(tmp_path / "whole" / "checkpoint.pth.tar", paths)
+    whole = stitched_file(tmp_path / "whole" / "checkpoint.pth.tar", *paths.values())
     assert_same(estimate_poses(photo, load=whole.parent, device="cpu"), expected)
     with pytest.raises(UserError, match="--load_2d3d missing"):
         estimate_poses(photo, load_hourglass=paths["load_hourglass"])
@@ -142,7 +134,7 @@ def test_without_any_the_demo_weights_are_taken_and_a_line_says_so(photo, paths,
     with pytest.raises(UserError, match="--load_hourglass and --load_2d3d missing"):
         estimate_poses(photo, device="cpu")
     assert capsys.readouterr().out == ""
-    whole_file(tmp_path / "demo.pth.tar", paths)
+    stitched_file(tmp_path / "demo.pth.tar", *paths.values())
     assert_same(estimate_poses(photo, device="cpu"), expected)
     assert capsys.readouterr().out.splitlines() == [
         f"no checkpoint given: the demo weights {tmp_path / 'demo.pth.tar'} are used, trained on a few thousand photos"
@@ -152,7 +144,7 @@ def test_without_any_the_demo_weights_are_taken_and_a_line_says_so(photo, paths,
 
 
 def test_demo_weights_may_be_of_half_precision(photo, paths, tmp_path, monkeypatch):
-    path = whole_file(tmp_path / "demo.pth.tar", paths)
+    path = stitched_file(tmp_path / "demo.pth.tar", *paths.values())
     content = torch.load(path, weights_only=True)
     content["state_dict"] = {k: v.half() if v.is_floating_point() else v for k, v in content["state_dict"].items()}
     write_checkpoint(path, content)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import Result, call, files
+from tiny_checkpoints import stitched_file
 from tiny_fine_tuning import make_images, make_networks
 
 from options import GROUPS, SCRIPTS
@@ -247,10 +248,7 @@ def test_without_onnx_the_program_is_written_and_a_line_says_so(run, loads, tmp_
 
 def test_a_whole_stitched_checkpoint_or_the_demo_weights(run, networks, parse_options, tmp_path, monkeypatch, capsys):
     hourglass, lifter = networks.values()
-    network = load_network(load_hourglass=hourglass, load_2d3d=lifter)
-    path = tmp_path / "whole.pth.tar"
-    content = {"script": "stitched_fine_tune", "state_dict": network.state_dict(), "options": {}}
-    write_checkpoint(path, content | loading.stitched_extras(network))
+    path = stitched_file(tmp_path / "whole.pth.tar", hourglass, lifter)
 
     def opened(*argv):
         options = parse_options(*argv, entry="run", script="export")

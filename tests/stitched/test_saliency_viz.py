@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import call, files
-from tiny_checkpoints import SMALL, hourglass_file, lifter_file
+from tiny_checkpoints import SMALL, hourglass_file, lifter_file, stitched_file
 
 from options import GROUPS, SCRIPTS
 from stacked_hourglass import load_hourglass
@@ -17,10 +17,9 @@ from stacked_hourglass.hourglass import Architecture
 from stacked_hourglass.inference import as_input
 from stacked_hourglass.joint_maps import draw_joint_maps
 from stacked_hourglass.saliency import saliency_maps
-from stitched import load_network, loading, saliency_viz
-from stitched.loading import load_either_hourglass, stitched_extras
+from stitched import loading, saliency_viz
+from stitched.loading import load_either_hourglass
 from stitched.saliency_viz import EMPTY_HEIGHT, GAP, SHEET_CELL
-from utils.checkpoint_utils import write_checkpoint
 from utils.image_utils import crop_decoded, crop_matrix, read_image
 from utils.transform import LSP, MPII
 
@@ -145,17 +144,10 @@ def test_a_damaged_photo_stops_nothing(draw, photos, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------ checkpoints
-def whole_file(path, hourglass, tmp_path):
-    network = load_network(load_hourglass=hourglass, load_2d3d=lifter_file(tmp_path / "lifter.pth.tar"))
-    content = {"script": "stitched_fine_tune", "state_dict": network.state_dict(), "options": {}}
-    write_checkpoint(path, content | stitched_extras(network))
-    return path
-
-
 def test_a_stitched_checkpoint_and_the_demo_weights_are_their_hourglass(
     draw, photos, checkpoint, tmp_path, monkeypatch
 ):
-    whole = whole_file(tmp_path / "whole.pth.tar", checkpoint, tmp_path)
+    whole = stitched_file(tmp_path / "whole.pth.tar", checkpoint, lifter_file(tmp_path / "lifter.pth.tar"))
     argv = "--img_dir", photos / "a.png"
     draw(*argv).succeeded()
     wanted = (tmp_path / "out/a.png").read_bytes()
@@ -170,7 +162,7 @@ def test_a_stitched_checkpoint_and_the_demo_weights_are_their_hourglass(
 
 
 def test_the_hourglass_of_either_checkpoint(checkpoint, tmp_path):
-    whole = whole_file(tmp_path / "whole.pth.tar", checkpoint, tmp_path)
+    whole = stitched_file(tmp_path / "whole.pth.tar", checkpoint, lifter_file(tmp_path / "lifter.pth.tar"))
     images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     alone, within = load_either_hourglass(checkpoint), load_either_hourglass(whole)
     for network in (alone, within):

@@ -1,9 +1,13 @@
 """Checkpoints of untrained networks, as training would have written them."""
 
+from pathlib import Path
+
 import torch
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
+from stitched.loading import load_network, stitched_extras
 from twod_threed.model import LinearModel
+from utils.checkpoint_utils import write_checkpoint
 from utils.normalisation import Normalisation
 
 SMALL = Architecture(stacks=1, features=8, batch_norm_momentum=0.3)
@@ -32,4 +36,12 @@ def lifter_file(path, kind="instance"):
     model = LinearModel(linear_size=12, num_stage=1, without_hip=kind == "instance")
     content = {"script": "2d3d_h36m", "state_dict": model.state_dict()}
     torch.save(content | ({"normalisation": make_normalisation(kind).plain()} if kind else {}), path)
+    return path
+
+
+def stitched_file(path: Path, hourglass: Path, lifter: Path) -> Path:
+    """A whole stitched network of two checkpoints."""
+    network = load_network(load_hourglass=hourglass, load_2d3d=lifter)
+    content = {"script": "stitched_fine_tune", "state_dict": network.state_dict(), "options": {}}
+    write_checkpoint(path, content | stitched_extras(network))
     return path

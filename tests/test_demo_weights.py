@@ -1,0 +1,57 @@
+"""The demo weights of the repository: what they are, that they work as said, and how good they are on real photos."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import ROOT, call
+
+from stitched.loading import DEMO_WEIGHTS, load_network
+from utils.prediction_utils import load_metas, load_predictions
+from utils.transform import H36M, MPII
+
+PHOTOS = ROOT / "docs" / "photos"
+REAL = ROOT.parent / "shared" / "data" / "lspet_as_mpii"
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> Path:
+    """The folder of a run over the repository's pictures, with no option but where they are."""
+    folder = tmp_path_factory.mktemp("found")
+    result = call("run", "stitched_mpii", "--data_dir", PHOTOS, "--output_dir", folder, "--workers", 0).succeeded()
+    assert "the demo weights" in result.out
+    assert "viz.py 2d_overlay_3d_pred" in result.out
+    return folder
+
+
+def test_the_file_is_small_and_in_half_precision():
+    assert DEMO_WEIGHTS.stat().st_size < 20_000_000
+    state = torch.load(DEMO_WEIGHTS, weights_only=True)["state_dict"]
+    assert {value.dtype for name, value in state.items() if name.endswith("weight")} == {torch.float16}
+    network = load_network(DEMO_WEIGHTS)
+    assert 0 < network.score_threshold < 1
+    assert network.normalisation.kind == "instance"
+
+
+def test_a_person_who_walks_stands_on_his_feet(found):
+    """In the picture, and in 3D: the head above the hips, the hips above the feet; about as tall as people are."""
+    name = "rendered_walking.jpg"
+    [joints], [pose] = (load_predictions(found / f"{kind}_pose_estimations.pt")[name] for kind in ("2d", "3d"))
+    for skeleton, points in ((MPII, joints), (H36M, pose)):
+        heights = [points[skeleton.index(joint), 1] for joint in ("head_top", "pelvis", "r_ankle", "l_ankle")]
+        assert heights[0] < heights[1] < min(heights[2:])
+    assert 1000 < pose[:, 1].max() - pose[:, 1].min() < 2000
+    meta = load_metas(found / "metas.pt")[name]
+    assert meta["scores"].shape == (1, 16)
+    assert meta["score_threshold"] > 0
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real photos of ../shared/data are not here")
+def test_on_real_photos(tmp_path):
+    """At least 40 % PCKh@0.5 on the 400 validation photos (docs/model_card.md), even without flip test."""
+    call("run", "stitched_mpii", "--data_dir", REAL, "--output_dir", tmp_path, "--workers", 0).succeeded()
+    files = "--prediction_files", tmp_path / "preds_valid.mat"
+    call("eval", "mpii_PCKh", "--data_dir", REAL, *files, "--output_dir", tmp_path / "pckh").succeeded()
+    [table] = json.loads((tmp_path / "pckh" / "pckh.json").read_text()).values()
+    assert table["PCKh@0.5"]["mean"] > 40
