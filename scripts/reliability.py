@@ -24,11 +24,12 @@ from utils.osutils import UserError, atomic_path, write_text
 from utils.prediction_utils import load_metas, load_predictions
 
 RIGHT = 0.5  # head sizes, as in PCKh@0.5
-LIKELY = 0.5  # probability of being right from which on a joint is drawn
+NEAR = 1.0  # head sizes, where a drawn joint still shows the limb
+LIKELY = 0.5  # probability of being near from which on a joint is drawn
 BINS = 10
 DEFINITION = (
-    f"right: closer to the truth than {RIGHT} × the head size (PCKh@{RIGHT}); annotated joints without pelvis, thorax; "
-    "confidence: height of the heat map's peak"
+    f"right: closer to the truth than {RIGHT} × the head size (PCKh@{RIGHT}); near: than {NEAR:g} × the head "
+    "size; annotated joints without pelvis, thorax; confidence: height of the heat map's peak"
 )
 
 
@@ -41,6 +42,10 @@ class Joints(NamedTuple):
     @property
     def right(self) -> np.ndarray:
         return self.errors <= RIGHT
+
+    @property
+    def near(self) -> np.ndarray:
+        return self.errors <= NEAR
 
 
 def read_joints(data_dir: Path, run_dir: Path) -> Joints:
@@ -67,14 +72,14 @@ def read_joints(data_dir: Path, run_dir: Path) -> Joints:
     return Joints(scores[order], errors[order])
 
 
-def calibrate(joints: Joints) -> np.ndarray:
-    """(N,) probability of being right at each score: the best fit that never falls (isotonic regression)."""
-    return isotonic_regression(joints.right.astype(float)).x
+def calibrate(hits: np.ndarray) -> np.ndarray:
+    """(N,) booleans in the order of scores -> probability at each: the best fit that never falls (isotonic)."""
+    return isotonic_regression(hits.astype(float)).x
 
 
 def threshold_of(joints: Joints) -> float:
-    """The lowest score from which on a joint is more likely right than wrong; the highest score if none is."""
-    likely = np.flatnonzero(calibrate(joints) >= LIKELY)
+    """The lowest score from which on a joint is more likely near its place than not; the highest score if none is."""
+    likely = np.flatnonzero(calibrate(joints.near) >= LIKELY)
     return float(joints.scores[likely[0]] if len(likely) else joints.scores[-1])
 
 
@@ -83,7 +88,8 @@ def bins_of(joints: Joints) -> list[dict[str, float]]:
     return [
         {
             "from": float(scores[0]), "to": float(scores[-1]), "joints": len(scores),
-            "right_percent": 100 * float(np.mean(errors <= RIGHT)), "median_error_head_sizes": float(np.median(errors)),
+            "right_percent": 100 * float(np.mean(errors <= RIGHT)),
+            "near_percent": 100 * float(np.mean(errors <= NEAR)), "median_error_head_sizes": float(np.median(errors)),
         }
         for scores, errors in zip(*(np.array_split(values, BINS) for values in joints), strict=True)
     ]  # fmt: skip
@@ -99,6 +105,7 @@ def summary(joints: Joints) -> dict:
         "right_percent": 100 * float(joints.right.mean()),
         "kept_percent": 100 * float(kept.mean()),
         "right_of_kept_percent": 100 * float(joints.right[kept].mean()),
+        "near_of_kept_percent": 100 * float(joints.near[kept].mean()),
         "bins": bins_of(joints),
     }
 
@@ -109,9 +116,12 @@ def draw(joints: Joints, found: dict, path: Path) -> None:
     FigureCanvasAgg(figure)
     rates, errors = figure.subplots(1, 2)
     middles = [(part["from"] + part["to"]) / 2 for part in found["bins"]]
-    rates.step(joints.scores, 100 * calibrate(joints), where="post", label="isotonic fit")
-    rates.plot(middles, [part["right_percent"] for part in found["bins"]], "o", label=f"{BINS} parts of equal size")
-    rates.set(ylabel=f"joints closer than {RIGHT} × head size, %", ylim=(0, 100))
+    for kind, limit, hits in (("right", RIGHT, joints.right), ("near", NEAR, joints.near)):
+        [line] = rates.step(
+            joints.scores, 100 * calibrate(hits), where="post", label=f"closer than {limit:g} × head size"
+        )
+        rates.plot(middles, [part[f"{kind}_percent"] for part in found["bins"]], "o", color=line.get_color())
+    rates.set(ylabel=f"joints, % (isotonic fit; dots: {BINS} equal parts)", ylim=(0, 100))
     errors.plot(middles, [part["median_error_head_sizes"] for part in found["bins"]], "o-")
     errors.set(ylabel="median error, head sizes", yscale="log")
     for axes in (rates, errors):
@@ -137,15 +147,17 @@ def main() -> None:
     draw(joints, found, options.output_dir / "reliability.png")
     write_text(options.output_dir / "reliability.json", json.dumps(found, indent=1))
     print(
-        f"{len(joints.scores)} joints. {DEFINITION}\n{'confidence':>16}{'right, %':>10}{'median error, head sizes':>26}"
+        f"{len(joints.scores)} joints. {DEFINITION}\n{'confidence':>16}{'right, %':>10}{'near, %':>10}{'median error, head sizes':>26}"
     )
     for part in found["bins"]:
         span = f"{part['from']:.3f} to {part['to']:.3f}"
-        print(f"{span:>16}{part['right_percent']:>10.1f}{part['median_error_head_sizes']:>26.2f}")
+        print(
+            f"{span:>16}{part['right_percent']:>10.1f}{part['near_percent']:>10.1f}{part['median_error_head_sizes']:>26.2f}"
+        )
     print(
-        f"threshold {found['threshold']:.3f}: from here on a joint is more likely right than wrong; "
-        f"{found['kept_percent']:.1f} % of the joints are above, {found['right_of_kept_percent']:.1f} % of them right "
-        f"(of all {found['right_percent']:.1f} %)\nwrote {options.output_dir / 'reliability.png'} and reliability.json"
+        f"threshold {found['threshold']:.3f}: from here on a joint is more likely near its place than not; "
+        f"{found['kept_percent']:.1f} % of the joints are above, of which {found['near_of_kept_percent']:.1f} % are near and "
+        f"{found['right_of_kept_percent']:.1f} % right (of all {found['right_percent']:.1f} %)\nwrote {options.output_dir / 'reliability.png'} and reliability.json"
     )
 
 

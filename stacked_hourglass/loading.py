@@ -17,7 +17,7 @@ def load_hourglass(path: str | Path, device: str | torch.device = "cpu", allow_u
 
     Ours, a published checkpoint, or a bare state dict; the architecture is read from it, and so is `skeleton`,
     the name of its joint order. A published checkpoint has MPII's mean and joint order. `score_threshold` is the peak
-    height below which a joint is more likely wrong than right, or 0 where the file does not say.
+    height below which a joint is too unsure to be drawn, or 0 where the file does not say.
 
     Raises UserError for a file that is no hourglass's checkpoint.
     """

@@ -19,11 +19,10 @@ def reliability():
 
 
 def test_the_threshold_by_hand(reliability):
-    """Below 0.3 one of three is right, from there on two of three: pooled as the fit pools them."""
-    joints = reliability.Joints(
-        np.array([0.1, 0.2, 0.25, 0.3, 0.4, 0.5]), np.array([9, 0.1, 9, 0.1, 9, 0.5])
-    )  # wrong, right, wrong, right, wrong, right: 0.5 itself is right
-    np.testing.assert_allclose(reliability.calibrate(joints), [0, 0.5, 0.5, 0.5, 0.5, 1])
+    """Near and far by turns, from the second to the fifth: pooled as the fit pools them. One head size is near."""
+    joints = reliability.Joints(np.array([0.1, 0.2, 0.25, 0.3, 0.4, 0.5]), np.array([9, 0.7, 9, 0.1, 9, 1.0]))
+    np.testing.assert_allclose(reliability.calibrate(joints.near), [0, 0.5, 0.5, 0.5, 0.5, 1])
+    assert joints.right.tolist() == [False, False, False, True, False, False]
     assert reliability.threshold_of(joints) == 0.2
 
 
@@ -43,10 +42,10 @@ def test_parts_have_equal_size(reliability):
 
 @pytest.fixture
 def run(tiny_mpii, tmp_path):
-    """Half of the validation people are found, with confidence 0.8, the others are one head size off, with 0.2."""
+    """Half of the validation people are found, with confidence 0.8, the others are two head sizes off, with 0.2."""
     _, people = load_mpii(tiny_mpii)
     truth = torch.from_numpy(people.joints)
-    off = torch.from_numpy(people.head_size)[:, None] * (torch.arange(len(people)) % 2)[:, None]
+    off = 2 * torch.from_numpy(people.head_size)[:, None] * (torch.arange(len(people)) % 2)[:, None]
     found = truth + torch.stack([off, torch.zeros_like(off)], dim=-1)
     scores = torch.where(off > 0, 0.2, 0.8).expand(-1, 16)
     names = [path.name for path in people.image_paths]

@@ -17,7 +17,7 @@ class PoseResults:
         skeleton: the joint order of the 2D poses.
         joints: (P, J, 2) photo pixels, zero-based; NaN for a person whose photo can't be read.
         scores: (P, J) heights of the heat maps' peaks.
-        score_threshold: joints of a lower score are more likely wrong than right; 0 where nobody measured it.
+        score_threshold: joints of a lower score are too unsure to be drawn; 0 where nobody measured it.
         joints_3d: (P, 17, 3) mm, camera coordinates, hip at the origin, order `H36M`; empty without a lifter.
         truth: (P, J, 2) photo pixels; NaN where not annotated. Only for annotated people.
         truth_3d: as `joints_3d`. Only where there is 3D truth.
