@@ -110,6 +110,24 @@ def summary(joints: Joints) -> dict:
     }
 
 
+def table(joints: Joints, found: dict) -> str:
+    """The bins and the threshold, for people to read."""
+    lines = [
+        f"{len(joints.scores)} joints. {DEFINITION}",
+        f"{'confidence':>16}{'right, %':>10}{'near, %':>10}{'median error, head sizes':>26}",
+    ]
+    for part in found["bins"]:
+        span, median = f"{part['from']:.3f} to {part['to']:.3f}", part["median_error_head_sizes"]
+        lines.append(f"{span:>16}{part['right_percent']:>10.1f}{part['near_percent']:>10.1f}{median:>26.2f}")
+    near, right = found["near_of_kept_percent"], found["right_of_kept_percent"]
+    lines.append(
+        f"threshold {found['threshold']:.3f}: from here on a joint is more likely near its place than not; "
+        f"{found['kept_percent']:.1f} % of the joints are above, of which {near:.1f} % are near and {right:.1f} % right "
+        f"(of all {found['right_percent']:.1f} %)"
+    )
+    return "\n".join(lines)
+
+
 def draw(joints: Joints, found: dict, path: Path) -> None:
     """Share of right joints, and median error, against confidence."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
@@ -146,19 +164,7 @@ def main() -> None:
     found = summary(joints)
     draw(joints, found, options.output_dir / "reliability.png")
     write_text(options.output_dir / "reliability.json", json.dumps(found, indent=1))
-    print(
-        f"{len(joints.scores)} joints. {DEFINITION}\n{'confidence':>16}{'right, %':>10}{'near, %':>10}{'median error, head sizes':>26}"
-    )
-    for part in found["bins"]:
-        span = f"{part['from']:.3f} to {part['to']:.3f}"
-        print(
-            f"{span:>16}{part['right_percent']:>10.1f}{part['near_percent']:>10.1f}{part['median_error_head_sizes']:>26.2f}"
-        )
-    print(
-        f"threshold {found['threshold']:.3f}: from here on a joint is more likely near its place than not; "
-        f"{found['kept_percent']:.1f} % of the joints are above, of which {found['near_of_kept_percent']:.1f} % are near and "
-        f"{found['right_of_kept_percent']:.1f} % right (of all {found['right_percent']:.1f} %)\nwrote {options.output_dir / 'reliability.png'} and reliability.json"
-    )
+    print(f"{table(joints, found)}\nwrote {options.output_dir / 'reliability.png'} and reliability.json")
 
 
 if __name__ == "__main__":
