@@ -122,8 +122,8 @@ def table(joints: Joints, found: dict) -> str:
     near, right = found["near_of_kept_percent"], found["right_of_kept_percent"]
     lines.append(
         f"threshold {found['threshold']:.3f}: from here on a joint is more likely near its place than not; "
-        f"{found['kept_percent']:.1f} % of the joints are above, of which {near:.1f} % are near and {right:.1f} % right "
-        f"(of all {found['right_percent']:.1f} %)"
+        f"{found['kept_percent']:.1f} % of the joints are above, of which {near:.1f} % are near and {right:.1f} % "
+        f"right (of all {found['right_percent']:.1f} %)"
     )
     return "\n".join(lines)
 
@@ -141,7 +141,7 @@ def draw(joints: Joints, found: dict, path: Path) -> None:
         rates.plot(middles, [part[f"{kind}_percent"] for part in found["bins"]], "o", color=line.get_color())
     rates.set(ylabel=f"joints, % (isotonic fit; dots: {BINS} equal parts)", ylim=(0, 100))
     errors.plot(middles, [part["median_error_head_sizes"] for part in found["bins"]], "o-")
-    errors.set(ylabel="median error, head sizes", yscale="log")
+    errors.set(ylabel="median error, head sizes", ylim=(0, None))
     for axes in (rates, errors):
         axes.axvline(found["threshold"], linestyle="--", color="gray", label=f"threshold {found['threshold']:.3f}")
         axes.set(xlabel="confidence (height of the peak)", xlim=(0, None))
