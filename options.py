@@ -45,7 +45,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("tb_dir", "folder for TensorBoard events", "tb_logs", Path),
         Option("resume", "go on from the latest checkpoint of this experiment", False, bool),
         Option("evaluate", "validate a loaded model and stop", False, bool),
-        Option("use_horovod", "train under Horovod; refused so far, this version trains in one process", False, bool),
+    ),
+    "several processes": (
+        Option("use_horovod", "as horovodrun started them; under torchrun leave it out", False, bool),
+        Option("scale_lr", "multiply the learning rates by the number of processes (see --lr)", False, bool),
+        Option("compression", "of the exchanged gradients: fp16 halves them", "none", choices=("none", "fp16")),
+        Option("sync_batch_norm", "batch norm over all processes' samples, not each one's own", False, bool),
     ),
     "machine": (
         Option("device", "auto, cpu, cuda, cuda:N or mps", "auto"),
@@ -58,8 +63,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     ),
     "optimisation": (
         Option("epochs", "passes over the training set", 200, count),
-        Option("train_batch_size", "samples a training step", 6, count),
-        Option("lr", "learning rate", 2.5e-4, positive),
+        Option("train_batch_size", "samples a training step and process", 6, count),
+        Option(
+            "lr",
+            "learning rate, for the global batch (of all processes) unless --scale_lr multiplies it by their number",
+            2.5e-4, positive,
+        ),
         Option("schedule", "epochs after which the rate is multiplied by --gamma", [60, 90], whole, many=True),
         Option("gamma", "factor of the learning rate at each epoch of --schedule", 0.1, positive),
         Option("weight_decay", "L2 penalty on the weights", 0.0, not_negative),
@@ -187,8 +196,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
 }  # fmt: skip
 
 _TRAIN_HOURGLASS = (
-    "data_dir", "load", "experiment", "machine", "optimisation", "evaluation", "hourglass network",
-    "hourglass training", "augmentation",
+    "data_dir", "load", "experiment", "several processes", "machine", "optimisation", "evaluation",
+    "hourglass network", "hourglass training", "augmentation",
 )  # fmt: skip
 _NO_WORKERS = {"workers": {"help": "accepted as everywhere; poses lie on the device and need no processes"}}
 _LOAD_TO_TRAIN = {"load": {"help": "checkpoint (file or its folder) whose weights to start from, at epoch 0"}}
@@ -217,21 +226,24 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "Train a stacked hourglass, RGB to 2D pose, on MPII.",
             "MPII in data/mpii, or --data_dir sample",
             _TRAIN_HOURGLASS, {"data_dir": Path("data/mpii")}, changes=_LOAD_TO_TRAIN, sample="mpii",
+            several=True,
         ),
         "hourglass_lsp": Script(
             "stacked_hourglass.train", "hourglass_lsp",
             "Train a stacked hourglass on Leeds Sports Pose and its extended training set.",
             "LSP, LSP-extended or both in data/lsp",
             _TRAIN_HOURGLASS, {"data_dir": Path("data/lsp"), "num_classes": 14}, changes=_LOAD_TO_TRAIN,
+            several=True,
         ),
         "2d3d_h36m": Script(
             "twod_threed.train", "lifter_h36m",
             "Train the 3D pose baseline, 2D to 3D pose, on Human3.6M.",
             "Human3.6M in data/h36m, or --data_dir sample",
             (
-                "data_dir", "load", "experiment", "machine", "epochs", "train_batch_size", "lr", "schedule", "gamma",
-                "weight_decay", "use_amsprop", "grad_clip", "no_grad_clipping", "tb_log_freq", "test_batch_size",
-                "action", "fully connected network", "3D baseline", "cycle GAN", "gradient_penalty_coeff",
+                "data_dir", "load", "experiment", "several processes", "machine", "epochs", "train_batch_size", "lr",
+                "schedule", "gamma", "weight_decay", "use_amsprop", "grad_clip", "no_grad_clipping", "tb_log_freq",
+                "test_batch_size", "action", "fully connected network", "3D baseline", "cycle GAN",
+                "gradient_penalty_coeff",
             ),
             {
                 "data_dir": Path("data/h36m"), "lr": 1e-3, "train_batch_size": 64, "test_batch_size": 4096,
@@ -240,31 +252,31 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             changes=_LOAD_TO_TRAIN | _NO_WORKERS | {
                 "gradient_penalty_coeff": {"help": "weight of the critics' gradient penalty, of --cycle_gan"},
             },
-            sample="h36m",
+            sample="h36m", several=True,
         ),
         "3d_pose_gan": Script(
             "generative_models.train", "pose_gan",
             "Train a Wasserstein GAN over 3D poses, on Human3.6M.",
             "Human3.6M in data/h36m, or --data_dir sample",
             (
-                "data_dir", "load", "experiment", "machine", "epochs", "train_batch_size", "lr", "schedule", "gamma",
-                "weight_decay", "use_amsprop", "grad_clip", "no_grad_clipping", "tb_log_freq", "test_batch_size",
-                "action", "fully connected network", "held_out", "latent_size",
-                "num_discriminator_steps_per_generator_step", "gradient_penalty_coeff", "clip_max",
+                "data_dir", "load", "experiment", "use_horovod", "scale_lr", "compression", "machine", "epochs",
+                "train_batch_size", "lr", "schedule", "gamma", "weight_decay", "use_amsprop", "grad_clip",
+                "no_grad_clipping", "tb_log_freq", "test_batch_size", "action", "fully connected network", "held_out",
+                "latent_size", "num_discriminator_steps_per_generator_step", "gradient_penalty_coeff", "clip_max",
             ),
             {
                 "data_dir": Path("data/h36m"), "lr": 3e-4, "train_batch_size": 128, "test_batch_size": 4096,
                 "schedule": [], "workers": 0, "linear_size": 256,
             },
-            changes=_LOAD_TO_TRAIN | _NO_WORKERS, sample="h36m",
+            changes=_LOAD_TO_TRAIN | _NO_WORKERS, sample="h36m", several=True,
         ),
         "stitched_fine_tune": Script(
             "stitched.train", "stitched_fine_tune",
             "Fine-tune hourglass and 3D baseline as one network, RGB to 3D pose, on Human3.6M.",
             "trained networks, and Human3.6M with images in data/h36m, or --data_dir sample",
             (
-                "data_dir", "load", "load_hourglass", "load_2d3d", "experiment", "machine", "epochs",
-                "train_batch_size", "lr", "schedule", "gamma", "weight_decay", "use_amsprop", "grad_clip",
+                "data_dir", "load", "load_hourglass", "load_2d3d", "experiment", "several processes", "machine",
+                "epochs", "train_batch_size", "lr", "schedule", "gamma", "weight_decay", "use_amsprop", "grad_clip",
                 "no_grad_clipping", "tb_log_freq", "test_batch_size", "hourglass network",
                 "remove_intermediate_supervision", "sigma", "label_type", "augment_training_data", "linear_size",
                 "num_stage", "dropout", "dataset_normalization", "action", "stitched training",
@@ -277,7 +289,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "load": {"help": "stitched checkpoint whose weights to start from, at epoch 0; wins over the two"},
                 "augment_training_data": {"help": "random scale, shift, rotation, flip and colour of the crops"},
             },
-            sample="h36m",
+            sample="h36m", several=True,
         ),
     },
     "run": {
@@ -290,7 +302,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "test_batch_size", "flip", "hourglass network",
             ),
             {"data_dir": Path("data/mpii"), "output_dir": Path("data/hourglass_mpii"), "test_batch_size": 16},
-            required=("load",), sample="mpii",
+            required=("load",), sample="mpii", several=True,
             changes={"data_dir": {"help": _PHOTOS_HELP}},
         ),
         "2d3d_h36m": Script(
@@ -305,7 +317,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "data_dir": Path("data/h36m"), "output_dir": Path("data/2d3d_h36m"), "test_batch_size": 4096,
                 "workers": 0,
             },
-            required=("load",), sample="h36m",
+            required=("load",), sample="h36m", several=True,
             changes=_NO_WORKERS | {
                 "data_dir": {"help": "Human3.6M folder, or a .pt of 2D poses; 'sample' too"},
                 "action": {"help": "actions to run on: All, or names with commas between"},
@@ -320,7 +332,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "max_frames", "draw", "machine", "test_batch_size", "flip", "dataset_normalization",
             ),
             {"data_dir": Path("data/mpii"), "output_dir": Path("data/stitched_mpii"), "test_batch_size": 16},
-            sample="mpii",
+            sample="mpii", several=True,
             changes=_STITCHED_HELP | {"data_dir": {"help": _PHOTOS_HELP}},
         ),
         "stitched_h36m": Script(
@@ -332,7 +344,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "machine", "test_batch_size", "flip", "dataset_normalization",
             ),
             {"data_dir": Path("data/h36m"), "output_dir": Path("data/stitched_h36m"), "test_batch_size": 16},
-            sample="h36m",
+            sample="h36m", several=True,
             changes=_STITCHED_HELP | {
                 "data_dir": {"help": "Human3.6M folder with images, or one that lists frames; 'sample' too"},
                 "action": {"help": "actions to run on: All, or names with commas between"},

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from generative_models.base_network import ResidualNetwork
 from generative_models.poses import BONES, bone_lengths, chain_matrix
+from utils.batch_parts import uniform
 
 AVERAGE_DECAY = 0.999  # of the generator's running average, a generator step
 LENGTH_GAIN = 0.1  # so that bones begin with about the mean length
@@ -63,6 +64,8 @@ class PoseGAN(nn.Module):
     `scale` is mm a network unit; `fit_scale` sets it, and it is stored with the weights.
     """
 
+    apart = ("generator", "critic")  # see `distributed_utils.wrap_model`
+
     def __init__(self, latent_size: int, width: int, blocks: int):
         super().__init__()
         self.generator = Generator(latent_size, width, blocks)
@@ -106,7 +109,7 @@ class PoseGAN(nn.Module):
 
 def sample_latents(count: int, latent_size: int, generator: torch.Generator) -> Tensor:
     """(count, latent_size), uniform in [-1, 1]."""
-    return 2 * torch.rand(count, latent_size, generator=generator, device=generator.device) - 1
+    return 2 * uniform(count, latent_size, generator=generator) - 1
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from generative_models.fc_gan import PoseGAN, clip_weights, sample_latents
 from generative_models.measures import bone_asymmetry, bone_spread, measure, sliced_wasserstein
 from generative_models.viz import panels
 from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
-from utils.device_utils import GradientStep, autocast, seeded_generator
+from utils.device_utils import GradientStep, autocast, batch_generator, seeded_generator
 from utils.draw_utils import image_grid
 from utils.osutils import UserError
 from utils.training_utils import TrainingHooks
@@ -65,7 +65,7 @@ class GANTrainer:
     def update(self, model: PoseGAN, optimizers, minibatch: dict, iteration: int, options: Namespace) -> dict:
         """A critic step, and after every few of them a generator step; all of it on the device."""
         generator_optimizer, critic_optimizer = optimizers
-        rng = seeded_generator(options.seed, iteration, self.device)
+        rng = batch_generator(options.seed, iteration, self.device)
         real = self.training[minibatch["index"]] / model.scale
         losses = self.critic_step(model, critic_optimizer, real, rng)
         if (iteration + 1) % options.num_discriminator_steps_per_generator_step == 0:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.batch_parts import normal, uniform
+
 SCALE_RANGE = 0.25  # the crop's side is 1 ± 0.25 times the person's
 ROTATION_STD = 30.0  # degrees, cut off at twice that
 ROTATION_PROB = 0.6
@@ -79,7 +81,7 @@ class RandomMasking:
         covered = (along >= start[:, None, None]) & (along < (start + length)[:, None, None])
         covered &= ((masked < self.mask_prob) & annotated.any(1))[:, None, None]
 
-        noise = torch.randn(images.shape, generator=generator, device=images.device, dtype=images.dtype)
+        noise = normal(*images.shape, generator=generator, dtype=images.dtype)
         noise = noise * self.noise_std * (mean_valued >= self.mean_valued_prob)[:, None, None, None]
         fill = (mean[:, None, None] + noise).clamp(0, 1).to(images.dtype)
         return torch.where(covered[:, None], fill, images)
@@ -87,4 +89,4 @@ class RandomMasking:
 
 def _uniform(images: Tensor, generator: torch.Generator, count: int) -> Tensor:
     """(B, count) uniform numbers in [0, 1) on the images' device."""
-    return torch.rand(len(images), count, generator=generator, device=images.device, dtype=images.dtype)
+    return uniform(len(images), count, generator=generator, dtype=images.dtype)

@@ -12,7 +12,7 @@ A sample is a dict:
 
 import signal
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stacked_hourglass.annotations import People
 from stacked_hourglass.augmentation import draw_geometry
+from utils.batch_parts import shard
 from utils.cache import CACHE, cached
 from utils.image_utils import CROP_SIZE, ImageError, apply_affine, crop_from_file, crop_matrix, invert_affine
 from utils.osutils import file_digest
@@ -64,10 +65,15 @@ class PoseCrops(Dataset):
 
 
 def make_loader(
-    dataset: Dataset, options: Namespace, batch_size: int, *, batch_sampler: Sampler | None = None
+    dataset: Dataset,
+    options: Namespace,
+    batch_size: int,
+    *,
+    sampler: Sequence[int] | None = None,
+    batch_sampler: Sampler | None = None,
 ) -> DataLoader:
-    """A DataLoader with the options' workers; in order unless a batch sampler is given."""
-    order = {"batch_sampler": batch_sampler} if batch_sampler else {"batch_size": batch_size}
+    """A DataLoader with the options' workers; in order unless a sampler or a batch sampler is given."""
+    order = {"batch_sampler": batch_sampler} if batch_sampler else {"batch_size": batch_size, "sampler": sampler}
     return DataLoader(
         dataset,
         **order,
@@ -79,6 +85,11 @@ def make_loader(
         worker_init_fn=start_worker,
         pin_memory=torch.cuda.is_available(),
     )
+
+
+def shard_loader(dataset: Dataset, options: Namespace) -> DataLoader:
+    """This process's part of the samples, in order, for a forward pass."""
+    return make_loader(dataset, options, options.test_batch_size, sampler=shard(range(len(dataset))))
 
 
 def training_loader(people: People, options: Namespace) -> DataLoader:

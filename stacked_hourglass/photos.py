@@ -3,24 +3,30 @@
 A predictor is called with crops (B, 3, 256, 256) uint8 RGB and their maps to photo pixels (B, 2, 3), and gives a tuple
 of CPU tensors with a row a person: joints (B, J, 2) in photo pixels, scores (B, J), and, with a lifter, 3D joints
 (B, 17, 3) mm. Its `skeleton` names the joints, its `device` is where it computes.
+
+Of several processes each looks at its part of the people or photos, and gets what all have found.
 """
 
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from stacked_hourglass.annotations import People, followed_link, is_annotated, load_mpii
-from stacked_hourglass.datasets import PoseCrops, make_loader, start_worker
+from stacked_hourglass.datasets import PoseCrops, shard_loader, start_worker
 from stacked_hourglass.person_boxes import DetectorFinder, PersonFinder, make_finder
 from stacked_hourglass.photo_crops import FoundBefore, FrameCrops, PhotoCrops, PhotoPeople
+from utils.batch_parts import shard
+from utils.distributed_utils import gather, gather_objects, is_main, world_size
 from utils.image_sources import CameraSource, ImageSource, PhotoSource, VideoSource, open_source
+from utils.image_utils import CROP_SIZE
 from utils.osutils import UserError, first_few, warn
 from utils.pose_results import PoseResults
 from utils.prediction_utils import save_prediction_array
@@ -67,21 +73,22 @@ def run_annotated(predictor: PosePredictor, options: Namespace) -> PoseResults:
     if not len(people):
         part = "training" if options.run_with_train else "validation"
         raise UserError(f"{options.data_dir}: no {part} people with photos")
-    found = predict_samples(predictor, make_loader(PoseCrops(people), options, options.test_batch_size), "people")
+    found = predict_samples(predictor, PoseCrops(people), options, "people")
     if lost := int(found[0].isnan().all(-1).all(-1).sum()):
         warn(f"{lost} of {len(people)} people have photos that can't be read; their joints are NaN")
-    if not options.run_with_train:
+    if not options.run_with_train and is_main():
         save_prediction_array(options.output_dir / "preds_valid.mat", found[0])
     results = PoseResults(people.skeleton, predictor.score_threshold)
     return _by_photo(results, people, found, image_folder(options))
 
 
-def predict_samples(predictor: PosePredictor, loader: DataLoader, title: str) -> tuple[Tensor, ...]:
-    """What the predictor gives for all samples of a loader, in order; NaN for those that are not readable.
+def predict_samples(predictor: PosePredictor, crops: Dataset, options: Namespace, title: str) -> tuple[Tensor, ...]:
+    """What the predictor gives for all samples of a dataset, in order; NaN for those that are not readable.
 
     A batch has `image`, `to_photo` and `readable`, as the datasets of crops give them.
     """
-    parts = []
+    loader = shard_loader(crops, options)
+    parts = [predictor(torch.empty(0, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8), torch.empty(0, 2, 3))]
     for batch in progress(loader, len(loader), title, "batch"):
         readable = batch["readable"]
         found = predictor(batch["image"][readable], batch["to_photo"][readable])
@@ -89,7 +96,7 @@ def predict_samples(predictor: PosePredictor, loader: DataLoader, title: str) ->
         for row, part in zip(rows, found, strict=True):
             row[readable] = part
         parts.append(rows)
-    return tuple(torch.cat(part) for part in zip(*parts, strict=True))
+    return tuple(gather(torch.cat(part)) for part in zip(*parts, strict=True))
 
 
 def _by_photo(results: PoseResults, people: People, found: tuple[Tensor, ...], folder: Path) -> PoseResults:
@@ -106,6 +113,24 @@ def _by_photo(results: PoseResults, people: People, found: tuple[Tensor, ...], f
 
 
 # ------------------------------------------------------------------------------------------ photos and videos
+@dataclass
+class Findings:
+    """What a run over photos gives: poses, the faults of unreadable photos, names of those without people, and how
+    many boxes lay outside their photos."""
+
+    results: PoseResults
+    unreadable: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    outside: int = 0
+
+    def extend(self, other: "Findings") -> None:
+        """Put the findings in later photos behind these."""
+        self.results.extend(other.results)
+        self.unreadable += other.unreadable
+        self.empty += other.empty
+        self.outside += other.outside
+
+
 def run_photos(predictor: PosePredictor, options: Namespace) -> PoseResults:
     """All people of a folder of photos, one photo, a video, or a camera.
 
@@ -114,27 +139,34 @@ def run_photos(predictor: PosePredictor, options: Namespace) -> PoseResults:
     if options.run_with_train:
         raise UserError(f"--run_with_train: {options.data_dir} has no annotations, so no training people")
     source = open_source(options.data_dir, max_frames=options.max_frames, camera=True)
+    if isinstance(source, VideoSource) and world_size() > 1:
+        raise UserError(f"--data_dir {options.data_dir}: one process follows its people; leave the launcher out")
     finder = make_finder(options.person_box, predictor.device)
     finder.check_names(source.names())
     if isinstance(source, PhotoSource) and source.left_out:
         warn(f"{len(source.left_out)} files of {source.root} are no photos: {first_few(source.left_out, ',')}")
+    if isinstance(source, PhotoSource):
+        source = source.with_names(shard(source.names()))
     if isinstance(finder, DetectorFinder) and not isinstance(source, CameraSource):
         finder = FoundBefore(finder, progress(source, len(source) or None, "finding people", "photo"))
-    results, unreadable, empty, outside = PoseResults(predictor.skeleton, predictor.score_threshold), [], [], 0
+    own = Findings(PoseResults(predictor.skeleton, predictor.score_threshold))
     people = follow(photo_loader(source, finder, options), source)
     for photo, *found in predict_photos(predictor, people, options.test_batch_size):
-        outside += photo.outside
+        own.outside += photo.outside
         if photo.error:
-            unreadable.append(photo.error)
+            own.unreadable.append(photo.error)
             continue
-        results.add(photo.name, _meta(photo), *found)
+        own.results.add(photo.name, _meta(photo), *found)
         if not len(photo):
-            empty.append(photo.name)
+            own.empty.append(photo.name)
     if isinstance(source, VideoSource):
-        for meta in results.metas.values():
+        for meta in own.results.metas.values():
             meta["fps"] = float(source.fps)
-    _report(options, results, unreadable, empty, outside)
-    return results
+    findings, *others = gather_objects(own)
+    for other in others:
+        findings.extend(other)
+    _report(options, findings)
+    return findings.results
 
 
 def _meta(photo: PhotoPeople) -> dict:
@@ -146,17 +178,18 @@ def _meta(photo: PhotoPeople) -> dict:
     return meta if photo.tracks is None else meta | {"tracks": photo.tracks.tolist()}
 
 
-def _report(options: Namespace, results: PoseResults, unreadable: list[str], empty: list[str], outside: int) -> None:
+def _report(options: Namespace, found: Findings) -> None:
     """Warn of what was left out. Raises UserError where nothing could be read."""
-    if not results.metas:
-        fault = f"; the first fault: {unreadable[0]}" if unreadable else ""
+    if not found.results.metas:
+        fault = f"; the first fault: {found.unreadable[0]}" if found.unreadable else ""
         raise UserError(f"--data_dir {options.data_dir}: no photo could be read{fault}")
-    if outside:
-        warn(f"{outside} boxes lie wholly outside their photos and were left out")
-    if unreadable:
-        warn(f"{len(unreadable)} photos skipped: {first_few(unreadable, ';')}")
-    if empty:
-        warn(f"no person found in {len(empty)} photos (--person_box {options.person_box}): {first_few(empty, ';')}")
+    if found.outside:
+        warn(f"{found.outside} boxes lie wholly outside their photos and were left out")
+    if found.unreadable:
+        warn(f"{len(found.unreadable)} photos skipped: {first_few(found.unreadable, ';')}")
+    if found.empty:
+        names = first_few(found.empty, ";")
+        warn(f"no person found in {len(found.empty)} photos (--person_box {options.person_box}): {names}")
 
 
 def photo_loader(source: ImageSource, finder: PersonFinder, options: Namespace) -> DataLoader:

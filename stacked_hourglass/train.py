@@ -12,7 +12,7 @@ import torch
 
 from stacked_hourglass.annotations import People, load_mpii
 from stacked_hourglass.augmentation import RandomMasking
-from stacked_hourglass.datasets import PoseCrops, make_loader, statistics, training_loader
+from stacked_hourglass.datasets import PoseCrops, shard_loader, statistics, training_loader
 from stacked_hourglass.hourglass import MPII_MEAN, MPII_STDDEV, Architecture, HourglassNet, scale_weights
 from stacked_hourglass.loading import count_parameters, read_architecture, require_same_architecture
 from stacked_hourglass.lsp_annotations import load_lsp
@@ -52,7 +52,7 @@ def train_on(options: Namespace, training: People, validation: People) -> dict[s
     if options.compile:
         model.compile()
     train_loader = training_loader(training, options)
-    validation_loader = make_loader(PoseCrops(validation), options, options.test_batch_size)
+    validation_loader = shard_loader(PoseCrops(validation), options)
     trainer = HourglassTrainer(options, validation, device, mean, stddev, steps_per_epoch=len(train_loader))
     averages = train(model, trainer.hooks(), train_loader, validation_loader, options)
     if options.evaluate:
@@ -93,7 +93,7 @@ def colour_statistics(training: People, options: Namespace) -> tuple[list[float]
 def check_options(options: Namespace) -> None:
     """UserError for options that contradict one another or would have no effect."""
     masks = [field.name for field in fields(RandomMasking)]
-    batch_norms = ["no_batch_norm_affine", "batch_norm_momentum", "use_train_mode_to_eval"]
+    batch_norms = ["no_batch_norm_affine", "batch_norm_momentum", "use_train_mode_to_eval", "sync_batch_norm"]
     rules = [
         (options.use_layer_norm, batch_norms, "concerns batch norm, and --use_layer_norm leaves none"),
         (not options.predict_joint_visibility, ["joint_visibility_loss_coeff"], "needs --predict_joint_visibility"),

@@ -14,8 +14,10 @@ from stacked_hourglass.augmentation import RandomMasking, jitter_colour
 from stacked_hourglass.inference import batch_statistics, to_photo
 from stacked_hourglass.pckh import pck_hits, pckh_hits
 from stacked_hourglass.visibility import visibility_loss
+from utils.batch_parts import shard
 from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
-from utils.device_utils import GradientStep, autocast, seeded_generator, to_device
+from utils.device_utils import GradientStep, autocast, batch_generator, to_device
+from utils.distributed_utils import gather, gather_objects, is_main
 from utils.draw_utils import draw_pose, heat_map_image, image_grid, save_png
 from utils.heatmap_utils import (
     crop_to_heatmap,
@@ -118,7 +120,7 @@ class HourglassTrainer:
         self.write_state(model, optimizer, epoch, best, directory, is_best)
         if epoch == int(epoch):
             self.write_predictions(directory)
-            if self.debug_picture is not None:
+            if self.debug_picture is not None:  # on rank 0, which validates the first people
                 save_png(Path(directory, "debug", f"epoch_{epoch:03d}.png"), self.debug_picture)
 
     # ---------------------------------------------------------------------------------------------- their parts
@@ -129,7 +131,7 @@ class HourglassTrainer:
         """
         images = batch["image"].float() / 255
         if iteration is not None:
-            generator = seeded_generator(self.options.seed, iteration, self.device)
+            generator = batch_generator(self.options.seed, iteration, self.device)
             if self.options.augment_training_data:
                 images = jitter_colour(images, generator)
             if self.options.add_random_masking:
@@ -185,10 +187,13 @@ class HourglassTrainer:
     def write_predictions(self, directory: Path) -> None:
         """`preds_valid.mat`: photo pixels in validation order; NaN for a person whose photo could not be read.
 
-        Warns of the unreadable photos that were met since the last time.
+        Warns of the unreadable photos that were met since the last time. All processes call it, rank 0 writes.
         """
-        save_prediction_array(Path(directory, PREDICTIONS_FILE), self.predictions)
-        for part, people in self.unreadable.items():
+        predictions = gather(torch.from_numpy(shard(self.predictions))).numpy()
+        if is_main():
+            save_prediction_array(Path(directory, PREDICTIONS_FILE), predictions)
+        for part in self.unreadable:
+            people = self.unreadable[part] = set().union(*gather_objects(self.unreadable[part]))
             if len(people) > self.warned_of[part]:
                 self.warned_of[part] = len(people)
                 warn(f"{len(people)} {part} people have photos that can't be read; they don't count")

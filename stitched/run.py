@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 
-from stacked_hourglass.datasets import make_loader
 from stacked_hourglass.photos import find_poses, image_folder, predict_samples
 from stitched.inference import StitchedPredictor
 from stitched.loading import load_stitched, weights_to_load
@@ -21,6 +20,7 @@ from stitched.viz import overlay_2d_3d_gt_3d_pred, overlay_2d_3d_pred
 from twod_threed.mpjpe import mpjpe, p_mpjpe
 from utils.cli import refuse_useless
 from utils.device_utils import pick_device
+from utils.distributed_utils import is_main
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
 from utils.human36m_frames import FrameCrops, Frames, find_frames, has_listed_frames, read_listed_frames
@@ -100,7 +100,7 @@ def run_frames(predictor: StitchedPredictor, frames: Frames, options: Namespace)
     it as `skeleton_truth`.
     """
     crops = FrameCrops(frames)
-    found = predict_samples(predictor, make_loader(crops, options, options.test_batch_size), "frames")
+    found = predict_samples(predictor, crops, options, "frames")
     readable = ~found[0].isnan().all(-1).all(-1)
     results = PoseResults(predictor.skeleton, predictor.score_threshold)
     for index in readable.nonzero()[:, 0].tolist():
@@ -137,9 +137,9 @@ def _print(results: PoseResults, files: list[Path], seconds: float) -> None:
 def _draw(script: str, img_dir: Path, options: Namespace, files: dict[str, str]) -> None:
     """Draw what was found as this script of viz.py does, into the folder `PICTURES`; without --draw, say how."""
     paths = {dest: options.output_dir / f"{name}.pt" for dest, name in files.items()}
-    if options.draw:
+    if options.draw and is_main():
         folder = options.output_dir / PICTURES
         DRAWERS[script](Namespace(img_dir=img_dir, output_dir=folder, min_score=None, **paths))
-    else:
+    elif not options.draw:
         given = " ".join(f"--{name} {paths[dest]}" for dest, name in files.items())
         print(f"draw them: python viz.py {script} --img_dir {img_dir} {given}")

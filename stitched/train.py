@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from stacked_hourglass.datasets import make_loader
+from stacked_hourglass.datasets import make_loader, shard_loader
 from stacked_hourglass.loading import count_parameters, require_same_architecture
 from stitched.loading import load_stitched
 from stitched.stitched_network import StitchedNetwork
@@ -54,7 +54,7 @@ def stitched_fine_tune(options: Namespace) -> dict[str, float]:
         model.compile()
     trainer = StitchedTrainer(options, model, device)
     train_loader = training_loader(training, options) if training else None
-    validation_loader = make_loader(FrameCrops(validation), options, options.test_batch_size)
+    validation_loader = shard_loader(FrameCrops(validation), options)
     averages = train(model, trainer.hooks(), train_loader, validation_loader, options)
     trainer.warn_of_unreadable()
     return averages

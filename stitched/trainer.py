@@ -11,7 +11,8 @@ from stitched.loading import stitched_extras
 from stitched.stitched_network import StitchedNetwork, StitchedOutput
 from twod_threed.mpjpe import joint_errors, procrustes_align
 from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
-from utils.device_utils import GradientStep, autocast, seeded_generator, to_device
+from utils.device_utils import GradientStep, autocast, batch_generator, to_device
+from utils.distributed_utils import gather_objects
 from utils.human36m_frames import target_heatmaps
 from utils.osutils import warn
 from utils.plotting_utils import Ratio
@@ -101,7 +102,7 @@ class StitchedTrainer:
         """uint8 crops to network input (B, 3, H, W): with an iteration, for training, in random colours if asked."""
         images = batch["image"].float() / 255
         if iteration is not None and self.options.augment_training_data:
-            images = jitter_colour(images, seeded_generator(self.options.seed, iteration, self.device))
+            images = jitter_colour(images, batch_generator(self.options.seed, iteration, self.device))
         return (images - model.mean[:, None, None]).contiguous(memory_format=torch.channels_last)
 
     def losses(self, output: StitchedOutput, batch: dict) -> dict[str, Tensor]:
@@ -128,7 +129,8 @@ class StitchedTrainer:
 
     def warn_of_unreadable(self) -> None:
         """Warn of the images that can't be read and were met since the last time."""
-        for part, images in self.unreadable.items():
+        for part in self.unreadable:
+            images = self.unreadable[part] = set().union(*gather_objects(self.unreadable[part]))
             if len(images) > self.warned_of[part]:
                 self.warned_of[part] = len(images)
                 warn(f"{len(images)} {part} images can't be read; they don't count")

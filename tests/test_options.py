@@ -23,7 +23,8 @@ def words(text):
 # What the project promises to take, script by script.
 GENERAL = words(
     "workers use_amsprop lr exp tb_dir seed load checkpoint_dir data_dir epochs train_batch_size test_batch_size "
-    "weight_decay grad_clip no_grad_clipping tb_log_freq schedule gamma use_horovod resume precision compile device"
+    "weight_decay grad_clip no_grad_clipping tb_log_freq schedule gamma use_horovod resume precision compile device "
+    "scale_lr compression"
 )
 HOURGLASS = words(
     "stacks features blocks num_classes remove_intermediate_supervision scale_weight_factor use_layer_norm "
@@ -31,9 +32,10 @@ HOURGLASS = words(
     "augment_training_data add_random_masking mask_prob orientation_prob mean_valued_prob max_cover_ratio noise_std "
     "sigma sigma_decay label_type momentum flip use_train_mode_to_eval debug"
 )
-TRAIN_HOURGLASS = GENERAL | HOURGLASS | {"evaluate", "allow_unsafe_load", "debug_traceback"}
+TRAIN_HOURGLASS = GENERAL | HOURGLASS | {"sync_batch_norm", "evaluate", "allow_unsafe_load", "debug_traceback"}
 LIFTER = GENERAL | words(
-    "evaluate allow_unsafe_load debug_traceback linear_size num_stage dropout max_norm orthogonal_data_augmentation "
+    "sync_batch_norm evaluate allow_unsafe_load debug_traceback linear_size num_stage dropout max_norm "
+    "orthogonal_data_augmentation "
     "orthogonal_data_augmentation_prob flip_prob z_rotations_only dataset_normalization drop_joint_prob use_hg action "
     "procrustes lr_decay lr_gamma cycle_gan gan_coeff cycle_coeff regression_coeff gradient_penalty_coeff "
     "discr_updates_per_gen_update use_fc_for_projection project_lr discr_2d_lr discr_3d_lr "
@@ -51,7 +53,8 @@ SALIENCY = NETWORK | words(
     "img_dir load output_dir num_pictures person_box use_max_for_saliency_map device allow_unsafe_load debug_traceback"
 )
 FINE_TUNING = words(
-    "load_hourglass load_2d3d evaluate allow_unsafe_load debug_traceback remove_intermediate_supervision sigma "
+    "sync_batch_norm load_hourglass load_2d3d evaluate allow_unsafe_load debug_traceback "
+    "remove_intermediate_supervision sigma "
     "label_type augment_training_data linear_size num_stage dropout dataset_normalization action hourglass_lr "
     "lifter_lr freeze heatmap_loss_coeff pose_3d_loss_coeff"
 )
@@ -161,8 +164,10 @@ def test_defaults_of_training(parse_options):
     assert (options.checkpoint_dir, options.tb_dir) == (Path("model_checkpoints"), Path("tb_logs"))
     assert (options.num_classes, options.sigma, options.label_type) == (16, 1.0, "Gaussian")
     assert options.augment_training_data is True
+    assert options.compression == "none"
     for off in (
-        "resume", "evaluate", "use_horovod", "compile", "use_amsprop", "no_grad_clipping", "allow_unsafe_load", "flip",
+        "resume", "evaluate", "use_horovod", "scale_lr", "sync_batch_norm", "compile", "use_amsprop",
+        "no_grad_clipping", "allow_unsafe_load", "flip",
         "add_random_masking", "use_layer_norm", "no_batch_norm_affine", "predict_joint_visibility", "debug",
         "remove_intermediate_supervision", "use_train_mode_to_eval",
     ):  # fmt: skip

@@ -42,6 +42,8 @@ class CycleGAN(nn.Module):
         scale: mm a unit of the 3D critic; about the size of a person.
     """
 
+    apart = ("lifter", "companions.projection", "companions.critic_2d", "companions.critic_3d")
+
     def __init__(self, lifter: LinearModel, projection: nn.Module, scale: float):
         super().__init__()
         self.lifter, self.scale = lifter, scale

@@ -12,9 +12,10 @@ from twod_threed.cycle_gan import CycleGAN, Poses, depths_turned, place, still_s
 from twod_threed.model import FullyConnectedProjection, LinearModel, ProjectNet
 from twod_threed.mpjpe import joint_errors
 from twod_threed.trainer import LifterTrainer
+from utils.batch_parts import integers
 from utils.checkpoint_utils import load_state, make_checkpoint_fn, make_load_fn, read_checkpoint
 from utils.data_utils import centre_on_hip, normalise_instance
-from utils.device_utils import GradientStep, autocast, seeded_generator
+from utils.device_utils import GradientStep, autocast, batch_generator
 from utils.human36m_dataset import PoseSet
 from utils.normalisation import fit
 from utils.osutils import UserError
@@ -84,7 +85,7 @@ class CycleTrainer(LifterTrainer):
         for optimizer in optimizers:
             self.set_rates(optimizer, iteration)
         generators, critics = optimizers
-        rng = seeded_generator(options.seed, iteration, self.device)
+        rng = batch_generator(options.seed, iteration, self.device)
         poses_2d, own_3d = self.training.poses(minibatch["index"], self.augmentation, rng)
         lifted = self.lift(model.lifter, poses_2d, rng)
         other_3d = self.draw(len(poses_2d), rng)[1]
@@ -173,7 +174,7 @@ class CycleTrainer(LifterTrainer):
     # ------------------------------------------------------------------------------------------ parts
     def draw(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """2D and 3D poses of `count` random training samples."""
-        index = torch.randint(len(self.training), (count,), generator=rng, device=self.device)
+        index = integers(len(self.training), count, generator=rng)
         return self.training.poses(index, self.augmentation, rng)
 
     def project(self, model: CycleGAN, poses_3d: Tensor) -> Tensor:

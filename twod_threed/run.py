@@ -7,14 +7,17 @@ python run.py 2d3d_h36m --load CHECKPOINT --data_dir data/hourglass_mpii/2d_pose
 import time
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from twod_threed.loading import ensure_normalisation, load_lifter
 from twod_threed.model import OUTPUT_JOINTS, LinearModel, with_hip
+from utils.batch_parts import shard
 from utils.cli import refuse_useless
 from utils.device_utils import autocast, pick_device
+from utils.distributed_utils import gather_objects, is_main
 from utils.human36m_dataset import CAMERAS, load_pose_set
 from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
 from utils.index_loader import say_if_workers_are_of_no_use
@@ -54,14 +57,16 @@ def run_human36m(model: LinearModel, options: Namespace) -> int:
     subjects = TRAIN_SUBJECTS if options.run_with_train else TEST_SUBJECTS
     poses = load_pose_set(files, subjects, actions, options.use_hg, model.input_places).to(device)
     inputs, truth, lifted, metas = {}, {}, {}, {}
-    for name, index in poses.clips():
+    for name, index in shard(list(poses.clips())):
         poses_2d, poses_3d = poses.poses(index)
         lifted[name] = lift(model, poses_2d, options)
         inputs[name], truth[name] = poses_2d.cpu(), poses_3d.cpu()
         metas[name] = {"frames": poses.row[index // CAMERAS].cpu(), "skeleton": H36M_2D.name}
-    _save(options.output_dir, lifted, metas, inputs)
-    save_predictions(options.output_dir / "2d_pose_ground_truths.pt", inputs)
-    save_predictions(options.output_dir / "3d_pose_ground_truths.pt", truth)
+    inputs, truth, lifted, metas = (_of_all_ranks(part) for part in (inputs, truth, lifted, metas))
+    if is_main():
+        _save(options.output_dir, lifted, metas, inputs)
+        save_predictions(options.output_dir / "2d_pose_ground_truths.pt", inputs)
+        save_predictions(options.output_dir / "3d_pose_ground_truths.pt", truth)
     print(
         f"score them: python eval.py h36m_MPJPE --prediction_files {options.output_dir / '3d_pose_estimations.pt'}\n"
         f"draw them: python viz.py 2d_gt_3d_gt_3d_pred --2d_pose_ground_truths "
@@ -86,10 +91,11 @@ def run_file(model: LinearModel, options: Namespace) -> int:
     order = input_order(path, poses, options)
     inputs = {name: people[:, order].float() for name, people in poses.items()}
     require_hip_first(inputs, path)
-    lifted = {name: lift(model, people, options) for name, people in inputs.items()}
+    lifted = _of_all_ranks({name: lift(model, people, options) for name, people in shard(list(inputs.items()))})
     kind = "frames" if options.process_as_video else "people"
     metas = {name: {"skeleton": H36M_2D.name, "entry": kind} for name in inputs}
-    _save(options.output_dir, lifted, metas, inputs)
+    if is_main():
+        _save(options.output_dir, lifted, metas, inputs)
     return sum(map(len, lifted.values()))
 
 
@@ -147,6 +153,11 @@ def _order_in_metas(path: Path) -> str | None:
     entries = [entry for entry in load_metas(metas_path).values() if isinstance(entry, dict)]
     name = entries[0].get("skeleton") if entries else None
     return name if name in SKELETONS else None
+
+
+def _of_all_ranks(part: dict[str, Any]) -> dict[str, Any]:
+    """The entries of all processes, in order; each has made a part of them."""
+    return {name: value for one in gather_objects(part) for name, value in one.items()}
 
 
 def _save(directory: Path, lifted: dict[str, Tensor], metas: dict[str, dict], inputs: dict[str, Tensor]) -> None:

@@ -14,6 +14,7 @@ from twod_threed.model import LinearModel
 from twod_threed.trainer import LifterTrainer
 from utils.cli import refuse_disagreement, refuse_useless
 from utils.device_utils import pick_device
+from utils.distributed_utils import world_size
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
 from utils.human36m_report import report
@@ -98,12 +99,18 @@ def check_options(options: Namespace) -> None:
 
 
 def require_batches_of_several(options: Namespace, samples: int) -> None:
-    """UserError where a training batch would hold a single sample, of which batch norm has no deviation."""
-    size = options.train_batch_size
-    if not options.evaluate and 1 in (size, samples % size):
+    """UserError where a training batch would hold a single sample, of which batch norm has no deviation.
+
+    Each of several processes has a batch of its own, unless batch norm sees them together.
+    """
+    size, ranks = options.train_batch_size, world_size()
+    last = samples % (size * ranks) or size * ranks
+    apart = 1 if options.sync_batch_norm else ranks
+    if not options.evaluate and min(last, size * ranks) < 2 * apart:
+        left = "one sample" if apart == 1 else f"{last}, for {apart} processes,"
         raise UserError(
-            f"--train_batch_size {size}: a batch of one sample of the {samples} would be left, and batch norm needs "
-            "two; choose another size"
+            f"--train_batch_size {size}: a batch of {left} of the {samples} would be left, and batch norm needs two; "
+            "choose another size"
         )
 
 

@@ -11,7 +11,7 @@ from twod_threed.model import LinearModel, with_hip
 from twod_threed.mpjpe import joint_errors, procrustes_align
 from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
 from utils.data_utils import OrthogonalAugmentation, centre_on_hip, drop_joints
-from utils.device_utils import GradientStep, autocast, seeded_generator
+from utils.device_utils import GradientStep, autocast, batch_generator
 from utils.human36m_dataset import CAMERAS, PoseSet
 from utils.normalisation import Normalisation
 from utils.plotting_utils import Ratio
@@ -64,7 +64,7 @@ class LifterTrainer:
 
     def update(self, model: LinearModel, optimizer, minibatch: dict, iteration: int, options: Namespace) -> dict:
         """One training step: project, augment, normalise and learn, all on the device."""
-        generator = seeded_generator(options.seed, iteration, self.device)
+        generator = batch_generator(options.seed, iteration, self.device)
         poses_2d, poses_3d = self.training.poses(minibatch["index"], self.augmentation, generator)
         if self.errors:
             poses_2d = self.errors.added(poses_2d, generator)

@@ -61,6 +61,11 @@ def training_on(part: Part) -> Iterator[None]:
         _current = former
 
 
+def current_part() -> Part | None:
+    """The part that the step of the training loop trains on; None outside of one."""
+    return _current
+
+
 def loss_weight() -> float:
     """What the step's loss, a mean over the rank's samples, has to be multiplied by; 1 for equal parts.
 

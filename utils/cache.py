@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from utils.distributed_utils import on_main
 from utils.osutils import write_text
 
 CACHE = Path(".cache")
@@ -21,10 +22,17 @@ def key_of(parts: Iterable[str | bytes]) -> str:
 
 
 def cached(name: str, parts: Iterable[str | bytes], compute: Callable[[], Any], folder: Path = CACHE) -> Any:
-    """What `compute` gives (plain types), from `<folder>/<name>_<key>.json` if it is there; written there if not."""
-    path = folder / f"{name}_{key_of(parts)}.json"
-    if path.is_file():
-        return json.loads(path.read_text())
-    result = compute()
-    write_text(path, json.dumps(result, indent=1))
-    return result
+    """What `compute` gives (plain types), from `<folder>/<name>_<key>.json` if it is there; written there if not.
+
+    Of several processes rank 0 does it for all.
+    """
+
+    def on_this_machine() -> Any:
+        path = folder / f"{name}_{key_of(parts)}.json"
+        if path.is_file():
+            return json.loads(path.read_text())
+        result = compute()
+        write_text(path, json.dumps(result, indent=1))
+        return result
+
+    return on_main(on_this_machine)

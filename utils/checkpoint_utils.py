@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from utils.distributed_utils import gather_objects, is_main, on_main, rank
 from utils.osutils import UserError, atomic_path, warn
 
 FORMAT_VERSION = 1
@@ -29,7 +30,7 @@ def find_checkpoint(path: str | Path) -> Path:
 
 
 def read_checkpoint(path: str | Path, allow_unsafe: bool = False) -> dict[str, Any]:
-    """Read a checkpoint to the CPU.
+    """Read a checkpoint to the CPU. Of several processes rank 0 reads it for all.
 
     A bare state dict (a published checkpoint) is wrapped as {"state_dict": …}; a "module." prefix, left by
     training on several GPUs, is taken off.
@@ -40,7 +41,10 @@ def read_checkpoint(path: str | Path, allow_unsafe: bool = False) -> dict[str, A
 
     Raises UserError for a missing, truncated or foreign file, and for one that needs unpickling.
     """
-    path = find_checkpoint(path)
+    return on_main(lambda: _read_checkpoint(find_checkpoint(path), allow_unsafe))
+
+
+def _read_checkpoint(path: Path, allow_unsafe: bool) -> dict[str, Any]:
     try:
         content = _torch_load(path, allow_unsafe)
     except Exception as error:  # a damaged pickle raises anything
@@ -96,7 +100,7 @@ def write_checkpoint(path: str | Path, checkpoint: Mapping[str, Any]) -> None:
 
 
 def rng_state() -> dict[str, Any]:
-    """States of all random number generators as plain types and tensors."""
+    """States of all random number generators of this process as plain types and tensors."""
     version, internal, gauss = random.getstate()
     kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - libraries draw from it
     return {
@@ -127,10 +131,14 @@ def make_checkpoint_fn(script: str, options: Any, extra: Mapping[str, Any] | Non
     """The default checkpoint hook: `checkpoint_fn(model, optimizer, epoch, best, directory, is_best)`.
 
     `extra` holds plain values that go in besides, e.g. a hourglass's `mean` and `stddev`; an object in it with a
-    `state_dict` (a gradient scaler) is asked for its state at every write.
+    `state_dict` (a gradient scaler) is asked for its state at every write. Of several processes all must call the hook,
+    since each has random numbers of its own; rank 0 writes.
     """
 
     def checkpoint_fn(model, optimizer, epoch, best, directory, is_best):
+        own_rng, *other_rng = gather_objects(rng_state())  # of rank 0, of the others
+        if not is_main():
+            return
         optimizers = optimizer if isinstance(optimizer, tuple) else (optimizer,)
         states = {k: v.state_dict() if hasattr(v, "state_dict") else v for k, v in (extra or {}).items()}
         checkpoint = {
@@ -141,7 +149,8 @@ def make_checkpoint_fn(script: str, options: Any, extra: Mapping[str, Any] | Non
             "optimizer": [o.state_dict() for o in optimizers],
             "epoch": epoch,
             "best": best,
-            "rng": rng_state(),
+            "rng": own_rng,
+            **({"rng_of_other_ranks": other_rng} if other_rng else {}),
             **states,
         }
         write_checkpoint(Path(directory, LATEST), checkpoint)
@@ -172,8 +181,9 @@ def make_load_fn(options: Any, extra: Mapping[str, Any] | None = None):
         for name, value in (extra or {}).items():
             if hasattr(value, "load_state_dict") and name in checkpoint:
                 value.load_state_dict(checkpoint[name])
-        if "rng" in checkpoint:
-            restore_rng_state(checkpoint["rng"])
+        rng = [checkpoint.get("rng"), *checkpoint.get("rng_of_other_ranks", [])]
+        if rank() < len(rng) and rng[rank()]:  # with more processes than before, the new ones start from their seeds
+            restore_rng_state(rng[rank()])
         return model, optimizer, checkpoint.get("epoch", 0), checkpoint.get("best")
 
     return load_fn
@@ -202,6 +212,8 @@ def _torch_load(path: Path, allow_unsafe: bool) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple, set)):
         return [_plain(v) for v in (sorted(value) if isinstance(value, set) else value)]
     return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, NoReturn
 from utils.osutils import UserError, suggestion
 
 OUTPUT_FOLDERS = ("output_dir", "checkpoint_dir", "tb_dir")
+TORCHRUN = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # what torchrun puts into the environment
 
 
 # ------------------------------------------------------------------------------------------ argument types
@@ -91,6 +93,7 @@ class Script:
         required: options that must be given.
         changes: by option name, other attributes of `Option` that differ here (help, many).
         sample: what `--data_dir sample` stands for ("mpii", …), if the script reads data.
+        several: whether torchrun or horovodrun may start it as several processes.
     """
 
     module: str
@@ -102,6 +105,7 @@ class Script:
     required: tuple[str, ...] = ()
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sample: str | None = None
+    several: bool = False
 
     def options(self, groups: "Groups") -> Iterator[tuple[str, Option]]:
         """(group title, option) of everything that it takes, in the order of the groups."""
@@ -138,8 +142,9 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
     script = scripts[name]
     options = parse(prog, name, script, groups, argv[1:])
     try:
-        _prepare(options, script)
-        getattr(import_module(script.module), script.function)(options)
+        with _company(options, script, f"{prog} {name}"):
+            _prepare(options, script)
+            getattr(import_module(script.module), script.function)(options)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output (head, less) has gone
@@ -258,23 +263,45 @@ def _given(script: Script, groups: Groups, argv: Sequence[str]) -> set[str]:
     }
 
 
+def _company(options: argparse.Namespace, script: Script, name: str) -> AbstractContextManager:
+    """Within it this process is one of those that a launcher has started, if one has."""
+    by_horovodrun = "HOROVOD_RANK" in os.environ
+    use_horovod = getattr(options, "use_horovod", by_horovodrun)  # scripts without the option do as the launcher says
+    if not (use_horovod or by_horovodrun or os.environ.keys() >= TORCHRUN):
+        return nullcontext()
+    from utils.launched import joined
+
+    return joined(use_horovod, getattr(options, "device", "auto"), None if script.several else name)
+
+
 def _prepare(options: argparse.Namespace, script: Script) -> None:
     """What every script needs before it starts: folders to write to, sample data, workers, seeds."""
     for name in OUTPUT_FOLDERS:
         if getattr(options, name, None):
             _require_writable(name, getattr(options, name))
     if script.sample and str(getattr(options, "data_dir", "")) == "sample":
+        from utils.distributed_utils import on_main
         from utils.sample_data import ensure_sample
 
-        options.data_dir = ensure_sample(script.sample)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if getattr(options, "workers", 0) > cores:
-        print(f"workers: {cores} instead of {options.workers}, since this machine has {cores} cores")
-        options.workers = cores
+        options.data_dir = on_main(lambda: ensure_sample(script.sample))
+    if getattr(options, "workers", 0):
+        _limit_workers(options)
     if hasattr(options, "seed"):
         from utils.device_utils import seed_everything
 
         seed_everything(options.seed)
+
+
+def _limit_workers(options: argparse.Namespace) -> None:
+    """No more workers than cores, of which the processes of one machine have equal shares."""
+    from utils.distributed_utils import local_size
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    most = max(cores // local_size(), 1)
+    if options.workers > most:
+        shared = f" and {local_size()} processes" if local_size() > 1 else ""
+        print(f"workers: {most} instead of {options.workers}, since this machine has {cores} cores{shared}")
+        options.workers = most
 
 
 def _require_writable(name: str, folder: Path) -> None:

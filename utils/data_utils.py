@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from utils.batch_parts import normal, uniform
 from utils.transform import H36M, H36M_2D, joint_map
 
 HIP = H36M.index("pelvis")
@@ -72,12 +73,11 @@ def random_rotations(count: int, generator: torch.Generator, about_z: bool = Fal
 
     Uniform rotations come from normalised Gaussian quaternions (Shoemake, Graphics Gems III, 1992).
     """
-    device = generator.device
     if about_z:
-        half = torch.pi * torch.rand(count, generator=generator, device=device, dtype=dtype)
+        half = torch.pi * uniform(count, generator=generator, dtype=dtype)
         w, x, y, z = torch.cos(half), torch.zeros_like(half), torch.zeros_like(half), torch.sin(half)
     else:
-        gauss = torch.randn(count, 4, generator=generator, device=device, dtype=dtype).t().contiguous()
+        gauss = normal(count, 4, generator=generator, dtype=dtype).t().contiguous()
         w, x, y, z = gauss / gauss.square().sum(0).sqrt()
     rows = [
         *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
@@ -104,7 +104,7 @@ class OrthogonalAugmentation:
     def __call__(self, poses: Tensor, generator: torch.Generator) -> Tensor:
         """(B, 17, 3) world coordinates -> the same shape; the hip stays where it is."""
         count = len(poses)
-        chance = torch.rand(count, 2, generator=generator, device=poses.device)
+        chance = uniform(count, 2, generator=generator)
         rotations = random_rotations(count, generator, self.z_rotations_only, poses.dtype)
         if self.prob < 1:
             turned = (chance[:, 0] < self.prob)[:, None, None]
@@ -124,7 +124,7 @@ def drop_joints(poses: Tensor, prob: float, generator: torch.Generator) -> Tenso
     """Set each joint of normalised (B, J, 2) poses to zero, where its neighbourhood's middle is, with `prob`."""
     if not prob:
         return poses
-    dropped = torch.rand(poses.shape[:2], generator=generator, device=poses.device) < prob
+    dropped = uniform(*poses.shape[:2], generator=generator) < prob
     return poses.masked_fill(dropped[..., None], 0.0)
 
 

@@ -9,16 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from utils.batch_parts import BatchGenerator, loss_weight
+from utils.distributed_utils import local_device, reduced_gradients
 from utils.osutils import UserError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def pick_device(name: str) -> torch.device:
-    """The device for `--device`: auto takes CUDA, then MPS, then the CPU. UserError where it is not there."""
+    """The device for `--device`: auto takes CUDA, then MPS, then the CPU. UserError where it is not there.
+
+    Of several processes on a machine each has a GPU of its own.
+    """
     if name == "auto":
         mps = torch.backends.mps.is_available()
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+        return local_device(torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"))
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -29,7 +34,7 @@ def pick_device(name: str) -> torch.device:
         raise UserError("--device mps: not available here; try --device auto")
     if device.type not in ("cpu", "cuda", "mps"):
         raise UserError(f"--device {name}: unknown; choose auto, cpu, cuda, cuda:N or mps")
-    return device
+    return local_device(device)
 
 
 def seed_everything(seed: int) -> None:
@@ -41,7 +46,16 @@ def seed_everything(seed: int) -> None:
 
 def seeded_generator(seed: int, number: int, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator that (seed, number) fixes; the number is an epoch or an iteration."""
-    return torch.Generator(device).manual_seed(seed * 1_000_003 + number)
+    return torch.Generator(device).manual_seed(_mixed(seed, number))
+
+
+def batch_generator(seed: int, number: int, device: torch.device | str = "cpu") -> BatchGenerator:
+    """A generator that (seed, number) fixes, for a training step: see `utils.batch_parts`."""
+    return BatchGenerator(device).manual_seed(_mixed(seed, number))
+
+
+def _mixed(seed: int, number: int) -> int:
+    return seed * 1_000_003 + number
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
@@ -58,6 +72,7 @@ def to_device(minibatch: dict, device: torch.device) -> dict:
 class GradientStep:
     """Backward, unscale, clip, step: what every update hook ends with.
 
+    The loss is the mean over this process's samples; the gradients come out as those of the mean over all processes'.
     `state_dict` holds the loss scale of fp16; it belongs in the checkpoint.
     """
 
@@ -68,12 +83,13 @@ class GradientStep:
         self._scaler = torch.amp.GradScaler(device.type, enabled=options.precision == "fp16")
 
     def __call__(self, loss: Tensor, parameters: Iterable[nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
-        self._scaler.unscale_(optimizer)
-        if self._clip is not None:
-            nn.utils.clip_grad_norm_(parameters, self._clip)
-        self._scaler.step(optimizer)
+        optimizer.zero_grad()
+        self._scaler.scale(loss * loss_weight()).backward()
+        with reduced_gradients(optimizer):
+            self._scaler.unscale_(optimizer)
+            if self._clip is not None:
+                nn.utils.clip_grad_norm_(parameters, self._clip)
+            self._scaler.step(optimizer)
         self._scaler.update()
 
     def state_dict(self) -> dict:

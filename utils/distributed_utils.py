@@ -20,12 +20,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
+from utils.cli import TORCHRUN
 from utils.distributed_engines import Alone, Horovod, Torch, launchers_store
 from utils.osutils import UserError
 
 T = TypeVar("T")
 Optimizers = torch.optim.Optimizer | tuple[torch.optim.Optimizer, ...]
-TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun puts into the environment
 COMPRESSIONS = ("none", "fp16")
 
 
@@ -44,7 +44,7 @@ def init(use_horovod: bool = False, device: str = "auto") -> None:
     """
     global _engine  # noqa: PLW0603 - one group a process, as in torch.distributed itself
     device_type = "cuda" if device.startswith(("auto", "cuda")) and torch.cuda.is_available() else "cpu"
-    by_torchrun, by_horovodrun = set(TORCHRUN) <= set(os.environ), "HOROVOD_RANK" in os.environ
+    by_torchrun, by_horovodrun = os.environ.keys() >= TORCHRUN, "HOROVOD_RANK" in os.environ
     if use_horovod and by_torchrun and not by_horovodrun:
         raise UserError("--use_horovod: this was started by torchrun; leave the option out, or start it by horovodrun")
     if by_horovodrun and not use_horovod:
@@ -76,6 +76,11 @@ def local_size() -> int:
 
 def world_size() -> int:
     return _engine.size
+
+
+def is_launched() -> bool:
+    """Whether a launcher has started this process, be it as the only one."""
+    return type(_engine) is not Alone
 
 
 def is_main() -> bool:
@@ -315,7 +320,10 @@ def _token_of_launch() -> str:
 
 def lost_process(error: BaseException) -> str | None:
     """One line for an error that another rank's end has caused, or None for other errors."""
-    signs = ("Connection closed by peer", "Connection reset by peer", "HorovodInternalError", "NCCL", "Broken pipe")
+    signs = (
+        "Connection closed by peer", "Connection reset by peer", "Broken pipe", "HorovodInternalError", "NCCL",
+        "is killed by signal: Terminated",  # a worker process of the data loader: the launcher ends whole groups
+    )  # fmt: skip
     text = f"{type(error).__name__}: {error}"
     if world_size() == 1 or not (isinstance(error, dist.DistError) or any(sign in text for sign in signs)):
         return None

@@ -79,6 +79,10 @@ class PhotoSource(ImageSource):
         """The file of an image."""
         return self._folder / name
 
+    def with_names(self, names: list[str]) -> "PhotoSource":
+        """These photos of it alone."""
+        return PhotoSource(self.root, self.kind, self._folder, names, self.left_out)
+
     def read(self, name: str) -> np.ndarray | ImageError:
         """One image, (H, W, 3) uint8 RGB, or the ImageError that says why there is none."""
         try:

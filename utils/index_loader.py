@@ -3,19 +3,24 @@
 from argparse import Namespace
 
 import torch
+from torch import Tensor
 
+from utils.batch_parts import Part, part_of, shard
 from utils.device_utils import seeded_generator
+from utils.distributed_utils import world_size
 
 
 class IndexLoader:
     """Minibatches of sample indices: {"index": (B,)} on the device. An epoch in training is a permutation.
 
-    In the loop it stands for a DataLoader with an `EpochSampler`: `batch_sampler.start(epoch, skip)`.
+    In the loop it stands for a DataLoader with an `EpochSampler`: `batch_sampler.start(epoch, skip)`, `part(number)`.
+    Among several processes each gives its part of every minibatch in training, and else its part of the samples.
     """
 
     def __init__(self, length: int, batch_size: int, device: torch.device, seed: int | None = None):
-        """Without a `seed`, samples come in order."""
-        self._length, self._batch_size, self._device, self._seed = length, batch_size, device, seed
+        """Without a `seed`, samples come in order. `batch_size` is of one process."""
+        self._length, self._device, self._seed = length, device, seed
+        self._batch_size = batch_size if seed is None else batch_size * world_size()
         self._epoch = self._skip = 0
         self.batch_sampler = self
 
@@ -23,16 +28,25 @@ class IndexLoader:
         """The next iteration is over `epoch`, without its first `skip` minibatches."""
         self._epoch, self._skip = epoch, skip
 
+    def part(self, number: int) -> Part:
+        """This process's part of the `number`-th minibatch of an epoch in training, from 0."""
+        return part_of(min(self._batch_size, self._length - number * self._batch_size))
+
     def __len__(self) -> int:
-        return len(range(0, self._length, self._batch_size))
+        return len(range(0, len(self._in_order()), self._batch_size))
 
     def __iter__(self):
-        order = torch.arange(self._length)
+        order = self._in_order()
         if self._seed is not None:
             generator = seeded_generator(self._seed, self._epoch)
             order = torch.randperm(self._length, generator=generator)
-        for index in order.to(self._device).split(self._batch_size)[self._skip :]:
-            yield {"index": index}
+        for number, index in enumerate(order.to(self._device).split(self._batch_size)):
+            if number >= self._skip and len(index):
+                yield {"index": index if self._seed is None else index[self.part(number).rows]}
+
+    def _in_order(self) -> Tensor:
+        samples = torch.arange(self._length)
+        return shard(samples) if self._seed is None else samples
 
 
 def say_if_workers_are_of_no_use(options: Namespace) -> None:

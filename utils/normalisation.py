@@ -10,7 +10,7 @@ dataset              every coordinate, of 2D in px and of hip-centred 3D in mm, 
 All deviations are population deviations (ddof 0).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -68,7 +68,13 @@ def from_plain(content: Mapping) -> Normalisation:
 
 def fit(poses: PoseSet, kind: str) -> Normalisation:
     """Statistics of a training set, computed once and cached under a key of its content."""
-    return from_plain(cached("pose_statistics", [kind, poses.digest()], lambda: _fit(poses, kind).plain()))
+    return from_plain(cached("pose_statistics", _identity(poses, kind), lambda: _fit(poses, kind).plain()))
+
+
+def _identity(poses: PoseSet, kind: str) -> Iterator[str]:
+    """What the statistics are computed from; a generator, so that only who asks for it pays."""
+    yield kind
+    yield poses.digest()
 
 
 def _fit(poses: PoseSet, kind: str) -> Normalisation:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from utils.distributed_utils import sum_over_ranks
+
 
 class Ratio(NamedTuple):
     """A metric that is a share per entry, such as the PCKh of each joint: hits and counts, both (K,).
@@ -38,6 +40,12 @@ class Averages:
                 count = torch.full_like(total, batch_size)
             self._sums[name] = self._sums.get(name, 0) + total
             self._counts[name] = self._counts.get(name, 0) + count
+
+    def over_ranks(self) -> "Averages":
+        """The averages over what all processes have been given; every process gets the same."""
+        whole = Averages()
+        whole._sums, whole._counts = sum_over_ranks(self._sums), sum_over_ranks(self._counts)
+        return whole
 
     def result(self) -> dict[str, float]:
         """Name -> average; NaN where nothing was counted."""

@@ -1,10 +1,11 @@
 """The poses that a run collects photo by photo, and the files it leaves them in."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from torch import Tensor
 
+from utils.distributed_utils import is_main
 from utils.prediction_utils import save_coco_results, save_metas, save_predictions
 from utils.transform import H36M, Skeleton
 
@@ -51,8 +52,14 @@ class PoseResults:
             self.joints_3d[name] = joints_3d
             self.metas[name] |= {"skeleton_3d": H36M.name, "unit": "mm", "root": "hip"}
 
+    def extend(self, other: "PoseResults") -> None:
+        """Put the people of other photos behind these."""
+        for one in fields(self):
+            if isinstance(values := getattr(self, one.name), dict):
+                values.update(getattr(other, one.name))
+
     def save(self, directory: Path) -> list[Path]:
-        """Write the files that apply; gives their paths."""
+        """Write the files that apply, of several processes rank 0; gives their paths."""
         poses = {
             "2d_pose_estimations.pt": self.joints,
             "3d_pose_estimations.pt": self.joints_3d,
@@ -60,8 +67,9 @@ class PoseResults:
             "3d_pose_ground_truths.pt": self.truth_3d,
         }
         names = [name for name, content in poses.items() if content]
-        for name in names:
-            save_predictions(directory / name, poses[name])
-        save_metas(directory / "metas.pt", self.metas)
-        save_coco_results(directory / "predictions.json", self.joints, self.scores, self.joints_3d or None)
+        if is_main():
+            for name in names:
+                save_predictions(directory / name, poses[name])
+            save_metas(directory / "metas.pt", self.metas)
+            save_coco_results(directory / "predictions.json", self.joints, self.scores, self.joints_3d or None)
         return [directory / name for name in (*names, "metas.pt", "predictions.json")]

@@ -6,6 +6,7 @@ PyTorch's own `SyncBatchNorm` runs on GPUs and torch.distributed alone; this one
 import torch
 from torch import Tensor, nn
 
+from utils.batch_parts import current_part
 from utils.distributed_utils import all_reduce_sum, world_size
 
 
@@ -22,20 +23,26 @@ class _SumOverRanks(torch.autograd.Function):
 
 
 class _Synchronised:
-    """Statistics over all ranks while gradients are computed; elsewhere the plain batch norm's own."""
+    """Statistics over all ranks in training; elsewhere the plain batch norm's own.
+
+    Training is a step of the loop, and wherever gradients are computed. A validation may use each batch's statistics
+    too, but there ranks have different numbers of batches.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, …) of any dtype; statistics are float32 at least."""
-        if not (self.training and torch.is_grad_enabled() and world_size() > 1):
+        part = current_part()
+        if not (self.training and (part or torch.is_grad_enabled()) and world_size() > 1):
             return super().forward(x)
+        counts = part is None or part.size > 0  # else a repeated sample stands in for none
         axes, view = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        count = wide.new_full((1,), x.numel() / x.shape[1])
+        count = wide.new_full((1,), counts * x.numel() / x.shape[1])
         # Two passes, since a mean of squares minus a squared mean loses the digits of a small deviation.
-        sums, total = _SumOverRanks.apply(torch.cat([wide.sum(axes), count])).split([x.shape[1], 1])
+        sums, total = _SumOverRanks.apply(torch.cat([counts * wide.sum(axes), count])).split([x.shape[1], 1])
         mean = sums / total.detach()
         centred = wide - mean.view(view)
-        variance = _SumOverRanks.apply(centred.square().sum(axes)) / total.detach()
+        variance = _SumOverRanks.apply(counts * centred.square().sum(axes)) / total.detach()
         self._track(mean.detach(), variance.detach() * total / (total - 1).clamp(min=1))
         normalised = centred * (variance + self.eps).rsqrt().view(view)
         if self.affine:
@@ -44,7 +51,7 @@ class _Synchronised:
 
     @torch.no_grad()
     def _track(self, mean: Tensor, unbiased_variance: Tensor) -> None:
-        if self.running_mean is None:
+        if self.running_mean is None or not self.track_running_stats:
             return
         self.num_batches_tracked += 1
         share = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum

@@ -9,16 +9,21 @@ from typing import NoReturn
 
 from tensorboardX import SummaryWriter
 
+from utils.distributed_utils import AnyRankLater, any_rank, is_main
 from utils.osutils import UserError, write_text
 
 
 class TrainingLog:
     """`log.txt` (tab-separated, a line an epoch), TensorBoard scalars and pictures, and a printed line an epoch.
 
-    On resume (epochs done > 0) it goes on behind the lines of the epochs done.
+    Of several processes rank 0 alone leaves something. On resume (epochs done > 0) it goes on behind the lines of the
+    epochs done.
     """
 
     def __init__(self, directory: Path, tb_directory: Path, epochs_done: float, steps: int):
+        self._writer = None
+        if not is_main():
+            return
         self._path = directory / "log.txt"
         self._steps = steps
         self._columns, self._rows = read_log(self._path) if epochs_done and self._path.is_file() else ([], [])
@@ -30,14 +35,19 @@ class TrainingLog:
         return self
 
     def __exit__(self, *exception) -> None:
-        self._writer.close()
+        if self._writer:
+            self._writer.close()
 
     def step(self, iteration: int, scalars: dict[str, float]) -> None:
+        if not self._writer:
+            return
         for name, value in scalars.items():
             self._writer.add_scalar(name if "/" in name else f"train_step/{name}", value, iteration)
 
     def epoch(self, epoch, learning_rate, seconds, train, validation, pictures, is_best) -> None:
         """One epoch is done: a row in log.txt, scalars and pictures in TensorBoard, a line on stdout."""
+        if not self._writer:
+            return
         row = {"epoch": epoch, "lr": learning_rate, "seconds": seconds}
         row |= {f"train/{name}": value for name, value in train.items()}
         row |= {f"val/{name}": value for name, value in validation.items()}
@@ -88,10 +98,22 @@ def put_aside(*directories: Path) -> None:
 
 
 class StopSignal:
-    """SIGINT sets `requested`, so that the loop ends between two steps; a second SIGINT stops at once."""
+    """SIGINT sets `requested`, so that the loop ends between two steps; a second SIGINT stops at once.
+
+    Several processes stop together, whichever of them got the signal.
+    """
 
     def __init__(self) -> None:
         self.requested = False
+        self._any_rank_later = AnyRankLater()
+
+    def after_step(self) -> bool:
+        """Whether to stop here; asked after every step."""
+        return self._any_rank_later(self.requested)
+
+    def after_epoch(self) -> bool:
+        """Whether to stop here; asked after every epoch."""
+        return any_rank(self.requested)
 
     def __enter__(self) -> "StopSignal":
         self._former = signal.signal(signal.SIGINT, self._handle)

@@ -13,28 +13,49 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from utils.batch_parts import Part, part_of, training_on
 from utils.checkpoint_utils import LATEST, find_checkpoint, plain_options, read_checkpoint
 from utils.cli import refuse_useless
 from utils.device_utils import seeded_generator
-from utils.osutils import UserError, write_text
+from utils.distributed_utils import (
+    average_batch_norms,
+    broadcast_optimizer,
+    is_launched,
+    job,
+    on_main,
+    rank,
+    restarted,
+    world_size,
+    wrap_model,
+    wrap_optimizer,
+)
+from utils.osutils import UserError, warn, write_text
 from utils.plotting_utils import Averages, Magnitudes
 from utils.progress import progress
+from utils.sync_batch_norm import synchronise_batch_norms
 from utils.training_log import StopSignal, TrainingLog, put_aside
 
 # Options that say what to do now, rather than how the experiment is set up; --resume never takes them over.
-OF_THIS_CALL = ("script", "given", "resume", "evaluate", "load", "exp", "checkpoint_dir", "tb_dir", "debug_traceback")
+OF_THIS_CALL = (
+    "script", "given", "resume", "evaluate", "load", "exp", "checkpoint_dir", "tb_dir", "debug_traceback",
+    "use_horovod", "again",
+)  # fmt: skip
+OF_SEVERAL = ("scale_lr", "sync_batch_norm", "compression")  # options that matter to several processes alone
+STARTS = ("load", "load_hourglass", "load_2d3d")
+OPTIONS_FILE = "options.json"
 
 
 @dataclass(frozen=True)
 class TrainingHooks:
-    """What a trainer supplies.
+    """What a trainer supplies. Among several processes all of them call every hook.
 
     Attributes:
         make_optimizer_fn: (model, lr, weight_decay) -> an optimizer, or a tuple of them (a GAN has two).
         load_fn: (model, optimizer or None, path) -> model, optimizer, epochs done, best value so far or None.
             With None for the optimizer it loads weights alone.
-        checkpoint_fn: (model, optimizer, epochs done, best, directory, is_best) writes the file.
-        update_op: (model, optimizer, minibatch, iteration, options) -> dict of losses; does the whole step.
+        checkpoint_fn: (model, optimizer, epochs done, best, directory, is_best) writes the file, on rank 0 alone.
+        update_op: (model, optimizer, minibatch, iteration, options) -> dict of losses; does the whole step, on this
+            process's part of the minibatch. Only here is the network wrapped (`distributed_utils.wrap_model`).
         validation_loss: (model, minibatch) -> dict of losses and metrics: scalars, `Ratio`s, and for TensorBoard
             pictures (uint8 tensors of 3 × H × W, named "image/…").
         best_metric: the validation value that tells which checkpoint is best.
@@ -64,15 +85,21 @@ def train(
     "Epochs done" is a fraction after an interrupt: the step in flight is finished, a checkpoint written, and
     `--resume` goes on with the very next minibatch. `train_loader` must have an `EpochSampler`, and both loaders a
     `generator` of their own: else starting them draws from the global one, and a resumed run draws once more.
+
+    Among several processes each trains on its part of every minibatch, which has the batch size times as many samples,
+    and validates its part of the samples (`validation_loader` gives no others).
     """
     directory, tb_directory = experiment_directory(options), Path(options.tb_dir, experiment_name(options))
-    optimizer = hooks.make_optimizer_fn(model, options.lr, options.weight_decay)
+    optimizer = _make_optimizer(model, hooks, options)
+    _draw_apart(options)
     model, optimizer, epoch, best = _start(model, optimizer, hooks, directory, options)
     if options.evaluate:
         return _evaluate(model, hooks, validation_loader, options)
-    if not options.resume:
-        put_aside(directory, tb_directory)
-    write_text(directory / "options.json", json.dumps(plain_options(options), indent=1))
+    if getattr(options, "sync_batch_norm", False):  # the pose GAN has no batch norm
+        synchronise_batch_norms(model)
+    broadcast_optimizer(optimizer)
+    parallel = wrap_model(model, options.compression)
+    _open_experiment(directory, tb_directory, options)
 
     if epoch >= options.epochs:
         print(f"{directory} has {epoch:g} epochs already; give a larger --epochs", file=sys.stderr)
@@ -81,7 +108,8 @@ def train(
         while epoch < options.epochs:
             start = time.monotonic()
             set_learning_rate(optimizer, int(epoch), options)
-            epoch, train_averages = _train_epoch(model, optimizer, hooks, train_loader, epoch, options, log, stop)
+            epoch, train_averages = _train_epoch(parallel, optimizer, hooks, train_loader, epoch, options, log, stop)
+            average_batch_norms(model)
             if epoch % 1:  # stopped between two steps; a finished epoch is validated first
                 hooks.checkpoint_fn(model, optimizer, epoch, best, directory, is_best=False)
                 stop.exit(epoch)
@@ -98,9 +126,36 @@ def train(
                 pictures,
                 is_best,
             )
-            if stop.requested and epoch < options.epochs:
+            if stop.after_epoch() and epoch < options.epochs:
                 stop.exit(epoch)
     return averages
+
+
+def _make_optimizer(model, hooks, options):
+    """The trainer's, with `--scale_lr` and the launcher's share in it."""
+    optimizer = hooks.make_optimizer_fn(model, options.lr, options.weight_decay)
+    if options.scale_lr:
+        for group in _groups(optimizer):
+            group["lr"] *= world_size()
+    return wrap_optimizer(optimizer, model, options.compression)
+
+
+def _draw_apart(options: Namespace) -> None:
+    """Dropout draws from torch's own generator, and no two processes may drop the same units."""
+    if rank():
+        torch.manual_seed(options.seed + (rank() << 32))
+
+
+def _open_experiment(directory: Path, tb_directory: Path, options: Namespace) -> None:
+    """The folder with its options, in which a later attempt of this launch will know itself again."""
+    noted = plain_options(options) | {"job": job()}
+
+    def write() -> None:
+        if not (options.resume or options.again):
+            put_aside(directory, tb_directory)
+        write_text(directory / OPTIONS_FILE, json.dumps(noted, indent=1))
+
+    on_main(write)
 
 
 def _train_epoch(model, optimizer, hooks, loader, epoch, options, log, stop):
@@ -113,20 +168,23 @@ def _train_epoch(model, optimizer, hooks, loader, epoch, options, log, stop):
     magnitudes = Magnitudes(model)
     model.train()
     title = f"epoch {int(epoch) + 1}/{options.epochs}"
+    # What is shown meanwhile is of this process's samples, so that nobody waits for another.
     for minibatch in progress(loader, steps - done, title, status=lambda: _in_words(averages.result())):
         log_now = (iteration + 1) % options.tb_log_freq == 0
         if log_now:
             magnitudes.before()
-        losses = hooks.update_op(model, optimizer, minibatch, iteration, options)
+        part = loader.batch_sampler.part(done)
+        with training_on(part):
+            losses = hooks.update_op(model, optimizer, minibatch, iteration, options)
         iteration, done = iteration + 1, done + 1
         for one in (averages, shown):
-            one.update(losses, batch_size_of(minibatch))
+            one.update(losses, part.size)
         if log_now:
-            log.step(iteration, shown.result() | magnitudes.after())
+            log.step(iteration, shown.over_ranks().result() | magnitudes.after())
             shown = Averages()
-        if stop.requested:
+        if stop.after_step():
             break
-    return int(epoch) + (1 if done == steps else done / steps), averages.result()
+    return int(epoch) + (1 if done == steps else done / steps), averages.over_ranks().result()
 
 
 def _in_words(averages: dict[str, float]) -> str:
@@ -134,7 +192,7 @@ def _in_words(averages: dict[str, float]) -> str:
 
 
 def _validate(model, hooks, loader, title):
-    """Averages over the whole loader, and the first minibatch's pictures."""
+    """Averages over all processes' loaders, and the first minibatch's pictures."""
     averages, pictures = Averages(), {}
     model.eval()
     with torch.no_grad():
@@ -143,7 +201,7 @@ def _validate(model, hooks, loader, title):
             drawn = {name: values.pop(name) for name in list(values) if name.startswith("image/")}
             averages.update(values, batch_size_of(minibatch))
             pictures = pictures or (drawn if number == 0 else {})
-    return averages.result(), pictures
+    return averages.over_ranks().result(), pictures
 
 
 def _evaluate(model, hooks, loader, options):
@@ -165,14 +223,14 @@ def _start(model, optimizer, hooks, directory, options):
             group.update(initial_lr=rate, weight_decay=decay)
         return model, optimizer, epoch, best
     if options.load:
-        model, *_ = hooks.load_fn(model, None, find_checkpoint(options.load))
+        model, *_ = hooks.load_fn(model, None, on_main(lambda: find_checkpoint(options.load)))
     return model, optimizer, 0, None
 
 
 def latest_checkpoint(options: Namespace) -> Path:
     """What `--resume` goes on from. UserError if this experiment has none."""
     path = experiment_directory(options) / LATEST
-    if not path.is_file():
+    if not on_main(path.is_file):
         raise UserError(f"--resume: {path} is not there; check --exp and --checkpoint_dir, or leave --resume out")
     return path
 
@@ -218,8 +276,11 @@ def optimizers_of(optimizer) -> tuple[torch.optim.Optimizer, ...]:
 def settle_experiment(options: Namespace) -> None:
     """With `--resume`, take over the options that are not on the command line; check those that all trainings share.
 
+    A later attempt of a launch (`torchrun --max_restarts`) goes on from its own checkpoint as if told to.
+
     Raises UserError for options that contradict one another, and where there is nothing to resume.
     """
+    _notice_restart(options)
     if options.resume:
         stored = read_checkpoint(latest_checkpoint(options)).get("options", {})
         for name, value in stored.items():
@@ -228,10 +289,31 @@ def settle_experiment(options: Namespace) -> None:
     rules = [
         (options.no_grad_clipping, ["grad_clip"], "contradicts --no_grad_clipping"),
         (options.resume, ["load"], "contradicts --resume, which goes on from this experiment's own checkpoint"),
+        (not is_launched(), OF_SEVERAL, "is for several processes; start them with torchrun or horovodrun"),
     ]
     refuse_useless(options, rules)
-    if options.use_horovod:
-        raise UserError("--use_horovod: this version trains in one process; leave the option out")
+
+
+def _notice_restart(options: Namespace) -> None:
+    """Whether an earlier attempt of this launch began the experiment: then it goes on, and nothing is put aside."""
+    directory = experiment_directory(options)
+    options.again = restarted(on_main(lambda: _job_of(directory / OPTIONS_FILE)))
+    if options.again and not options.resume and on_main((directory / LATEST).is_file):
+        warn(f"an earlier attempt of this job has died; going on from {directory / LATEST}")
+        options.resume = True
+        # Where the first attempt started from no longer counts.
+        options.given = options.given - set(STARTS)
+        for name in STARTS:
+            if hasattr(options, name):
+                setattr(options, name, None)
+
+
+def _job_of(path: Path) -> dict | None:
+    """The launch that wrote this options file, if there is one and torchrun was it."""
+    try:
+        return json.loads(path.read_text()).get("job")
+    except (OSError, ValueError):
+        return None
 
 
 def experiment_name(options: Namespace) -> str:
@@ -243,7 +325,7 @@ def experiment_directory(options: Namespace) -> Path:
 
 
 def batch_size_of(minibatch: dict) -> int:
-    """Length of the first tensor of a minibatch."""
+    """Length of the first tensor of a minibatch of validation."""
     return len(next(value for value in minibatch.values() if isinstance(value, torch.Tensor)))
 
 
@@ -252,15 +334,22 @@ class EpochSampler:
 
     The dataset gets the epoch with each index, so that the augmentation of a sample depends on (seed, epoch,
     index) alone: the same for any number of workers, resumed or not.
+
+    Among several processes each gets its part of every minibatch; all of them have the same order.
     """
 
     def __init__(self, length: int, batch_size: int, seed: int):
-        self._length, self._batch_size, self._seed = length, batch_size, seed
+        """`batch_size` is of one process."""
+        self._length, self._batch_size, self._seed = length, batch_size * world_size(), seed
         self._epoch = self._skip = 0
 
     def start(self, epoch: int, skip: int = 0) -> None:
         """The next iteration is over `epoch`, without its first `skip` minibatches."""
         self._epoch, self._skip = epoch, skip
+
+    def part(self, number: int) -> Part:
+        """This process's part of the `number`-th minibatch of an epoch, from 0."""
+        return part_of(min(self._batch_size, self._length - number * self._batch_size))
 
     def __len__(self) -> int:
         return math.ceil(self._length / self._batch_size)
@@ -270,4 +359,4 @@ class EpochSampler:
         order = torch.randperm(self._length, generator=generator).tolist()
         for batch in range(self._skip, len(self)):
             chosen = order[batch * self._batch_size : (batch + 1) * self._batch_size]
-            yield [(self._epoch, index) for index in chosen]
+            yield [(self._epoch, index) for index in chosen[self.part(batch).rows]]

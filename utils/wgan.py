@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from utils.batch_parts import uniform
+
 
 def wasserstein(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     """Mean score of real minus mean score of generated samples: what the critic maximises.
@@ -33,7 +35,7 @@ def gradient_penalty(
         real, fake: (B, ...), the ends; gradients do not flow into them.
         generator: for the places on the segments.
     """
-    share = torch.rand(len(real), generator=generator, device=real.device).view(-1, *[1] * (real.ndim - 1))
+    share = uniform(len(real), generator=generator).view(-1, *[1] * (real.ndim - 1))
     between = torch.lerp(fake.detach(), real.detach(), share).requires_grad_()
     (gradients,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     return (gradients.flatten(1).norm(dim=1) - 1).square().mean()

@@ -43,6 +43,7 @@ def options_for(folder, **changes):
         "lr": 0.02, "weight_decay": 0.0, "epochs": 4, "schedule": [2], "gamma": 0.5, "tb_log_freq": 2, "seed": 0,
         "resume": False, "load": None, "evaluate": False, "allow_unsafe_load": False,
         "precision": "fp32", "grad_clip": 10.0, "no_grad_clipping": False,
+        "scale_lr": False, "sync_batch_norm": False, "compression": "none", "again": False,
     }  # fmt: skip
     return Namespace(**defaults | changes)
 
