@@ -271,7 +271,7 @@ def _company(options: argparse.Namespace, script: Script, name: str) -> Abstract
         return nullcontext()
     from utils.launched import joined
 
-    return joined(use_horovod, getattr(options, "device", "auto"), None if script.several else name)
+    return joined(name, use_horovod, getattr(options, "device", "auto"), script.several, options.debug_traceback)
 
 
 def _prepare(options: argparse.Namespace, script: Script) -> None:

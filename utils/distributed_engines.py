@@ -1,5 +1,6 @@
 """The two engines behind `distributed_utils`, and what stands for them in a process alone."""
 
+import gc
 import os
 import socket
 import time
@@ -91,6 +92,7 @@ class Torch(Alone):
 
     def close(self):
         self.sum_(torch.zeros(1))()  # rank 0 has the store, and may end only when nobody needs it
+        gc.collect()  # wrapped networks keep the group's threads alive, which the interpreter's end then trips over
         dist.destroy_process_group()
 
 
@@ -128,7 +130,7 @@ class Horovod(Alone):
         return self._hvd.allgather_object(value)
 
     def wrap_optimizer(self, optimizer, named_parameters, compression):
-        compressor = getattr(self._hvd.Compression, compression)
+        compressor = InMemoryOrder(getattr(self._hvd.Compression, compression))
         return self._hvd.DistributedOptimizer(optimizer, named_parameters, compression=compressor)
 
     @contextmanager
@@ -139,6 +141,23 @@ class Horovod(Alone):
 
     def close(self):
         self._hvd.shutdown()
+
+
+class InMemoryOrder:
+    """A compressor of Horovod's that takes gradients of any layout: as they lie in memory, since it sends no others."""
+
+    def __init__(self, compressor):
+        self._compressor = compressor
+
+    def compress(self, tensor: Tensor) -> tuple[Tensor, Any]:
+        order = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
+        sent, context = self._compressor.compress(tensor.permute(order).contiguous())
+        return sent, (order, context)
+
+    def decompress(self, tensor: Tensor, context: Any) -> Tensor:
+        order, context = context
+        places = sorted(range(tensor.ndim), key=order.__getitem__)
+        return self._compressor.decompress(tensor, context).permute(places)
 
 
 class Parallel(DistributedDataParallel):

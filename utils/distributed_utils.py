@@ -191,6 +191,12 @@ class AnyRankLater:
         former[1]()
         return bool(former[0].item())
 
+    def close(self) -> None:
+        """After the last call, which all ranks have made: nothing is left under way."""
+        if self._pending:
+            self._pending[1]()
+            self._pending = None
+
 
 # ------------------------------------------------------------------------------------------ networks, optimizers
 def wrap_model(model: nn.Module, compression: str = "none") -> nn.Module:
@@ -327,4 +333,7 @@ def lost_process(error: BaseException) -> str | None:
     text = f"{type(error).__name__}: {error}"
     if world_size() == 1 or not (isinstance(error, dist.DistError) or any(sign in text for sign in signs)):
         return None
-    return f"rank {rank()}: another process of this job has ended; the last checkpoint is whole, go on with --resume"
+    return (
+        f"rank {rank()}: another process of this job has ended; the last checkpoint is whole, go on with --resume "
+        f"({text.splitlines()[0][:160]})"
+    )

@@ -4,25 +4,34 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import NoReturn
 
 import utils.distributed_utils as distributed
+from utils.cli import fail
 from utils.osutils import UserError
 
 SECONDS_FOR_RANK_0 = 2.0  # to say what all ranks have found wrong; the launcher then ends the others
 
 
 @contextmanager
-def joined(use_horovod: bool, device: str, alone: str | None = None) -> Iterator[None]:
+def joined(
+    name: str, use_horovod: bool, device: str = "auto", several: bool = True, show_traceback: bool = False
+) -> Iterator[None]:
     """Within the block this process is one of several; from rank 0 alone comes what is printed.
 
-    Args:
-        use_horovod, device: see `distributed_utils.init`.
-        alone: the name of a script that one process runs, which is refused in several.
+    Whoever leaves the block by an exception leaves the process, with the status and the line that `utils.cli.main`
+    would give: the others may wait for it, and closing what it shares with them could wait for them.
 
-    Raises UserError as `init` does. Where another process has ended, this one says so in a line and ends with status 1.
+    Args:
+        name: of the program, for errors.
+        use_horovod, device: see `distributed_utils.init`.
+        several: whether the program may run in several processes at all.
+        show_traceback: of an error that is the user's.
+
+    Raises UserError as `init` does.
     """
     if distributed.is_launched():  # a program that joined before it called an entry point
         yield
@@ -35,22 +44,45 @@ def joined(use_horovod: bool, device: str, alone: str | None = None) -> Iterator
                 nowhere = stack.enter_context(open(os.devnull, "w"))
                 stack.enter_context(redirect_stdout(nowhere))
                 stack.enter_context(redirect_stderr(nowhere))
-            if alone and distributed.world_size() > 1:
-                raise UserError(f"{alone} runs in one process; leave torchrun or horovodrun out")
+            if not several and distributed.world_size() > 1:
+                raise UserError("runs in one process; leave torchrun or horovodrun out")
             yield
         distributed.shutdown()
-    except (UserError, OSError):
+    except BaseException as problem:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if not distributed.is_main():
-            time.sleep(SECONDS_FOR_RANK_0)
-        raise
-    except Exception as error:
-        if (line := distributed.lost_process(error)) is None:
-            raise
+        if show_traceback:
+            traceback.print_exception(problem)
+        _leave(name, problem)
+    signal.signal(signal.SIGTERM, former)
+
+
+def _leave(name: str, problem: BaseException) -> NoReturn:
+    """End the process at once, after the line that the user needs."""
+    status = 1
+    if isinstance(problem, SystemExit):
+        status = problem.code if isinstance(problem.code, int) else int(problem.code is not None)
+    elif isinstance(problem, KeyboardInterrupt):
+        status = 130
+    elif isinstance(problem, BrokenPipeError):  # the reader of our output (head, less) has gone
+        os._exit(0)
+    elif isinstance(problem, (UserError, OSError)):
+        status = _fail(name, problem)
+    elif line := distributed.lost_process(problem):
         _say(line)
-        sys.exit(1)
-    finally:
-        signal.signal(signal.SIGTERM, former)
+    else:
+        traceback.print_exception(problem)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _fail(name: str, problem: Exception) -> int:
+    if not distributed.is_main():
+        time.sleep(SECONDS_FOR_RANK_0)
+    try:
+        fail(name, str(problem))
+    except SystemExit as end:
+        return end.code
 
 
 def _ended_by_launcher(*_) -> NoReturn:

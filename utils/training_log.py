@@ -113,6 +113,7 @@ class StopSignal:
 
     def after_epoch(self) -> bool:
         """Whether to stop here; asked after every epoch."""
+        self._any_rank_later.close()
         return any_rank(self.requested)
 
     def __enter__(self) -> "StopSignal":
@@ -124,6 +125,7 @@ class StopSignal:
 
     def exit(self, epochs_done: float) -> NoReturn:
         """End the process as interrupted, once the checkpoint is written."""
+        self._any_rank_later.close()
         print(f"interrupted after {epochs_done:.2f} epochs; go on with --resume", file=sys.stderr)
         sys.exit(130)
 

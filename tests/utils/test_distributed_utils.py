@@ -261,6 +261,7 @@ def test_each_process_takes_its_own_gpu(two_processes, monkeypatch):
 
 def test_the_end_of_another_rank_is_told_from_other_errors(two_processes):
     gone = distributed.lost_process(RuntimeError("[gloo/pair.cc:534] Connection closed by peer [127.0.0.1]:5123"))
-    assert gone == "rank 1: another process of this job has ended; the last checkpoint is whole, go on with --resume"
+    line = "rank 1: another process of this job has ended; the last checkpoint is whole, go on with --resume"
+    assert gone == f"{line} (RuntimeError: [gloo/pair.cc:534] Connection closed by peer [127.0.0.1]:5123)"
     assert distributed.lost_process(RuntimeError("shape mismatch")) is None
-    assert distributed.lost_process(torch.distributed.DistNetworkError("no route")) == gone
+    assert distributed.lost_process(torch.distributed.DistNetworkError("no route")).startswith(line)

@@ -1,13 +1,12 @@
 import json
 import math
-import struct
 import sys
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
-from tensorboardX.proto.event_pb2 import Event
+from event_files import events
 from tiny_trainer import SAMPLES, Noise, Trainer, all_files, at_update, log_of, options_for, run
 from torch import nn
 
@@ -71,22 +70,6 @@ def test_log_and_options_can_be_read(tmp_path, capsys):
     assert len(printed) == 3
     assert printed[0].startswith("epoch 1  lr 0.02")
     assert all("val/loss" in line for line in printed)
-
-
-def events(folder):
-    """(tag, step, value) of all TensorBoard events: records of length, checksum, Event, checksum."""
-    found = []
-    for path in sorted(folder.glob("events.out.tfevents.*")):
-        content = path.read_bytes()
-        while content:
-            (length,) = struct.unpack("<Q", content[:8])
-            event = Event.FromString(content[12 : 12 + length])
-            found += [
-                (v.tag, event.step, v.simple_value if v.HasField("simple_value") else "image")
-                for v in event.summary.value
-            ]
-            content = content[16 + length :]
-    return found
 
 
 def test_tensorboard_gets_scalars_magnitudes_and_a_picture(tmp_path):

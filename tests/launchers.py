@@ -1,0 +1,111 @@
+"""Commands started by torchrun and horovodrun, as on a machine that nobody reaches by ssh or by its name."""
+
+import contextlib
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from utils.distributed_utils import TORCHRUN
+
+ROOT = Path(__file__).resolve().parents[1]
+LAUNCHERS = (*TORCHRUN, "HOROVOD_RANK")
+ENGINES = ("torchrun", "horovodrun")
+
+
+def environment() -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if name not in LAUNCHERS}
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return clean | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+
+
+def why_no_horovod() -> str | None:
+    """What the tests that need Horovod say where they are skipped."""
+    if importlib.util.find_spec("horovod"):
+        return None
+    note = Path(sys.prefix, ".horovod")  # what `make test` leaves where it could not build it
+    fault = note.read_text().splitlines() if note.is_file() else []
+    return fault[-1] if fault else "Horovod is not installed; scripts/install_horovod.sh builds it"
+
+
+def launcher(engine: str) -> list[object]:
+    """What comes before a script that two processes on this machine run; skips the test where Horovod is missing."""
+    if engine == "torchrun":
+        return ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
+    if why := why_no_horovod():
+        pytest.skip(why)
+    run = ["-m", "horovod.runner.launch", "-np", 2, "-H", "localhost:2", "--network-interfaces", "lo"]
+    return [*run, sys.executable]
+
+
+def machines(count: int, restarts: int, name: str = "test") -> list[list[object]]:
+    """One torchrun a "machine", each with a process; they meet on the loopback."""
+    meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", name]
+    one = ["-m", "torch.distributed.run", "--nnodes", count, "--nproc-per-node", 1, "--max-restarts", restarts]
+    return [[*one, *meeting, "--local-addr", "127.0.0.1"] for _ in range(count)]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def start(*command: object, cwd: Path | None = None, stderr: int = subprocess.STDOUT) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, *map(str, command)], env=environment(), cwd=cwd, text=True, stdout=subprocess.PIPE,
+        stderr=stderr,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def none_left(launched: list[subprocess.Popen]) -> Iterator[None]:
+    """Whatever happens in it, none of them is running afterwards."""
+    with contextlib.ExitStack() as stack:
+        for process in launched:
+            stack.enter_context(process)
+            stack.callback(process.terminate)
+        yield
+
+
+def finish(*launched: subprocess.Popen) -> list[str]:
+    """Wait for all of them, which must end well; what each printed."""
+    with none_left(list(launched)):
+        printed = [process.communicate(timeout=300)[0] for process in launched]
+    for process, out in zip(launched, printed, strict=True):
+        assert process.returncode == 0, out
+    return printed
+
+
+def wait_for_line(process: subprocess.Popen, wanted: Callable[[str], bool]) -> list[str]:
+    """The lines up to the first one that is wanted; AssertionError where there is none."""
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if wanted(line):
+            return lines
+    raise AssertionError("".join(lines))
+
+
+def process_of_rank(launched: subprocess.Popen, rank: int) -> int:
+    """The id of the process that a launcher has started as this rank."""
+    for child in descendants(launched.pid):
+        with contextlib.suppress(OSError):
+            variables = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+            program = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0]
+            if b"python" in program and not {b"RANK=%d" % rank, b"HOROVOD_RANK=%d" % rank}.isdisjoint(variables):
+                return child
+    raise AssertionError(f"no process of rank {rank}")
+
+
+def descendants(process: int) -> Iterator[int]:
+    """Children and their children, the elder first."""
+    children = " ".join(path.read_text() for path in Path(f"/proc/{process}/task").glob("*/children")).split()
+    for child in map(int, children):
+        yield child
+        yield from descendants(child)

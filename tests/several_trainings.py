@@ -1,0 +1,58 @@
+"""Several commands in one launch, as each of two processes runs them: a launch of its own for each takes too long.
+
+    several_trainings.py FOLDER
+
+FOLDER is where the commands of FOLDER/commands.json run, one after the other. One of them is
+{"argv": ["train", "2d3d_h36m", …]}; with "interrupt": STEP rank 1 gets Ctrl-C in that step of the training.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+
+from options import GROUPS, SCRIPTS
+from twod_threed.trainer import LifterTrainer
+from utils.cli import main
+from utils.distributed_utils import rank
+from utils.launched import joined
+
+
+@contextlib.contextmanager
+def interrupted_at(step: int):
+    """Within it rank 1 of a training of the lifter is interrupted in this step; both processes must end by that."""
+    update = LifterTrainer.update
+
+    def interrupted_update(self, model, optimizer, minibatch, iteration, options):
+        if rank() == 1 and iteration == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return update(self, model, optimizer, minibatch, iteration, options)
+
+    LifterTrainer.update = interrupted_update
+    try:
+        yield
+    except SystemExit as ended:
+        if ended.code != 130:
+            raise
+    else:
+        raise AssertionError("nothing was interrupted")
+    finally:
+        LifterTrainer.update = update
+
+
+def run(command: dict) -> None:
+    entry, *argv = map(str, command["argv"])
+    with interrupted_at(command["interrupt"]) if "interrupt" in command else contextlib.nullcontext():
+        main(entry, SCRIPTS[entry], GROUPS, argv)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    os.chdir(sys.argv[1])
+    with joined("several_trainings.py", "HOROVOD_RANK" in os.environ, "cpu"):
+        for one in json.loads(Path("commands.json").read_text()):
+            run(one)
