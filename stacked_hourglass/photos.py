@@ -87,8 +87,7 @@ def predict_samples(predictor: PosePredictor, crops: Dataset, options: Namespace
 
     A batch has `image`, `to_photo` and `readable`, as the datasets of crops give them.
     """
-    loader = shard_loader(crops, options)
-    parts = [predictor(torch.empty(0, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8), torch.empty(0, 2, 3))]
+    loader, parts = shard_loader(crops, options), []
     for batch in progress(loader, len(loader), title, "batch"):
         readable = batch["readable"]
         found = predictor(batch["image"][readable], batch["to_photo"][readable])
@@ -96,6 +95,8 @@ def predict_samples(predictor: PosePredictor, crops: Dataset, options: Namespace
         for row, part in zip(rows, found, strict=True):
             row[readable] = part
         parts.append(rows)
+    if not parts:  # more processes than samples: of nobody
+        parts = [predictor(torch.empty(0, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8), torch.empty(0, 2, 3))]
     return tuple(gather(torch.cat(part)) for part in zip(*parts, strict=True))
 
 

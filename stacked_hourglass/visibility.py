@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from utils.batch_parts import mean_of_counted
+
 
 class VisibilityNet(nn.Module):
     """Features (B, C, H, W) -> logits (B, J): positive where the joint is annotated and not hidden.
@@ -29,4 +31,4 @@ class VisibilityNet(nn.Module):
 def visibility_loss(logits: Tensor, visible: Tensor, counted: Tensor) -> Tensor:
     """Binary cross-entropy of (B, J) logits; `visible` (B, J) is 0 or 1, `counted` (B,) leaves out whole samples."""
     losses = F.binary_cross_entropy_with_logits(logits.float(), visible.float(), reduction="none").mean(-1)
-    return (losses * counted).sum() / counted.sum().clamp(min=1)
+    return mean_of_counted((losses * counted).sum(), counted.sum())

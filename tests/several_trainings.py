@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+import stacked_hourglass.trainer
 from options import GROUPS, SCRIPTS
 from twod_threed.trainer import LifterTrainer
 from utils.cli import main
@@ -52,6 +53,7 @@ def run(command: dict) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    stacked_hourglass.trainer.PICTURES = 1  # TensorBoard's PNG of several people takes long
     os.chdir(sys.argv[1])
     with joined("several_trainings.py", "HOROVOD_RANK" in os.environ, "cpu"):
         for one in json.loads(Path("commands.json").read_text()):

@@ -43,15 +43,15 @@ def make_images(folder: Path) -> Path:
     return folder
 
 
-def make_networks(folder: Path, data_dir: Path, kind: str = "instance", stacks: int = 1) -> tuple[object, ...]:
-    """Write an untrained hourglass and 3D baseline; the options that load them."""
+def make_networks(folder: Path, data_dir: Path, kind: str = "instance", **hourglass: object) -> tuple[object, ...]:
+    """Write an untrained hourglass, of this architecture, and 3D baseline; the options that load them."""
     torch.manual_seed(0)
-    hourglass = HourglassNet(Architecture(stacks=stacks, features=FEATURES))
+    network = HourglassNet(Architecture(**{"stacks": 1, "features": FEATURES} | hourglass))
     lifter = LinearModel(**LIFTER, without_hip=kind == "instance")
     normalisation = fit(load_pose_set(find_sequences(data_dir), [1], ["Walking", "Sitting"]), kind).plain()
     common = {"format_version": 1, "options": {}}
     files = {
-        "hourglass": {"state_dict": hourglass.state_dict(), "mean": [0.4, 0.5, 0.6], "skeleton": "MPII"},
+        "hourglass": {"state_dict": network.state_dict(), "mean": [0.4, 0.5, 0.6], "skeleton": "MPII"},
         "2d3d": {"state_dict": lifter.state_dict(), "normalisation": normalisation},
     }
     for name, content in files.items():

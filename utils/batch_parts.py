@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from utils.distributed_utils import rank, world_size
+from utils.distributed_utils import all_reduce_sum, rank, world_size
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,19 @@ def loss_weight() -> float:
     The gradients of all ranks are averaged with equal weights, though the last minibatch may leave some fewer samples.
     """
     return 1.0 if _current is None else _current.weight
+
+
+def mean_of_counted(total: Tensor, count: Tensor) -> Tensor:
+    """A loss's mean over those of the minibatch that count, of which the rank's samples have `total` () and `count` ().
+
+    Some ranks' samples may have more that counts (joints with annotations) than others'. 0 where nothing counts. Among
+    several ranks it is the rank's part of that mean: with `loss_weight`, the parts' mean over ranks is the whole.
+    """
+    part = _current
+    if part is None or world_size() == 1:
+        return total / count.clamp(min=1)
+    of_all = all_reduce_sum(count).clamp(min=1)
+    return total * (part.total / (of_all * max(part.size, 1)))
 
 
 class BatchGenerator(torch.Generator):

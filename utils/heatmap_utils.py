@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from utils.batch_parts import mean_of_counted
+
 STRIDE = 4
 LOCATION_TEMPERATURE = 0.05  # of `location_loss`: the height by which a place that is e times as likely is higher
 
@@ -67,14 +69,14 @@ def location_loss(heatmaps: Tensor, targets: Tensor, counted: Tensor) -> Tensor:
         targets: the same, as `render_heatmaps` gives them; one without a peak (a joint outside the map) does not count.
         counted: (B, J) bool.
 
-    Returns: the mean over the joints that count; 0 where none does.
+    Returns: the mean over the joints that count (`batch_parts.mean_of_counted`); 0 where none does.
     """
     flat = targets.flatten(2)
     mass = flat.sum(-1)
     counted = counted & (mass > 0)
     log_places = (heatmaps.flatten(2) / LOCATION_TEMPERATURE).log_softmax(-1)
     errors = -(flat * log_places).sum(-1) / torch.where(mass > 0, mass, 1.0)
-    return errors.masked_fill(~counted, 0.0).sum() / counted.sum().clamp(min=1)
+    return mean_of_counted(errors.masked_fill(~counted, 0.0).sum(), counted.sum())
 
 
 def decode_heatmaps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:

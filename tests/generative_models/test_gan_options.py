@@ -104,8 +104,9 @@ EFFECTS = {
 }
 # Options whose effect is no difference between two whole runs have a test of their own below.
 OWN_TEST = {
-    "data_dir", "load", "exp", "checkpoint_dir", "tb_dir", "resume", "evaluate", "use_horovod", "device", "compile",
-    "allow_unsafe_load", "debug_traceback", "test_batch_size", "no_grad_clipping", "workers",
+    "data_dir", "load", "exp", "checkpoint_dir", "tb_dir", "resume", "evaluate", "use_horovod", "scale_lr",
+    "compression", "device", "compile", "allow_unsafe_load", "debug_traceback", "test_batch_size", "no_grad_clipping",
+    "workers",
 }  # fmt: skip
 
 
@@ -256,7 +257,8 @@ def test_debug_traceback_shows_it(tiny_h36m, tmp_path):
         (("--no_grad_clipping", "--grad_clip", 3), "--grad_clip"),
         (("--resume", "--load", "there"), "--resume"),
         (("--resume",), "--resume"),
-        (("--use_horovod",), "--use_horovod"),
+        (("--scale_lr",), "--scale_lr is for several processes"),
+        (("--compression", "fp16"), "--compression is for several processes"),
         (("--device", "tpu9"), "--device tpu9"),
         (("--precision", "fp16"), "--precision fp16 needs a GPU"),
     ],

@@ -5,6 +5,7 @@ Runs go through the real entry point, in this process, on a dozen rendered peopl
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -165,8 +166,8 @@ EFFECTS = {
 }
 # Options whose effect is no difference between two whole runs have a test of their own below.
 OWN_TEST = {
-    "data_dir", "load", "exp", "checkpoint_dir", "tb_dir", "resume", "evaluate", "use_horovod", "device", "compile",
-    "workers", "allow_unsafe_load", "debug_traceback",
+    "data_dir", "load", "exp", "checkpoint_dir", "tb_dir", "resume", "evaluate", "use_horovod", "scale_lr",
+    "compression", "sync_batch_norm", "device", "compile", "workers", "allow_unsafe_load", "debug_traceback",
 }  # fmt: skip
 
 
@@ -406,8 +407,10 @@ def test_debug_traceback_shows_it(tiny_mpii, tmp_path, capsys):
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
-def test_horovod_is_refused(fails):
-    assert "--use_horovod" in fails("--use_horovod")
+def test_horovod_is_refused_where_it_is_not_installed(fails, monkeypatch):
+    """What it does elsewhere, `test_several_processes` shows."""
+    monkeypatch.setitem(sys.modules, "horovod.torch", None)
+    assert "scripts/install_horovod.sh" in fails("--use_horovod")
 
 
 # ------------------------------------------------------------------------------------------ contradictions
@@ -429,7 +432,10 @@ def test_horovod_is_refused(fails):
         ("--use_amsprop", "--momentum", 0.5),
         ("--resume", "--load", "there"),
         ("--features", 10),
-        ("--use_horovod",),
+        ("--scale_lr",),
+        ("--compression", "fp16"),
+        ("--sync_batch_norm",),
+        ("--use_layer_norm", "--sync_batch_norm"),
     ],
     ids=lambda argv: " ".join(map(str, argv)),
 )

@@ -104,10 +104,10 @@ EFFECTS = {
 # Options whose effect is no difference between two whole runs have a test of their own below.
 OWN_TEST = {
     "data_dir", "load", "load_hourglass", "load_2d3d", "exp", "checkpoint_dir", "tb_dir", "resume", "evaluate",
-    "use_horovod", "device", "compile", "workers", "allow_unsafe_load", "debug_traceback", "test_batch_size",
-    "no_grad_clipping", "freeze", "remove_intermediate_supervision", "stacks", "features", "blocks", "num_classes",
-    "use_layer_norm", "no_batch_norm_affine", "predict_joint_visibility", "linear_size", "num_stage",
-    "dataset_normalization",
+    "use_horovod", "scale_lr", "compression", "sync_batch_norm", "device", "compile", "workers", "allow_unsafe_load",
+    "debug_traceback", "test_batch_size", "no_grad_clipping", "freeze", "remove_intermediate_supervision", "stacks",
+    "features", "blocks", "num_classes", "use_layer_norm", "no_batch_norm_affine", "predict_joint_visibility",
+    "linear_size", "num_stage", "dataset_normalization",
 }  # fmt: skip
 
 
@@ -285,7 +285,9 @@ def test_debug_traceback_shows_it(images, networks, tmp_path):
         (("--action", "Eating"), "no sequence of"),
         (("--no_grad_clipping", "--grad_clip", 3), "--grad_clip"),
         (("--resume",), "--resume"),
-        (("--use_horovod",), "--use_horovod"),
+        (("--scale_lr",), "--scale_lr is for several processes"),
+        (("--compression", "fp16"), "--compression is for several processes"),
+        (("--sync_batch_norm",), "--sync_batch_norm is for several processes"),
         (("--device", "tpu9"), "--device tpu9"),
         (("--precision", "fp16"), "--precision fp16 needs a GPU"),
         (("--train_batch_size", 1), "batch norm needs two"),
