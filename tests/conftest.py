@@ -5,9 +5,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from launchers import why_no_horovod
 
 from options import GROUPS, SCRIPTS
 from utils.cli import parse
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Skipped tests go unnoticed; that Horovod was not tested should not."""
+    why = why_no_horovod()
+    skipped = [report for report in terminalreporter.getreports("skipped") if why and str(why) in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(f"NOT TESTED: {len(skipped)} tests that need Horovod ({why})")
 
 
 @pytest.fixture(scope="session")

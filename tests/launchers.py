@@ -33,21 +33,21 @@ def why_no_horovod() -> str | None:
     return fault[-1] if fault else "Horovod is not installed; scripts/install_horovod.sh builds it"
 
 
-def launcher(engine: str) -> list[object]:
+def launcher(engine: str, restarts: int = 0) -> list[object]:
     """What comes before a script that two processes on this machine run; skips the test where Horovod is missing."""
     if engine == "torchrun":
-        return ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
+        return ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "--max-restarts", restarts]
     if why := why_no_horovod():
         pytest.skip(why)
     run = ["-m", "horovod.runner.launch", "-np", 2, "-H", "localhost:2", "--network-interfaces", "lo"]
     return [*run, sys.executable]
 
 
-def machines(count: int, restarts: int, name: str = "test") -> list[list[object]]:
-    """One torchrun a "machine", each with a process; they meet on the loopback."""
-    meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", name]
-    one = ["-m", "torch.distributed.run", "--nnodes", count, "--nproc-per-node", 1, "--max-restarts", restarts]
-    return [[*one, *meeting, "--local-addr", "127.0.0.1"] for _ in range(count)]
+def two_machines(restarts: int = 0) -> list[list[object]]:
+    """The same as one torchrun a "machine", each with a process; they meet on the loopback."""
+    meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", "test"]
+    one = ["-m", "torch.distributed.run", "--nnodes", 2, "--nproc-per-node", 1, "--max-restarts", restarts]
+    return [[*one, *meeting, "--local-addr", "127.0.0.1"] for _ in range(2)]
 
 
 def free_port() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import ROOT, call
-from launchers import ENGINES, finish, launcher, machines, none_left, process_of_rank, start, wait_for_line
+from launchers import launcher, none_left, process_of_rank, start, wait_for_line
 
 from utils.training_log import read_log
 
@@ -36,10 +36,11 @@ def in_two(training, *more: object) -> list[object]:
     return [ROOT / "train.py", *training(BATCH, "--sync_batch_norm", *more)]
 
 
-def kill_rank_1(*launched) -> None:
-    """At the second epoch's end, of which rank 0 of the first launcher tells."""
-    wait_for_line(launched[0], lambda line: "epoch 2  " in line)
-    os.kill(process_of_rank(launched[-1], 1), signal.SIGKILL)
+def kill_rank_1_after(launched, epoch: str) -> str:
+    """Kill it when rank 0 says that this epoch (a regular expression) has ended; what was said until then."""
+    said = wait_for_line(launched, lambda line: re.search(rf"epoch {epoch}  lr", line) is not None)
+    os.kill(process_of_rank(launched, 1), signal.SIGKILL)
+    return "".join(said)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -56,37 +57,39 @@ def assert_as_never_killed(folder: Path, training, epochs: int, tmp_path: Path) 
         assert found["train/loss"] == pytest.approx(expected["train/loss"], rel=1e-4)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_killed_process_ends_the_job(engine, training, tmp_path):
-    before = launcher(engine)
-    options = ["--use_horovod"] if engine == "horovodrun" else []
-    folder = tmp_path / "killed"
-    folder.mkdir()
-    launched = start(*before, *in_two(training, "--epochs", 10_000, *options), cwd=folder)
-    with none_left([launched]):
-        kill_rank_1(launched)
-        said = launched.communicate(timeout=120)[0]
-        assert launched.returncode != 0
-    assert len(LOST.findall(said)) == 1, said
+def assert_checkpoint_is_whole(folder: Path, training, tmp_path: Path) -> None:
+    """One process goes on from it, with minibatches as large as those of both."""
     done = torch.load(folder / EXPERIMENT / "checkpoint.pth.tar", weights_only=True)["epoch"]
     assert done >= 2
     assert not list((folder / EXPERIMENT).glob(".*"))
-    resumed = training(2 * BATCH, "--resume", "--epochs", done + 1)
-    call("train", *resumed, cwd=folder).succeeded()
+    call("train", *training(2 * BATCH, "--resume", "--epochs", done + 1), cwd=folder).succeeded()
     assert_as_never_killed(folder, training, done + 1, tmp_path)
 
 
-def test_torchrun_goes_on_after_a_kill(training, tmp_path):
-    """On two "machines", each with a torchrun of its own; the folder is one that both see."""
-    (tmp_path / "former").mkdir()
-    call("train", *training(64, "--epochs", 1), cwd=tmp_path / "former").succeeded()
-    folder = tmp_path / "former"
-    command = in_two(training, "--epochs", 6)
-    launched = [start(*one, *command, cwd=folder) for one in machines(2, restarts=1)]
-    kill_rank_1(*launched)
-    printed = finish(*launched)
-    assert len(LOST.findall(printed[0])) == 1
-    assert "an earlier attempt of this job has died; going on from" in printed[0]
-    assert_as_never_killed(folder, training, 6, tmp_path)
-    old = folder / EXPERIMENT.with_name(EXPERIMENT.name + ".old")
-    assert len(read_log(old / "log.txt")[1]) == 1  # put aside once: the training before this job
+def test_torchrun_goes_on_once_after_a_kill_and_ends_after_another(training, tmp_path):
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    call("train", *training(64, "--epochs", 1), cwd=folder).succeeded()  # an earlier experiment of that name
+    launched = start(*launcher("torchrun", restarts=1), *in_two(training, "--epochs", 10_000), cwd=folder)
+    with none_left([launched]):
+        kill_rank_1_after(launched, "2")
+        said = kill_rank_1_after(launched, "[0-9]+")
+        last = launched.communicate(timeout=120)[0]
+        assert launched.returncode != 0
+    for part in (said, last):
+        assert len(LOST.findall(part)) == 1, part
+    assert "an earlier attempt of this job has died; going on from" in said
+    assert_checkpoint_is_whole(folder, training, tmp_path)
+    former = folder / EXPERIMENT.with_name(EXPERIMENT.name + ".old")
+    assert len(read_log(former / "log.txt")[1]) == 1  # put aside once
+
+
+def test_horovodrun_ends_after_a_kill(training, tmp_path):
+    before = launcher("horovodrun")
+    launched = start(*before, *in_two(training, "--epochs", 10_000, "--use_horovod"), cwd=tmp_path)
+    with none_left([launched]):
+        kill_rank_1_after(launched, "2")
+        last = launched.communicate(timeout=120)[0]
+        assert launched.returncode != 0
+    assert len(LOST.findall(last)) == 1, last
+    assert_checkpoint_is_whole(tmp_path, training, tmp_path)

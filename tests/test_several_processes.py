@@ -1,6 +1,7 @@
 """Two processes do what one does with the double batch size, under both launchers, for every training and `run.py`.
 
-One launch an engine runs all commands (`several_trainings.py`); one process, this one, runs them with twice the batch.
+One launch an engine runs all commands (`several_trainings.py`), for torchrun on two "machines"; one process, this one,
+runs them with twice the batch.
 """
 
 import json
@@ -13,7 +14,7 @@ import pytest
 import torch
 from command_line import call
 from event_files import events
-from launchers import ENGINES, finish, launcher, start
+from launchers import ENGINES, finish, launcher, start, two_machines
 from scipy.io import loadmat
 from tiny_fine_tuning import make_images, make_networks
 from torch import nn
@@ -142,12 +143,12 @@ def launched(data, tmp_path_factory) -> Callable[[str], Path]:
 
     def launch(engine: str) -> Path:
         if engine not in done:
-            before = launcher(engine)
+            before = two_machines() if engine == "torchrun" else [launcher(engine)]
             folder = prepare(tmp_path_factory.mktemp(engine), data)
             commands = list(commands_of_two(data, engine))
             (folder / "commands.json").write_text(json.dumps(commands, default=str))
-            [printed] = finish(start(*before, WORKER, folder))
-            (folder / "printed.txt").write_text(printed)
+            printed = finish(*(start(*one, WORKER, folder) for one in before))
+            (folder / "printed.txt").write_text("".join(printed))
             done[engine] = folder
         return done[engine]
 

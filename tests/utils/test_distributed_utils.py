@@ -1,14 +1,10 @@
-import contextlib
-import importlib.util
-import os
-import socket
-import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
+from launchers import ENGINES, LAUNCHERS, finish, launcher, start, two_machines
 from several_processes import KINDS, network, ten_steps
 from torch import nn
 
@@ -16,41 +12,7 @@ import utils.distributed_utils as distributed
 from utils import distributed_engines
 from utils.osutils import UserError
 
-ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("several_processes.py")
-ENGINES = ("torchrun", "horovodrun")
-LAUNCHERS = (*distributed.TORCHRUN, "HOROVOD_RANK")
-
-
-# ------------------------------------------------------------------------------------------ launching
-def environment() -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if name not in LAUNCHERS}
-    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return clean | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-
-
-def start(*command: object) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, *map(str, command)], env=environment(), text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )  # fmt: skip
-
-
-def finish(*launchers: subprocess.Popen) -> None:
-    """Wait for all of them; whatever the first one's fate, none is left behind."""
-    with contextlib.ExitStack() as stack:
-        for launcher in launchers:
-            stack.enter_context(launcher)
-            stack.callback(launcher.terminate)
-        printed = [launcher.communicate(timeout=300)[0] for launcher in launchers]
-    for launcher, out in zip(launchers, printed, strict=True):
-        assert launcher.returncode == 0, out
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def results(folder: Path, name: str = "rank") -> list[dict]:
@@ -61,20 +23,16 @@ def results(folder: Path, name: str = "rank") -> list[dict]:
 def by_torchrun(tmp_path_factory) -> Path:
     """Results of two processes on two "machines" that meet on the loopback; one of them dies, and both start again."""
     folder = tmp_path_factory.mktemp("torchrun")
-    meeting = ("--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", "test")
-    machine = ("-m", "torch.distributed.run", "--nnodes", 2, "--nproc-per-node", 1, "--max-restarts", 1, *meeting)
-    finish(*(start(*machine, "--local-addr", "127.0.0.1", WORKER, folder) for _ in range(2)))
+    finish(*(start(*machine, WORKER, folder) for machine in two_machines(restarts=1)))
     return folder
 
 
 @pytest.fixture(scope="module")
 def by_horovodrun(tmp_path_factory) -> Path:
     """Results of two processes on this machine, which has neither to be reached by ssh nor to know its own name."""
-    if importlib.util.find_spec("horovod") is None:
-        pytest.skip("Horovod is not installed; scripts/install_horovod.sh builds it")
+    before = launcher("horovodrun")
     folder = tmp_path_factory.mktemp("horovodrun")
-    run = ("-m", "horovod.runner.launch", "-np", 2, "-H", "localhost:2", "--network-interfaces", "lo")
-    finish(start(*run, sys.executable, WORKER, folder, "--use_horovod"))
+    finish(start(*before, WORKER, folder, "--use_horovod"))
     return folder
 
 

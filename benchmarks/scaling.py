@@ -1,0 +1,95 @@
+"""What a second process brings: training steps of one process, and of two with the same batch size each, in turns.
+
+    python benchmarks/scaling.py
+    python benchmarks/scaling.py --features 128 --batch 8 --threads 8
+
+A step is a hourglass's on random pictures: forward, backward, in two processes with gradients averaged meanwhile
+(torchrun's engine, Gloo), optimizer. One process and two take turns, so that other load on the machine meets both;
+rates are medians over the turns. Beside the clock stands processor time, which other load hardly moves: what the
+exchange costs in work, though not in waiting.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+
+from stacked_hourglass.hourglass import Architecture, HourglassNet
+from utils.distributed_utils import barrier, init, is_main, shutdown, wrap_model
+
+LAUNCHED = "SCALING_BENCHMARK"  # set for the two processes
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turns", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=4, help="of a turn")
+    parser.add_argument("--stacks", type=int, default=2)
+    parser.add_argument("--features", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=4, help="pictures a process and step")
+    parser.add_argument("--size", type=int, default=256, help="px of a picture's side")
+    parser.add_argument("--threads", type=int, default=1, help="of each process")
+    return parser.parse_args()
+
+
+def train(model: torch.nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, steps: int):
+    """Seconds a step, by the clock and of the processor."""
+    start = time.perf_counter(), time.process_time()
+    for _ in range(steps):
+        loss = torch.stack([maps.square().mean() for maps in model(images)]).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return (time.perf_counter() - start[0]) / steps, (time.process_time() - start[1]) / steps
+
+
+def measure(options: argparse.Namespace) -> dict[str, list[tuple[float, float]]]:
+    """Way -> (clock, processor) seconds a step of each turn, on rank 0."""
+    torch.manual_seed(0)
+    model = HourglassNet(Architecture(stacks=options.stacks, features=options.features)).train()
+    optimizer = torch.optim.RMSprop(model.parameters(), 1e-5)
+    parallel = wrap_model(model)
+    images = torch.rand(options.batch, 3, options.size, options.size) - 0.5
+    times: dict[str, list] = {"one": [], "two": []}
+    for turn in range(options.turns + 1):
+        for way in times:
+            barrier()
+            if way == "two" or is_main():
+                found = train(parallel if way == "two" else model, optimizer, images, options.steps)
+                times[way] += [found] if turn else []  # the first warms up
+            barrier()
+    return times
+
+
+def main() -> None:
+    options = parse()
+    if LAUNCHED not in os.environ:
+        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        environment = os.environ | {"OMP_NUM_THREADS": str(options.threads), LAUNCHED: "1"}
+        sys.exit(subprocess.run([sys.executable, *torchrun, *sys.argv], env=environment, check=False).returncode)
+    init(device="cpu")
+    torch.set_num_threads(options.threads)
+    times = measure(options)
+    if is_main():
+        clock, work = (
+            {way: statistics.median(turn[i] for turn in turns) for way, turns in times.items()} for i in (0, 1)
+        )
+        rates = {"one": options.batch / clock["one"], "two": 2 * options.batch / clock["two"]}
+        print(f"hourglass, {options.stacks} stacks × {options.features} features, {options.batch} pictures a process")
+        print(f"one process: {rates['one']:.2f} pictures/s, {work['one']:.3f} s of processor a step")
+        print(f"two: {rates['two']:.2f} pictures/s, {work['two']:.3f} s of processor a step and process")
+        print(
+            f"efficiency: {rates['two'] / rates['one'] / 2:.2f} by the clock, {work['one'] / work['two']:.2f} in work"
+        )
+    shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+"""The benchmark of two processes runs; nothing is said about how fast."""
+
+from argparse import Namespace
+
+from command_line import load_script
+
+
+def test_every_turn_is_timed(one_thread):
+    options = Namespace(turns=2, steps=1, stacks=1, features=8, batch=2, size=64, threads=1)
+    times = load_script("benchmarks", "scaling").measure(options)
+    assert set(times) == {"one", "two"}
+    for turns in times.values():
+        assert len(turns) == 2  # without the first
+        assert all(clock > 0 and work > 0 for clock, work in turns)
