@@ -6,7 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import utils.distributed_utils as distributed
-from utils.batch_parts import BatchGenerator, Part, integers, loss_weight, normal, part_of, shard, training_on, uniform
+from utils import batch_parts
+from utils.batch_parts import (
+    BatchGenerator,
+    Part,
+    integers,
+    loss_weight,
+    mean_of_counted,
+    normal,
+    part_of,
+    shard,
+    training_on,
+    uniform,
+)
 
 
 def parts_of(total: int, ranks: int) -> list[Part]:
@@ -104,3 +116,19 @@ def test_numbers_of_another_type():
 def test_a_wrong_number_of_samples_is_noticed():
     with pytest.raises(ValueError, match="3 samples, but the rank's part of the minibatch has 2"):
         uniform(3, generator=BatchGenerator(part=Part(0, 2, 5)))
+
+
+@given(st.lists(st.tuples(st.floats(-5, 5), st.booleans()), min_size=1, max_size=12), st.integers(1, 5))
+def test_the_mean_of_what_counts_is_that_of_all_ranks(samples, ranks):
+    """Though some ranks have more that counts than others."""
+    values, counted = (torch.tensor(part, dtype=torch.float64) for part in zip(*samples, strict=True))
+    parts, total = parts_of(len(samples), ranks), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distributed, "_engine", Namespace(rank=0, size=ranks))
+        patch.setattr(batch_parts, "all_reduce_sum", lambda _: counted.sum())
+        for part in parts:
+            own, its = values[part.rows], counted[part.rows]
+            with training_on(part):
+                total.append(mean_of_counted((own * its).sum(), its.sum()) * loss_weight())
+    expected = (values * counted).sum() / counted.sum().clamp(min=1)
+    torch.testing.assert_close(torch.stack(total).mean(), expected)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import utils.distributed_utils as distributed
+from utils.batch_parts import Part, training_on
 from utils.sync_batch_norm import synchronise_batch_norms
 
 
@@ -87,3 +88,38 @@ def test_networks_keep_their_parameters_and_names():
     synchronise_batch_norms(model)
     assert {name: id(value) for name, value in model.state_dict(keep_vars=True).items()} == before
     assert [isinstance(model[1], nn.BatchNorm2d), isinstance(model[4], nn.BatchNorm1d)] == [True, True]
+
+
+def test_only_steps_and_gradients_wait_for_the_other_rank(twin):
+    """A validation with each batch's statistics goes on alone; a step's passes without gradient do not."""
+    plain, synchronised = norms()
+    samples = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        torch.testing.assert_close(synchronised(samples), plain(samples), rtol=0, atol=0)
+        with training_on(Part(0, 4, 8)):
+            synchronised(samples)
+            plain(torch.cat([samples, samples]))
+    torch.testing.assert_close(synchronised.running_var, plain.running_var)
+
+
+def test_statistics_stand_still_where_they_are_told_to(twin):
+    _, synchronised = norms()
+    synchronised.track_running_stats = False
+    synchronised(torch.randn(4, 3, 2, 2) + 5)
+    assert synchronised.running_mean.tolist() == [0, 0, 0]
+
+
+def test_a_sample_that_stands_in_for_none_does_not_count(monkeypatch):
+    """A rank without a sample repeats one; the sum over ranks has nothing of it."""
+    seen = []
+
+    def only_ours(tensor):
+        seen.append(tensor.clone())
+        tensor += 1
+        return lambda: None
+
+    monkeypatch.setattr(distributed, "_engine", Namespace(rank=0, size=2, sum_=only_ours))
+    _, synchronised = norms()
+    with training_on(Part(0, 0, 1)):
+        synchronised(torch.ones(1, 3, 2, 2))
+    assert not torch.cat(seen).any()
