@@ -34,7 +34,11 @@ class _Synchronised:
         part = current_part()
         if not (self.training and (part or torch.is_grad_enabled()) and world_size() > 1):
             return super().forward(x)
-        counts = part is None or part.size > 0  # else a repeated sample stands in for none
+        return self._over_ranks(x, counts=part is None or part.size > 0)
+
+    @torch.compiler.disable  # the exchange would break the graph all the same, amid warnings
+    def _over_ranks(self, x: Tensor, counts: bool) -> Tensor:
+        """Without `counts` the samples, which stand in for none, add nothing to the statistics."""
         axes, view = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         count = wide.new_full((1,), counts * x.numel() / x.shape[1])
