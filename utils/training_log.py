@@ -4,6 +4,7 @@ import math
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,7 +30,9 @@ class TrainingLog:
         self._columns, self._rows = read_log(self._path) if epochs_done and self._path.is_file() else ([], [])
         self._rows = [row for row in self._rows if row["epoch"] <= epochs_done]
         purge_step = round(epochs_done * steps) + 1 if epochs_done else None
-        self._writer = SummaryWriter(str(tb_directory), purge_step=purge_step)
+        # Files are named by the second: one that goes on within it would write over the events of before.
+        suffix = f".{time.time_ns()}"
+        self._writer = SummaryWriter(str(tb_directory), purge_step=purge_step, filename_suffix=suffix)
 
     def __enter__(self) -> "TrainingLog":
         return self

@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from event_files import events
 
 from utils.osutils import UserError
 from utils.training_log import StopSignal, TrainingLog, put_aside, read_log
@@ -28,6 +29,13 @@ def test_a_resumed_log_goes_on_behind_the_epochs_done(tmp_path):
     write_epochs(tmp_path, [3, 4], epochs_done=2.4)
     _, rows = read_log(tmp_path / "log.txt")
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+
+
+def test_going_on_within_the_second_keeps_the_events_of_before(tmp_path):
+    for done in range(3):
+        write_epochs(tmp_path, [done + 1], epochs_done=float(done))
+    assert len(list((tmp_path / "tb").iterdir())) == 3
+    assert [step for tag, step, _ in events(tmp_path / "tb") if tag == "epoch/train/loss"] == [10, 20, 30]
 
 
 def test_a_new_log_starts_anew(tmp_path):
