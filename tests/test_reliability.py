@@ -10,7 +10,7 @@ import torch
 from command_line import load_script
 
 from stacked_hourglass.annotations import load_mpii
-from utils.prediction_utils import save_metas, save_predictions
+from utils.prediction_utils import load_predictions, save_metas, save_predictions
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_of_a_run(reliability, run, tiny_mpii, monkeypatch, capsys):
 
 
 def test_a_folder_without_such_a_run_ends_in_a_line(reliability, run, tiny_mpii, monkeypatch, capsys):
-    save_metas(run / "metas.pt", {name: {} for name in torch.load(run / "2d_pose_estimations.pt")})
+    save_metas(run / "metas.pt", {name: {} for name in load_predictions(run / "2d_pose_estimations.pt")})
     for folder, named in ((run, "is no annotated photo"), (run / "nowhere", "nowhere")):
         with pytest.raises(SystemExit) as ended:
             call(reliability, monkeypatch, "--data_dir", tiny_mpii, "--run_dir", folder, "--output_dir", run / "out")
