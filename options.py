@@ -168,7 +168,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         "export": Script(
             "stitched.export", "export",
             "Write a network as ONNX and as a torch.export program, and check both against it.",
-            "a hourglass, 3D baseline or stitched checkpoint; for ONNX: pip install onnx onnxscript onnxruntime",
+            "a checkpoint of any of them, or the demo weights; for ONNX: pip install onnx onnxscript onnxruntime",
             (
                 "load", "load_hourglass", "load_2d3d", "output_dir", "dataset_normalization", "seed",
                 "allow_unsafe_load", "debug_traceback",
@@ -236,7 +236,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         "saliency_and_prob_maps": Script(
             "stitched.saliency_viz", "saliency_and_prob_maps",
             "Draw a hourglass's heat map and saliency map of every joint, a row a joint.",
-            "photos or a video, and a hourglass or stitched checkpoint",
+            "photos or a video; a hourglass or stitched checkpoint, or the demo weights",
             _SALIENCY_TAKES,
             {"num_pictures": None, "output_dir": Path("visualizations/saliency_and_prob_maps")},
             required=("img_dir",), changes=_SALIENCY_CHANGES,
@@ -244,7 +244,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         "saliency_and_prob_maps_with_skeleton": Script(
             "stitched.saliency_viz", "saliency_and_prob_maps_with_skeleton",
             "Draw what saliency_and_prob_maps draws, with the predicted skeleton on the photo of every row.",
-            "photos or a video, and a hourglass or stitched checkpoint",
+            "photos or a video; a hourglass or stitched checkpoint, or the demo weights",
             _SALIENCY_TAKES,
             {"num_pictures": None, "output_dir": Path("visualizations/saliency_and_prob_maps_with_skeleton")},
             required=("img_dir",), changes=_SALIENCY_CHANGES,
