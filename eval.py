@@ -7,7 +7,7 @@ python eval.py mpii_PCKh --prediction_files model_checkpoints/hourglass_mpii_def
 import sys
 
 from options import GROUPS, SCRIPTS
-from utils.cli import main
+from utils.command_line.cli import main
 
 if __name__ == "__main__":
     main("eval", SCRIPTS["eval"], GROUPS, sys.argv[1:])

@@ -1,12 +1,12 @@
-"""Which script takes which options of `utils.option_groups`, with which defaults and help where they differ.
+"""Which script takes which options of `option_groups`, with which defaults and help where they differ.
 
 No torch import here: `--help` answers at once.
 """
 
 from pathlib import Path
 
-from utils.cli import Script
-from utils.option_groups import GROUPS
+from utils.command_line.cli import Script
+from utils.command_line.option_groups import GROUPS
 
 __all__ = ["GROUPS", "SCRIPTS"]
 
@@ -279,7 +279,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             changes={"num_pictures": {"help": "generated poses to draw, and as many real ones"}},
         ),
         "training_curves": Script(
-            "utils.training_curves", "training_curves",
+            "utils.training.training_curves", "training_curves",
             "Draw the curves of one or several trainings.",
             "experiment folders that train.py wrote",
             ("load", "output_dir", "debug_traceback"),

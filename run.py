@@ -7,7 +7,7 @@ python run.py hourglass_mpii --load CHECKPOINT --data_dir PHOTOS_OR_VIDEO
 import sys
 
 from options import GROUPS, SCRIPTS
-from utils.cli import main
+from utils.command_line.cli import main
 
 if __name__ == "__main__":
     main("run", SCRIPTS["run"], GROUPS, sys.argv[1:])

@@ -9,7 +9,7 @@ python train.py hourglass_lsp --data_dir data/lsp
 import sys
 
 from options import GROUPS, SCRIPTS
-from utils.cli import main
+from utils.command_line.cli import main
 
 if __name__ == "__main__":
     main("train", SCRIPTS["train"], GROUPS, sys.argv[1:])

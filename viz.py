@@ -8,7 +8,7 @@ python viz.py training_curves --load model_checkpoints/hourglass_mpii_default
 import sys
 
 from options import GROUPS, SCRIPTS
-from utils.cli import main
+from utils.command_line.cli import main
 
 if __name__ == "__main__":
     main("viz", SCRIPTS["viz"], GROUPS, sys.argv[1:])

@@ -31,16 +31,16 @@ sys.path.insert(0, str(ROOT))
 
 from options import GROUPS, SCRIPTS
 from twod_threed.model import LinearModel
+from twod_threed.normalisation import Normalisation, fit
 from twod_threed.trainer import LifterTrainer
 from utils.camera_utils import Camera, stack_cameras
-from utils.cli import parse
+from utils.command_line.cli import parse
 from utils.data_utils import LIFTER_INPUT_JOINTS, OrthogonalAugmentation
+from utils.human36m.files import ACTIONS, TRAIN_SUBJECTS, Sequence, find_sequences
 from utils.human36m_dataset import CAMERAS, PoseSet, load_pose_set
-from utils.human36m_files import ACTIONS, TRAIN_SUBJECTS, Sequence, find_sequences
-from utils.index_loader import IndexLoader
-from utils.normalisation import Normalisation, fit
 from utils.osutils import UserError
-from utils.sample_data import ensure_sample
+from utils.sample.sample_data import ensure_sample
+from utils.training.samplers import IndexLoader
 from utils.training_utils import set_learning_rate
 from utils.transform import H36M
 

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
-from utils.distributed_utils import barrier, init, is_main, shutdown, wrap_model
+from utils.compute.distributed import barrier, init, is_main, shutdown, wrap_model
 
 LAUNCHED = "SCALING_BENCHMARK"  # set for the two processes
 

@@ -1,4 +1,4 @@
-"""A Wasserstein GAN over 3D poses, fully connected; its objective is in `utils.wgan`.
+"""A Wasserstein GAN over 3D poses, fully connected; its objective is in `utils.training.wgan`.
 
 Poses are (B, 17, 3), hip at the origin, in the frame of `generative_models.poses`; here in units of the GAN's scale.
 """
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from generative_models.base_network import ResidualNetwork
 from generative_models.poses import BONES, bone_lengths, chain_matrix
-from utils.batch_parts import uniform
+from utils.compute.batch_parts import uniform
 
 AVERAGE_DECAY = 0.999  # of the generator's running average, a generator step
 LENGTH_GAIN = 0.1  # so that bones begin with about the mean length
@@ -64,7 +64,7 @@ class PoseGAN(nn.Module):
     `scale` is mm a network unit; `fit_scale` sets it, and it is stored with the weights.
     """
 
-    apart = ("generator", "critic")  # see `distributed_utils.wrap_model`
+    apart = ("generator", "critic")  # see `distributed.wrap_model`
 
     def __init__(self, latent_size: int, width: int, blocks: int):
         super().__init__()

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from generative_models.fc_gan import PoseGAN
-from utils.checkpoint_utils import load_state, read_checkpoint, written_by
 from utils.osutils import UserError
+from utils.training.checkpoints import load_state, read_checkpoint, written_by
 
 
 def load_pose_gan(path: str | Path, device: str | torch.device = "cpu", allow_unsafe: bool = False) -> PoseGAN:

@@ -14,11 +14,11 @@ from generative_models.loading import architecture_of
 from generative_models.measures import DEFINITIONS
 from generative_models.poses import facing
 from generative_models.trainer import GANTrainer
-from utils.cli import refuse_disagreement, refuse_useless
-from utils.device_utils import pick_device
-from utils.human36m_files import find_sequences, select_actions
-from utils.human36m_report import report
-from utils.index_loader import IndexLoader, say_if_workers_are_of_no_use
+from utils.compute.devices import pick_device
+from utils.console.option_rules import refuse_disagreement, refuse_useless, say_if_workers_are_of_no_use
+from utils.human36m.files import find_sequences, select_actions
+from utils.human36m.report import report
+from utils.training.samplers import IndexLoader
 from utils.training_utils import settle_experiment, start_checkpoint, start_path, train
 
 SHAPE = {"latent_size": "latent_size", "linear_size": "width", "num_stage": "blocks"}

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from generative_models.fc_gan import PoseGAN, clip_weights, sample_latents
 from generative_models.measures import bone_asymmetry, bone_spread, measure, sliced_wasserstein
 from generative_models.viz import panels
-from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
-from utils.device_utils import GradientStep, autocast, batch_generator, seeded_generator
-from utils.draw_utils import image_grid
+from utils.compute.devices import GradientStep, autocast, batch_generator, seeded_generator
+from utils.imaging.draw2d import image_grid
 from utils.osutils import UserError
+from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
+from utils.training.wgan import generator_loss, gradient_penalty, wasserstein
 from utils.training_utils import TrainingHooks
-from utils.wgan import generator_loss, gradient_penalty, wasserstein
 
 MEASURED = 2000  # poses of a sample that the measures compare
 PICTURED = 8  # of them, for TensorBoard

@@ -18,12 +18,11 @@ from generative_models.latents import STARTS, fit_latents, straight_walk
 from generative_models.loading import load_pose_gan
 from generative_models.measures import nearest_poses
 from generative_models.poses import facing
-from utils.draw3d_utils import draw_pose_3d, panel_row
-from utils.draw_utils import OUTLINE, image_grid, save_image
-from utils.evaluation_tables import require_folder
+from utils.human36m.files import find_sequences, select_actions
 from utils.human36m_dataset import PoseSet
-from utils.human36m_files import find_sequences, select_actions
-from utils.osutils import UserError
+from utils.imaging.draw2d import OUTLINE, image_grid, save_image
+from utils.imaging.draw3d import draw_pose_3d, panel_row
+from utils.osutils import UserError, require_folder
 from utils.transform import H36M
 
 PANEL = (240, 280)  # width, height px

@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from utils.camera_utils import CameraTable, read_cameras_xml, write_cameras_h5
-from utils.cli import Parser, fail
-from utils.human36m_files import JOINTS, POSITIONS_H5, SUBJECTS, parse_name, require_millimetres, write_positions
-from utils.osutils import UserError, warn
+from utils.command_line.cli import Parser
+from utils.human36m.files import JOINTS, POSITIONS_H5, SUBJECTS, parse_name, require_millimetres, write_positions
+from utils.osutils import UserError, fail, warn
 
 
 def main() -> None:

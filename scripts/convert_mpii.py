@@ -11,8 +11,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from stacked_hourglass.mpii_release import SPLIT_FORMS, convert_release, write_converted
-from utils.cli import Parser, fail
-from utils.osutils import UserError
+from utils.command_line.cli import Parser
+from utils.osutils import UserError, fail
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ hourglass="$folders $NETWORK --test_batch_size 50 --gamma 0.3
 say "1/6 render 2,800 people"
 [ -d "$WORK/rendered" ] || $python -c "
 from pathlib import Path
-from utils.sample_data import make_mpii
+from utils.sample.sample_data import make_mpii
 make_mpii(Path('$WORK/rendered'), training=2800, validation=100, seed=5, workers=2)"
 
 say "2/6 train the hourglass: two epochs of rendered people, then photos"

@@ -14,13 +14,13 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from utils.compute.devices import pick_device
+from utils.console.progress import progress
 from utils.data_utils import normalise_instance
-from utils.device_utils import pick_device
+from utils.human36m.files import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences
 from utils.human36m_dataset import PoseSet, load_pose_set
-from utils.human36m_files import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences
 from utils.osutils import UserError
-from utils.prediction_utils import save_predictions
-from utils.progress import progress
+from utils.predictions.prediction_files import save_predictions
 
 MAX_NEIGHBOURS = 50_000
 AT_ONCE = 512  # test samples; distances to all neighbours are then 100 MB

@@ -13,9 +13,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from stacked_hourglass.annotations import People, load_mpii
-from utils.image_utils import CROP_SIZE, apply_affine, crop_matrix, invert_affine
+from utils.imaging.images import CROP_SIZE, apply_affine, crop_matrix, invert_affine
 from utils.osutils import UserError
-from utils.prediction_utils import save_prediction_array
+from utils.predictions.prediction_files import save_prediction_array
 
 
 def crop_matrices(people: People) -> np.ndarray:

@@ -13,8 +13,8 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from stitched.loading import DEMO_WEIGHTS, load_network, stitched_extras
-from utils.checkpoint_utils import FORMAT_VERSION, write_checkpoint
 from utils.osutils import UserError
+from utils.training.checkpoints import FORMAT_VERSION, write_checkpoint
 
 MOST_BYTES = 20_000_000
 

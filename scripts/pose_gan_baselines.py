@@ -17,7 +17,7 @@ from generative_models.held_out import KINDS, load_split, name_of
 from generative_models.measures import DEFINITIONS, measure
 from generative_models.poses import LIMBS, PARENT, facing
 from generative_models.trainer import MEASURE_SEED, MEASURED, two_samples
-from utils.human36m_files import find_sequences, select_actions
+from utils.human36m.files import find_sequences, select_actions
 from utils.osutils import UserError
 from utils.transform import H36M
 

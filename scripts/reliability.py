@@ -21,7 +21,7 @@ from stacked_hourglass.annotations import load_mpii
 from stacked_hourglass.pckh import normalised_errors
 from stacked_hourglass.trainer import NOT_SCORED
 from utils.osutils import UserError, atomic_path, write_text
-from utils.prediction_utils import load_metas, load_predictions
+from utils.predictions.prediction_files import load_metas, load_predictions
 
 RIGHT = 0.5  # head sizes, as in PCKh@0.5
 NEAR = 1.0  # head sizes, where a drawn joint still shows the limb

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.batch_parts import normal, uniform
+from utils.compute.batch_parts import normal, uniform
 
 SCALE_RANGE = 0.25  # the crop's side is 1 ± 0.25 times the person's
 ROTATION_STD = 30.0  # degrees, cut off at twice that

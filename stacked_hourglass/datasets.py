@@ -21,12 +21,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stacked_hourglass.annotations import People
 from stacked_hourglass.augmentation import draw_geometry
-from utils.batch_parts import shard
-from utils.cache import CACHE, cached
-from utils.image_utils import CROP_SIZE, ImageError, apply_affine, crop_from_file, crop_matrix, invert_affine
+from utils.compute.batch_parts import shard
+from utils.compute.cache import CACHE, cached
+from utils.console.progress import progress
+from utils.imaging.images import CROP_SIZE, ImageError, apply_affine, crop_from_file, crop_matrix, invert_affine
 from utils.osutils import file_digest
-from utils.progress import progress
-from utils.training_utils import EpochSampler
+from utils.training.samplers import EpochSampler
 
 STATISTICS_VERSION = 1
 

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from stacked_hourglass import pckh
 from stacked_hourglass.annotations import validation_photos
-from utils.evaluation_tables import format_number, format_rows, model_names, require_folder, tables_as_json
-from utils.osutils import UserError, atomic_path, write_text
-from utils.prediction_utils import (
+from utils.console.evaluation_tables import format_number, format_rows, model_names, tables_as_json
+from utils.osutils import UserError, atomic_path, require_folder, write_text
+from utils.predictions.prediction_files import (
     ARRAY_SUFFIXES,
     load_coco_results,
     load_prediction_array,

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from stacked_hourglass.hourglass import HourglassNet
-from utils.device_utils import autocast
-from utils.heatmap_utils import decode_heatmaps, flip_test, heatmap_to_crop
+from utils.compute.devices import autocast
+from utils.imaging.heatmaps import decode_heatmaps, flip_test, heatmap_to_crop
 from utils.transform import SKELETONS, Skeleton
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from torch import Tensor
 
 from stacked_hourglass.saliency import KINDS
-from utils.draw_utils import (
+from utils.imaging.draw2d import (
     FAINT_INK,
     INK,
     OUTLINE,
@@ -20,7 +20,7 @@ from utils.draw_utils import (
     text_strip,
     write_line,
 )
-from utils.heatmap_utils import decode_heatmaps, heatmap_to_crop
+from utils.imaging.heatmaps import decode_heatmaps, heatmap_to_crop
 from utils.transform import Skeleton
 
 CELL, NAME_WIDTH, GAP = 160, 120, 4  # px

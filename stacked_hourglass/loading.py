@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from stacked_hourglass.hourglass import MPII_MEAN, Architecture, HourglassNet, infer_architecture
-from utils.checkpoint_utils import load_state, read_checkpoint, written_by
-from utils.cli import refuse_disagreement
+from utils.console.option_rules import refuse_disagreement
 from utils.osutils import UserError
+from utils.training.checkpoints import load_state, read_checkpoint, written_by
 
 
 def load_hourglass(path: str | Path, device: str | torch.device = "cpu", allow_unsafe: bool = False) -> HourglassNet:

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from stacked_hourglass.box_file import read_box_file
+from stacked_hourglass.tracking import overlaps
 from utils.osutils import UserError, warn
-from utils.tracking import overlaps
 
 KINDS = ("whole", "hog", "detect")
 

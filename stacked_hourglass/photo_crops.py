@@ -6,8 +6,8 @@ import numpy as np
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from stacked_hourglass.person_boxes import FoundPeople, PersonFinder
-from utils.image_sources import PhotoSource, VideoSource
-from utils.image_utils import CROP_SIZE, ImageError, crop_decoded, crop_matrix, invert_affine
+from utils.imaging.image_sources import PhotoSource, VideoSource
+from utils.imaging.images import CROP_SIZE, ImageError, crop_decoded, crop_matrix, invert_affine
 
 
 @dataclass
@@ -18,7 +18,7 @@ class PhotoPeople:
     open.
 
     Attributes:
-        name: of the photo, as `utils.image_sources` names it.
+        name: of the photo, as `utils.imaging.image_sources` names it.
         crops: (P, 256, 256, 3) uint8 RGB.
         to_photo: (P, 2, 3) float32, crop pixels -> photo pixels.
         boxes: (P, 4) float32, edges x0, y0, x1, y1, zero-based px.

@@ -23,15 +23,15 @@ from stacked_hourglass.annotations import People, followed_link, is_annotated, l
 from stacked_hourglass.datasets import PoseCrops, shard_loader, start_worker
 from stacked_hourglass.person_boxes import DetectorFinder, PersonFinder, make_finder
 from stacked_hourglass.photo_crops import FoundBefore, FrameCrops, PhotoCrops, PhotoPeople
-from utils.batch_parts import shard
-from utils.distributed_utils import gather, gather_objects, is_main, world_size
-from utils.image_sources import CameraSource, ImageSource, PhotoSource, VideoSource, open_source
-from utils.image_utils import CROP_SIZE
+from stacked_hourglass.tracking import Tracker
+from utils.compute.batch_parts import shard
+from utils.compute.distributed import gather, gather_objects, is_main, world_size
+from utils.console.progress import progress
+from utils.imaging.image_sources import CameraSource, ImageSource, PhotoSource, VideoSource, open_source
+from utils.imaging.images import CROP_SIZE
 from utils.osutils import UserError, first_few, warn
-from utils.pose_results import PoseResults
-from utils.prediction_utils import save_prediction_array
-from utils.progress import progress
-from utils.tracking import Tracker
+from utils.predictions.pose_results import PoseResults
+from utils.predictions.prediction_files import save_prediction_array
 from utils.transform import Skeleton
 
 IN_PHOTOS = ("person_box", "max_frames")  # options for photos and videos without annotations

@@ -12,8 +12,8 @@ from argparse import Namespace
 from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass, require_same_architecture
 from stacked_hourglass.photos import find_poses, image_folder
-from utils.device_utils import pick_device
-from utils.image_sources import is_camera
+from utils.compute.devices import pick_device
+from utils.imaging.image_sources import is_camera
 
 
 def hourglass_mpii(options: Namespace) -> None:

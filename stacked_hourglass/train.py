@@ -17,8 +17,8 @@ from stacked_hourglass.hourglass import MPII_MEAN, MPII_STDDEV, Architecture, Ho
 from stacked_hourglass.loading import count_parameters, read_architecture, require_same_architecture
 from stacked_hourglass.lsp_annotations import load_lsp
 from stacked_hourglass.trainer import HourglassTrainer
-from utils.cli import refuse_useless
-from utils.device_utils import pick_device
+from utils.compute.devices import pick_device
+from utils.console.option_rules import refuse_useless
 from utils.osutils import UserError
 from utils.training_utils import experiment_directory, settle_experiment, start_checkpoint, train
 

@@ -14,12 +14,11 @@ from stacked_hourglass.augmentation import RandomMasking, jitter_colour
 from stacked_hourglass.inference import batch_statistics, to_photo
 from stacked_hourglass.pckh import pck_hits, pckh_hits
 from stacked_hourglass.visibility import visibility_loss
-from utils.batch_parts import shard
-from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
-from utils.device_utils import GradientStep, autocast, batch_generator, to_device
-from utils.distributed_utils import gather, gather_objects, is_main
-from utils.draw_utils import draw_pose, heat_map_image, image_grid, save_png
-from utils.heatmap_utils import (
+from utils.compute.batch_parts import shard
+from utils.compute.devices import GradientStep, autocast, batch_generator, to_device
+from utils.compute.distributed import gather, gather_objects, is_main
+from utils.imaging.draw2d import draw_pose, heat_map_image, image_grid, save_png
+from utils.imaging.heatmaps import (
     crop_to_heatmap,
     decode_heatmaps,
     flip_test,
@@ -29,7 +28,8 @@ from utils.heatmap_utils import (
 )
 from utils.osutils import warn
 from utils.plotting_utils import Ratio
-from utils.prediction_utils import save_prediction_array
+from utils.predictions.prediction_files import save_prediction_array
+from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
 from utils.training_utils import TrainingHooks, decays_until
 
 PREDICTIONS_FILE = "preds_valid.mat"

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from utils.batch_parts import mean_of_counted
+from utils.compute.batch_parts import mean_of_counted
 
 
 class VisibilityNet(nn.Module):

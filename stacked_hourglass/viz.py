@@ -5,10 +5,10 @@ python viz.py 2d_overlay --img_dir PHOTOS --2d_pose_estimations data/hourglass_m
 
 from argparse import Namespace
 
-from utils.draw_utils import draw_pose
-from utils.image_sources import open_source
-from utils.picture_files import confident_joints, draw_images, find_skeleton, matching_names, warn_about_nan
-from utils.prediction_utils import load_predictions
+from utils.imaging.draw2d import draw_pose
+from utils.imaging.image_sources import open_source
+from utils.predictions.picture_files import confident_joints, draw_images, find_skeleton, matching_names, warn_about_nan
+from utils.predictions.prediction_files import load_predictions
 
 
 def overlay_2d(options: Namespace) -> None:

@@ -8,8 +8,8 @@ _PLACES = {
     "StitchedNetwork": "stitched.stitched_network",
     "StitchedOutput": "stitched.stitched_network",
     "load_network": "stitched.loading",
-    "estimate_poses": "stitched.estimation",
-    "People": "stitched.estimation",
+    "estimate_poses": "stitched.api",
+    "People": "stitched.api",
 }
 __all__ = list(_PLACES)
 

@@ -21,9 +21,9 @@ from stacked_hourglass.loading import load_hourglass
 from stitched.exported_networks import ExportedHourglass, ExportedLifter, ExportedNetwork, ExportedStitched
 from stitched.loading import load_stitched, network_kind, require_own_normalisation, weights_to_load
 from twod_threed.loading import load_lifter
-from utils.checkpoint_utils import find_checkpoint, read_checkpoint, written_by
-from utils.cli import refuse_useless
+from utils.console.option_rules import refuse_useless
 from utils.osutils import UserError, atomic_path, file_digest, warn, write_text
+from utils.training.checkpoints import find_checkpoint, read_checkpoint, written_by
 
 # What PyTorch's exporter writes without a conversion afterwards; onnxruntime reads it from 1.14 on.
 OPSET = 18

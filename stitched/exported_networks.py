@@ -16,8 +16,8 @@ from stacked_hourglass.hourglass import HourglassNet
 from stitched.stitched_network import StitchedNetwork
 from twod_threed.model import LinearModel, with_hip
 from utils.data_utils import centre_on_hip
-from utils.heatmap_utils import STRIDE, decode_heatmaps, heatmap_to_crop
-from utils.image_utils import CROP_SIZE
+from utils.imaging.heatmaps import STRIDE, decode_heatmaps, heatmap_to_crop
+from utils.imaging.images import CROP_SIZE
 from utils.transform import H36M, H36M_2D, SKELETONS
 
 MAP_SIZE = CROP_SIZE // STRIDE

@@ -21,9 +21,9 @@ from stitched.stitched_network import StitchedNetwork
 from twod_threed.loading import architecture_of as lifter_architecture
 from twod_threed.loading import load_lifter, require_normalisation
 from twod_threed.model import LinearModel
-from utils.checkpoint_utils import load_state, read_checkpoint, written_by
-from utils.normalisation import from_plain
+from twod_threed.normalisation import from_plain
 from utils.osutils import UserError, warn
+from utils.training.checkpoints import load_state, read_checkpoint, written_by
 from utils.transform import MPII
 
 DEMO_WEIGHTS = Path(__file__).with_name("pretrained") / "demo.pth.tar"  # a whole stitched network

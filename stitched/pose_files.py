@@ -10,8 +10,8 @@ from torch import Tensor
 
 from twod_threed.viz import from_hip
 from utils.osutils import UserError, first_few
-from utils.picture_files import confident_joints, find_skeleton
-from utils.prediction_utils import load_predictions
+from utils.predictions.picture_files import confident_joints, find_skeleton
+from utils.predictions.prediction_files import load_predictions
 from utils.transform import H36M, Skeleton
 
 # A person's joints are up to about a metre from his hip. Poor models' poses may be collapsed, so only what looks like

@@ -13,20 +13,20 @@ from pathlib import Path
 import torch
 
 from stacked_hourglass.photos import find_poses, image_folder, predict_samples
-from stitched.inference import StitchedPredictor
+from stitched.crop_predictor import StitchedPredictor
 from stitched.loading import load_stitched, weights_to_load
 from stitched.video import video
 from stitched.viz import overlay_2d_3d_gt_3d_pred, overlay_2d_3d_pred
 from twod_threed.mpjpe import mpjpe, p_mpjpe
-from utils.cli import refuse_useless
-from utils.device_utils import pick_device
-from utils.distributed_utils import is_main
+from utils.compute.devices import pick_device
+from utils.compute.distributed import is_main
+from utils.console.option_rules import refuse_useless
+from utils.human36m.files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
 from utils.human36m_dataset import load_pose_set
-from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
 from utils.human36m_frames import FrameCrops, Frames, find_frames, has_listed_frames, read_listed_frames
-from utils.image_sources import VIDEO_SUFFIXES, is_camera
+from utils.imaging.image_sources import VIDEO_SUFFIXES, is_camera
 from utils.osutils import UserError, warn
-from utils.pose_results import PoseResults
+from utils.predictions.pose_results import PoseResults
 from utils.transform import H36M, H36M_2D
 
 COORDINATES = (

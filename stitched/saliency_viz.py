@@ -19,11 +19,11 @@ from stacked_hourglass.photo_crops import PhotoPeople, crop_people
 from stacked_hourglass.saliency import saliency_maps
 from stitched.loading import load_either_hourglass, weights_to_load
 from twod_threed.viz import spread_frames
-from utils.device_utils import pick_device
-from utils.draw_utils import person_color, resized, side_by_side, text_strip
-from utils.image_sources import ImageSource, open_source
+from utils.compute.devices import pick_device
+from utils.imaging.draw2d import person_color, resized, side_by_side, text_strip
+from utils.imaging.image_sources import ImageSource, open_source
 from utils.osutils import UserError, first_few, warn
-from utils.picture_files import draw_images
+from utils.predictions.picture_files import draw_images
 
 MOST_PEOPLE = 6  # side by side in one picture
 GAP = 16  # px between two

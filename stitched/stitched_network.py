@@ -9,9 +9,9 @@ from stacked_hourglass.hourglass import MPII_MEAN, HourglassNet
 from stacked_hourglass.inference import to_photo as map_to_photo
 from stitched.soft_argmax import SoftArgmax2D
 from twod_threed.model import LinearModel, with_hip
+from twod_threed.normalisation import Normalisation
 from utils.data_utils import centre_on_hip, instance_scale
-from utils.heatmap_utils import heatmap_to_crop
-from utils.normalisation import Normalisation
+from utils.imaging.heatmaps import heatmap_to_crop
 from utils.transform import H36M_2D, MPII, joint_map
 
 # The best temperature is about a fifth of a peak's height. Peaks are 1 in the targets, and 0.05 to 0.3 in real photos

@@ -18,14 +18,15 @@ from stitched.loading import load_stitched
 from stitched.stitched_network import StitchedNetwork
 from stitched.trainer import PARTS, StitchedTrainer
 from twod_threed.train import require_batches_of_several
-from utils.cli import refuse_disagreement, refuse_useless
-from utils.device_utils import pick_device
+from utils.compute.devices import pick_device
+from utils.console.option_rules import refuse_disagreement, refuse_useless
+from utils.human36m.files import TEST_SUBJECTS, TRAIN_SUBJECTS, Human36mFiles, find_sequences, select_actions
+from utils.human36m.report import report
 from utils.human36m_dataset import load_pose_set
-from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, Human36mFiles, find_sequences, select_actions
 from utils.human36m_frames import FrameCrops, Frames, find_frames
-from utils.human36m_report import report
 from utils.osutils import UserError
-from utils.training_utils import EpochSampler, settle_experiment, start_path, train
+from utils.training.samplers import EpochSampler
+from utils.training_utils import settle_experiment, start_path, train
 
 DEFINITIONS = """\
 MPJPE: mm, mean over 17 joints and all images, hips aligned (Protocol 1)

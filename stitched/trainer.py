@@ -10,12 +10,12 @@ from stacked_hourglass.augmentation import jitter_colour
 from stitched.loading import stitched_extras
 from stitched.stitched_network import StitchedNetwork, StitchedOutput
 from twod_threed.mpjpe import joint_errors, procrustes_align
-from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
-from utils.device_utils import GradientStep, autocast, batch_generator, to_device
-from utils.distributed_utils import gather_objects
+from utils.compute.devices import GradientStep, autocast, batch_generator, to_device
+from utils.compute.distributed import gather_objects
 from utils.human36m_frames import target_heatmaps
 from utils.osutils import warn
 from utils.plotting_utils import Ratio
+from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
 from utils.training_utils import TrainingHooks
 from utils.transform import H36M_2D, MPII, joint_map
 

@@ -19,15 +19,15 @@ from torch import Tensor
 from stitched.pose_files import PosePair, load_pair
 from stitched.viz import GAP
 from twod_threed.viz import CAMERA_TILT
-from utils.draw3d_utils import PANEL, draw_pose_3d, floor_shift, pose_limits
-from utils.draw_utils import OUTLINE, draw_pose, image_grid, person_color, side_by_side
-from utils.image_sources import VideoSource, open_source
+from utils.console.progress import progress
+from utils.imaging.draw2d import OUTLINE, draw_pose, image_grid, person_color, side_by_side
+from utils.imaging.draw3d import PANEL, draw_pose_3d, floor_shift, pose_limits
+from utils.imaging.image_sources import VideoSource, open_source
+from utils.imaging.video_writer import SUFFIX, write_video
 from utils.osutils import UserError, warn
-from utils.picture_files import matching_names, warn_about_nan
-from utils.prediction_utils import load_metas
-from utils.progress import progress
+from utils.predictions.picture_files import matching_names, warn_about_nan
+from utils.predictions.prediction_files import load_metas
 from utils.transform import H36M
-from utils.video_writer import SUFFIX, write_video
 
 SWING = 60.0  # degrees to either side of the camera's own view
 SWING_SECONDS = 8.0  # there and back

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from stitched.pose_files import PosePair, load_pair, load_truth
 from twod_threed.viz import CAMERA_TILT, frame_mpjpe
-from utils.draw3d_utils import PANEL, draw_pose_3d, floor_shift, pose_limits
-from utils.draw_utils import OUTLINE, draw_pose, image_grid, move_to, person_color, resized, side_by_side
-from utils.image_sources import ImageSource, open_source
+from utils.imaging.draw2d import OUTLINE, draw_pose, image_grid, move_to, person_color, resized, side_by_side
+from utils.imaging.draw3d import PANEL, draw_pose_3d, floor_shift, pose_limits
+from utils.imaging.image_sources import ImageSource, open_source
 from utils.osutils import first_few, warn
-from utils.picture_files import draw_images, matching_names, warn_about_nan
+from utils.predictions.picture_files import draw_images, matching_names, warn_about_nan
 from utils.transform import H36M, Skeleton
 
 GAP = 6  # px between panels

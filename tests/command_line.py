@@ -13,8 +13,8 @@ from types import ModuleType
 import torch
 
 from options import GROUPS, SCRIPTS
-from utils.cli import main
-from utils.training_log import read_log
+from utils.command_line.cli import main
+from utils.training.training_log import read_log
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENT = "hourglass_mpii_tiny"

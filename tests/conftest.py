@@ -8,7 +8,7 @@ import pytest
 from launchers import why_no_horovod
 
 from options import GROUPS, SCRIPTS
-from utils.cli import parse
+from utils.command_line.cli import parse
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -22,7 +22,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def tiny_mpii(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MPII folder of 8 training and 4 validation people, rendered; tests that change anything take a copy."""
-    from utils.sample_data import make_mpii
+    from utils.sample.sample_data import make_mpii
 
     folder = tmp_path_factory.mktemp("data") / "mpii"
     make_mpii(folder, training=8, validation=4)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.distributed_utils import TORCHRUN
+from utils.compute.launcher import TORCHRUN
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCHERS = (*TORCHRUN, "HOROVOD_RANK")

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from utils.training_log import read_log
+from utils.training.training_log import read_log
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ import torch
 import stacked_hourglass.trainer
 from options import GROUPS, SCRIPTS
 from twod_threed.trainer import LifterTrainer
-from utils.cli import main
-from utils.distributed_utils import rank
-from utils.launched import joined
+from utils.command_line.cli import main
+from utils.compute.distributed import rank
+from utils.compute.launched import joined
 
 
 @contextlib.contextmanager

@@ -17,8 +17,8 @@ from command_line import EXPERIMENT, Result, call, files, train_arguments
 from PIL import Image
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
-from utils.image_utils import read_image
-from utils.prediction_utils import load_prediction_array, load_predictions, save_predictions
+from utils.imaging.images import read_image
+from utils.predictions.prediction_files import load_prediction_array, load_predictions, save_predictions
 
 RUN_FILES = ["2d_pose_estimations.pt", "metas.pt", "predictions.json"]
 ANNOTATED_RUN_FILES = sorted([*RUN_FILES, "2d_pose_ground_truths.pt", "preds_valid.mat"])

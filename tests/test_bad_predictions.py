@@ -9,7 +9,7 @@ import scipy.io
 import torch
 from command_line import call, files
 
-from utils.prediction_utils import save_predictions
+from utils.predictions.prediction_files import save_predictions
 from utils.transform import MPII
 
 SUFFIXES = (".mat", ".h5", ".npz")

@@ -10,9 +10,9 @@ import pytest
 import torch
 from command_line import load_script
 
+from twod_threed.normalisation import fit
+from utils.human36m.files import ACTIONS, TRAIN_SUBJECTS, find_sequences
 from utils.human36m_dataset import load_pose_set
-from utils.human36m_files import ACTIONS, TRAIN_SUBJECTS, find_sequences
-from utils.normalisation import fit
 from utils.sample.human36m import make_h36m
 
 SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "lifting.py"

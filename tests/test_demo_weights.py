@@ -8,7 +8,7 @@ import torch
 from command_line import ROOT, call
 
 from stitched.loading import DEMO_WEIGHTS, load_network
-from utils.prediction_utils import load_metas, load_predictions
+from utils.predictions.prediction_files import load_metas, load_predictions
 from utils.transform import H36M, MPII
 
 PHOTOS = ROOT / "docs" / "photos"

@@ -15,10 +15,10 @@ from PIL import Image
 
 from stacked_hourglass.annotations import load_mpii
 from stacked_hourglass.hourglass import Architecture, HourglassNet
-from utils.image_sources import open_source
-from utils.image_utils import read_image
-from utils.prediction_utils import load_coco_results, load_metas, load_prediction_array, load_predictions
-from utils.training_log import read_log
+from utils.imaging.image_sources import open_source
+from utils.imaging.images import read_image
+from utils.predictions.prediction_files import load_coco_results, load_metas, load_prediction_array, load_predictions
+from utils.training.training_log import read_log
 from utils.transform import LSP, MPII, joint_map
 
 DATA = ROOT.parent / "shared" / "data"

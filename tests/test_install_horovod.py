@@ -1,4 +1,4 @@
-"""What `scripts/install_horovod.sh` says before it builds anything; `test_distributed_utils` uses what it builds."""
+"""What `scripts/install_horovod.sh` says before it builds anything; `test_distributed` uses what it builds."""
 
 import os
 import subprocess

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from options import GROUPS, SCRIPTS
-from utils.cli import main
+from utils.command_line.cli import main
 
 ROOT = Path(__file__).parents[1]
 EVERY_SCRIPT = [(entry, name) for entry, scripts in SCRIPTS.items() for name in scripts]
@@ -303,7 +303,7 @@ def test_help_is_complete_and_answers_at_once(entry, name):
 
 def test_help_imports_neither_torch_nor_numpy():
     code = (
-        "import sys\nfrom options import GROUPS, SCRIPTS\nfrom utils.cli import main\n"
+        "import sys\nfrom options import GROUPS, SCRIPTS\nfrom utils.command_line.cli import main\n"
         "try:\n    main('train', SCRIPTS['train'], GROUPS, ['hourglass_mpii', '--help'])\nexcept SystemExit: pass\n"
         "sys.stderr.write(' '.join({'torch', 'numpy', 'PIL', 'cv2'} & set(sys.modules)))"
     )

@@ -10,7 +10,7 @@ import torch
 from command_line import load_script
 
 from stacked_hourglass.annotations import load_mpii
-from utils.prediction_utils import load_predictions, save_metas, save_predictions
+from utils.predictions.prediction_files import load_predictions, save_metas, save_predictions
 
 
 @pytest.fixture(scope="module")

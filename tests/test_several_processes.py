@@ -20,9 +20,9 @@ from tiny_fine_tuning import make_images, make_networks
 from torch import nn
 
 import stacked_hourglass.trainer
-from utils.prediction_utils import load_metas, load_predictions
-from utils.sample_data import make_mpii
-from utils.training_log import read_log
+from utils.predictions.prediction_files import load_metas, load_predictions
+from utils.sample.sample_data import make_mpii
+from utils.training.training_log import read_log
 
 WORKER = Path(__file__).with_name("several_trainings.py")
 HOURGLASS = ("--stacks", 1, "--test_batch_size", 2, "--workers", 0, "--epochs", 5)

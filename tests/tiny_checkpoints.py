@@ -7,8 +7,8 @@ import torch
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stitched.loading import load_network, stitched_extras
 from twod_threed.model import LinearModel
-from utils.checkpoint_utils import write_checkpoint
-from utils.normalisation import Normalisation
+from twod_threed.normalisation import Normalisation
+from utils.training.checkpoints import write_checkpoint
 
 SMALL = Architecture(stacks=1, features=8, batch_norm_momentum=0.3)
 

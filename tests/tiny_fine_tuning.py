@@ -10,12 +10,12 @@ from option_effects import Run
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from twod_threed.model import LinearModel
+from twod_threed.normalisation import fit
 from utils.camera_utils import CAMERA_NAMES, write_cameras_h5
-from utils.checkpoint_utils import write_checkpoint
+from utils.human36m.files import POSITIONS_H5, find_sequences, frame_path, write_positions
 from utils.human36m_dataset import load_pose_set
-from utils.human36m_files import POSITIONS_H5, find_sequences, frame_path, write_positions
-from utils.normalisation import fit
 from utils.sample.human36m import all_slots, random_cameras, sequence_motion
+from utils.training.checkpoints import write_checkpoint
 
 NAME = "stitched_fine_tune_default"
 FEATURES = 8  # of the hourglass

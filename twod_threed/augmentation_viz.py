@@ -15,12 +15,11 @@ from twod_threed.run import lift
 from twod_threed.viz import frame_mpjpe
 from utils.camera_utils import CAMERA_NAMES, Camera
 from utils.data_utils import OrthogonalAugmentation
-from utils.draw3d_utils import draw_pose_2d, draw_pose_3d, panel_row
-from utils.draw_utils import OUTLINE, image_grid, save_image
-from utils.evaluation_tables import require_folder
+from utils.human36m.files import ACTIONS, TEST_SUBJECTS, find_sequences
 from utils.human36m_dataset import CAMERAS, PoseSet, load_pose_set
-from utils.human36m_files import ACTIONS, TEST_SUBJECTS, find_sequences
-from utils.osutils import UserError
+from utils.imaging.draw2d import OUTLINE, image_grid, save_image
+from utils.imaging.draw3d import draw_pose_2d, draw_pose_3d, panel_row
+from utils.osutils import UserError, require_folder
 from utils.transform import H36M, H36M_2D
 
 COLUMNS = 8

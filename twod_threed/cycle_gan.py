@@ -1,7 +1,7 @@
 """A cycle GAN between 2D and 3D poses, which need not belong together.
 
 Zhu, Park, Isola, Efros, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", ICCV 2017,
-with Wasserstein critics (`utils.wgan`). The generators are the lifter (2D -> 3D) and a projection (3D -> 2D).
+with Wasserstein critics (`utils.training.wgan`). The generators are the lifter (2D -> 3D) and a projection (3D -> 2D).
 
 Where a person stands in the picture, and how large, can't be told from a pose with its hip at the origin. So
 projections, the 2D critic and the 2D cycle know 2D poses by their shape alone: hip at zero, unit size. `place` puts a
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from twod_threed.model import Discriminator, LinearModel
 from utils.data_utils import centre_on_hip, instance_scale
+from utils.training.wgan import generator_loss, gradient_penalty, wasserstein
 from utils.transform import H36M, H36M_2D
-from utils.wgan import generator_loss, gradient_penalty, wasserstein
 
 
 class Poses(NamedTuple):

@@ -11,14 +11,14 @@ from torch import Tensor
 from twod_threed.cycle_gan import CycleGAN, Poses, depths_turned, place, still_statistics
 from twod_threed.model import FullyConnectedProjection, LinearModel, ProjectNet
 from twod_threed.mpjpe import joint_errors
+from twod_threed.normalisation import fit
 from twod_threed.trainer import LifterTrainer
-from utils.batch_parts import integers
-from utils.checkpoint_utils import load_state, make_checkpoint_fn, make_load_fn, read_checkpoint
+from utils.compute.batch_parts import integers
+from utils.compute.devices import GradientStep, autocast, batch_generator
 from utils.data_utils import centre_on_hip, normalise_instance
-from utils.device_utils import GradientStep, autocast, batch_generator
 from utils.human36m_dataset import PoseSet
-from utils.normalisation import fit
 from utils.osutils import UserError
+from utils.training.checkpoints import load_state, make_checkpoint_fn, make_load_fn, read_checkpoint
 from utils.training_utils import TrainingHooks
 
 CRITIC_BETAS = (0.5, 0.9)  # of Adam

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.batch_parts import integers, uniform
+from utils.compute.batch_parts import integers, uniform
 from utils.data_utils import centre_on_hip, instance_scale
 from utils.osutils import UserError, atomic_path
 from utils.transform import H36M_2D

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from twod_threed.mpjpe import JOINT_SETS, Averages, Labels, average, joint_velocity_errors, pose_scores
-from utils.evaluation_tables import format_rows, model_names, require_folder, tables_as_json
-from utils.human36m_files import ACTIONS, OFFICIAL_SPELLINGS, TEST_SUBJECTS, find_sequences, load_motions
-from utils.osutils import UserError, write_text
-from utils.prediction_utils import load_predictions
+from utils.console.evaluation_tables import format_rows, model_names, tables_as_json
+from utils.human36m.files import ACTIONS, OFFICIAL_SPELLINGS, TEST_SUBJECTS, find_sequences, load_motions
+from utils.osutils import UserError, require_folder, write_text
+from utils.predictions.prediction_files import load_predictions
 from utils.transform import H36M, H36M_SLOTS
 
 GROUND_TRUTH_FILE = "3d_pose_ground_truths.pt"

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from twod_threed.model import INPUT_JOINTS, LinearModel
-from utils.checkpoint_utils import load_state, read_checkpoint, written_by
+from twod_threed.normalisation import fit, from_plain
+from utils.human36m.files import TRAIN_SUBJECTS, Human36mFiles
 from utils.human36m_dataset import load_pose_set
-from utils.human36m_files import TRAIN_SUBJECTS, Human36mFiles
-from utils.normalisation import fit, from_plain
 from utils.osutils import UserError, warn
+from utils.training.checkpoints import load_state, read_checkpoint, written_by
 
 
 def load_lifter(path: str | Path, device: str | torch.device = "cpu", allow_unsafe: bool = False) -> LinearModel:

@@ -14,15 +14,20 @@ from torch import Tensor
 
 from twod_threed.loading import ensure_normalisation, load_lifter
 from twod_threed.model import OUTPUT_JOINTS, LinearModel, with_hip
-from utils.batch_parts import shard
-from utils.cli import refuse_useless
-from utils.device_utils import autocast, pick_device
-from utils.distributed_utils import gather_objects, is_main
+from utils.compute.batch_parts import shard
+from utils.compute.devices import autocast, pick_device
+from utils.compute.distributed import gather_objects, is_main
+from utils.console.option_rules import refuse_useless, say_if_workers_are_of_no_use
+from utils.human36m.files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
 from utils.human36m_dataset import CAMERAS, load_pose_set
-from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
-from utils.index_loader import say_if_workers_are_of_no_use
 from utils.osutils import UserError
-from utils.prediction_utils import load_metas, load_predictions, save_coco_results, save_metas, save_predictions
+from utils.predictions.prediction_files import (
+    load_metas,
+    load_predictions,
+    save_coco_results,
+    save_metas,
+    save_predictions,
+)
 from utils.transform import H36M, H36M_2D, SKELETONS, joint_map
 
 # In the lifter's order the hip is the middle of the two hips; farther away (of the body's size), the order is another.

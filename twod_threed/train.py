@@ -11,16 +11,16 @@ from twod_threed.cycle_trainer import DEFINITIONS, CycleTrainer, build_cycle_gan
 from twod_threed.detector_errors import load_errors
 from twod_threed.loading import architecture_of, read_architecture, require_normalisation
 from twod_threed.model import LinearModel
+from twod_threed.normalisation import Normalisation, fit, from_plain
 from twod_threed.trainer import LifterTrainer
-from utils.cli import refuse_disagreement, refuse_useless
-from utils.device_utils import pick_device
-from utils.distributed_utils import world_size
+from utils.compute.devices import pick_device
+from utils.compute.distributed import world_size
+from utils.console.option_rules import refuse_disagreement, refuse_useless, say_if_workers_are_of_no_use
+from utils.human36m.files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
+from utils.human36m.report import report
 from utils.human36m_dataset import load_pose_set
-from utils.human36m_files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
-from utils.human36m_report import report
-from utils.index_loader import IndexLoader, say_if_workers_are_of_no_use
-from utils.normalisation import Normalisation, fit, from_plain
 from utils.osutils import UserError
+from utils.training.samplers import IndexLoader
 from utils.training_utils import settle_experiment, start_checkpoint, start_path, train
 
 AUGMENTATION = ("orthogonal_data_augmentation_prob", "flip_prob", "z_rotations_only")

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from twod_threed.detector_errors import DetectorErrors
 from twod_threed.model import LinearModel, with_hip
 from twod_threed.mpjpe import joint_errors, procrustes_align
-from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
+from twod_threed.normalisation import Normalisation
+from utils.compute.devices import GradientStep, autocast, batch_generator
 from utils.data_utils import OrthogonalAugmentation, centre_on_hip, drop_joints
-from utils.device_utils import GradientStep, autocast, batch_generator
 from utils.human36m_dataset import CAMERAS, PoseSet
-from utils.normalisation import Normalisation
 from utils.plotting_utils import Ratio
+from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
 from utils.training_utils import TrainingHooks, decays_until
 
 

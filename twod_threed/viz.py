@@ -16,13 +16,12 @@ from torch import Tensor
 
 from twod_threed.evaluation import load_ground_truth, load_predicted
 from twod_threed.mpjpe import JOINT_SETS, mpjpe
-from utils.draw3d_utils import draw_pose_2d, draw_pose_3d, panel_row
-from utils.draw_utils import save_image
-from utils.evaluation_tables import require_folder
-from utils.osutils import UserError, warn
-from utils.picture_files import ContactSheet, warn_about_nan
-from utils.prediction_utils import load_predictions
-from utils.progress import progress
+from utils.console.progress import progress
+from utils.imaging.draw2d import save_image
+from utils.imaging.draw3d import draw_pose_2d, draw_pose_3d, panel_row
+from utils.osutils import UserError, require_folder, warn
+from utils.predictions.picture_files import ContactSheet, warn_about_nan
+from utils.predictions.prediction_files import load_predictions
 from utils.transform import H36M, H36M_2D, Skeleton
 
 SHEET = {"pictures": 24, "columns": 3, "cell": (640, 280)}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from utils.batch_parts import normal, uniform
+from utils.compute.batch_parts import normal, uniform
 from utils.transform import H36M, H36M_2D, joint_map
 
 HIP = H36M.index("pelvis")

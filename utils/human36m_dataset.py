@@ -14,7 +14,7 @@ from torch import Tensor
 
 from utils.camera_utils import CAMERA_NAMES, TENSOR_SHAPES, Camera, stack_cameras
 from utils.data_utils import OrthogonalAugmentation, centre_on_hip, gather_poses, lifter_input_joints
-from utils.human36m_files import Human36mFiles, Sequence, load_detections, load_motions
+from utils.human36m.files import Human36mFiles, Sequence, load_detections, load_motions
 from utils.transform import H36M_2D, H36M_SLOTS, MPII, joint_map
 
 CAMERAS = len(CAMERA_NAMES)

@@ -27,10 +27,10 @@ from torch.utils.data import Dataset
 
 from utils.camera_utils import CAMERA_NAMES
 from utils.data_utils import LIFTER_INPUT_JOINTS, centre_on_hip
-from utils.heatmap_utils import crop_to_heatmap, render_heatmaps
+from utils.human36m.files import frame_path, parse_name
 from utils.human36m_dataset import CAMERAS, SAMPLES_AT_ONCE, PoseSet
-from utils.human36m_files import frame_path, parse_name
-from utils.image_utils import (
+from utils.imaging.heatmaps import crop_to_heatmap, render_heatmaps
+from utils.imaging.images import (
     CROP_SIZE,
     ImageError,
     apply_affine,

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 
 class UserError(Exception):
@@ -15,6 +16,12 @@ class UserError(Exception):
 
     The entry points print it to stderr and exit with status 2; no traceback.
     """
+
+
+def fail(prog: str, message: str) -> NoReturn:
+    """One line on stderr, status 2."""
+    print(f"{prog}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    sys.exit(2)
 
 
 def warn(message: str) -> None:
@@ -80,3 +87,11 @@ def suggestion(name: str, known: Sequence[str] | Mapping) -> str:
     undashed = {one.lstrip("-"): one for one in known}  # the dashes, which all share, would count as likeness
     close = difflib.get_close_matches(name.lstrip("-"), undashed, n=1, cutoff=0.6)
     return f", did you mean {undashed[close[0]]}?" if close else ""
+
+
+def require_folder(folder: str | Path) -> Path:
+    """`folder` as a path. Raises UserError where it is a file: before the work, not after it."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--output_dir {folder} is a file; give a folder, new or old")
+    return folder

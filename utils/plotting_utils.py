@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from utils.distributed_utils import sum_over_ranks
+from utils.compute.distributed import sum_over_ranks
 
 
 class Ratio(NamedTuple):

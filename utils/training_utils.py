@@ -13,11 +13,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from utils.batch_parts import Part, part_of, training_on
-from utils.checkpoint_utils import LATEST, find_checkpoint, plain_options, read_checkpoint
-from utils.cli import refuse_useless
-from utils.device_utils import seeded_generator
-from utils.distributed_utils import (
+from utils.compute.batch_parts import training_on
+from utils.compute.distributed import (
     average_batch_norms,
     broadcast_optimizer,
     is_launched,
@@ -29,11 +26,14 @@ from utils.distributed_utils import (
     wrap_model,
     wrap_optimizer,
 )
+from utils.compute.stop_signal import StopSignal
+from utils.compute.sync_batch_norm import synchronise_batch_norms
+from utils.console.option_rules import refuse_useless
+from utils.console.progress import progress
 from utils.osutils import UserError, warn, write_text
 from utils.plotting_utils import Averages, Magnitudes
-from utils.progress import progress
-from utils.sync_batch_norm import synchronise_batch_norms
-from utils.training_log import StopSignal, TrainingLog, put_aside
+from utils.training.checkpoints import LATEST, find_checkpoint, plain_options, read_checkpoint
+from utils.training.training_log import TrainingLog, put_aside
 
 # Options that say what to do now, rather than how the experiment is set up; --resume never takes them over.
 OF_THIS_CALL = (
@@ -55,7 +55,7 @@ class TrainingHooks:
             With None for the optimizer it loads weights alone.
         checkpoint_fn: (model, optimizer, epochs done, best, directory, is_best) writes the file, on rank 0 alone.
         update_op: (model, optimizer, minibatch, iteration, options) -> dict of losses; does the whole step, on this
-            process's part of the minibatch. Only here is the network wrapped (`distributed_utils.wrap_model`).
+            process's part of the minibatch. Only here is the network wrapped (`distributed.wrap_model`).
         validation_loss: (model, minibatch) -> dict of losses and metrics: scalars, `Ratio`s, and for TensorBoard
             pictures (uint8 tensors of 3 × H × W, named "image/…").
         best_metric: the validation value that tells which checkpoint is best.
@@ -327,36 +327,3 @@ def experiment_directory(options: Namespace) -> Path:
 def batch_size_of(minibatch: dict) -> int:
     """Length of the first tensor of a minibatch of validation."""
     return len(next(value for value in minibatch.values() if isinstance(value, torch.Tensor)))
-
-
-class EpochSampler:
-    """A batch sampler that can start anywhere: (epoch, index) pairs, in an order that (seed, epoch) fixes.
-
-    The dataset gets the epoch with each index, so that the augmentation of a sample depends on (seed, epoch,
-    index) alone: the same for any number of workers, resumed or not.
-
-    Among several processes each gets its part of every minibatch; all of them have the same order.
-    """
-
-    def __init__(self, length: int, batch_size: int, seed: int):
-        """`batch_size` is of one process."""
-        self._length, self._batch_size, self._seed = length, batch_size * world_size(), seed
-        self._epoch = self._skip = 0
-
-    def start(self, epoch: int, skip: int = 0) -> None:
-        """The next iteration is over `epoch`, without its first `skip` minibatches."""
-        self._epoch, self._skip = epoch, skip
-
-    def part(self, number: int) -> Part:
-        """This process's part of the `number`-th minibatch of an epoch, from 0."""
-        return part_of(min(self._batch_size, self._length - number * self._batch_size))
-
-    def __len__(self) -> int:
-        return math.ceil(self._length / self._batch_size)
-
-    def __iter__(self):
-        generator = seeded_generator(self._seed, self._epoch)
-        order = torch.randperm(self._length, generator=generator).tolist()
-        for batch in range(self._skip, len(self)):
-            chosen = order[batch * self._batch_size : (batch + 1) * self._batch_size]
-            yield [(self._epoch, index) for index in chosen[self.part(batch).rows]]

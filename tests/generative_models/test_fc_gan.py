@@ -6,7 +6,7 @@ from torch import nn
 
 from generative_models.fc_gan import AVERAGE_DECAY, Critic, Generator, PoseGAN, clip_weights, sample_latents
 from generative_models.poses import bone_lengths, chain_matrix
-from utils.wgan import generator_loss, gradient_penalty
+from utils.training.wgan import generator_loss, gradient_penalty
 
 
 def rng(seed: int = 0) -> torch.Generator:

@@ -9,10 +9,10 @@ from generative_models.fc_gan import PoseGAN
 from generative_models.measures import measure, sliced_wasserstein
 from generative_models.poses import facing
 from generative_models.trainer import ADAM_BETAS, GANTrainer, two_samples
+from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
-from utils.human36m_files import find_sequences
 from utils.osutils import UserError
-from utils.training_log import read_log
+from utils.training.training_log import read_log
 
 NAME = "3d_pose_gan_default"
 

@@ -13,8 +13,8 @@ from generative_models.fc_gan import PoseGAN
 from generative_models.poses import facing
 from generative_models.viz import COMPARED, PANEL, WALK, draw_beside, draw_nearest, draw_walk, nearest_table
 from options import GROUPS, SCRIPTS
+from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
-from utils.human36m_files import find_sequences
 
 ACTIONS = ("Sitting", "Walking")
 

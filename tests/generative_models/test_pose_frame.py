@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generative_models.poses import BONES, LIMBS, bone_lengths, bone_vectors, chain_matrix, facing
+from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
-from utils.human36m_files import find_sequences
 from utils.transform import H36M
 
 

@@ -11,7 +11,7 @@ from stacked_hourglass.annotations import People, load_mpii
 from stacked_hourglass.augmentation import draw_geometry
 from stacked_hourglass.datasets import PoseCrops, make_loader, statistics, training_loader
 from stacked_hourglass.inference import to_photo
-from utils.image_utils import CROP_SIZE
+from utils.imaging.images import CROP_SIZE
 from utils.transform import LSP, MPII, Skeleton
 
 pytestmark = pytest.mark.usefixtures("one_thread")

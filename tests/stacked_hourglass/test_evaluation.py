@@ -12,7 +12,7 @@ from stacked_hourglass import evaluation
 from stacked_hourglass.annotations import load_mpii
 from stacked_hourglass.evaluation import load_ground_truth, load_validation_predictions, mpii_PCKh
 from utils.osutils import UserError
-from utils.prediction_utils import save_coco_results, save_prediction_array, save_predictions
+from utils.predictions.prediction_files import save_coco_results, save_prediction_array, save_predictions
 from utils.transform import MPII
 
 SHARED = Path("../shared/data")

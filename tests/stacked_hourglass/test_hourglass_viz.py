@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from stacked_hourglass.viz import overlay_2d
-from utils.draw_utils import SIDE_COLORS, draw_pose
-from utils.image_utils import read_image
+from utils.imaging.draw2d import SIDE_COLORS, draw_pose
+from utils.imaging.images import read_image
 from utils.osutils import UserError
-from utils.prediction_utils import save_predictions
+from utils.predictions.prediction_files import save_predictions
 from utils.transform import LSP, MPII
 
 WIDTH, HEIGHT = 640, 520

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.inference import Predictor, batch_statistics, to_photo
-from utils.image_utils import apply_affine, crop_matrix, invert_affine
+from utils.imaging.images import apply_affine, crop_matrix, invert_affine
 from utils.transform import MPII, SKELETONS
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -6,8 +6,8 @@ import torch
 
 from stacked_hourglass import joint_maps
 from stacked_hourglass.joint_maps import CELL, GAP, LINE, NAME_WIDTH, draw_joint_maps, notes, smoothed
-from utils.draw_utils import INK, SIDE_COLORS
-from utils.heatmap_utils import crop_to_heatmap, render_heatmaps
+from utils.imaging.draw2d import INK, SIDE_COLORS
+from utils.imaging.heatmaps import crop_to_heatmap, render_heatmaps
 from utils.transform import LSP, MPII
 
 CROP = np.full((256, 256, 3), 90, np.uint8)
@@ -44,15 +44,15 @@ def near(picture, color):
 @pytest.fixture
 def texts(monkeypatch):
     """All lines that are written, with their colours."""
-    import utils.draw_utils as draw_utils
+    import utils.imaging.draw2d as draw2d
 
-    written, original = [], draw_utils.write_line
+    written, original = [], draw2d.write_line
 
     def record(picture, text, place, line, color=INK):
         written.append((text, color))
         original(picture, text, place, line, color)
 
-    for module in (draw_utils, joint_maps):
+    for module in (draw2d, joint_maps):
         monkeypatch.setattr(module, "write_line", record)
     return written
 

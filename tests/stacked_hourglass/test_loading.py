@@ -8,8 +8,8 @@ from torch import Tensor, nn
 import stacked_hourglass
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.loading import count_parameters, load_hourglass, read_architecture, require_same_architecture
-from utils.checkpoint_utils import make_checkpoint_fn, read_checkpoint
 from utils.osutils import UserError
+from utils.training.checkpoints import make_checkpoint_fn, read_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -18,7 +18,7 @@ from stacked_hourglass.person_boxes import (
     suppress_overlaps,
     whole_image_crop,
 )
-from utils.image_utils import apply_affine, crop_matrix, read_image
+from utils.imaging.images import apply_affine, crop_matrix, read_image
 from utils.osutils import UserError
 
 DATA = Path("../shared/data")

@@ -11,8 +11,8 @@ import pytest
 from stacked_hourglass.person_boxes import FoundPeople, PersonFinder, WholeImage, make_finder
 from stacked_hourglass.photo_crops import FoundBefore, FrameCrops, PhotoCrops, PhotoPeople, crop_people
 from stacked_hourglass.photos import follow, photo_loader, predict_photos
-from utils.image_sources import open_source
-from utils.image_utils import ImageError, apply_affine
+from utils.imaging.image_sources import open_source
+from utils.imaging.images import ImageError, apply_affine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

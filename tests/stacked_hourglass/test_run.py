@@ -16,10 +16,10 @@ from stacked_hourglass.annotations import load_mpii
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.person_boxes import PersonFinder
 from stacked_hourglass.run import hourglass_mpii
-from utils import image_sources
-from utils.image_utils import read_image
+from utils.imaging import image_sources
+from utils.imaging.images import read_image
 from utils.osutils import UserError
-from utils.prediction_utils import load_coco_results, load_metas, load_prediction_array, load_predictions
+from utils.predictions.prediction_files import load_coco_results, load_metas, load_prediction_array, load_predictions
 from utils.transform import MPII
 
 pytestmark = pytest.mark.usefixtures("one_thread")

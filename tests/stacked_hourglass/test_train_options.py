@@ -24,7 +24,7 @@ from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass
 from stacked_hourglass.train import build_model, check_options, settle_options
-from utils.cli import main
+from utils.command_line.cli import main
 from utils.osutils import UserError
 from utils.transform import MPII
 

@@ -20,8 +20,8 @@ from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass
 from stacked_hourglass.trainer import NOT_SCORED, HourglassTrainer
 from stacked_hourglass.visibility import visibility_loss
-from utils.heatmap_utils import crop_to_heatmap, heatmap_to_crop, render_heatmaps
-from utils.image_utils import apply_affine
+from utils.imaging.heatmaps import crop_to_heatmap, heatmap_to_crop, render_heatmaps
+from utils.imaging.images import apply_affine
 from utils.plotting_utils import Averages
 from utils.transform import MPII
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from stitched.stitched_network import StitchedNetwork
-from utils.normalisation import Normalisation
+from twod_threed.normalisation import Normalisation
 from utils.transform import H36M, H36M_2D, MPII
 
 SIDE_CHANNEL = {"r": 0, "l": 1, "c": 2}

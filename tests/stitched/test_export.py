@@ -22,8 +22,8 @@ from stacked_hourglass import load_hourglass
 from stitched import estimate_poses, export, load_network, loading
 from stitched.exported_networks import ExportedNetwork
 from twod_threed import load_lifter
-from utils.checkpoint_utils import write_checkpoint
-from utils.heatmap_utils import decode_heatmaps, heatmap_to_crop
+from utils.imaging.heatmaps import decode_heatmaps, heatmap_to_crop
+from utils.training.checkpoints import write_checkpoint
 from utils.transform import H36M, H36M_2D, MPII
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "onnx_example.py"

@@ -20,7 +20,7 @@ from stacked_hourglass.saliency import saliency_maps
 from stitched import loading, saliency_viz
 from stitched.loading import load_either_hourglass
 from stitched.saliency_viz import EMPTY_HEIGHT, GAP, SHEET_CELL
-from utils.image_utils import crop_decoded, crop_matrix, read_image
+from utils.imaging.images import crop_decoded, crop_matrix, read_image
 from utils.transform import LSP, MPII
 
 pytestmark = pytest.mark.usefixtures("one_thread")

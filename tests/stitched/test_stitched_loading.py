@@ -9,8 +9,8 @@ from tiny_checkpoints import SMALL, hourglass_file, lifter_file
 
 from stitched import SoftArgmax2D, StitchedNetwork
 from stitched.loading import load_stitched, stitched_extras
-from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
 from utils.osutils import UserError
+from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

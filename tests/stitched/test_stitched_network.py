@@ -11,9 +11,9 @@ from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stitched import SoftArgmax2D, StitchedNetwork
 from stitched.stitched_network import at_training_scale, training_size
 from twod_threed.model import LinearModel
+from twod_threed.normalisation import Normalisation
 from utils.data_utils import centre_on_hip, instance_scale
-from utils.heatmap_utils import decode_heatmaps, heatmap_to_crop, render_heatmaps
-from utils.normalisation import Normalisation
+from utils.imaging.heatmaps import decode_heatmaps, heatmap_to_crop, render_heatmaps
 from utils.transform import H36M, H36M_2D, MPII
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -18,9 +18,9 @@ from stitched import loading
 from stitched import run as run_module
 from stitched.loading import load_stitched, stitched_extras
 from twod_threed.mpjpe import mpjpe, p_mpjpe
-from utils import image_sources
-from utils.checkpoint_utils import write_checkpoint
-from utils.prediction_utils import load_coco_results, load_metas, load_predictions
+from utils.imaging import image_sources
+from utils.predictions.prediction_files import load_coco_results, load_metas, load_predictions
+from utils.training.checkpoints import write_checkpoint
 
 REAL = Path("../shared/data/h36m_sample")
 ESTIMATIONS = ["2d_pose_estimations.pt", "3d_pose_estimations.pt"]

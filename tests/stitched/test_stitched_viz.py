@@ -9,11 +9,11 @@ from standing_people import joints_of, people, write_photo
 
 from stitched.pose_files import load_poses_3d
 from stitched.viz import MOST_HEIGHT, MOST_WIDTH, compose
-from utils.draw3d_utils import PANEL
-from utils.draw_utils import person_color
-from utils.image_utils import read_image
+from utils.imaging.draw2d import person_color
+from utils.imaging.draw3d import PANEL
+from utils.imaging.images import read_image
 from utils.osutils import UserError
-from utils.prediction_utils import save_metas, save_predictions
+from utils.predictions.prediction_files import save_metas, save_predictions
 from utils.transform import H36M, H36M_2D, MPII
 
 NAMES = {"a.png": 1, "sub/b.jpg": 2, "c.png": 0}  # people

@@ -20,12 +20,12 @@ from stitched.video import (
     stand,
     view_azimuth,
 )
-from utils.draw3d_utils import PANEL
-from utils.draw_utils import person_color
-from utils.image_sources import open_source
-from utils.prediction_utils import save_metas, save_predictions
+from utils.imaging.draw2d import person_color
+from utils.imaging.draw3d import PANEL
+from utils.imaging.image_sources import open_source
+from utils.imaging.video_writer import write_video
+from utils.predictions.prediction_files import save_metas, save_predictions
 from utils.transform import H36M
-from utils.video_writer import write_video
 
 FRAMES, FPS = 8, 12.5
 LEVELS = (60, 180)  # grey of the first and the later half of the frames

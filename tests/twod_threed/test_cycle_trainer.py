@@ -9,14 +9,14 @@ from twod_threed.cycle_gan import CycleGAN, Poses, place
 from twod_threed.cycle_trainer import COMPANIONS, CycleTrainer, build_cycle_gan
 from twod_threed.model import FullyConnectedProjection, LinearModel, ProjectNet
 from twod_threed.mpjpe import mpjpe
+from twod_threed.normalisation import fit
 from twod_threed.trainer import LifterTrainer
 from utils.data_utils import LIFTER_INPUT_JOINTS, normalise_instance
+from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
-from utils.human36m_files import find_sequences
-from utils.index_loader import IndexLoader
-from utils.normalisation import fit
 from utils.plotting_utils import Averages
-from utils.training_log import read_log
+from utils.training.samplers import IndexLoader
+from utils.training.training_log import read_log
 
 CPU = torch.device("cpu")
 KINDS = pytest.mark.parametrize("kind", [(), ("--dataset_normalization",)], ids=["instance", "dataset"])

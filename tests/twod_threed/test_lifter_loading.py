@@ -6,7 +6,7 @@ import torch
 import twod_threed
 from twod_threed.loading import read_architecture
 from twod_threed.model import LinearModel
-from utils.normalisation import TENSORS, Normalisation
+from twod_threed.normalisation import TENSORS, Normalisation
 from utils.osutils import UserError
 
 POSES = torch.linspace(-1, 1, 3 * 32).reshape(3, 16, 2)

@@ -6,13 +6,13 @@ from command_line import call
 
 from twod_threed.model import LinearModel
 from twod_threed.mpjpe import mpjpe, p_mpjpe
+from twod_threed.normalisation import fit
 from twod_threed.trainer import LifterTrainer
+from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
-from utils.human36m_files import find_sequences
-from utils.index_loader import IndexLoader
-from utils.normalisation import fit
 from utils.plotting_utils import Averages
-from utils.training_log import read_log
+from utils.training.samplers import IndexLoader
+from utils.training.training_log import read_log
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,7 @@ import torch
 from twod_threed.evaluation import ground_truth_of_folder
 from twod_threed.viz import compare, frame_mpjpe, from_hip, spread_frames, truth_and_prediction
 from utils.osutils import UserError
-from utils.prediction_utils import save_predictions
+from utils.predictions.prediction_files import save_predictions
 from utils.transform import H36M, H36M_2D, MPII
 
 FRAMES = {"S9/Walking 1/54138969": 4, "S9/Walking/54138969": 2, "S11/SittingDown/60457274": 6}

@@ -9,9 +9,9 @@ import torch
 from twod_threed.evaluation import GROUND_TRUTH_FILE, ground_truth_of_folder, h36m_MPJPE
 from twod_threed.mpjpe import JOINT_SETS, mpjpe, mpjve, n_mpjpe, p_mpjpe
 from utils.camera_utils import CAMERA_NAMES, Camera, write_cameras_h5
-from utils.human36m_files import write_positions
+from utils.human36m.files import write_positions
 from utils.osutils import UserError
-from utils.prediction_utils import save_predictions
+from utils.predictions.prediction_files import save_predictions
 from utils.transform import H36M, H36M_SLOTS
 
 WALKS = Path("../shared/data/cmu_h36m_layout/S9/MyPoses/3D_positions")

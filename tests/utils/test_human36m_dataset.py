@@ -10,8 +10,7 @@ import torch
 
 from utils.camera_utils import CAMERA_NAMES, read_cameras_h5, stack_cameras, write_cameras_h5
 from utils.data_utils import HIP, OrthogonalAugmentation
-from utils.human36m_dataset import PoseSet, load_pose_set
-from utils.human36m_files import (
+from utils.human36m.files import (
     ACTIONS,
     POSITIONS_H5,
     TEST_SUBJECTS,
@@ -20,6 +19,7 @@ from utils.human36m_files import (
     find_sequences,
     write_positions,
 )
+from utils.human36m_dataset import PoseSet, load_pose_set
 from utils.osutils import UserError
 from utils.sample.human36m import all_slots, random_cameras, sequence_motion
 from utils.transform import H36M, H36M_2D, H36M_SLOTS, MPII

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 
 from utils.camera_utils import CAMERA_NAMES, Camera, get_camera, read_cameras, stack_cameras
 from utils.data_utils import LIFTER_INPUT_JOINTS, centre_on_hip
+from utils.human36m.files import ACTIONS, SUBJECTS, find_sequences
 from utils.human36m_dataset import load_pose_set
-from utils.human36m_files import ACTIONS, SUBJECTS, find_sequences
 from utils.human36m_frames import (
     Clip,
     FrameCrops,
@@ -25,7 +25,7 @@ from utils.human36m_frames import (
     read_listed_frames,
     target_heatmaps,
 )
-from utils.image_utils import apply_affine
+from utils.imaging.images import apply_affine
 from utils.osutils import UserError
 from utils.sample import human36m, scene
 from utils.sample.flesh import RoundCones

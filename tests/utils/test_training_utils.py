@@ -10,16 +10,10 @@ from event_files import events
 from tiny_trainer import SAMPLES, Noise, Trainer, all_files, at_update, log_of, options_for, run
 from torch import nn
 
-from utils.checkpoint_utils import read_checkpoint
-from utils.training_log import read_log
-from utils.training_utils import (
-    EpochSampler,
-    batch_size_of,
-    decays_until,
-    experiment_directory,
-    learning_rate_of,
-    set_learning_rate,
-)
+from utils.training.checkpoints import read_checkpoint
+from utils.training.samplers import EpochSampler
+from utils.training.training_log import read_log
+from utils.training_utils import batch_size_of, decays_until, experiment_directory, learning_rate_of, set_learning_rate
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,12 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from utils.checkpoint_utils import make_checkpoint_fn, make_load_fn
-from utils.device_utils import GradientStep, autocast
+from utils.compute.devices import GradientStep, autocast
 from utils.plotting_utils import Ratio
-from utils.training_log import read_log
-from utils.training_utils import EpochSampler, TrainingHooks, train
+from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
+from utils.training.samplers import EpochSampler
+from utils.training.training_log import read_log
+from utils.training_utils import TrainingHooks, train
 
 CPU = torch.device("cpu")
 SAMPLES, BATCH, STEPS = 10, 4, 3  # the last minibatch of an epoch has 2

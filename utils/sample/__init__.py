@@ -1,1 +1,1 @@
-"""How the sample is rendered: posed bodies, their flesh and clothes, rooms, cameras. `utils.sample_data` writes it."""
+"""How the sample is rendered: posed bodies, their flesh and clothes, rooms, cameras. `sample_data` writes it."""

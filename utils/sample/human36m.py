@@ -17,7 +17,7 @@ import torch
 from scipy.interpolate import RectBivariateSpline
 
 from utils.camera_utils import CAMERA_NAMES, Camera, CameraTable, write_cameras_h5
-from utils.human36m_files import (
+from utils.human36m.files import (
     ACTIONS,
     JOINTS,
     POSITIONS_H5,
@@ -81,7 +81,7 @@ def make_h36m(
     """Write motions of all subjects, `cameras.h5`, and `training` + `validation` pictures, in Human3.6M's h5 form.
 
     7 subjects × 15 actions × 2 sequences of `frames` frames on average (of unequal lengths), 25 Hz. `images/` has
-    pictures of S1, 5, 6, 7, 8 and of S9, 11 at names by `human36m_files.frame_path`, spread over subjects and cameras;
+    pictures of S1, 5, 6, 7, 8 and of S9, 11 at names by `files.frame_path`, spread over subjects and cameras;
     pixels are zero-based. The same arguments give the same bytes for any number of `workers`.
 
     Raises ValueError for fewer than 5 frames or more pictures than there are frames and cameras.

@@ -1,0 +1,71 @@
+"""Crops to 2D and 3D poses, with a network whose maps are the crop's colours and whose depth is known."""
+
+import pytest
+import torch
+from color_network import MIDDLES, PLACES, ColorHourglass, FlatLifter, by_side, color_network, spots
+from torch import Tensor, nn
+
+from stitched.crop_predictor import StitchedPredictor
+from utils.transform import H36M, MPII
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def network():
+    return color_network()
+
+
+def crop(*places: tuple[int, int]) -> Tensor:
+    return torch.from_numpy(spots(*places)).permute(2, 0, 1)[None]
+
+
+def test_joints_come_out_in_photo_pixels_and_by_name_in_3d(network):
+    matrices = torch.tensor([[[2.0, 0, 10], [0, 3, 20]]])
+    joints, scores, lifted = StitchedPredictor(network, CPU)(crop(*PLACES), matrices)
+    photo = [(2 * x + 10, 3 * y + 20) for x, y in MIDDLES]
+    torch.testing.assert_close(joints[0], by_side(MPII, *photo), atol=0.05, rtol=0)
+    assert torch.equal(scores, torch.ones(1, 16))
+    hip = photo[2]
+    expected = by_side(H36M, *[(x - hip[0], y - hip[1], 0) for x, y in photo])
+    torch.testing.assert_close(lifted[0], expected, atol=0.1, rtol=0)
+    assert not lifted[0, 0].any()
+
+
+def test_flip_test_takes_the_mean_of_the_maps_before_it_looks_for_joints(network):
+    """Mirrored and back, a cell is where it was; but what this network takes for right is then the person's left. So
+    right and left have the same two cells in their maps, of half the height, and a soft-argmax that sees both is
+    between them; that of each map alone would be on its own cell, and the mean of the two places half-way too, but
+    only with one weight for both: here the left cell is darker."""
+    picture = crop((20, 20), (23, 20), (40, 40))
+    picture[:, 1] //= 2
+    to_photo = torch.eye(2, 3)[None]
+    joints, scores, _ = StitchedPredictor(network, CPU, flip=True)(picture, to_photo)
+    right, left = (joints[0, MPII.index(name)] for name in ("r_knee", "l_knee"))
+    torch.testing.assert_close(right, left)
+    alone, _, _ = StitchedPredictor(network, CPU)(picture, to_photo)
+    middle = (alone[0, MPII.index("r_knee")] + alone[0, MPII.index("l_knee")]) / 2
+    assert right[0] < middle[0] - 2, "nearer to the brighter cell"
+    maps = torch.zeros(1, 1, 64, 64)
+    maps[..., 20, 20], maps[..., 20, 23] = 0.5, 127 / 510
+    torch.testing.assert_close(right, network.soft_argmax(maps)[0, 0] * 4 + 1.5)
+    assert scores[0, MPII.index("r_knee")] == 0.5
+
+
+def test_nobody(network):
+    found = StitchedPredictor(network, CPU)(torch.empty(0, 3, 256, 256, dtype=torch.uint8), torch.empty(0, 2, 3))
+    assert [tuple(part.shape) for part in found] == [(0, 16, 2), (0, 16), (0, 17, 3)]
+
+
+def test_precision_and_compilation_are_passed_on(network, monkeypatch):
+    compiled, seen = [], []
+    monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(type(self)))
+    network.hourglass.register_forward_pre_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
+    arguments = crop(*PLACES), torch.eye(2, 3)[None]
+    found = StitchedPredictor(network, CPU, "bf16", compiled=True)(*arguments)
+    assert all(part.dtype == torch.float32 for part in found)
+    StitchedPredictor(network, CPU)(*arguments)
+    assert compiled == [ColorHourglass, FlatLifter]
+    assert seen == [True, False]

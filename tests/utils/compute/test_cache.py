@@ -1,0 +1,25 @@
+import json
+
+from utils.compute.cache import cached, key_of
+
+
+def test_computed_once_for_one_key(tmp_path):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return {"mean": [0.5]}
+
+    assert cached("numbers", ["a", b"b"], compute, tmp_path) == {"mean": [0.5]}
+    assert cached("numbers", ["a", b"b"], compute, tmp_path) == {"mean": [0.5]}
+    assert len(calls) == 1
+    assert cached("numbers", ["a", b"c"], compute, tmp_path) == {"mean": [0.5]}
+    assert len(calls) == 2
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == sorted(f"numbers_{key_of(['a', part])}.json" for part in (b"b", b"c"))
+    assert json.loads((tmp_path / names[0]).read_text()) == {"mean": [0.5]}
+
+
+def test_parts_do_not_run_into_one_another():
+    assert key_of(["ab", "c"]) != key_of(["a", "bc"])
+    assert key_of(["a"]) == key_of([b"a"])

@@ -1,0 +1,224 @@
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+from launchers import ENGINES, LAUNCHERS, finish, launcher, start, two_machines
+from several_processes import KINDS, network, ten_steps
+from torch import nn
+
+from utils.compute import distributed, engines
+from utils.osutils import UserError
+
+WORKER = Path(__file__).with_name("several_processes.py")
+
+
+def results(folder: Path, name: str = "rank") -> list[dict]:
+    return [torch.load(folder / f"{name}_{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
+def by_torchrun(tmp_path_factory) -> Path:
+    """Results of two processes on two "machines" that meet on the loopback; one of them dies, and both start again."""
+    folder = tmp_path_factory.mktemp("torchrun")
+    finish(*(start(*machine, WORKER, folder) for machine in two_machines(restarts=1)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def by_horovodrun(tmp_path_factory) -> Path:
+    """Results of two processes on this machine, which has neither to be reached by ssh nor to know its own name."""
+    before = launcher("horovodrun")
+    folder = tmp_path_factory.mktemp("horovodrun")
+    finish(start(*before, WORKER, folder, "--use_horovod"))
+    return folder
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def ranks(request) -> list[dict]:
+    """What two processes found."""
+    return results(request.getfixturevalue(f"by_{request.param}"))
+
+
+# ------------------------------------------------------------------------------------------ exchange
+def test_ranks(ranks):
+    assert [one["place"] for one in ranks] == [[0, 2, True], [1, 2, False]]
+
+
+def test_sums_and_means(ranks):
+    for one in ranks:
+        assert one["sum"].tolist() == [3, 21]
+        assert one["mean"].tolist() == [1.5, 10.5]
+
+
+def test_sums_by_name_take_what_a_rank_lacks_as_nothing(ranks):
+    for one in ranks:
+        assert {name: value.tolist() for name, value in one["sums"].items()} == {"all": [2, 2], "late": [1]}
+
+
+def test_objects(ranks):
+    for one in ranks:
+        assert one["from_main"] == {"rank": 0}
+        assert one["objects"] == ["of 0", "of 1"]
+
+
+def test_unequal_parts_are_gathered_whole_and_in_order(ranks):
+    assert [one["shard"] for one in ranks] == [[0, 1, 2], [3, 4, 5, 6]]
+    for one in ranks:
+        assert one["gathered"].tolist() == [[1, 1, 1], [1, 1, 1]]
+        assert one["whole"].tolist() == list(range(7))
+
+
+def test_a_yes_of_one_rank_reaches_all_at_the_same_step(ranks):
+    for one in ranks:
+        assert one["any"] == [True, False]
+        assert one["later"] == [False, False, True, False]
+
+
+def test_rank_0_works_for_all_and_fails_for_all(ranks):
+    for one in ranks:
+        assert one["on_main"] == "done by 0"
+        assert one["refused_on_main"] == "refused by rank 0"
+
+
+# ------------------------------------------------------------------------------------------ networks
+def test_networks_and_optimizers_come_from_rank_0(ranks):
+    first, second = ranks
+    for name in ("model", "optimizer"):
+        torch.testing.assert_close(first[name], second[name], rtol=0, atol=0)
+    assert first["optimizer"]["param_groups"][0]["lr"] == 0.1
+    assert first["optimizer"]["state"][0]["step"] == 1
+
+
+def test_running_statistics_are_averaged(ranks):
+    first, second = ranks
+    assert not torch.equal(first["own_statistics"], second["own_statistics"])
+    for one in ranks:
+        torch.testing.assert_close(one["statistics"], (first["own_statistics"] + second["own_statistics"]) / 2)
+        assert one["counted"] == 6
+
+
+def test_wrapped_networks_look_like_those_that_were_given(ranks, request):
+    by_torch = request.node.callspec.params["ranks"] == "torchrun"
+    for one in ranks:
+        found = one["wrapped"]
+        assert found["parallel"] == [False, by_torch, by_torch, False]
+        assert not any(found["given"])
+        assert found["shared"]
+        assert found["attribute"] == 2
+        assert found["names"]
+        assert found["no_gradients"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_train_like_one_with_the_double_batch(kind, ranks, one_thread):
+    expected, first = ten_steps(kind, compiled=False), network(kind).state_dict()
+    assert max((expected[name] - first[name]).abs().max() for name in first) > 0.01
+    for one in ranks:
+        torch.testing.assert_close(one["steps"][kind], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_compressed_gradients_are_nearly_the_same(ranks, one_thread):
+    exact = ten_steps("plain")
+    for one in ranks:
+        torch.testing.assert_close(one["compressed"], exact, rtol=0, atol=1e-3)
+        assert any(not torch.equal(one["compressed"][name], exact[name]) for name in exact)
+    torch.testing.assert_close(ranks[0]["compressed"], ranks[1]["compressed"], rtol=0, atol=0)
+
+
+# ------------------------------------------------------------------------------------------ restarts
+def test_a_restarted_job_knows_itself(by_torchrun):
+    for one in results(by_torchrun, "first"):
+        assert one == {"known": False, "renamed": False, "stranger": False}
+    for one in results(by_torchrun):
+        assert one["restart"] == {"known": True, "renamed": True, "stranger": False}
+
+
+# ------------------------------------------------------------------------------------------ alone
+@pytest.fixture
+def no_launcher(monkeypatch):
+    for name in LAUNCHERS:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def two_processes(monkeypatch):
+    monkeypatch.setattr(distributed, "_engine", Namespace(rank=1, size=2, local_rank=1, local_size=2))
+
+
+def test_alone_everything_is_as_it_was(no_launcher):
+    distributed.init()
+    model, row = nn.Linear(2, 1), torch.ones(1, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    assert (distributed.rank(), distributed.local_rank(), distributed.world_size()) == (0, 0, 1)
+    assert (distributed.local_size(), distributed.is_main(), distributed.job()) == (1, True, None)
+    assert distributed.wrap_model(model) is model
+    assert distributed.wrap_optimizer(optimizer, model) is optimizer
+    assert distributed.wrap_optimizer((optimizer, optimizer), model) == (optimizer, optimizer)
+    assert distributed.gather(row) is row
+    assert distributed.gather_objects(row) == [row]
+    assert distributed.broadcast_object(row) is row
+    assert distributed.all_reduce_mean(row).tolist() == [[1, 1]]
+    assert distributed.sum_over_ranks({"row": row})["row"].tolist() == [[1, 1]]
+    assert distributed.on_main(lambda: 3) == 3
+    assert [distributed.any_rank(flag) for flag in (True, False)] == [True, False]
+    assert distributed.AnyRankLater()(True) is True
+    assert distributed.local_device(torch.device("cuda")) == torch.device("cuda")
+    assert not distributed.restarted({"token": "x", "run_id": "none"})
+    assert distributed.lost_process(RuntimeError("Connection closed by peer")) is None
+    before = [value.clone() for value in (*model.state_dict().values(), *row)]
+    for nothing in (distributed.barrier, lambda: distributed.broadcast_model(model), distributed.shutdown):
+        nothing()
+    distributed.broadcast_optimizer(optimizer)
+    distributed.average_batch_norms(model)
+    with distributed.reduced_gradients(optimizer):
+        pass
+    assert all(map(torch.equal, before, (*model.state_dict().values(), *row)))
+
+
+def test_without_horovod_the_option_says_what_to_run(no_launcher, monkeypatch):
+    monkeypatch.setitem(sys.modules, "horovod.torch", None)
+    with pytest.raises(UserError, match=r"^--use_horovod: Horovod is not installed; scripts/install_horovod.sh"):
+        distributed.init(use_horovod=True)
+    assert distributed.world_size() == 1
+
+
+def test_the_option_and_the_launcher_must_agree(no_launcher, monkeypatch):
+    for name in distributed.TORCHRUN:
+        monkeypatch.setenv(name, "0")
+    with pytest.raises(UserError, match=r"^--use_horovod: this was started by torchrun"):
+        distributed.init(use_horovod=True)
+    monkeypatch.setenv("HOROVOD_RANK", "0")
+    with pytest.raises(UserError, match=r"started by horovodrun: add --use_horovod"):
+        distributed.init()
+
+
+def test_horovod_for_cpus_is_refused_on_a_gpu(no_launcher, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    built = Namespace(init=lambda: None, nccl_built=lambda: 0)
+    monkeypatch.setattr(engines, "import_module", lambda name: built)
+    with pytest.raises(UserError, match=r"--use_horovod: this Horovod was built for CPUs; .*--gpu"):
+        distributed.init(use_horovod=True)
+
+
+def test_each_process_takes_its_own_gpu(two_processes, monkeypatch):
+    current = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert distributed.local_device(torch.device("cpu")) == torch.device("cpu")
+    assert distributed.local_device(torch.device("cuda")) == torch.device("cuda:1")
+    assert current == [1]
+    with pytest.raises(UserError, match=r"^--device cuda:1: each process takes a GPU of its own"):
+        distributed.local_device(torch.device("cuda:1"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match="2 processes on a machine with 1 GPUs"):
+        distributed.local_device(torch.device("cuda"))
+
+
+def test_the_end_of_another_rank_is_told_from_other_errors(two_processes):
+    gone = distributed.lost_process(RuntimeError("[gloo/pair.cc:534] Connection closed by peer [127.0.0.1]:5123"))
+    line = "rank 1: another process of this job has ended; the last checkpoint is whole, go on with --resume"
+    assert gone == f"{line} (RuntimeError: [gloo/pair.cc:534] Connection closed by peer [127.0.0.1]:5123)"
+    assert distributed.lost_process(RuntimeError("shape mismatch")) is None
+    assert distributed.lost_process(torch.distributed.DistNetworkError("no route")).startswith(line)

@@ -1,0 +1,115 @@
+"""What a process among others says, and how it leaves them. `test_lost_process` has the real thing."""
+
+import os
+import signal
+from argparse import Namespace
+
+import pytest
+
+from utils.command_line import cli
+from utils.command_line.cli import Option, Script, main, whole
+from utils.compute import distributed, launched
+from utils.osutils import UserError
+
+
+class Left(BaseException):
+    """In place of the process's end."""
+
+
+@pytest.fixture
+def join(monkeypatch):
+    """Joins as a rank of two."""
+    former = signal.getsignal(signal.SIGTERM)
+
+    def join_as(rank: int, **settings):
+        def init(*_):
+            distributed._engine = Namespace(rank=rank, size=2, local_size=2, close=lambda: None)
+
+        def leave(status):
+            raise Left(status)
+
+        monkeypatch.setattr(distributed, "init", init)
+        monkeypatch.setattr(os, "_exit", leave)
+        monkeypatch.setattr(launched, "SECONDS_FOR_RANK_0", 0)
+        return launched.joined("it.py", use_horovod=False, device="cpu", **settings)
+
+    yield join_as
+    signal.signal(signal.SIGTERM, former)
+    distributed.shutdown()
+
+
+def leaves(join, capsys, problem: BaseException, rank: int = 0, **settings) -> tuple[int, str]:
+    """Exit status and stderr of a process whose work ends so."""
+    distributed.shutdown()  # of the process before
+    with pytest.raises(Left) as left, join(rank, **settings):
+        raise problem
+    return left.value.args[0], capsys.readouterr().err
+
+
+def test_rank_0_alone_speaks(join, capsys):
+    for rank in (0, 1):
+        with join(rank):
+            print(f"rank {rank}")
+        assert distributed.world_size() == 1, "it has left the others"
+    print("after")
+    assert capsys.readouterr().out == "rank 0\nafter\n"
+
+
+def test_a_nested_entry_point_joins_no_second_time(join):
+    with join(0):
+        with join(1):
+            assert distributed.rank() == 0
+        assert distributed.world_size() == 2
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_faults_end_as_they_do_alone(join, capsys, rank):
+    assert leaves(join, capsys, UserError("wrong"), rank) == (2, "it.py: error: wrong\n")
+    assert leaves(join, capsys, SystemExit(130), rank) == (130, "")
+    assert leaves(join, capsys, KeyboardInterrupt(), rank) == (130, "")
+    assert leaves(join, capsys, BrokenPipeError(), rank) == (0, "")
+    status, err = leaves(join, capsys, ZeroDivisionError("seven"), rank)
+    assert status == 1
+    assert err.endswith("ZeroDivisionError: seven\n")
+    status, err = leaves(join, capsys, UserError("wrong"), rank, show_traceback=True)
+    assert (status, err[:9]) == (2, "Traceback")
+
+
+def test_the_end_of_another_rank_is_one_line(join, capfd):
+    status, err = leaves(join, capfd, RuntimeError("[gloo] Connection closed by peer"))
+    assert status == 1
+    assert len(err.splitlines()) == 1
+    assert err.startswith("rank 0: another process of this job has ended")
+
+
+@pytest.mark.parametrize(("rank", "lines"), [(0, 1), (1, 1), (2, 0)])
+def test_the_launchers_signal_ends_a_process_with_a_line(join, capfd, rank, lines):
+    with pytest.raises(Left) as left, join(rank):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert left.value.args == (143,)
+    assert len(capfd.readouterr().err.splitlines()) == lines
+
+
+def test_scripts_of_one_process_are_refused_in_several(join, capsys):
+    with pytest.raises(Left) as left, join(0, several=False):
+        raise AssertionError("it must not run")
+    assert left.value.args == (2,)
+    assert "runs in one process; leave torchrun or horovodrun out" in capsys.readouterr().err
+
+
+def test_processes_share_the_workers(join, monkeypatch, capsys):
+    monkeypatch.setattr(cli.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    groups = {"machine": (Option("workers", "processes", 6, whole), Option("debug_traceback", "it", False, bool))}
+    script = Script(__name__, "note", "It.", "nothing", ("workers", "debug_traceback"), several=True)
+    noted.clear()
+    with join(0):
+        main("it", {"it": script}, groups, ["it"])
+    assert noted == [4]
+    assert capsys.readouterr().out == "workers: 4 instead of 6, since this machine has 8 cores and 2 processes\n"
+
+
+noted: list[int] = []
+
+
+def note(options) -> None:
+    noted.append(options.workers)

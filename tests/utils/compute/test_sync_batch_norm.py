@@ -1,0 +1,125 @@
+import copy
+from argparse import Namespace
+
+import pytest
+import torch
+from torch import nn
+
+from utils.compute import distributed
+from utils.compute.batch_parts import Part, training_on
+from utils.compute.sync_batch_norm import synchronise_batch_norms
+
+
+@pytest.fixture
+def twin(monkeypatch):
+    """As if another rank had the very same samples: every sum over the two is twice one's own."""
+
+    def doubled(tensor):
+        tensor.mul_(2)
+        return lambda: None
+
+    monkeypatch.setattr(distributed, "_engine", Namespace(rank=0, size=2, sum_=doubled))
+
+
+def norms(kind=nn.BatchNorm2d, **settings) -> tuple[nn.Module, nn.Module]:
+    """A batch norm with gains and biases of its own, and the same one synchronised."""
+    norm = kind(3, **settings)
+    for parameter in norm.parameters():
+        nn.init.uniform_(parameter)
+    synchronised = copy.deepcopy(norm)
+    synchronise_batch_norms(nn.Sequential(synchronised))
+    return norm, synchronised
+
+
+def loss_of(output: torch.Tensor) -> torch.Tensor:
+    return (output * torch.linspace(-1, 2, output[0].numel()).view(output[0].shape)).square().sum()
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"), [(nn.BatchNorm2d, (4, 3, 5, 2)), (nn.BatchNorm1d, (4, 3)), (nn.BatchNorm1d, (4, 3, 5))]
+)
+@pytest.mark.parametrize(
+    "settings", [{}, {"affine": False}, {"momentum": None}, {"momentum": 0.3}, {"track_running_stats": False}]
+)
+def test_two_ranks_are_one_with_both_their_samples(kind, shape, settings, twin):
+    plain, synchronised = norms(kind, **settings)
+    for step in range(2):
+        own = (1000 + 3 * torch.randn(shape, generator=torch.Generator().manual_seed(step))).requires_grad_()
+        output, expected = synchronised(own), plain(torch.cat([own, own]))
+        torch.testing.assert_close(output, expected[: len(own)], rtol=1e-3, atol=1e-3)
+        (gradient,) = torch.autograd.grad(loss_of(output), own, retain_graph=True)
+        # The twin's samples follow from the same numbers here, and on the other rank from its own.
+        (both,) = torch.autograd.grad(loss_of(expected), own, retain_graph=True)
+        torch.testing.assert_close(2 * gradient, both, rtol=1e-3, atol=1e-3)
+        for parameter, other in zip(synchronised.parameters(), plain.parameters(), strict=True):
+            (part,), (whole,) = (
+                torch.autograd.grad(loss_of(values), one, retain_graph=True)
+                for values, one in ((output, parameter), (expected, other))
+            )
+            torch.testing.assert_close(2 * part, whole, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(synchronised.state_dict(), plain.state_dict(), rtol=1e-5, atol=1e-5)
+
+
+def test_half_precision_has_its_statistics_in_full(twin):
+    plain, synchronised = norms()
+    images = (100 + torch.randn(8, 3, 4, 4)).bfloat16()
+    output = synchronised(images)
+    assert output.dtype == torch.bfloat16
+    torch.testing.assert_close(output.float(), plain(images.float()), rtol=0.02, atol=0.02)
+    assert synchronised.running_mean.dtype == torch.float32
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_it_is_plain_where_there_is_nobody_to_ask(alone, request):
+    """Alone; and without gradients, in a validation whose ranks have unequal numbers of minibatches."""
+    if not alone:
+        request.getfixturevalue("twin")
+    plain, synchronised = norms()
+    images = torch.randn(4, 3, 2, 2)
+    with torch.set_grad_enabled(alone):
+        for training in (True, False):
+            assert torch.equal(synchronised.train(training)(images), plain.train(training)(images))
+    torch.testing.assert_close(synchronised.state_dict(), plain.state_dict(), rtol=0, atol=0)
+
+
+def test_networks_keep_their_parameters_and_names():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 4), nn.BatchNorm1d(4))
+    before = {name: id(value) for name, value in model.state_dict(keep_vars=True).items()}
+    synchronise_batch_norms(model)
+    assert {name: id(value) for name, value in model.state_dict(keep_vars=True).items()} == before
+    assert [isinstance(model[1], nn.BatchNorm2d), isinstance(model[4], nn.BatchNorm1d)] == [True, True]
+
+
+def test_only_steps_and_gradients_wait_for_the_other_rank(twin):
+    """A validation with each batch's statistics goes on alone; a step's passes without gradient do not."""
+    plain, synchronised = norms()
+    samples = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        torch.testing.assert_close(synchronised(samples), plain(samples), rtol=0, atol=0)
+        with training_on(Part(0, 4, 8)):
+            synchronised(samples)
+            plain(torch.cat([samples, samples]))
+    torch.testing.assert_close(synchronised.running_var, plain.running_var)
+
+
+def test_statistics_stand_still_where_they_are_told_to(twin):
+    _, synchronised = norms()
+    synchronised.track_running_stats = False
+    synchronised(torch.randn(4, 3, 2, 2) + 5)
+    assert synchronised.running_mean.tolist() == [0, 0, 0]
+
+
+def test_a_sample_that_stands_in_for_none_does_not_count(monkeypatch):
+    """A rank without a sample repeats one; the sum over ranks has nothing of it."""
+    seen = []
+
+    def only_ours(tensor):
+        seen.append(tensor.clone())
+        tensor += 1
+        return lambda: None
+
+    monkeypatch.setattr(distributed, "_engine", Namespace(rank=0, size=2, sum_=only_ours))
+    _, synchronised = norms()
+    with training_on(Part(0, 0, 1)):
+        synchronised(torch.ones(1, 3, 2, 2))
+    assert not torch.cat(seen).any()

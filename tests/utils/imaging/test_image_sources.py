@@ -1,0 +1,301 @@
+"""Folders, photos and videos as streams of named images."""
+
+import signal
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from utils.imaging import image_sources
+from utils.imaging.image_sources import is_camera, natural_key, open_source
+from utils.imaging.images import ImageError
+from utils.osutils import UserError
+
+
+def write_photo(path: Path, level: int = 100, size: tuple[int, int] = (20, 12)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((size[1], size[0], 3), level, np.uint8))
+    return path
+
+
+def write_video(path: Path, frames: int = 6, size: tuple[int, int] = (64, 48), codec: str = "MJPG") -> Path:
+    """Frame k is red of level 40 k."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 10.0, size)
+    assert writer.isOpened()
+    for number in range(frames):
+        frame = np.zeros((size[1], size[0], 3), np.uint8)
+        frame[..., 2] = min(40 * number, 255)  # OpenCV writes BGR
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def error_of(path: Path, **kwargs) -> str:
+    with pytest.raises(UserError) as caught:
+        open_source(path, **kwargs)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+class TestFolder:
+    def test_reads_recursively_in_natural_order_with_relative_names(self, tmp_path):
+        for name in ("im10.jpg", "im2.jpg", "sub/a.PNG", "IM1.jpeg"):
+            write_photo(tmp_path / name)
+        (tmp_path / "notes.txt").write_text("x")
+        (tmp_path / ".hidden.jpg").write_text("x")
+        write_photo(tmp_path / ".cache" / "c.jpg")
+        source = open_source(tmp_path)
+        assert source.kind == "folder"
+        assert source.names() == ["IM1.jpeg", "im2.jpg", "im10.jpg", "sub/a.PNG"]
+        assert len(source) == 4
+        assert source.left_out == ["notes.txt"]
+        assert source.path("sub/a.PNG") == tmp_path / "sub" / "a.PNG"
+        images = dict(source)
+        assert list(images) == source.names()
+        assert all(i.shape == (12, 20, 3) and i.dtype == np.uint8 for i in images.values())
+
+    def test_same_file_name_in_two_folders_stays_apart(self, tmp_path):
+        write_photo(tmp_path / "a" / "x.png", 10)
+        write_photo(tmp_path / "b" / "x.png", 200)
+        images = dict(open_source(tmp_path))
+        assert images["a/x.png"].max() == 10
+        assert images["b/x.png"].min() == 200
+
+    def test_a_bad_photo_comes_as_its_error(self, tmp_path):
+        write_photo(tmp_path / "a.png")
+        (tmp_path / "b.jpg").write_bytes(b"")
+        (tmp_path / "c.jpg").write_bytes(b"no image")
+        images = dict(open_source(tmp_path))
+        assert isinstance(images["a.png"], np.ndarray)
+        assert isinstance(images["b.jpg"], ImageError)
+        assert isinstance(images["c.jpg"], ImageError)
+
+    def test_links_are_followed_and_a_loop_ends(self, tmp_path):
+        write_photo(tmp_path / "far" / "x.png")
+        folder = tmp_path / "near"
+        folder.mkdir()
+        (folder / "linked").symlink_to(tmp_path / "far")
+        (tmp_path / "far" / "back").symlink_to(folder)
+        assert open_source(folder).names() == ["linked/x.png"]
+
+    def test_empty_folder(self, tmp_path):
+        message = error_of(tmp_path, option="--img_dir")
+        assert message.startswith(f"--img_dir {tmp_path}: the folder is empty")
+        assert ".jpg" in message
+
+    def test_folder_without_images_counts_what_is_there(self, tmp_path):
+        (tmp_path / "a.txt").write_text("x")
+        write_video(tmp_path / "clip.avi", frames=1)
+        message = error_of(tmp_path)
+        assert "none of its 2 file(s) is an image" in message
+        assert "clip.avi" in message
+
+
+class TestPhoto:
+    def test_one_photo(self, tmp_path):
+        path = write_photo(tmp_path / "me.png", 7)
+        source = open_source(path)
+        assert (source.kind, source.names(), len(source)) == ("photo", ["me.png"], 1)
+        assert source.path("me.png") == path
+        [(name, image)] = source
+        assert name == "me.png"
+        assert (image == 7).all()
+
+    def test_missing_file_names_the_nearest(self, tmp_path):
+        write_photo(tmp_path / "holiday.jpg")
+        assert f"did you mean {tmp_path / 'holiday.jpg'}?" in error_of(tmp_path / "Holidy.jpg")
+
+    def test_missing_file_lists_the_folder_where_nothing_is_near(self, tmp_path):
+        write_photo(tmp_path / "holiday.jpg")
+        assert "holds holiday.jpg" in error_of(tmp_path / "zzz")
+
+    def test_missing_parent(self, tmp_path):
+        assert f"{tmp_path} exists" in error_of(tmp_path / "no" / "such" / "x.jpg")
+
+    def test_neither_photo_nor_video(self, tmp_path):
+        (tmp_path / "x.pdf").write_text("x")
+        message = error_of(tmp_path / "x.pdf")
+        assert "neither a photo nor a video" in message
+        assert ".png" in message
+        assert ".mp4" in message
+
+
+class TestVideo:
+    @pytest.mark.parametrize(("suffix", "codec"), [(".avi", "MJPG"), (".mp4", "mp4v")])
+    def test_streams_rgb_frames_by_number(self, tmp_path, suffix, codec):
+        source = open_source(write_video(tmp_path / f"clip{suffix}", codec=codec))
+        assert (source.kind, source.size, source.frame_count) == ("video", (64, 48), 6)
+        assert source.fps == pytest.approx(10)
+        frames = list(source)
+        assert [name for name, _ in frames] == [f"clip/{n:06d}" for n in range(6)] == source.names()
+        for number, (_, image) in enumerate(frames):
+            assert image.shape == (48, 64, 3)
+            assert abs(image[..., 0].mean() - 40 * number) < 12
+            assert image[..., 2].mean() < 12
+
+    @pytest.mark.parametrize(("limit", "count"), [(2, 2), (6, 6), (9, 6)])
+    def test_no_more_frames_than_asked_for(self, tmp_path, capfd, limit, count):
+        source = open_source(write_video(tmp_path / "clip.avi"), max_frames=limit)
+        assert len(source) == len(source.names()) == count
+        assert [name for name, _ in source] == source.names()
+        assert capfd.readouterr().err == ""
+
+    def test_a_limit_is_no_excuse_for_a_cut_off_video(self, tmp_path, capfd):
+        whole = write_video(tmp_path / "whole.avi", frames=20, size=(320, 240))
+        cut = tmp_path / "cut.avi"
+        cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+        count = len(list(open_source(cut, max_frames=19)))
+        assert f"it says 20 frames, {count} were readable" in capfd.readouterr().err
+        assert len(list(open_source(cut, max_frames=count))) == count
+        assert capfd.readouterr().err == ""
+
+    def test_a_limit_is_for_videos(self, tmp_path):
+        write_photo(tmp_path / "a.png")
+        assert error_of(tmp_path, max_frames=3).startswith("--max_frames 3: for a video or a camera")
+
+    def test_rotated_video_comes_upright(self, tmp_path):
+        path = write_video(tmp_path / "clip.mp4", codec="mp4v")
+        data = bytearray(path.read_bytes())
+        # The track header holds a 3 × 3 display matrix (16.16 fixed point), 44 bytes after its name.
+        start = data.index(b"tkhd") + 44
+        quarter_turn = np.array([[0, 1, 0], [-1, 0, 0]], ">i4") << 16
+        for row in range(2):
+            data[start + 12 * row : start + 12 * row + 8] = quarter_turn[row, :2].astype(">i4").tobytes()
+        path.write_bytes(data)
+        source = open_source(path)
+        assert source.size == (48, 64)
+        assert all(image.shape == (64, 48, 3) for _, image in source)
+
+    def test_tiny_frames_are_refused(self, tmp_path):
+        frames = [Image.new("RGB", (2, 2), (60 * k, 0, 0)) for k in range(2)]
+        frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+        assert "2 × 2 px" in error_of(tmp_path / "a.gif")
+
+    def test_can_be_read_twice(self, tmp_path):
+        source = open_source(write_video(tmp_path / "clip.avi", frames=3))
+        assert [n for n, _ in source] == [n for n, _ in source]
+
+    def test_cut_off_video_warns_once_with_both_numbers(self, tmp_path, capfd):
+        whole = write_video(tmp_path / "whole.avi", frames=20, size=(320, 240))
+        cut = tmp_path / "cut.avi"
+        cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+        source = open_source(cut)
+        count = len(list(source))
+        assert len(list(source)) == count
+        assert 0 < count < 20
+        err = capfd.readouterr().err
+        assert err.count("\n") == 1
+        assert f"it says 20 frames, {count} were readable" in err
+
+    def test_whole_video_says_nothing(self, tmp_path, capfd):
+        list(open_source(write_video(tmp_path / "clip.avi")))
+        assert capfd.readouterr().err == ""
+
+    def test_stopping_early_says_nothing(self, tmp_path, capfd):
+        frames = iter(open_source(write_video(tmp_path / "clip.avi")))
+        next(frames)
+        frames.close()
+        assert capfd.readouterr().err == ""
+
+    @pytest.mark.parametrize("content", [b"", b"this is no video " * 50])
+    def test_not_a_video(self, tmp_path, capfd, content):
+        path = tmp_path / "clip.mp4"
+        path.write_bytes(content)
+        assert "not a video" in error_of(path)
+        assert capfd.readouterr().err == ""
+
+    def test_video_without_its_index_is_refused_quietly(self, tmp_path, capfd):
+        whole = write_video(tmp_path / "whole.mp4", frames=20, codec="mp4v")
+        cut = tmp_path / "cut.mp4"
+        cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+        assert str(cut) in error_of(cut)
+        assert capfd.readouterr().err == ""
+
+
+class FakeCamera:
+    """Pictures of level k, 64 × 48 px; the `interrupt`-th presses Ctrl-C; none after `last`."""
+
+    def __init__(self, last: int = 1000, interrupt: int | None = None) -> None:
+        self.number, self.last, self.interrupt = -1, last, interrupt
+
+    def read(self):
+        self.number += 1
+        if self.number == self.interrupt:
+            signal.raise_signal(signal.SIGINT)
+        return (True, np.full((48, 64, 3), self.number, np.uint8)) if self.number < self.last else (False, None)
+
+    def isOpened(self):
+        return self.last > 0
+
+    def get(self, _):
+        return 0.0
+
+    def release(self):
+        pass
+
+
+class TestCamera:
+    @pytest.fixture
+    def camera(self, monkeypatch):
+        """`camera(last=5)`: the source of a camera that can be opened any number of times."""
+
+        def plug_in(max_frames=None, **kwargs):
+            monkeypatch.setattr(image_sources, "_open_capture", lambda index: FakeCamera(**kwargs))
+            return open_source("7", max_frames=max_frames, camera=True)
+
+        return plug_in
+
+    def test_ends_after_so_many_pictures(self, camera, capfd):
+        source = camera(max_frames=3)
+        assert (source.kind, source.size, source.names(), len(source)) == ("camera", (64, 48), [], 0)
+        assert [(name, int(image.max())) for name, image in source] == [(f"camera_7/{k:06d}", k) for k in range(3)]
+        assert source.fps > 25, "as measured"
+        assert capfd.readouterr().err == ""
+
+    def test_ends_at_ctrl_c_and_keeps_what_it_saw(self, camera):
+        former = signal.getsignal(signal.SIGINT)
+        assert len(list(camera(interrupt=4))) == 5
+        assert signal.getsignal(signal.SIGINT) is former
+
+    def test_says_that_it_was_unplugged(self, camera, capfd):
+        assert len(list(camera(last=2))) == 2
+        assert capfd.readouterr().err == "warning: camera 7 gave no picture after 2\n"
+
+    def test_no_camera(self, camera):
+        with pytest.raises(UserError, match="--data_dir 7: no camera of that index answers"):
+            camera(last=0)
+
+    @pytest.mark.parametrize(("name", "expected"), [("0", True), ("12", True), ("1234", False), ("a0", False)])
+    def test_a_bare_number_is_a_camera_unless_it_is_a_path(self, tmp_path, monkeypatch, name, expected):
+        monkeypatch.chdir(tmp_path)
+        assert is_camera(name) is is_camera(Path(name)) is expected
+        (tmp_path / name).mkdir()
+        assert not is_camera(name)
+
+    def test_only_where_cameras_are_wanted(self):
+        assert "no such file or folder" in error_of("7")
+
+
+def test_natural_key():
+    names = ["b", "a10", "a2", "A1", "2", "10", "a2b1"]
+    assert sorted(names, key=natural_key) == ["2", "10", "A1", "a2", "a2b1", "a10", "b"]
+
+
+def test_real_folder():
+    folder = Path("../shared/data/mpii/test_images")
+    if not folder.is_dir():
+        pytest.skip("../shared/data is not here")
+    images = dict(open_source(folder))
+    assert len(images) == 7
+    assert all(isinstance(image, np.ndarray) for image in images.values())
+
+
+def test_animated_gif(tmp_path):
+    frames = [Image.new("RGB", (32, 24), (60 * k, 0, 0)) for k in range(4)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
+    source = open_source(tmp_path / "a.gif")
+    assert source.size == (32, 24)
+    assert [name for name, _ in source] == [f"a/{n:06d}" for n in range(4)]

@@ -1,0 +1,101 @@
+"""Pictures image by image: joint orders, names, contact sheet, warnings. What is drawn is tested with the scripts."""
+
+import numpy as np
+import pytest
+import torch
+
+from utils.imaging.images import read_image
+from utils.osutils import UserError
+from utils.predictions.picture_files import ContactSheet, confident_joints, find_skeleton, warn_about_nan
+from utils.predictions.prediction_files import save_metas
+from utils.transform import COCO, H36M_2D, LSP, MPII
+
+
+def pose(people: int = 1, joints: int = 16) -> torch.Tensor:
+    return torch.zeros(people, joints, 2)
+
+
+class TestSkeleton:
+    @pytest.mark.parametrize("skeleton", [MPII, LSP, COCO])
+    def test_by_the_number_of_joints(self, tmp_path, skeleton):
+        path = tmp_path / "2d_pose_estimations.pt"
+        assert find_skeleton(path, {"a": pose(1, len(skeleton))}) is skeleton
+
+    def test_metas_of_each_image_decide(self, tmp_path):
+        save_metas(tmp_path / "metas.pt", {"a": {"skeleton": "MPII[:10]"}, "b": {"skeleton": "LSP"}})
+        path = tmp_path / "2d_pose_estimations.pt"
+        assert find_skeleton(path, {"a": pose(1, 10)}) == MPII.first(10)
+        assert find_skeleton(path, {"b": pose(1, 14)}) == LSP
+
+    def test_metas_of_the_whole_file_decide(self, tmp_path):
+        save_metas(tmp_path / "metas.pt", {"skeleton": "H36M_2D"})
+        assert find_skeleton(tmp_path / "2d_pose_estimations.pt", {"a": pose()}) is H36M_2D
+
+    def test_metas_that_do_not_fit_are_passed_over(self, tmp_path):
+        save_metas(tmp_path / "metas.pt", {"skeleton": "LSP", "a": {"skeleton": 3}, "b": {"skeleton": "MPII[:x]"}})
+        assert find_skeleton(tmp_path / "2d_pose_estimations.pt", {"a": pose(), "b": pose()}) is MPII
+
+
+class TestContactSheet:
+    def test_shows_pictures_spread_over_all(self, tmp_path, capsys):
+        sheet = ContactSheet(range(11), pictures=3, columns=2, cell=(20, 10))
+        for key in range(11):
+            sheet.add(key, np.full((10, 20, 3), 20 * key, np.uint8))
+        sheet.save(tmp_path)
+        picture = read_image(tmp_path / "contact_sheet.png")
+        assert picture.shape == (24, 44, 3)
+        assert [picture[5, 5, 0], picture[5, 35, 0], picture[19, 5, 0]] == [0, 100, 200]  # the first, middle and last
+        assert capsys.readouterr().out == f"3 of them at a glance: {tmp_path / 'contact_sheet.png'}\n"
+
+    def test_without_pictures_nothing_is_written(self, tmp_path, capsys):
+        ContactSheet(["a"]).save(tmp_path)
+        assert list(tmp_path.iterdir()) == []
+        assert capsys.readouterr().out == ""
+
+
+def test_missing_joints_are_counted_once(capsys):
+    poses = {name: torch.zeros(2, 17, 3) for name in "abc"}
+    warn_about_nan(poses, "3D")
+    assert capsys.readouterr().err == ""
+    poses["b"][0, 3:5, 1] = torch.nan
+    poses["c"][1, 0] = torch.inf
+    warn_about_nan(poses, "3D")
+    [line] = capsys.readouterr().err.splitlines()
+    assert "3 joints of the 3D poses" in line
+    assert line.endswith("in b, c")
+
+
+class TestConfidentJoints:
+    joints = torch.arange(12.0).reshape(2, 3, 2)
+    scores = torch.tensor([[0.9, 0.2, 0.5], [0.1, 0.3, torch.nan]])
+
+    def file(self, folder, **meta):
+        save_metas(folder / "metas.pt", {"a.jpg": {"scores": self.scores} | meta})
+        return folder / "2d_pose_estimations.pt"
+
+    def hidden(self, *arguments):
+        shown = confident_joints({"a.jpg": self.joints}, *arguments)["a.jpg"]
+        gone = shown.isnan().all(-1)
+        assert (shown == self.joints)[~gone].all()
+        return gone.tolist()
+
+    def test_those_below_the_threshold_of_the_network(self, tmp_path, capsys):
+        gone = [[False, True, False], [True, False, True]]
+        assert self.hidden(self.file(tmp_path, score_threshold=0.3), None) == gone
+        assert "3 2D joints (50%) of a confidence below 0.3 are not drawn; --min_score 0" in capsys.readouterr().out
+
+    def test_the_option_wins(self, tmp_path, capsys):
+        path = self.file(tmp_path, score_threshold=0.3)
+        assert not any(map(any, self.hidden(path, 0.0)))
+        assert capsys.readouterr().out == ""
+        assert self.hidden(path, 0.6) == [[False, True, True], [True, True, True]]
+
+    def test_without_scores_all_are_drawn_unless_asked(self, tmp_path):
+        assert not any(map(any, self.hidden(tmp_path / "poses.pt", None)))
+        with pytest.raises(UserError, match="--min_score: .*metas.pt has no scores of 'a.jpg'"):
+            self.hidden(tmp_path / "poses.pt", 0.1)
+
+    def test_scores_of_other_people(self, tmp_path):
+        path = self.file(tmp_path, scores=torch.zeros(1, 3))
+        with pytest.raises(UserError, match="give the files of one run"):
+            self.hidden(path, 0.1)

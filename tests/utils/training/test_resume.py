@@ -1,0 +1,126 @@
+"""A training that was interrupted or is continued ends as if it had run in one go."""
+
+import signal
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+from tiny_trainer import STEPS, Trainer, all_files, assert_same_run, at_update, interrupted, log_of, options_for, run
+
+from utils.osutils import UserError
+from utils.training.training_log import read_log
+from utils.training_utils import experiment_directory, settle_experiment
+
+
+@pytest.fixture(autouse=True)
+def _small(one_thread):
+    """Tiny networks: one thread is quickest."""
+
+
+# ------------------------------------------------------------------------------------------ going on
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    whole = run(tmp_path / "whole")
+    run(tmp_path / "parts", epochs=2)
+    second = run(tmp_path / "parts", resume=True)
+    assert [call[0] for call in second.named("update")] == [6, 7, 8, 9, 10, 11]
+    assert_same_run(second, whole)
+    assert log_of(tmp_path / "parts") == log_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("iteration", [0, 4, 10])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, capsys, iteration):
+    whole = run(tmp_path / "whole")
+    first = interrupted(tmp_path / "parts", at_update(iteration))
+    assert "--resume" in capsys.readouterr().err
+    assert len(first.named("update")) == iteration + 1, "the step in flight is finished, no other begun"
+    epochs_done, *_, is_best = first.named("checkpoint")[-1]
+    assert epochs_done == pytest.approx((iteration + 1) / STEPS)
+    assert not is_best
+
+    second = run(tmp_path / "parts", resume=True)
+    assert first.named("update") + second.named("update") == whole.named("update")
+    assert_same_run(second, whole)
+    # The training average of the epoch that was cut is over its later part.
+    rows, expected = log_of(tmp_path / "parts", ("train/loss",)), log_of(tmp_path / "whole", ("train/loss",))
+    assert rows == expected
+
+
+def test_several_interrupts(tmp_path):
+    whole = run(tmp_path / "whole")
+    interrupted(tmp_path / "parts", at_update(1))
+    interrupted(tmp_path / "parts", at_update(3), resume=True)
+    interrupted(tmp_path / "parts", at_update(4), resume=True)
+    assert_same_run(run(tmp_path / "parts", resume=True), whole)
+
+
+@pytest.mark.parametrize("when", [("update", STEPS - 1), ("validate", [4, 5, 6, 7])])
+def test_an_epoch_that_is_done_is_validated_before_the_run_stops(tmp_path, when):
+    whole = run(tmp_path / "whole")
+    first = interrupted(tmp_path / "parts", lambda call: call[:2] == when)
+    assert [epoch for epoch, *_ in first.named("checkpoint")] == [1]
+    assert_same_run(run(tmp_path / "parts", resume=True), whole)
+    assert log_of(tmp_path / "parts", ("train/loss",)) == log_of(tmp_path / "whole", ("train/loss",))
+
+
+def test_an_interrupt_at_the_very_end_loses_nothing(tmp_path):
+    whole = run(tmp_path / "whole")
+    last = run(tmp_path / "last", settings={"stop_at": at_update(4 * STEPS - 1)})
+    assert_same_run(last, whole)
+
+
+def test_the_former_signal_handler_is_back_after_a_run(tmp_path):
+    former = signal.getsignal(signal.SIGINT)
+    run(tmp_path, epochs=1)
+    assert signal.getsignal(signal.SIGINT) is former
+
+
+def test_a_resumed_optimizer_has_the_settings_that_the_options_ask_for(tmp_path):
+    run(tmp_path, epochs=1, lr=0.5, weight_decay=0.25)
+    options = options_for(tmp_path, epochs=2, resume=True, given={"epochs", "resume"})
+    settle_experiment(options)  # nothing else given: as before
+    kept = Trainer(options)
+    kept.run()
+    assert {lr for *_, lr in kept.named("update")} == {0.5}
+    assert kept.optimizer.param_groups[0]["weight_decay"] == 0.25
+    changed = run(tmp_path, epochs=3, resume=True, lr=0.04, weight_decay=0.125)
+    assert {lr for *_, lr in changed.named("update")} == {0.04 * 0.5}  # past the schedule's epoch 2
+    assert changed.optimizer.param_groups[0]["weight_decay"] == 0.125
+
+
+def test_nothing_to_resume_is_an_error_and_writes_nothing(tmp_path):
+    with pytest.raises(UserError, match=r"--resume: .*tiny_default/checkpoint\.pth\.tar is not there"):
+        run(tmp_path, resume=True)
+    assert all_files(tmp_path) == []
+
+
+def test_a_new_run_puts_the_former_one_aside(tmp_path, capsys):
+    directory = experiment_directory(options_for(tmp_path))
+    for epochs in (1, 2, 3):
+        run(tmp_path, epochs=epochs)
+    assert len(read_log(directory / "log.txt")[1]) == 3
+    assert len(read_log(directory.with_name("tiny_default.old") / "log.txt")[1]) == 2
+    assert sorted(path.name for path in (tmp_path / "tb").iterdir()) == ["tiny_default", "tiny_default.old"]
+    assert "tiny_default.old" in capsys.readouterr().err
+    run(tmp_path, epochs=1, exp="another")
+    assert len(read_log(directory / "log.txt")[1]) == 3
+
+
+# ------------------------------------------------------------------------------------------ options
+def test_a_resumed_run_has_its_former_options_unless_others_are_given(tmp_path):
+    former = {"lr": 0.5, "epochs": 1, "schedule": [1], "gamma": 0.25, "weight_decay": 0.125, "data_dir": Path("data/x")}
+    run(tmp_path, **former)
+    given = {"epochs", "resume"}
+    options = options_for(tmp_path, resume=True, epochs=7, given=given, data_dir=Path("data/mpii"), new=3)
+    settle_experiment(options)
+    assert (options.lr, options.schedule, options.gamma, options.weight_decay) == (0.5, [1], 0.25, 0.125)
+    assert options.data_dir == Path("data/x")
+    assert (options.epochs, options.resume, options.new) == (7, True, 3)
+    assert (options.given, options.checkpoint_dir) == ({"epochs", "resume"}, tmp_path / "checkpoints")
+
+
+def test_without_resume_options_stay(tmp_path):
+    run(tmp_path, lr=0.5, epochs=1)
+    options = options_for(tmp_path)
+    before = Namespace(**vars(options))
+    settle_experiment(options)
+    assert options == before

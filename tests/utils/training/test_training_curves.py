@@ -1,0 +1,137 @@
+"""Curves of trainings from their log.txt."""
+
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from utils.imaging.images import read_image
+from utils.osutils import UserError
+from utils.training.training_curves import best, draw, find_log, read_run, run_names, shown_quantities, training_curves
+
+HEADER = "epoch\tlr\tseconds\ttrain/heatmap_loss\ttrain/loss\tval/loss\tval/PCKh@0.5"
+ROWS = ("1\t0.001\t9\t0.5\t0.5\t0.6\t0.1", "2\t0.001\t9\t0.3\t0.3\t0.2\t0.4", "3\t0.0001\t9\t0.2\t0.2\t0.25\t0.3")
+
+
+def write_log(folder: Path, *rows: str, header: str = HEADER) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "log.txt").write_text("\n".join([header, *rows]) + "\n")
+    return folder
+
+
+def run(tmp_path: Path, *rows: str, header: str = HEADER):
+    return read_run(find_log(write_log(tmp_path / "a", *rows, header=header)), "a")
+
+
+def refusal(tmp_path: Path, load) -> str:
+    with pytest.raises(UserError) as caught:
+        training_curves(Namespace(load=load, output_dir=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_curves_by_hand(tmp_path):
+    one = run(tmp_path, *ROWS)
+    assert one.epochs.tolist() == [1, 2, 3]
+    assert one.curves["val/PCKh@0.5"].tolist() == [0.1, 0.4, 0.3]
+    assert "seconds" not in one.curves
+    assert best(one, "PCKh@0.5") == (2, 0.4)  # higher is better
+    assert best(one, "loss") == (2, 0.2)  # lower is better
+    assert best(one, "lr") is None
+
+
+def test_panels(tmp_path):
+    one = run(tmp_path, *ROWS)
+    assert shown_quantities([one]) == ["loss", "PCKh@0.5", "lr"]  # the heat-map loss is the whole loss
+    figure = draw([one, one])
+    titles = [panel.get_title() for panel in figure.axes]
+    assert titles == ["loss (lower is better)", "PCKh@0.5 (higher is better)", "learning rate"]
+    loss = figure.axes[0]
+    lines = [line for line in loss.lines if len(line.get_xdata()) == 3]
+    assert [line.get_linestyle() for line in lines] == ["-", "--", "-", "--"]  # validation and training, two runs
+    assert lines[0].get_color() != lines[2].get_color()
+    stars = [line.get_xydata().tolist() for line in loss.lines if line.get_marker() == "*"]
+    assert stars == [[[2, 0.2]]] * 2
+
+
+def test_part_of_the_loss_has_its_panel(tmp_path):
+    rows = [row.replace("0.5\t0.5", "0.4\t0.5") for row in ROWS]
+    assert "heatmap_loss" in shown_quantities([run(tmp_path, *rows)])
+
+
+def test_nan_and_inf_are_gaps(tmp_path):
+    one = run(tmp_path, "1\t0.1\t9\t1\t1\tnan\tnan", "2\t0.1\t9\t1\t1\tinf\tnan", "3\t0.1\t9\t1\t1\t0.5\tnan")
+    assert best(one, "loss") == (3, 0.5)
+    assert best(one, "PCKh@0.5") is None
+    draw([one]).draw_without_rendering()
+
+
+def test_repeated_epoch_counts_once(tmp_path):
+    one = run(tmp_path, ROWS[0], ROWS[2], ROWS[1], ROWS[1].replace("0.4", "0.9"))
+    assert one.epochs.tolist() == [1, 2, 3]
+    assert one.curves["val/PCKh@0.5"].tolist() == [0.1, 0.9, 0.3]
+
+
+def test_names_tell_runs_apart(tmp_path):
+    logs = [tmp_path / p / "log.txt" for p in ("x/mpii_a", "x/mpii_b")]
+    assert run_names(logs) == ["mpii_a", "mpii_b"]
+    logs = [tmp_path / p / "log.txt" for p in ("x/mpii", "y/mpii")]
+    assert run_names(logs) == ["x/mpii", "y/mpii"]
+    assert run_names([logs[0], logs[0]])[0].endswith("mpii")
+    assert run_names([tmp_path / "other.txt"]) == ["other.txt"]
+
+
+def test_writes_one_figure_for_folders_and_files(tmp_path, capsys):
+    first, second = write_log(tmp_path / "_one$", *ROWS), write_log(tmp_path / "two", ROWS[0])
+    training_curves(Namespace(load=[first, second / "log.txt"], output_dir=tmp_path / "out"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["training_curves.png"]
+    picture = read_image(tmp_path / "out" / "training_curves.png")
+    assert min(picture.shape[:2]) > 300
+    assert len(np.unique(picture)) > 20
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "_one$: 3 epochs, best val/loss 0.2 (epoch 2), best val/PCKh@0.5 0.4 (epoch 2)"
+    assert out[-1] == f"curves: {tmp_path / 'out' / 'training_curves.png'}"
+
+
+def test_one_path_alone(tmp_path):
+    training_curves(Namespace(load=write_log(tmp_path / "a", *ROWS), output_dir=tmp_path / "out"))
+    assert (tmp_path / "out" / "training_curves.png").is_file()
+
+
+class TestBadInput:
+    def test_missing(self, tmp_path):
+        assert "does not exist" in refusal(tmp_path, [tmp_path / "none"])
+
+    def test_folder_without_log_names_those_inside(self, tmp_path):
+        write_log(tmp_path / "all" / "mpii_a", *ROWS)
+        assert str(tmp_path / "all" / "mpii_a") in refusal(tmp_path, [tmp_path / "all"])
+        (tmp_path / "empty").mkdir()
+        assert "has no log.txt" in refusal(tmp_path, [tmp_path / "empty"])
+
+    @pytest.mark.parametrize("row", ["4\tx\t9\t1\t1\t1\t1", "4\t0.1\t9", "4\t0.1\t9\t1\t1\t1\t1\t1"])
+    def test_bad_line_is_named(self, tmp_path, row):
+        folder = write_log(tmp_path / "a", *ROWS, row)
+        message = refusal(tmp_path, [folder])
+        assert str(folder / "log.txt") in message
+        assert "line 5" in message
+
+    def test_no_log_at_all(self, tmp_path):
+        (tmp_path / "x.bin").write_bytes(bytes(range(256)))
+        assert "not a training log" in refusal(tmp_path, [tmp_path / "x.bin"])
+        (tmp_path / "log.txt").write_text("")
+        assert "not a training log" in refusal(tmp_path, [tmp_path / "log.txt"])
+
+    def test_no_epoch_yet(self, tmp_path):
+        assert "no epoch yet" in refusal(tmp_path, [write_log(tmp_path / "a")])
+
+    def test_only_epochs(self, tmp_path):
+        folder = write_log(tmp_path / "a", "1", "2", header="epoch")
+        assert "nothing but epochs" in refusal(tmp_path, [folder])
+
+    def test_output_folder_is_a_file(self, tmp_path):
+        folder = write_log(tmp_path / "a", *ROWS)
+        (tmp_path / "file").write_text("x")
+        with pytest.raises(UserError, match="--output_dir"):
+            training_curves(Namespace(load=[folder], output_dir=tmp_path / "file"))

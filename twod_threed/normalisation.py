@@ -1,0 +1,114 @@
+"""The two normalisations of the 3D baseline's input and output, and the way back to mm.
+
+instance (default)   each 2D pose by itself: hip at zero, deviation of the joints' distances from it one. So neither the
+                     person's place in the image nor the size in px reaches the network. The 3D pose, hip at zero, is
+                     divided by one number, the deviation over the training set, since the size in mm of the person
+                     in a photo is not known and can't be divided out.
+dataset              every coordinate, of 2D in px and of hip-centred 3D in mm, minus its mean over the training set and
+                     divided by its deviation (Martinez et al., ICCV 2017).
+
+All deviations are population deviations (ddof 0).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from utils.compute.cache import cached
+from utils.data_utils import normalise_instance
+from utils.human36m_dataset import PoseSet
+
+KINDS = ("instance", "dataset")
+
+
+@dataclass(frozen=True, eq=False)
+class Normalisation:
+    """Between px or mm and what the network sees.
+
+    Attributes:
+        kind: "instance" or "dataset".
+        mean_2d, stddev_2d: (16, 2), px; not used by "instance".
+        mean_3d, stddev_3d: (17, 3), mm; zero and one common number in "instance".
+    """
+
+    kind: str
+    mean_2d: Tensor
+    stddev_2d: Tensor
+    mean_3d: Tensor
+    stddev_3d: Tensor
+
+    def input(self, poses: Tensor) -> Tensor:
+        """(B, 16, 2) px -> network input of the same shape."""
+        return normalise_instance(poses) if self.kind == "instance" else (poses - self.mean_2d) / self.stddev_2d
+
+    def target(self, poses: Tensor) -> Tensor:
+        """(B, 17, 3) mm, hip at zero -> what the network learns to give."""
+        return (poses - self.mean_3d) / self.stddev_3d
+
+    def to_mm(self, output: Tensor) -> Tensor:
+        """The network's (B, 17, 3) -> mm, hip at zero."""
+        return output * self.stddev_3d + self.mean_3d
+
+    def to(self, device: torch.device) -> "Normalisation":
+        return Normalisation(self.kind, *(getattr(self, name).to(device) for name in TENSORS))
+
+    def plain(self) -> dict:
+        """For checkpoints; `from_plain` undoes it."""
+        return {"kind": self.kind} | {name: getattr(self, name).tolist() for name in TENSORS}
+
+
+TENSORS = ("mean_2d", "stddev_2d", "mean_3d", "stddev_3d")
+
+
+def from_plain(content: Mapping) -> Normalisation:
+    return Normalisation(content["kind"], *(torch.tensor(content[name], dtype=torch.float32) for name in TENSORS))
+
+
+def fit(poses: PoseSet, kind: str) -> Normalisation:
+    """Statistics of a training set, computed once and cached under a key of its content."""
+    return from_plain(cached("pose_statistics", _identity(poses, kind), lambda: _fit(poses, kind).plain()))
+
+
+def _identity(poses: PoseSet, kind: str) -> Iterator[str]:
+    """What the statistics are computed from; a generator, so that only who asks for it pays."""
+    yield kind
+    yield poses.digest()
+
+
+def _fit(poses: PoseSet, kind: str) -> Normalisation:
+    (mean_2d, stddev_2d, _), (mean_3d, stddev_3d, square_3d) = _moments(poses)
+    if kind == "instance":
+        scale = (square_3d.sum() / (len(square_3d) - 1)).sqrt()
+        return Normalisation(
+            kind,
+            torch.zeros_like(mean_2d),
+            torch.ones_like(mean_2d),
+            torch.zeros_like(mean_3d),
+            torch.ones_like(mean_3d) * scale,
+        )
+    # The hip of the 3D pose is always zero.
+    return Normalisation(kind, mean_2d, _not_zero(stddev_2d), mean_3d, _not_zero(stddev_3d))
+
+
+def _moments(poses: PoseSet) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """(mean, deviation, mean square) of every coordinate, float64, of the 2D and of the 3D poses, part by part."""
+    # About a pose of the set rather than zero, so that squares of large numbers do not cancel.
+    origins = [part.double() for part in poses.poses(torch.zeros(1, dtype=torch.int64, device=poses.device))]
+    sums, squares = ([torch.zeros_like(origin[0]) for origin in origins] for _ in range(2))
+    for parts in poses.parts():
+        for i, (part, origin) in enumerate(zip(parts, origins, strict=True)):
+            off = part.double() - origin
+            sums[i] += off.sum(0)
+            squares[i] += off.square().sum(0)
+    moments = []
+    for total, square, origin in zip(sums, squares, origins, strict=True):
+        off, mean = total / len(poses), origin[0] + total / len(poses)
+        variance = (square / len(poses) - off.square()).clamp(min=0)
+        moments.append((mean, variance.sqrt(), variance + mean.square()))
+    return moments
+
+
+def _not_zero(deviation: Tensor) -> Tensor:
+    return torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))

@@ -1,0 +1,289 @@
+"""The command line that the four entry points share: options, help, near misses, errors.
+
+Nothing here or in `options.py` imports torch or NumPy, so that `--help` answers at once.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+from utils.compute.launcher import TORCHRUN
+from utils.osutils import UserError, fail, suggestion
+
+OUTPUT_FOLDERS = ("output_dir", "checkpoint_dir", "tb_dir")
+
+
+# ------------------------------------------------------------------------------------------ argument types
+def number(kind: type, low: float, high: float, what: str) -> Callable[[str], Any]:
+    """An argument type for an int or float within [low, high]; `what` describes it in the error."""
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:  # NaN is refused too
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        return value
+
+    return parse
+
+
+INFINITY = float("inf")
+count = number(int, 1, INFINITY, "a whole number of at least 1")
+whole = number(int, 0, INFINITY, "a whole number of at least 0")
+seed = number(int, 0, 2**32 - 1, "a whole number from 0 to 4294967295")  # what NumPy takes
+positive = number(float, 5e-324, 1e300, "a number above 0")
+not_negative = number(float, 0, 1e300, "a number of at least 0")
+share = number(float, 0, 1, "a number from 0 to 1")
+
+
+def boolean(text: str) -> bool:
+    """True or False in words."""
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if text.lower() not in words:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
+    return words[text.lower()]
+
+
+# ------------------------------------------------------------------------------------------ declarations
+@dataclass(frozen=True)
+class Option:
+    """One option, declared once.
+
+    Attributes:
+        name: without dashes in front; underscores inside.
+        help: what it does, with its unit.
+        default: unless a script has its own.
+        type: an argument type of this module, `str` or `Path`; bool makes a switch.
+        choices: the only values allowed.
+        many: takes several values.
+        aliases: other names for the same option.
+        dest: attribute name, where `name` is no Python name.
+        required: must be given; scripts say so.
+    """
+
+    name: str
+    help: str
+    default: Any = None
+    type: Callable = str
+    choices: tuple | None = None
+    many: bool = False
+    aliases: tuple[str, ...] = ()
+    dest: str | None = None
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Script:
+    """One script of an entry point.
+
+    Attributes:
+        module, function: what runs it, called with the parsed options; imported only then.
+        summary, prerequisites: one line each, for the list of scripts.
+        takes: titles of option groups, and names of single options.
+        defaults: its own defaults, by option name.
+        required: options that must be given.
+        changes: by option name, other attributes of `Option` that differ here (help, many).
+        sample: what `--data_dir sample` stands for ("mpii", …), if the script reads data.
+        several: whether torchrun or horovodrun may start it as several processes.
+    """
+
+    module: str
+    function: str
+    summary: str
+    prerequisites: str
+    takes: tuple[str, ...]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sample: str | None = None
+    several: bool = False
+
+    def options(self, groups: "Groups") -> Iterator[tuple[str, Option]]:
+        """(group title, option) of everything that it takes, in the order of the groups."""
+        for title, members in groups.items():
+            for option in members:
+                if title in self.takes or option.name in self.takes:
+                    changes = dict(self.changes.get(option.name, {}))
+                    if option.name in self.defaults:
+                        changes["default"] = self.defaults[option.name]
+                    yield title, replace(option, required=option.name in self.required, **changes)
+
+
+Groups = Mapping[str, Sequence[Option]]
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with one-line errors."""
+
+    def error(self, message: str) -> NoReturn:
+        fail(self.prog, message.replace("argument --", "--"))
+
+
+# ------------------------------------------------------------------------------------------ entry point
+def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequence[str]) -> None:
+    """Parse `argv` and run the script it names. Bad input ends in one line on stderr and status 2."""
+    prog = f"{entry}.py"
+    if not argv or argv[0] in ("-h", "--help"):
+        print(list_scripts(prog, scripts))
+        return
+    name = argv[0]
+    if name not in scripts:
+        what = "the script's name comes first" if name.startswith("-") else f"unknown script {name!r}"
+        fail(prog, f"{what}{suggestion(name, scripts)}; scripts: {', '.join(scripts)}")
+    script = scripts[name]
+    options = parse(prog, name, script, groups, argv[1:])
+    try:
+        with _company(options, script, f"{prog} {name}"):
+            _prepare(options, script)
+            getattr(import_module(script.module), script.function)(options)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (UserError, OSError) as error:  # OSError: a file in a folder's place, no permission, disk full
+        if options.debug_traceback:
+            traceback.print_exc()
+        fail(f"{prog} {name}", str(error))
+
+
+def parse(prog: str, name: str, script: Script, groups: Groups, argv: Sequence[str]) -> argparse.Namespace:
+    """Options as a namespace, with `script` (its name) and `given` (names of the options on the command line)."""
+    parser = build_parser(prog, name, script, groups)
+    argv = [_underscored(argument) for argument in argv]
+    known = [flag for action in parser._actions for flag in action.option_strings]
+    for flag in (argument.partition("=")[0] for argument in argv if argument.startswith("--")):
+        if flag not in known:
+            parser.error(f"unknown option {flag!r}{suggestion(flag, known)}; see {prog} {name} --help")
+    options, rest = parser.parse_known_args(argv)
+    if rest:
+        parser.error(f"argument {rest[0]!r} belongs to no option; see {prog} {name} --help")
+    options.script, options.given = name, _given(script, groups, argv)
+    return options
+
+
+def build_parser(prog: str, name: str, script: Script, groups: Groups) -> Parser:
+    parser = Parser(
+        prog=f"{prog} {name}",
+        usage=f"python {prog} {name} [options]",
+        description=f"{script.summary} Needs: {script.prerequisites}.",
+        allow_abbrev=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=110),
+    )
+    sections: dict[str, argparse._ArgumentGroup] = {}
+    for title, option in script.options(groups):
+        if title not in sections:
+            sections[title] = parser.add_argument_group(title)
+        _add(sections[title], option)
+    return parser
+
+
+def list_scripts(prog: str, scripts: Mapping[str, Script]) -> str:
+    """What `python X.py` prints."""
+    lines = [f"usage: python {prog} SCRIPT [options]", "", "scripts:"]
+    width = max(map(len, scripts))
+    for name, script in scripts.items():
+        lines += [f"  {name:<{width}} {script.summary}", f"  {'':<{width}} needs: {script.prerequisites}"]
+    return "\n".join([*lines, "", f"python {prog} SCRIPT --help lists the options of one script."])
+
+
+def _flags(option: Option) -> list[str]:
+    return [f"--{name}" for name in (option.name, *option.aliases)]
+
+
+def _add(group: argparse._ArgumentGroup, option: Option) -> None:
+    dest, default = option.dest or option.name, option.default
+    shown = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else default
+    note = " (required)" if option.required else "" if default is None else f" (default: {shown})"
+    text = (option.help + note).replace("%", "%%")
+    if option.type is bool:
+        switch = {"nargs": "?", "const": True, "type": boolean, "metavar": "True|False"}
+        group.add_argument(*_flags(option), dest=dest, default=default, help=text, **switch)
+        if not option.name.startswith("no_"):
+            negative = [f"--no_{name}" for name in (option.name, *option.aliases)]
+            group.add_argument(
+                *negative, dest=dest, action="store_const", const=False, default=default, help=argparse.SUPPRESS
+            )
+        return
+    metavar = "{" + ",".join(map(str, option.choices)) + "}" if option.choices else option.name.split("_")[-1].upper()
+    group.add_argument(
+        *_flags(option), dest=dest, default=default, type=option.type, choices=option.choices,
+        nargs="+" if option.many else None, metavar=metavar, required=option.required, help=text,
+    )  # fmt: skip
+
+
+def _underscored(argument: str) -> str:
+    """`--batch-size=1` as `--batch_size=1`; values and short options stay."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value
+
+
+def _given(script: Script, groups: Groups, argv: Sequence[str]) -> set[str]:
+    """Names (dest) of the options that stand on the command line."""
+    typed = {argument.partition("=")[0] for argument in argv if argument.startswith("--")}
+    return {
+        option.dest or option.name
+        for _, option in script.options(groups)
+        for flag in _flags(option)
+        if flag in typed or flag.replace("--", "--no_", 1) in typed
+    }
+
+
+def _company(options: argparse.Namespace, script: Script, name: str) -> AbstractContextManager:
+    """Within it this process is one of those that a launcher has started, if one has."""
+    by_horovodrun = "HOROVOD_RANK" in os.environ
+    use_horovod = getattr(options, "use_horovod", by_horovodrun)  # scripts without the option do as the launcher says
+    if not (use_horovod or by_horovodrun or os.environ.keys() >= TORCHRUN):
+        return nullcontext()
+    from utils.compute.launched import joined
+
+    return joined(name, use_horovod, getattr(options, "device", "auto"), script.several, options.debug_traceback)
+
+
+def _prepare(options: argparse.Namespace, script: Script) -> None:
+    """What every script needs before it starts: folders to write to, sample data, workers, seeds."""
+    for name in OUTPUT_FOLDERS:
+        if getattr(options, name, None):
+            _require_writable(name, getattr(options, name))
+    if script.sample and str(getattr(options, "data_dir", "")) == "sample":
+        from utils.compute.distributed import on_main
+        from utils.sample.sample_data import ensure_sample
+
+        options.data_dir = on_main(lambda: ensure_sample(script.sample))
+    if getattr(options, "workers", 0):
+        _limit_workers(options)
+    if hasattr(options, "seed"):
+        from utils.compute.devices import seed_everything
+
+        seed_everything(options.seed)
+
+
+def _limit_workers(options: argparse.Namespace) -> None:
+    """No more workers than cores, of which the processes of one machine have equal shares."""
+    from utils.compute.distributed import local_size
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    most = max(cores // local_size(), 1)
+    if options.workers > most:
+        shared = f" and {local_size()} processes" if local_size() > 1 else ""
+        print(f"workers: {most} instead of {options.workers}, since this machine has {cores} cores{shared}")
+        options.workers = most
+
+
+def _require_writable(name: str, folder: Path) -> None:
+    """UserError where `folder` can't be made or written to: better now than after the work."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"--{name} {folder}: {existing} is a file; give a folder, new or old")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"--{name} {folder}: no permission to write into {existing}; give another folder")

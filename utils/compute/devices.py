@@ -1,0 +1,100 @@
+"""Where and how the numbers are computed: device, seeds, precision, one optimizer step."""
+
+import random
+from argparse import Namespace
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from utils.compute.batch_parts import BatchGenerator, loss_weight
+from utils.compute.distributed import local_device, reduced_gradients
+from utils.osutils import UserError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def pick_device(name: str) -> torch.device:
+    """The device for `--device`: auto takes CUDA, then MPS, then the CPU. UserError where it is not there.
+
+    Of several processes on a machine each has a GPU of its own.
+    """
+    if name == "auto":
+        mps = torch.backends.mps.is_available()
+        return local_device(torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"))
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"--device {name}: unknown; choose auto, cpu, cuda, cuda:N or mps") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"--device {name}: {torch.cuda.device_count()} CUDA devices are here; try --device auto")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UserError("--device mps: not available here; try --device auto")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise UserError(f"--device {name}: unknown; choose auto, cpu, cuda, cuda:N or mps")
+    return local_device(device)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch (all devices)."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - libraries draw from the global generator
+    torch.manual_seed(seed)
+
+
+def seeded_generator(seed: int, number: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator that (seed, number) fixes; the number is an epoch or an iteration."""
+    return torch.Generator(device).manual_seed(_mixed(seed, number))
+
+
+def batch_generator(seed: int, number: int, device: torch.device | str = "cpu") -> BatchGenerator:
+    """A generator that (seed, number) fixes, for a training step: see `utils.compute.batch_parts`."""
+    return BatchGenerator(device).manual_seed(_mixed(seed, number))
+
+
+def _mixed(seed: int, number: int) -> int:
+    return seed * 1_000_003 + number
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    """Mixed precision for the forward pass; does nothing for fp32."""
+    return torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "fp32")
+
+
+def to_device(minibatch: dict, device: torch.device) -> dict:
+    """The minibatch with its tensors on `device`; other values as they are."""
+    move = {"device": device, "non_blocking": True}
+    return {key: value.to(**move) if isinstance(value, Tensor) else value for key, value in minibatch.items()}
+
+
+class GradientStep:
+    """Backward, unscale, clip, step: what every update hook ends with.
+
+    The loss is the mean over this process's samples; the gradients come out as those of the mean over all processes'.
+    `state_dict` holds the loss scale of fp16; it belongs in the checkpoint.
+    """
+
+    def __init__(self, options: Namespace, device: torch.device):
+        if options.precision == "fp16" and device.type == "cpu":
+            raise UserError("--precision fp16 needs a GPU; on a CPU choose fp32 or bf16")
+        self._clip = None if options.no_grad_clipping else options.grad_clip
+        self._scaler = torch.amp.GradScaler(device.type, enabled=options.precision == "fp16")
+
+    def __call__(self, loss: Tensor, parameters: Iterable[nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad()
+        self._scaler.scale(loss * loss_weight()).backward()
+        with reduced_gradients(optimizer):
+            self._scaler.unscale_(optimizer)
+            if self._clip is not None:
+                nn.utils.clip_grad_norm_(parameters, self._clip)
+            self._scaler.step(optimizer)
+        self._scaler.update()
+
+    def state_dict(self) -> dict:
+        return self._scaler.state_dict()
+
+    def load_state_dict(self, state: dict) -> None:
+        if state:
+            self._scaler.load_state_dict(state)

@@ -1,0 +1,46 @@
+"""Ctrl-C ends a long job between two steps, in all processes at the same one."""
+
+import signal
+import sys
+from typing import NoReturn
+
+from utils.compute.distributed import AnyRankLater, any_rank
+
+
+class StopSignal:
+    """SIGINT sets `requested`, so that the loop ends between two steps; a second SIGINT stops at once.
+
+    Several processes stop together, whichever of them got the signal.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._any_rank_later = AnyRankLater()
+
+    def after_step(self) -> bool:
+        """Whether to stop here; asked after every step."""
+        return self._any_rank_later(self.requested)
+
+    def after_epoch(self) -> bool:
+        """Whether to stop here; asked after every epoch."""
+        self._any_rank_later.close()
+        return any_rank(self.requested)
+
+    def __enter__(self) -> "StopSignal":
+        self._former = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *exception) -> None:
+        signal.signal(signal.SIGINT, self._former)
+
+    def exit(self, epochs_done: float) -> NoReturn:
+        """End the process as interrupted, once the checkpoint is written."""
+        self._any_rank_later.close()
+        print(f"interrupted after {epochs_done:.2f} epochs; go on with --resume", file=sys.stderr)
+        sys.exit(130)
+
+    def _handle(self, *_) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        print("stopping after this step (again: at once)", file=sys.stderr, flush=True)

@@ -1,0 +1,347 @@
+"""Human3.6M on disk: which sequences a folder has, their positions, 2D detections, cameras and frames' names.
+
+    files = find_sequences("data/h36m")
+    motions = load_motions(files.select(TRAIN_SUBJECTS, select_actions("Walking,Sitting")))
+    cameras = files.cameras()
+
+Forms, found by looking in the folder or in its subfolder `h36m`:
+
+* h5: `S1/MyPoses/3D_positions/Walking 1.h5`, dataset `3D_positions`, 96 × frames (frames × 96 is read too), mm;
+* npz: `data_3d_h36m.npz`, `positions_3d`: subject → action → frames × 32 × 3, metres, read without unpickling code;
+* the official CDF release is recognised, and has to be converted once by scripts/convert_h36m.py.
+
+Whatever the form, positions come out as (frames, 32, 3) float32, mm, world frame. One camera table lies beside them.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from utils.camera_utils import CAMERA_NAMES, CameraTable, find_camera_table, get_camera, read_cameras
+from utils.camera_utils import HOW_TO_GET as CAMERAS_HOW_TO_GET
+from utils.human36m.object_npz import read_object_npz
+from utils.osutils import UserError, atomic_path, suggestion, warn
+from utils.transform import H36M_SLOTS, MPII
+
+TRAIN_SUBJECTS = (1, 5, 6, 7, 8)
+TEST_SUBJECTS = (9, 11)
+SUBJECTS = TRAIN_SUBJECTS + TEST_SUBJECTS
+ACTIONS = (
+    "Directions", "Discussion", "Eating", "Greeting", "Phoning", "Photo", "Posing", "Purchases", "Sitting",
+    "SittingDown", "Smoking", "Waiting", "WalkDog", "Walking", "WalkTogether",
+)  # fmt: skip
+OFFICIAL_SPELLINGS = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog", "WalkingTogether": "WalkTogether"}
+DAMAGED_VIDEO = (11, "Directions")  # one of its videos is damaged, so that some copies lack the sequence
+
+JOINTS = 32
+POSITIONS_H5 = "S{subject}/MyPoses/3D_positions"
+POSITIONS_NPZ = "data_3d_h36m.npz"
+CDF_PATTERNS = [f"{above}S*/{between}D3_Positions/*.cdf" for above in ("", "*/") for between in ("MyPoseFeatures/", "")]
+DETECTIONS_FOLDER = "StackedHourglass"
+# Median diagonal of the box about a pose. People measure 0.6 m (crouching) to 2.3 m (arms up).
+BODY_EXTENT_MM = (300.0, 4000.0)
+HOW_TO_GET = (
+    "register at http://vision.imar.ro/human3.6m, unpack 'D3 Positions' of every subject and run python "
+    "scripts/convert_h36m.py FOLDER --output_dir data/h36m; --data_dir sample needs no download"
+)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One recording of one subject.
+
+    Attributes:
+        subject: 1, 5, 6, 7, 8, 9 or 11.
+        action: one of `ACTIONS`, such as "Walking".
+        take: 1 or 2, in the order of the names' numbers.
+        name: the action with its number as the files have it, such as "Walking 1".
+        path: the file that holds its positions.
+        frames: frames in the file, those with NaN included.
+    """
+
+    subject: int
+    action: str
+    take: int
+    name: str
+    path: Path
+    frames: int
+    stored: np.ndarray | None = field(default=None, repr=False, compare=False)  # npz: (frames, 32, 3), metres
+
+    @property
+    def label(self) -> str:
+        return f"S{self.subject} {self.name}"
+
+
+class Motion(NamedTuple):
+    """Positions of a sequence: `positions` (F, slots, 3) float32, mm, world; `frames` (F,) their places in the file
+    from 0, which differ from 0..F−1 where frames were dropped."""
+
+    sequence: Sequence
+    positions: np.ndarray
+    frames: np.ndarray
+
+
+@dataclass(frozen=True)
+class Human36mFiles:
+    """What a folder has: `form` "h5" or "npz", the sequences in order of subject, action and take, and the camera
+    table's path, or None."""
+
+    data_dir: Path
+    form: str
+    sequences: tuple[Sequence, ...]
+    camera_table: Path | None
+
+    def select(self, subjects: Iterable[int] = SUBJECTS, actions: Iterable[str] = ACTIONS) -> list[Sequence]:
+        """The sequences of these subjects and actions. Raises UserError where there is none."""
+        subjects, actions = tuple(subjects), tuple(actions)
+        chosen = [one for one in self.sequences if one.subject in subjects and one.action in actions]
+        if not chosen:
+            wanted = f"{', '.join(f'S{subject}' for subject in subjects)} in {', '.join(actions)}"
+            raise UserError(f"{self.data_dir}: no sequence of {wanted}; {HOW_TO_GET}")
+        return chosen
+
+    def cameras(self) -> CameraTable:
+        """{(subject, camera 1..4): Camera} of the subjects that have sequences.
+
+        Raises UserError without a camera table, or, naming subject and camera, where it lacks one of them.
+        """
+        if self.camera_table is None:
+            raise UserError(f"{self.data_dir}: no camera table beside the positions; {CAMERAS_HOW_TO_GET}")
+        table = read_cameras(self.camera_table)
+        keys = [(s, n) for s in self.subjects for n in range(1, len(CAMERA_NAMES) + 1)]
+        return {key: get_camera(table, *key, self.camera_table) for key in keys}
+
+    @property
+    def subjects(self) -> tuple[int, ...]:
+        return tuple(sorted({one.subject for one in self.sequences}))
+
+
+def select_actions(text: str) -> tuple[str, ...]:
+    """The actions of "Walking,Sitting" by their exact names, or all 15 for "All". Raises UserError for another name."""
+    names = [name.strip() for name in text.split(",")]
+    if names in (["All"], ["all"]):
+        return ACTIONS
+    for name in names:
+        if name not in ACTIONS:
+            near = suggestion(name, ACTIONS)
+            raise UserError(f"--action {name!r}: no such action{near}; there are All, {', '.join(ACTIONS)}")
+    return tuple(action for action in ACTIONS if action in names)
+
+
+# ------------------------------------------------------------------------------------------ what is there
+def find_sequences(data_dir: str | Path) -> Human36mFiles:
+    """Look for the forms of Human3.6M in a folder; h5 goes before npz. Files of other actions are named and left out.
+
+    Raises UserError, saying what was looked for and how to get it, where there is nothing, only the CDF release, or a
+    file that cannot be read or has another shape.
+    """
+    given = Path(data_dir)
+    if not given.is_dir():
+        raise UserError(f"--data_dir {given}: no such folder; Human3.6M: {HOW_TO_GET}")
+    for folder in (given, given / "h36m"):
+        for form, find in (("h5", _sequences_of_h5), ("npz", _sequences_of_npz)):
+            if sequences := find(folder):
+                return Human36mFiles(folder, form, sequences, find_camera_table(folder))
+    if any(next(given.glob(pattern), None) for pattern in CDF_PATTERNS):
+        raise UserError(
+            f"--data_dir {given}: the official CDF files have to be converted once: python scripts/convert_h36m.py "
+            f"{given} --output_dir data/h36m"
+        )
+    raise UserError(
+        f"--data_dir {given}: no Human3.6M poses; looked for {POSITIONS_H5.format(subject=1)}/*.h5 and so on, and for "
+        f"{POSITIONS_NPZ}; {HOW_TO_GET}"
+    )
+
+
+def parse_name(name: str) -> tuple[str, str] | None:
+    """("WalkDog", "WalkDog 1") of "WalkDog 1" or "WalkingDog 1": action and name; None for what is no action."""
+    match = re.fullmatch(r"([A-Za-z]+)( \d+)?", name)
+    action = OFFICIAL_SPELLINGS.get(match[1], match[1]) if match else None
+    return (action, action + (match[2] or "")) if action in ACTIONS else None
+
+
+def _sequences_of_h5(folder: Path) -> tuple[Sequence, ...]:
+    found = {}
+    for subject in SUBJECTS:
+        for path in sorted((folder / POSITIONS_H5.format(subject=subject)).glob("*.h5")):
+            found[subject, path.stem] = path
+    named = _by_name(found, folder)
+    return _in_order(
+        Sequence(subject, action, take, name, found[key], _read_h5(found[key], shape_only=True))
+        for key, (subject, action, take, name) in named.items()
+    )
+
+
+def _sequences_of_npz(folder: Path) -> tuple[Sequence, ...]:
+    path = folder / POSITIONS_NPZ
+    if not path.is_file():
+        return ()
+    subjects = read_object_npz(path, "positions_3d")
+    found = {}
+    for subject, actions in subjects.items() if isinstance(subjects, dict) else ():
+        number = int(subject[1:]) if re.fullmatch(r"S\d+", str(subject)) else None
+        for name, stored in actions.items() if number in SUBJECTS and isinstance(actions, dict) else ():
+            if not isinstance(stored, np.ndarray) or stored.shape[1:] != (JOINTS, 3) or stored.dtype.kind != "f":
+                shape = stored.shape if isinstance(stored, np.ndarray) else type(stored).__name__
+                raise UserError(f"{path}: {subject} {name} is {shape}, not frames × {JOINTS} × 3")
+            found[number, str(name)] = stored
+    if not found:
+        raise UserError(f"{path}: positions_3d holds no subject → action → frames × {JOINTS} × 3")
+    named = _by_name(found, path)
+    return _in_order(
+        Sequence(subject, action, take, name, path, len(found[key]), found[key])
+        for key, (subject, action, take, name) in named.items()
+    )
+
+
+def _by_name(found: Iterable[tuple[int, str]], where: Path) -> dict[tuple[int, str], tuple[int, str, int, str]]:
+    """(subject, name in the files) → subject, action, take, name; the takes counted in the order of their numbers."""
+    parsed = {key: (key[0], *parse_name(key[1])) for key in found if parse_name(key[1])}
+    if strange := sorted({name for _, name in found} - {name for _, name in parsed}):
+        warn(f"{where}: left out, for these are none of the 15 actions: {', '.join(strange)}")
+    if twice := [name for name, times in Counter(parsed.values()).items() if times > 1]:
+        raise UserError(f"{where}: S{twice[0][0]} {twice[0][2]} is there under two spellings; keep one of them")
+    takes: Counter[tuple[int, str]] = Counter()
+    named = {}
+    for key, (subject, action, name) in sorted(parsed.items(), key=lambda item: (*item[1][:2], _number(item[1][2]))):
+        takes[subject, action] += 1
+        named[key] = (subject, action, takes[subject, action], name)
+    return named
+
+
+def _number(name: str) -> int:
+    return int(name.partition(" ")[2] or 0)
+
+
+def _in_order(sequences: Iterable[Sequence]) -> tuple[Sequence, ...]:
+    return tuple(sorted(sequences, key=lambda one: (one.subject, ACTIONS.index(one.action), one.take)))
+
+
+# ------------------------------------------------------------------------------------------ positions
+def load_motions(sequences: Iterable[Sequence], slots: tuple[int, ...] | None = None) -> list[Motion]:
+    """Positions of several sequences: all 32 slots of the files, or those asked for (`H36M_SLOTS`: the 17 that move).
+
+    Frames where a moving joint is not finite are dropped, and one warning counts them.
+
+    Raises UserError, naming the file, where it cannot be read, has another shape, has no finite frame, or holds
+    bodies of no person's size: an h5 in metres, an npz in mm.
+    """
+    motions, dropped = [], Counter()
+    for sequence in sequences:
+        positions = _positions_mm(sequence)
+        finite = np.isfinite(positions[:, H36M_SLOTS]).all(axis=(1, 2))
+        frames = np.flatnonzero(finite)
+        if len(frames) < len(positions):
+            dropped[sequence.label] = len(positions) - len(frames)
+            positions = positions[frames]
+        require_millimetres(positions, f"{sequence.path}: {sequence.label}", factor=_factor(sequence))
+        motions.append(Motion(sequence, positions if slots is None else positions[:, slots], frames))
+    if dropped:
+        names = ", ".join(dropped) if len(dropped) <= 3 else f"{next(iter(dropped))} and others"
+        warn(f"{dropped.total()} frames with NaN dropped, in {len(dropped)} of {len(motions)} sequences: {names}")
+    return motions
+
+
+def load_positions(sequence: Sequence) -> np.ndarray:
+    """(F, 32, 3) float32, mm, world frame, of one sequence; see `load_motions`."""
+    return load_motions([sequence])[0].positions
+
+
+def require_millimetres(positions: np.ndarray, where: str, factor: float = 1.0) -> None:
+    """Raise UserError where finite positions (F, 32, 3) are not of people measured in mm.
+
+    `factor` is what the file's numbers were multiplied by, so that the message speaks of the numbers in the file.
+    """
+    if not len(positions):
+        raise UserError(f"{where} has no frame without NaN")
+    moving = positions[:, H36M_SLOTS]
+    extent = float(np.median(np.linalg.norm(moving.max(axis=1) - moving.min(axis=1), axis=-1)))
+    low, high = BODY_EXTENT_MM
+    if low <= extent <= high:
+        return
+    guess = next((unit for unit, scale in (("metres", 1000), ("cm", 10)) if low <= extent * scale <= high), None)
+    seems = f"these are {guess}" if guess else "these are mm" if low <= extent / factor <= high else "the unit is wrong"
+    unit = "metres" if factor != 1 else "mm"
+    raise UserError(f"{where}: a body measures {extent / factor:.4g}, where {unit} are expected: {seems}; rescale them")
+
+
+def write_positions(path: str | Path, positions: np.ndarray) -> None:
+    """Write (F, 32, 3) mm, world frame, as the h5 form has them: dataset `3D_positions`, 96 × F float32."""
+    flat = np.asarray(positions, dtype=np.float32).reshape(-1, JOINTS * 3)
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file["3D_positions"] = np.ascontiguousarray(flat.T)
+
+
+def _positions_mm(sequence: Sequence) -> np.ndarray:
+    """(frames, 32, 3) float32, mm."""
+    if sequence.stored is not None:
+        return sequence.stored.astype(np.float32) * np.float32(_factor(sequence))
+    return _read_h5(sequence.path)
+
+
+def _factor(sequence: Sequence) -> float:
+    """mm in the unit of the file."""
+    return 1.0 if sequence.stored is None else 1000.0
+
+
+def _read_h5(path: Path, shape_only: bool = False) -> np.ndarray | int:
+    """(frames, 32, 3) float32 of an h5 file, or its number of frames."""
+    columns = JOINTS * 3
+    try:
+        with h5py.File(path, "r") as file:
+            if "3D_positions" not in file:
+                raise UserError(f"{path}: no dataset 3D_positions in it; it has {', '.join(file) or 'nothing'}")
+            dataset = file["3D_positions"]
+            shape = getattr(dataset, "shape", ())
+            # 96 × 96 is read as the format has it: a column a frame.
+            if len(shape) != 2 or columns not in shape or 0 in shape:
+                raise UserError(f"{path}: 3D_positions has shape {shape}, not {columns} × frames")
+            across = shape[0] == columns
+            if shape_only:
+                return shape[1] if across else shape[0]
+            values = np.asarray(dataset, dtype=np.float32)
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"{path}: not a readable HDF5 file of positions ({error})") from None
+    return np.ascontiguousarray(values.T if across else values).reshape(-1, JOINTS, 3)
+
+
+# ------------------------------------------------------------------------------------------ 2D and frames
+def detection_path(files: Human36mFiles, sequence: Sequence, camera_name: str) -> Path | None:
+    """The file of a sequence's detected 2D poses in one camera, or None. Names have a space or an underscore."""
+    folder = files.data_dir / f"S{sequence.subject}" / DETECTIONS_FOLDER
+    spellings = [sequence.action, *(theirs for theirs, ours in OFFICIAL_SPELLINGS.items() if ours == sequence.action)]
+    names = [sequence.name.replace(sequence.action, spelling, 1) for spelling in spellings]
+    paths = [folder / f"{name.replace(' ', gap)}.{camera_name}.h5" for name in names for gap in " _"]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def load_detections(files: Human36mFiles, sequence: Sequence, camera_name: str) -> np.ndarray:
+    """(frames, 16, 2) float32, detected 2D poses in MPII order, px of the camera's image, a row a frame of the file
+    (`detections[motion.frames]` fits a motion).
+
+    Raises UserError for a missing file, another shape or another number of frames.
+    """
+    path = detection_path(files, sequence, camera_name)
+    if path is None:
+        known = " (one video of it is damaged)" if (sequence.subject, sequence.action) == DAMAGED_VIDEO else ""
+        expected = files.data_dir / f"S{sequence.subject}" / DETECTIONS_FOLDER / f"{sequence.name}.{camera_name}.h5"
+        raise UserError(f"{expected}: no detected 2D poses of {sequence.label} in camera {camera_name}{known}")
+    try:
+        with h5py.File(path, "r") as file:
+            poses = np.asarray(file["poses"], dtype=np.float32)
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: no readable dataset poses in this HDF5 file ({error})") from None
+    if poses.shape != (sequence.frames, len(MPII), 2):
+        raise UserError(f"{path}: poses has shape {poses.shape}, not {sequence.frames} frames × {len(MPII)} × 2")
+    return poses
+
+
+def frame_path(images_dir: str | Path, subject: int, name: str, camera_name: str, frame: int) -> Path:
+    """`<images>/S9/Walking 1/54138969/000001.jpg`. Frames count from 1: frame i + 1 shows pose i of the file."""
+    return Path(images_dir) / f"S{subject}" / name / camera_name / f"{frame:06d}.jpg"

@@ -1,0 +1,356 @@
+"""3D poses as pictures, and the panels that go beside them.
+
+A 3D pose is drawn orthographically: 1 mm is the same number of px in every direction, wherever it is. The viewer looks
+from where the camera is (`frame="camera"`: x right, y down, z forward) or along the world's y (`frame="world"`: z up),
+walks `azimuth` degrees around the person to his right, and rises by `elevation` degrees. Nothing is ever mirrored.
+The lowest joint is on a level floor whose grid has cells of 500 mm, on which the skeleton throws the shadow of a lamp
+above. What is level shows in camera coordinates only where the camera's tilt is told.
+
+A picture is (H, W, 3) uint8 RGB, as in utils.imaging.draw2d.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from utils.imaging.draw2d import FAINT_INK, INK, OUTLINE, SIDE_COLORS, draw_pose, image_grid, text_strip, write_line
+from utils.transform import Skeleton
+
+FRAMES = ("camera", "world")
+GRID_MM, GRID_PX = 500, 100
+LIMB_MM, TRUTH_LIMB_MM = 38, 22  # widths as drawn
+SMALLEST_FLOOR_MM = 600  # radius
+PANEL = (420, 480)  # width, height px
+
+BACKGROUND, FLOOR, GRID, SHADOW = (34, 37, 43), (54, 58, 66), (86, 91, 101), (30, 32, 37)
+TRUTH_COLOR = (150, 154, 160)
+FARTHEST_LIGHT = 0.65  # brightness of the farthest limb, where the nearest has 1
+_SHIFT = 4  # OpenCV takes coordinates in 1/16 px
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+class _View(NamedTuple):
+    """From mm in the view's axes (right, up, towards the viewer; see `_view_axes`) to px and depth."""
+
+    rotation: np.ndarray  # (3, 3): rows right, up, towards, after azimuth and elevation
+    middle: np.ndarray  # (3,) mm, shown at `origin`
+    origin: np.ndarray  # (2,) px
+    scale: float  # px a mm
+    floor: float  # mm, its height
+    radius: float  # mm, of the floor
+
+    def pixels(self, points: np.ndarray) -> np.ndarray:
+        """(…, 3) mm -> (…, 2) px."""
+        return self.origin + self.scale * (points - self.middle) @ self.rotation[:2].T * (1, -1)
+
+    def nearness(self, points: np.ndarray) -> np.ndarray:
+        """(…, 3) mm -> (…) mm, the larger the nearer to the viewer."""
+        return (points - self.middle) @ self.rotation[2]
+
+
+def draw_pose_3d(
+    pose: Any,
+    skeleton: Skeleton,
+    size: tuple[int, int] = PANEL,
+    title: str = "",
+    title_color: tuple[int, int, int] = INK,
+    elevation: float = 12.0,
+    azimuth: float = 25.0,
+    frame: str = "camera",
+    camera_tilt: float = 0.0,
+    limits: Any = None,
+    truth: Any = None,
+    legend: bool = True,
+    steady: bool = False,
+) -> np.ndarray:
+    """Draw 3D poses on a floor: right limbs orange, left blue, the middle light grey, what is farther darker.
+
+    Args:
+        pose: (J, 3), or (P, J, 3) for several in one picture, mm. A joint that is not finite is left out, with its
+            bones.
+        skeleton: the J joints.
+        size: (width, height) px of the picture.
+        title: a line at the top, ASCII, in `title_color`.
+        elevation: degrees by which the viewer rises over the level, -90 to 90.
+        azimuth: degrees by which he walks around the person to his right: counter-clockwise as seen from above.
+        frame: of the poses, "camera" or "world".
+        camera_tilt: degrees by which the camera looks down, where the frame is a camera's.
+        limits: (…, 3) mm, points that the view has to hold, such as all poses of a video; by default what is drawn.
+        truth: poses to compare with, formed as `pose`: drawn thin and grey.
+        legend: say which colour is which side, and which is the truth.
+        steady: give the legend, or the lack of it, room of its own, which does not depend on the poses, as in a video.
+
+    Returns: (height, width, 3) uint8.
+
+    Raises ValueError for poses of another shape and for an unknown frame.
+    """
+    axes, line = _view_axes(frame, camera_tilt), _line_height(size)
+    pose = _people(pose, skeleton) @ axes.T
+    truth = _people(np.zeros((0, len(skeleton), 3)) if truth is None else truth, skeleton) @ axes.T
+    shown = np.concatenate([truth, pose])
+    box = _box(shown if limits is None else _array(limits) @ axes.T)
+    top = round((1.75 if title or steady else 0.5) * line)
+    room = top + _legend_height(line, bool(len(truth))) if steady else top
+    view = _fit_view(box, size, (room, round(1.25 * line)), elevation, azimuth)
+
+    picture = np.full((size[1], size[0], 3), BACKGROUND, np.uint8)
+    _draw_floor(picture, view)
+    _draw_shadows(picture, view, shown, skeleton)
+    _draw_limbs(picture, view, pose, truth, skeleton)
+    if legend:
+        joints = view.pixels(shown[:0] if steady else shown).reshape(-1, 2)
+        _draw_legend(picture, line, top, bool(len(truth)), joints)
+    write_line(picture, f"floor grid {GRID_MM} mm", (line // 2, size[1] - line // 2), line, FAINT_INK)
+    write_line(picture, title, (line // 2, round(1.2 * line)), line, title_color)
+    return picture
+
+
+def floor_shift(poses: Any, frame: str = "camera", camera_tilt: float = 0.0) -> np.ndarray:
+    """(…, 1, 3) mm, what to add to poses (…, J, 3) so that the lowest finite joint of each is at height 0.
+
+    Poses about the hip, drawn in one view, then stand on one floor instead of hanging by their hips.
+    """
+    poses = _array(poses)
+    up = _view_axes(frame, camera_tilt)[1]
+    heights = np.where(np.isfinite(poses).all(axis=-1), poses @ up, np.inf)
+    lowest = heights.min(axis=-1, initial=np.inf)
+    return -np.where(np.isfinite(lowest), lowest, 0)[..., None, None] * up
+
+
+def pose_limits(poses: Any, frame: str = "camera", camera_tilt: float = 0.0) -> np.ndarray:
+    """(2, 3) mm, two points which as `limits` of `draw_pose_3d` make the same view as all of `poses` (…, 3) would.
+
+    For many pictures in one view, such as those of a video: it takes time only once.
+    """
+    axes = _view_axes(frame, camera_tilt)
+    return _box(_array(poses) @ axes.T).T @ axes
+
+
+def draw_pose_2d(
+    joints: Any, skeleton: Skeleton, size: tuple[int, int] = PANEL, bounds: Any = None, title: str = ""
+) -> np.ndarray:
+    """Draw 2D poses without their photo, in its proportions, over a grid with cells of 100 px of the photo.
+
+    Args:
+        joints: (J, 2) or (P, J, 2), px. A joint that is not finite is left out, with its bones.
+        skeleton: the J joints.
+        size: (width, height) px of the picture.
+        bounds: (2, 2) px, left and top, right and bottom of what is shown; by default the joints and some space.
+        title: a line at the top, ASCII.
+
+    Returns: (height, width, 3) uint8.
+    """
+    joints, line = _array(joints).reshape(-1, len(skeleton), 2), _line_height(size)
+    low, high = _bounds_of(joints) if bounds is None else np.asarray(bounds, np.float64)
+    top = 1.75 * line if title else 0
+    room = np.array([size[0], size[1] - top - 1.25 * line])
+    scale = (room / np.maximum(high - low, 1e-6)).min()
+    origin = np.array([0, top]) + room / 2 - scale * (low + high) / 2
+
+    picture = np.full((size[1], size[0], 3), BACKGROUND, np.uint8)
+    columns, rows = (_grid_lines(origin[axis], scale * GRID_PX, size[axis]) for axis in (0, 1))
+    picture[:, columns] = FLOOR
+    picture[rows] = FLOOR
+    picture = draw_pose(picture, origin + scale * joints, skeleton, min_side=0)
+    write_line(picture, f"grid {GRID_PX} px", (line // 2, size[1] - line // 2), line, FAINT_INK)
+    write_line(picture, title, (line // 2, round(1.2 * line)), line)
+    return picture
+
+
+def panel_row(pictures: Sequence[Any], titles: Sequence[str] = (), heading: str = "") -> np.ndarray:
+    """Pictures side by side, each under its title, all under a heading.
+
+    Args:
+        pictures: at least one; smaller ones are enlarged to the largest.
+        titles: a line a picture, ASCII; none at all, or as many as pictures.
+        heading: a line over the whole row, ASCII.
+
+    Returns: (H, W, 3) uint8. Raises ValueError for another number of titles.
+    """
+    if len(titles) not in (0, len(pictures)):
+        raise ValueError(f"{len(titles)} titles for {len(pictures)} pictures")
+    gap = 6
+    row = image_grid(pictures, len(pictures), gap=gap, level=OUTLINE[0])
+    width = (row.shape[1] + gap) // len(pictures)
+    line = _line_height((width, row.shape[0]))
+    strips = [text_strip(heading, row.shape[1], line)] if heading else []
+    if titles:
+        cells = [text_strip(text, width, line) for text in titles]
+        strips.append(np.concatenate(cells, axis=1)[:, : row.shape[1]])
+    return np.concatenate([*strips, row])
+
+
+# ------------------------------------------------------------------------------------------ the view
+def _array(values: Any) -> np.ndarray:
+    return np.array(values.detach().cpu().numpy() if hasattr(values, "detach") else values, dtype=np.float64)
+
+
+def _people(poses: Any, skeleton: Skeleton) -> np.ndarray:
+    """(P, J, 3) of (J, 3) or (P, J, 3)."""
+    poses = _array(poses)
+    if poses.ndim not in (2, 3) or poses.shape[-2:] != (len(skeleton), 3):
+        raise ValueError(f"poses have shape {poses.shape}; right is {len(skeleton)} × 3 ({skeleton.name}), or P × that")
+    return poses.reshape(-1, len(skeleton), 3)
+
+
+def _view_axes(frame: str, camera_tilt: float) -> np.ndarray:
+    """(3, 3), rows: right, up and back towards the viewer, in the axes of a frame. A rotation, so left stays left."""
+    if frame not in FRAMES:
+        raise ValueError(f"frame {frame!r}; there are {', '.join(FRAMES)}")
+    if frame == "world":
+        return np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+    cos, sin = math.cos(math.radians(camera_tilt)), math.sin(math.radians(camera_tilt))
+    return np.array([[1.0, 0, 0], [0, -cos, -sin], [0, sin, -cos]])
+
+
+def _box(points: np.ndarray) -> np.ndarray:
+    """(3, 2): least and largest along each axis of the finite ones of points (…, 3); a metre each way without any."""
+    points = points.reshape(-1, 3)
+    points = points[np.isfinite(points).all(axis=1)]
+    if not len(points):
+        return np.array([[-1000.0, 1000.0]] * 3)
+    return np.stack([points.min(axis=0), points.max(axis=0)], axis=1)
+
+
+def _fit_view(
+    box: np.ndarray, size: tuple[int, int], margins: tuple[int, int], elevation: float, azimuth: float
+) -> _View:
+    """The view that holds box (3, 2), mm in the view's axes, whole, in the same size at any azimuth.
+
+    `margins`: px left free at the top and at the bottom.
+    """
+    a, e = math.radians(azimuth), math.radians(elevation)
+    right = np.array([math.cos(a), 0, -math.sin(a)])
+    level = np.array([math.sin(a), 0, math.cos(a)])
+    up = np.array([0.0, 1, 0])
+    rotation = np.stack([right, math.cos(e) * up - math.sin(e) * level, math.cos(e) * level + math.sin(e) * up])
+    width, height, depth = np.ptp(box, axis=1)
+    reach = math.hypot(width, depth) / 2 + LIMB_MM
+    radius = max(SMALLEST_FLOOR_MM, reach)
+    rise = height / 2 * math.cos(e) + LIMB_MM
+    above, below = rise + reach * abs(math.sin(e)), rise + radius * abs(math.sin(e))
+    room = np.array([size[0] - margins[1], size[1] - sum(margins)])
+    scale = float((room / (2 * radius, above + below)).min())
+    return _View(
+        rotation=rotation,
+        middle=box.mean(axis=1),
+        origin=np.array([size[0] / 2, margins[0] + room[1] / 2 + scale * (above - below) / 2]),
+        scale=scale,
+        floor=float(box[1, 0]) - LIMB_MM / 2,
+        radius=radius,
+    )
+
+
+def _bounds_of(joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Corners of the box around the finite joints (P, J, 2), and a tenth of its size around it."""
+    finite = joints[np.isfinite(joints).all(axis=2)]
+    if not len(finite):
+        return np.zeros(2), np.full(2, 1000.0)
+    low, high = finite.min(axis=0), finite.max(axis=0)
+    margin = 0.1 * max(float((high - low).max()), 10.0)
+    return low - margin, high + margin
+
+
+def _grid_lines(origin: float, cell: float, length: int) -> np.ndarray:
+    """Places in 0 ... length - 1 of lines `cell` px apart, one of them at `origin`; none where they would fill it."""
+    if cell < 4:
+        return np.zeros(0, int)
+    return np.rint(np.arange(origin % cell, length - 0.5, cell)).astype(int)
+
+
+# ------------------------------------------------------------------------------------------ drawing
+def _fixed(pixels: np.ndarray) -> np.ndarray:
+    """Coordinates as OpenCV takes them. Far outside a picture the place no longer matters, but must not overflow."""
+    return np.rint(pixels.clip(-(2**14), 2**14) * 2**_SHIFT).astype(np.int32)
+
+
+def _draw_floor(picture: np.ndarray, view: _View) -> None:
+    """A disc with a square grid, under the middle, in place."""
+    turns = np.linspace(0, 2 * math.pi, 73)[:-1]
+    circle = view.radius * np.stack([np.cos(turns), np.zeros_like(turns), np.sin(turns)], axis=1)
+    center = view.middle * (1, 0, 1) + (0, view.floor, 0)
+    cv2.fillPoly(picture, [_fixed(view.pixels(center + circle))], FLOOR, cv2.LINE_AA, _SHIFT)
+    offsets = np.arange(-(view.radius // GRID_MM), view.radius // GRID_MM + 1) * GRID_MM
+    halves = np.sqrt(view.radius**2 - offsets**2)
+    across = np.stack([np.stack([offsets, 0 * halves, sign * halves], axis=1) for sign in (-1, 1)], axis=1)  # (N, 2, 3)
+    for start, end in _fixed(view.pixels(center + np.concatenate([across, across[..., ::-1]]))).tolist():
+        cv2.line(picture, start, end, GRID, 1, cv2.LINE_AA, _SHIFT)
+
+
+def _draw_shadows(picture: np.ndarray, view: _View, people: np.ndarray, skeleton: Skeleton) -> None:
+    pixels = view.pixels(people * (1, 0, 1) + (0, view.floor, 0))
+    width = max(2, round(LIMB_MM * view.scale))
+    for person in pixels:
+        for a, b in skeleton.bone_indices:
+            if np.isfinite(person[[a, b]]).all():
+                start, end = _fixed(person[[a, b]]).tolist()
+                cv2.line(picture, start, end, SHADOW, width, cv2.LINE_AA, _SHIFT)
+
+
+class _Stroke(NamedTuple):
+    """A limb, or a joint where both ends are one."""
+
+    ends: np.ndarray  # (2, 2) px
+    nearness: float  # mm
+    color: tuple[int, int, int]
+    width: int  # px
+
+
+def _draw_limbs(picture: np.ndarray, view: _View, pose: np.ndarray, truth: np.ndarray, skeleton: Skeleton) -> None:
+    """Limbs and joints of all people (P, J, 3), mm in the view's axes, the farthest first, in place."""
+    strokes = [*_strokes(view, truth, skeleton, TRUTH_LIMB_MM, TRUTH_COLOR), *_strokes(view, pose, skeleton, LIMB_MM)]
+    strokes.sort(key=lambda stroke: stroke.nearness)
+    far, near = (strokes[0].nearness, strokes[-1].nearness) if strokes else (0.0, 0.0)
+    for stroke in strokes:
+        light = 1 - (1 - FARTHEST_LIGHT) * (near - stroke.nearness) / max(near - far, 1.0)
+        start, end = _fixed(stroke.ends).tolist()
+        color = tuple(light * value for value in stroke.color)
+        rim = max(2, 2 * (stroke.width // 5))
+        cv2.line(picture, start, end, OUTLINE, stroke.width + rim, cv2.LINE_AA, _SHIFT)
+        cv2.line(picture, start, end, color, stroke.width, cv2.LINE_AA, _SHIFT)
+
+
+def _strokes(
+    view: _View, people: np.ndarray, skeleton: Skeleton, width_mm: float, color: tuple[int, int, int] | None = None
+) -> Iterator[_Stroke]:
+    """`color` None: by sides."""
+    width = max(2, round(width_mm * view.scale))
+    sides = [skeleton.side(joint) for joint in skeleton.joints]
+    for pixels, nearness in zip(view.pixels(people), view.nearness(people), strict=True):
+        for a, b in skeleton.bone_indices:
+            if np.isfinite(pixels[[a, b]]).all():
+                shown = color or SIDE_COLORS[skeleton.bone_side(a, b)]
+                yield _Stroke(pixels[[a, b]], nearness[[a, b]].mean(), shown, width)
+        for joint in np.flatnonzero(np.isfinite(pixels).all(axis=1)):
+            # A joint is a ball over the limbs that meet in it.
+            ball = round(1.4 * width)
+            yield _Stroke(pixels[[joint, joint]], nearness[joint] + width_mm, color or SIDE_COLORS[sides[joint]], ball)
+
+
+# ------------------------------------------------------------------------------------------ text
+def _line_height(size: tuple[int, int]) -> int:
+    """Height of a capital letter times two, px, in a picture of size (width, height)."""
+    return max(10, round(min(size) / 20))
+
+
+def _legend_height(line: int, with_truth: bool) -> int:
+    return round(0.9 * line * (3 if with_truth else 2))
+
+
+def _draw_legend(picture: np.ndarray, line: int, top: int, with_truth: bool, joints: np.ndarray) -> None:
+    """Name the colours in that upper corner which fewer of the joints (N, 2) are in, in place."""
+    who = "prediction, " if with_truth else "person's "
+    rows = [(SIDE_COLORS["r"], who + "right"), (SIDE_COLORS["l"], who + "left")]
+    rows += [(TRUTH_COLOR, "truth")] if with_truth else []
+    (width, _), _ = cv2.getTextSize(rows[0][1], _FONT, line / 42, 1)
+    width, height = width + 2 * line, top + _legend_height(line, with_truth)
+    upper = joints[joints[:, 1] < height, 0]
+    left = 0 if (upper < width).sum() <= (upper > picture.shape[1] - width).sum() else picture.shape[1] - width
+    for row, (color, text) in enumerate(rows):
+        base = top + round(line * (0.5 + 0.9 * row))
+        corner = (left + line // 2, base - line // 2)
+        cv2.rectangle(picture, corner, (corner[0] + line // 2, base), color, cv2.FILLED)
+        write_line(picture, text, (corner[0] + line, base), line)

@@ -1,0 +1,246 @@
+"""Pictures drawn image by image: which images have poses, where their pictures go, and a contact sheet of them."""
+
+from argparse import Namespace
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.console.progress import progress
+from utils.imaging.draw2d import can_write, image_grid, save_image
+from utils.imaging.image_sources import ImageSource, PhotoSource, VideoSource
+from utils.imaging.images import ImageError
+from utils.osutils import UserError, first_few, warn
+from utils.predictions.prediction_files import load_metas
+from utils.transform import COCO, LSP, MPII, SKELETONS, Skeleton
+
+SHEET = "contact_sheet.png"
+
+
+class ContactSheet:
+    """Some of many pictures, evenly spread over them, small, on one page."""
+
+    def __init__(
+        self, keys: Sequence[Hashable], pictures: int = 16, columns: int = 4, cell: tuple[int, int] = (480, 360)
+    ) -> None:
+        """`keys` names all pictures, in order; at most `pictures` of them are shown. `cell`: width, height px."""
+        places = np.linspace(0, len(keys) - 1, min(pictures, len(keys))).round().astype(int)
+        self._shown = {keys[place] for place in places}
+        self._columns, self._cell = columns, cell
+        self._thumbnails: list[np.ndarray] = []
+
+    def add(self, key: Hashable, picture: np.ndarray) -> None:
+        """Take a picture, if it is one of those shown."""
+        if key in self._shown:
+            self._thumbnails.append(image_grid([picture], 1, self._cell))
+
+    def save(self, folder: Path) -> None:
+        """Write the page into a folder and say so; nothing where no picture was taken."""
+        if self._thumbnails:
+            save_image(folder / SHEET, image_grid(self._thumbnails, self._columns))
+            print(f"{len(self._thumbnails)} of them at a glance: {folder / SHEET}")
+
+
+def draw_images(
+    source: ImageSource,
+    names: Sequence[str],
+    options: Namespace,
+    draw: Callable[[str, np.ndarray], np.ndarray],
+    cell: tuple[int, int] = (480, 360),
+) -> None:
+    """Draw on images, and write each picture under its image's own name, and a contact sheet, into `output_dir`.
+
+    Frames of a video, and photos of a format that can't be written, get ".png" behind their name. Images that can't
+    be read are left out, with one warning.
+
+    Args:
+        names: of the images to draw on.
+        options: with `img_dir` and `output_dir`.
+        draw: from a name and its image, (H, W, 3) uint8 RGB, to the picture.
+        cell: (width, height) px of a picture on the contact sheet.
+
+    Raises UserError, before it writes anything, where pictures can't be written into the folder or would replace their
+    own photos, and where no image could be read.
+    """
+    folder = Path(options.output_dir)
+    targets = {name: _target(folder, name, source) for name in names}
+    _require_own_folder(source, targets, folder)
+    drawn, unreadable, sheet = 0, [], ContactSheet(names, cell=cell)
+    for name, image in progress(_images(source, targets), len(names), "drawing", "picture"):
+        if isinstance(image, ImageError):
+            unreadable.append(str(image))
+            continue
+        picture = draw(name, image)
+        save_image(targets[name], picture)
+        sheet.add(name, picture)
+        drawn += 1
+    if not drawn:
+        fault = f"; the first fault: {unreadable[0]}" if unreadable else ""
+        raise UserError(f"--img_dir {options.img_dir}: no image could be read, so nothing is drawn{fault}")
+    if unreadable:
+        warn(f"{len(unreadable)} photos can't be read: {first_few(unreadable, ',')}")
+    print(f"{drawn} pictures in {folder}")
+    sheet.save(folder)
+
+
+def matching_names(
+    source: ImageSource, predictions: Mapping[str, Tensor], options: Namespace, others: str = "are not drawn"
+) -> list[str]:
+    """Names of the images that have predictions, in order; warns about images and predictions without a partner.
+
+    How many frames a video really has shows only when it is read, so a video's are those that are predicted.
+
+    Args:
+        options: with `img_dir` and `pose_2d_estimations`.
+        others: what becomes of images without a prediction, for the warning.
+
+    Raises UserError where no name matches.
+    """
+    if isinstance(source, VideoSource):
+        prefix = source.root.stem + "/"
+        present = sorted(name for name in predictions if name.startswith(prefix))
+        without = max(0, source.frame_count - len(present))
+    else:
+        present = source.names()
+        without = sum(name not in predictions for name in present)
+    names = [name for name in present if name in predictions]
+    if not names:
+        here = (present or source.names() or [source.root.name])[:2]
+        raise UserError(
+            f"--2d_pose_estimations {options.pose_2d_estimations}: no pose is of an image in {options.img_dir}; "
+            f"its names are like {', '.join(list(predictions)[:2])}, those of the images like {', '.join(here)}"
+        )
+    if without:
+        warn(f"{without} of {without + len(names)} images have no predicted pose and {others}")
+    drawn = set(names)
+    lost = [name for name in predictions if name not in drawn]
+    if lost and source.kind != "photo":
+        shown = first_few(lost, ",")
+        warn(f"{len(lost)} of {len(predictions)} images with predictions are not in {options.img_dir}: {shown}")
+    return names
+
+
+def confident_joints(joints: Mapping[str, Tensor], path: Path, min_score: float | None) -> dict[str, Tensor]:
+    """The joints (P, J, 2) to draw: NaN for those of a lower score than `min_score`; a line says how many.
+
+    Args:
+        path: the predictions' file, beside which `metas.pt` has the scores; without these all joints are drawn.
+        min_score: None: what the network's checkpoint recommended, as `metas.pt` has it.
+
+    Raises UserError where `min_score` is given and the scores are not there, or are of other people.
+    """
+    metas_path = Path(path).with_name("metas.pt")
+    metas = load_metas(metas_path) if metas_path.is_file() else {}
+    shown, hidden, limits = {}, 0, set()
+    for name, places in joints.items():
+        meta = metas[name] if isinstance(metas.get(name), dict) else {}
+        least = meta.get("score_threshold", 0.0) if min_score is None else min_score
+        shown[name] = places
+        if least:
+            unsure = ~(_scores(meta, name, places, metas_path) >= least)
+            shown[name] = places.masked_fill(unsure[..., None], torch.nan)
+            hidden += int(unsure.sum())
+            limits.add(float(least))
+    if hidden:
+        share = hidden / sum(places.shape[:-1].numel() for places in joints.values())
+        print(
+            f"{hidden} 2D joints ({share:.0%}) of a confidence below {min(limits):.2g} are not drawn; "
+            "--min_score 0 draws all"
+        )
+    return shown
+
+
+def _scores(meta: Mapping[str, Any], name: str, places: Tensor, path: Path) -> Tensor:
+    """The scores (P, J) of an image's joints (P, J, 2), as its entry in `metas.pt` has them."""
+    scores = meta.get("scores")
+    if scores is None:
+        raise UserError(f"--min_score: {path} has no scores of {name!r}; leave the option out")
+    if scores.shape != places.shape[:-1]:
+        shapes = f"{tuple(scores.shape)}, and the poses {tuple(places.shape)}"
+        raise UserError(f"{path}: the scores of {name!r} are {shapes}; give the files of one run")
+    return scores.to(places.device)
+
+
+def warn_about_nan(poses: Mapping[str, Tensor], kind: str) -> None:
+    """One warning that counts the joints (…, J, 2 or 3) that can't be drawn, and where; `kind` is "2D" or "3D"."""
+    missing = {name: int((~values.isfinite().all(dim=-1)).sum()) for name, values in poses.items()}
+    bad = [name for name, count in missing.items() if count]
+    if bad:
+        joints = sum(missing.values())
+        warn(f"{joints} joints of the {kind} poses are NaN or infinite and not drawn, in {first_few(bad, ',')}")
+
+
+# ------------------------------------------------------------------------------------------ joint order
+def find_skeleton(path: Path, predictions: Mapping[str, Tensor]) -> Skeleton:
+    """The joint order of 2D predictions: as `metas.pt` beside the file names it, else by the number of joints.
+
+    Raises UserError for an empty file, 3D poses, people with different numbers of joints, and an unknown order.
+    """
+    if not predictions:
+        raise UserError(f"--2d_pose_estimations {path}: holds no poses")
+    shapes = sorted({tuple(poses.shape[1:]) for poses in predictions.values()})
+    if any(dimensions == 3 for _, dimensions in shapes):
+        raise UserError(f"--2d_pose_estimations {path}: holds 3D poses; 2d_pose_estimations.pt of run.py is wanted")
+    if len(shapes) > 1:
+        counts = ", ".join(str(joints) for joints, _ in shapes)
+        raise UserError(f"--2d_pose_estimations {path}: its people have {counts} joints; all need the same number")
+    joints = shapes[0][0]
+    named = _skeletons_in_metas(Path(path).with_name("metas.pt"), predictions)
+    fitting = [skeleton for skeleton in named if len(skeleton) == joints]
+    if fitting:
+        return fitting[0]
+    by_count = {len(skeleton): skeleton for skeleton in (MPII, LSP, COCO)}
+    if joints not in by_count:
+        raise UserError(
+            f"--2d_pose_estimations {path}: {joints} joints a person are of no known order; known are "
+            f"{', '.join(f'{count} ({skeleton.name})' for count, skeleton in by_count.items())}, or as metas.pt says"
+        )
+    return by_count[joints]
+
+
+def _skeletons_in_metas(path: Path, predictions: Mapping[str, Tensor]) -> list[Skeleton]:
+    """The skeletons that a `metas.pt` names, for all images or for each; none where there is no such file."""
+    if not path.is_file():
+        return []
+    metas = load_metas(path)
+    entries = [metas] + [metas[name] for name in predictions if isinstance(metas.get(name), dict)]
+    named = dict.fromkeys(entry.get("skeleton") for entry in entries)
+    return [skeleton for name in named if (skeleton := _skeleton_by_name(name)) is not None]
+
+
+def _skeleton_by_name(name: object) -> Skeleton | None:
+    """The skeleton called "MPII", or, as "MPII[:10]", its first 10 joints; None for what is neither."""
+    base, _, rest = str(name).partition("[:")
+    skeleton, count = SKELETONS.get(base), rest.removesuffix("]")
+    if skeleton is None or not rest:
+        return skeleton
+    return skeleton.first(int(count)) if count.isdecimal() else None
+
+
+# ------------------------------------------------------------------------------------------ files
+def _target(folder: Path, name: str, source: ImageSource) -> Path:
+    """Where the picture of an image goes: its own name; ".png" is added where that is no name of a picture."""
+    target = folder / name
+    return target if isinstance(source, PhotoSource) and can_write(target) else target.with_name(target.name + ".png")
+
+
+def _require_own_folder(source: ImageSource, targets: Mapping[str, Path], folder: Path) -> None:
+    """UserError where pictures can't be written into the output folder, or would replace their own photos."""
+    if isinstance(source, PhotoSource) and any(
+        target.exists() and target.samefile(source.path(name)) for name, target in targets.items()
+    ):
+        raise UserError(f"--output_dir {folder}: the pictures would replace the photos in it; give another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output_dir {folder}: not a folder to write to ({error.strerror}); give another") from None
+
+
+def _images(source: ImageSource, wanted: Mapping[str, Path]) -> Iterator[tuple[str, np.ndarray | ImageError]]:
+    """(name, image) of the wanted images."""
+    if isinstance(source, PhotoSource):
+        return ((name, source.read(name)) for name in wanted)
+    return ((name, image) for name, image in source if name in wanted)

@@ -1,0 +1,75 @@
+"""The poses that a run collects photo by photo, and the files it leaves them in."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from torch import Tensor
+
+from utils.compute.distributed import is_main
+from utils.predictions.prediction_files import save_coco_results, save_metas, save_predictions
+from utils.transform import H36M, Skeleton
+
+
+@dataclass
+class PoseResults:
+    """What a run found, by photo name. P is 0 for a photo without people.
+
+    Attributes:
+        skeleton: the joint order of the 2D poses.
+        joints: (P, J, 2) photo pixels, zero-based; NaN for a person whose photo can't be read.
+        scores: (P, J) heights of the heat maps' peaks.
+        score_threshold: joints of a lower score are too unsure to be drawn; 0 where nobody measured it.
+        joints_3d: (P, 17, 3) mm, camera coordinates, hip at the origin, order `H36M`; empty without a lifter.
+        truth: (P, J, 2) photo pixels; NaN where not annotated. Only for annotated people.
+        truth_3d: as `joints_3d`. Only where there is 3D truth.
+        metas: plain facts of each photo, such as its boxes and size.
+    """
+
+    skeleton: Skeleton
+    score_threshold: float = 0.0
+    joints: dict[str, Tensor] = field(default_factory=dict)
+    scores: dict[str, Tensor] = field(default_factory=dict)
+    joints_3d: dict[str, Tensor] = field(default_factory=dict)
+    truth: dict[str, Tensor] = field(default_factory=dict)
+    truth_3d: dict[str, Tensor] = field(default_factory=dict)
+    metas: dict[str, dict] = field(default_factory=dict)
+
+    @property
+    def people(self) -> int:
+        return sum(map(len, self.joints.values()))
+
+    def count_line(self, seconds: float) -> str:
+        """How many people in how many photos, and how fast, for people to read."""
+        rate = f"{self.people / seconds:.1f} people/s"
+        return f"{self.people} people in {len(self.metas)} photos or frames, {seconds:.1f} s, {rate}"
+
+    def add(self, name: str, meta: dict, joints: Tensor, scores: Tensor, joints_3d: Tensor | None = None) -> None:
+        """The people of a photo, as a predictor gives them."""
+        self.joints[name], self.scores[name] = joints, scores
+        certainty = {"scores": scores.float().cpu(), "score_threshold": self.score_threshold}
+        self.metas[name] = {"skeleton": self.skeleton.name} | certainty | meta
+        if joints_3d is not None:
+            self.joints_3d[name] = joints_3d
+            self.metas[name] |= {"skeleton_3d": H36M.name, "unit": "mm", "root": "hip"}
+
+    def extend(self, other: "PoseResults") -> None:
+        """Put the people of other photos behind these."""
+        for one in fields(self):
+            if isinstance(values := getattr(self, one.name), dict):
+                values.update(getattr(other, one.name))
+
+    def save(self, directory: Path) -> list[Path]:
+        """Write the files that apply, of several processes rank 0; gives their paths."""
+        poses = {
+            "2d_pose_estimations.pt": self.joints,
+            "3d_pose_estimations.pt": self.joints_3d,
+            "2d_pose_ground_truths.pt": self.truth,
+            "3d_pose_ground_truths.pt": self.truth_3d,
+        }
+        names = [name for name, content in poses.items() if content]
+        if is_main():
+            for name in names:
+                save_predictions(directory / name, poses[name])
+            save_metas(directory / "metas.pt", self.metas)
+            save_coco_results(directory / "predictions.json", self.joints, self.scores, self.joints_3d or None)
+        return [directory / name for name in (*names, "metas.pt", "predictions.json")]

@@ -1,0 +1,219 @@
+"""Checkpoints: plain dicts that `torch.load(weights_only=True)` opens, written so that a kill harms none."""
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from utils.compute.distributed import gather_objects, is_main, on_main, rank
+from utils.osutils import UserError, atomic_path, warn
+
+FORMAT_VERSION = 1
+LATEST, BEST = "checkpoint.pth.tar", "model_best.pth.tar"
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """A checkpoint file from its own path or from the directory that holds it (best first, then latest)."""
+    path = Path(path)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        for name in (BEST, LATEST):
+            if (path / name).is_file():
+                return path / name
+        raise UserError(f"{path}: no checkpoint in this directory; it should hold {BEST} or {LATEST}")
+    raise UserError(f"{path}: no such checkpoint; give a .pth.tar file or the directory that train.py wrote")
+
+
+def read_checkpoint(path: str | Path, allow_unsafe: bool = False) -> dict[str, Any]:
+    """Read a checkpoint to the CPU. Of several processes rank 0 reads it for all.
+
+    A bare state dict (a published checkpoint) is wrapped as {"state_dict": …}; a "module." prefix, left by
+    training on several GPUs, is taken off.
+
+    Args:
+        path: file or directory, as `find_checkpoint` takes it.
+        allow_unsafe: open files that hold pickled objects, which can execute any code. Warns.
+
+    Raises UserError for a missing, truncated or foreign file, and for one that needs unpickling.
+    """
+    return on_main(lambda: _read_checkpoint(find_checkpoint(path), allow_unsafe))
+
+
+def _read_checkpoint(path: Path, allow_unsafe: bool) -> dict[str, Any]:
+    try:
+        content = _torch_load(path, allow_unsafe)
+    except Exception as error:  # a damaged pickle raises anything
+        if "Weights only" in str(error):
+            raise UserError(
+                f"{path}: refused, it holds pickled objects that could run code; if you trust where it comes from, "
+                f"add --allow_unsafe_load"
+            ) from None
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise UserError(f"{path}: not a PyTorch checkpoint, or truncated ({reason})") from None
+    if not isinstance(content, Mapping) or not content:
+        raise UserError(f"{path}: holds a {type(content).__name__}, not a checkpoint or state dict")
+    checkpoint = dict(content) if "state_dict" in content else {"state_dict": content}
+    state_dict = checkpoint["state_dict"]
+    if not isinstance(state_dict, Mapping) or not all(isinstance(value, torch.Tensor) for value in state_dict.values()):
+        raise UserError(f"{path}: neither a checkpoint with a 'state_dict' of tensors nor a bare state dict")
+    if checkpoint.get("format_version", FORMAT_VERSION) not in range(FORMAT_VERSION + 1):
+        raise UserError(f"{path}: format {checkpoint['format_version']}, this version reads {FORMAT_VERSION}; update")
+    checkpoint["state_dict"] = {str(key).removeprefix("module."): value for key, value in state_dict.items()}
+    return checkpoint
+
+
+def written_by(checkpoint: Mapping[str, Any]) -> str:
+    """For errors: whose checkpoint it is, if it is not the network's that was wanted."""
+    script = checkpoint.get("script")
+    return f"it was written by train.py {script}" if script else "its keys are another network's"
+
+
+def load_state(model: nn.Module, state_dict: Mapping[str, torch.Tensor], path: str | Path) -> None:
+    """Load weights into a network of exactly this shape; UserError that names the first difference otherwise.
+
+    Batch norm's count of batches may be missing: PyTorch before 0.4.1 kept none.
+    """
+    own = model.state_dict()
+    missing = [k for k in own if k not in state_dict and not k.endswith("num_batches_tracked")]
+    unknown = [k for k in state_dict if k not in own]
+    reshaped = [k for k in own if k in state_dict and own[k].shape != state_dict[k].shape]
+    if missing or unknown or reshaped:
+        if reshaped:
+            key = reshaped[0]
+            what = f"{key} is {tuple(state_dict[key].shape)} there and {tuple(own[key].shape)} here"
+        else:
+            what = f"it lacks {missing[0]}" if missing else f"it has {unknown[0]}, unknown here"
+        count = len(missing) + len(unknown) + len(reshaped)
+        raise UserError(f"{path}: weights of another network ({what}; {count} differences in all)")
+    model.load_state_dict(state_dict, strict=False)  # strictly checked above
+
+
+def write_checkpoint(path: str | Path, checkpoint: Mapping[str, Any]) -> None:
+    """Save to a temporary file, flush, rename: a kill at any moment leaves the previous file whole."""
+    with atomic_path(path) as temporary:
+        torch.save(dict(checkpoint), temporary)
+
+
+def rng_state() -> dict[str, Any]:
+    """States of all random number generators of this process as plain types and tensors."""
+    version, internal, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - libraries draw from it
+    return {
+        "python": [version, list(internal), gauss],
+        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_rng_state(state: Mapping[str, Any]) -> None:
+    """Undo `rng_state`."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def plain_options(options: Any) -> dict[str, Any]:
+    """An option namespace as plain types, for checkpoints and JSON."""
+    return {key: _plain(value) for key, value in sorted(vars(options).items())}
+
+
+def make_checkpoint_fn(script: str, options: Any, extra: Mapping[str, Any] | None = None):
+    """The default checkpoint hook: `checkpoint_fn(model, optimizer, epoch, best, directory, is_best)`.
+
+    `extra` holds plain values that go in besides, e.g. a hourglass's `mean` and `stddev`; an object in it with a
+    `state_dict` (a gradient scaler) is asked for its state at every write. Of several processes all must call the hook,
+    since each has random numbers of its own; rank 0 writes.
+    """
+
+    def checkpoint_fn(model, optimizer, epoch, best, directory, is_best):
+        own_rng, *other_rng = gather_objects(rng_state())  # of rank 0, of the others
+        if not is_main():
+            return
+        optimizers = optimizer if isinstance(optimizer, tuple) else (optimizer,)
+        states = {k: v.state_dict() if hasattr(v, "state_dict") else v for k, v in (extra or {}).items()}
+        checkpoint = {
+            "format_version": FORMAT_VERSION,
+            "script": script,
+            "options": plain_options(options),
+            "state_dict": model.state_dict(),
+            "optimizer": [o.state_dict() for o in optimizers],
+            "epoch": epoch,
+            "best": best,
+            "rng": own_rng,
+            **({"rng_of_other_ranks": other_rng} if other_rng else {}),
+            **states,
+        }
+        write_checkpoint(Path(directory, LATEST), checkpoint)
+        if is_best:
+            write_checkpoint(Path(directory, BEST), checkpoint)
+
+    return checkpoint_fn
+
+
+def make_load_fn(options: Any, extra: Mapping[str, Any] | None = None):
+    """The default load hook: `load_fn(model, optimizer, path)` -> model, optimizer, epochs done, best value (or None).
+
+    A bare state dict, or None for the optimizer, loads weights alone and starts at epoch 0. `extra` is as for
+    `make_checkpoint_fn`.
+    """
+
+    def load_fn(model, optimizer, path):
+        checkpoint = read_checkpoint(path, options.allow_unsafe_load)
+        load_state(model, checkpoint["state_dict"], path)
+        if optimizer is None or "optimizer" not in checkpoint:
+            return model, optimizer, 0, None
+        optimizers = optimizer if isinstance(optimizer, tuple) else (optimizer,)
+        states = checkpoint["optimizer"] if isinstance(checkpoint["optimizer"], list) else [checkpoint["optimizer"]]
+        if len(states) != len(optimizers):
+            raise UserError(f"{path}: holds {len(states)} optimizers, this script trains with {len(optimizers)}")
+        for one, state in zip(optimizers, states, strict=True):
+            _load_optimizer(one, state, path)
+        for name, value in (extra or {}).items():
+            if hasattr(value, "load_state_dict") and name in checkpoint:
+                value.load_state_dict(checkpoint[name])
+        rng = [checkpoint.get("rng"), *checkpoint.get("rng_of_other_ranks", [])]
+        if rank() < len(rng) and rng[rank()]:  # with more processes than before, the new ones start from their seeds
+            restore_rng_state(rng[rank()])
+        return model, optimizer, checkpoint.get("epoch", 0), checkpoint.get("best")
+
+    return load_fn
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict, path: str | Path) -> None:
+    """Take over an optimizer's state, unless it was another kind of optimizer's."""
+    fields = {name for slot in state["state"].values() for name in slot}
+    expected = {"RMSprop": "square_avg", "Adam": "exp_avg"}.get(type(optimizer).__name__)
+    try:
+        if fields and expected and expected not in fields:
+            raise ValueError("another kind of optimizer")
+        optimizer.load_state_dict(state)
+    except ValueError as error:
+        warn(f"{path}: the optimizer's state does not fit and starts anew ({error})")
+
+
+def _torch_load(path: Path, allow_unsafe: bool) -> Any:
+    with open(path, "rb") as file:
+        if not file.read(4).startswith((b"PK\3\4", b"\x80")):  # a zip file, or the pickle of PyTorch before 1.6
+            raise ValueError("neither a zip file nor a pickle")
+    if allow_unsafe:
+        warn(f"{path}: --allow_unsafe_load opens pickled objects, which can run code; only for files you trust")
+        return torch.load(path, map_location="cpu", weights_only=False)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(v) for v in (sorted(value) if isinstance(value, set) else value)]
+    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)

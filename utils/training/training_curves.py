@@ -1,0 +1,208 @@
+"""The curves of one or several trainings, from their `log.txt`.
+
+python viz.py training_curves --load model_checkpoints/hourglass_mpii_default model_checkpoints/hourglass_mpii_wide
+"""
+
+import math
+import re
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from utils.osutils import UserError, atomic_path
+from utils.training.training_log import read_log
+
+FILE = "training_curves.png"
+PARTS = {"val/": "-", "train/": "--", "": "-"}  # column prefix -> line style
+NO_CURVE = ("epoch", "seconds")
+# After Okabe and Ito (2008): told apart by every common form of colour blindness.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+PANEL = (5.2, 3.6)  # inches
+COLUMNS = 3
+
+
+@dataclass
+class Run:
+    """One training.
+
+    Attributes:
+        name: shown in the legend.
+        epochs: (E,) the epochs done, ascending.
+        curves: log column, such as "val/PCKh@0.5", -> (E,) values; NaN where there is none.
+    """
+
+    name: str
+    epochs: np.ndarray
+    curves: dict[str, np.ndarray]
+
+
+def training_curves(options: Namespace) -> None:
+    """`viz.py training_curves`: one figure, a panel a quantity, a colour a training; the best epochs are marked.
+
+    `--load` holds experiment folders or `log.txt` files. Training and validation of one quantity share a panel.
+    Best is the lowest validation value of a loss or error, and the highest of a PCK or AUC.
+
+    Raises UserError, before anything is written, for a missing or bad log; it names the line.
+    """
+    loaded = options.load if isinstance(options.load, list | tuple) else [options.load]
+    logs = [find_log(Path(path)) for path in loaded]
+    runs = [read_run(log, name) for log, name in zip(logs, run_names(logs), strict=True)]
+    path = Path(options.output_dir) / FILE
+    try:
+        with atomic_path(path) as temporary:
+            FigureCanvasAgg(draw(runs)).print_png(temporary)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise UserError(f"--output_dir {options.output_dir}: can't be written to ({error.strerror})") from None
+    print("\n".join([*map(summary, runs), f"curves: {path}"]))
+
+
+def find_log(path: Path) -> Path:
+    """The `log.txt` that is meant by an experiment folder or by the file itself. UserError where there is none."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise UserError(f"--load {path}: does not exist; give an experiment folder that train.py wrote, or its log.txt")
+    log = path / "log.txt"
+    if not log.is_file():
+        inside = sorted(str(found.parent) for found in path.glob("*/log.txt"))
+        hint = f"; did you mean {' '.join(inside[:3])}?" if inside else ", so no epoch of a training ended in it"
+        raise UserError(f"--load {path}: has no log.txt{hint}")
+    return log
+
+
+def read_run(log: Path, name: str) -> Run:
+    """A training from its log; of an epoch that stands there twice the later line counts. Raises UserError."""
+    columns, rows = read_log(log)
+    by_epoch = {row["epoch"]: row for row in rows if math.isfinite(row["epoch"])}
+    if not by_epoch:
+        raise UserError(f"--load {log}: has no epoch yet, only the line of names")
+    if set(columns) <= set(NO_CURVE):
+        raise UserError(f"--load {log}: line 1 names nothing but epochs, so there is no curve to draw")
+    epochs = np.array(sorted(by_epoch))
+    table = np.array([[by_epoch[epoch][column] for column in columns] for epoch in epochs])  # (E, columns)
+    table[~np.isfinite(table)] = np.nan
+    return Run(name, epochs, {c: table[:, i] for i, c in enumerate(columns) if c not in NO_CURVE})
+
+
+def run_names(logs: Sequence[Path]) -> list[str]:
+    """Short names: the experiment's folder, with as many parents as it takes to tell all apart."""
+    folders = [log.resolve().parent if log.name == "log.txt" else log.resolve() for log in logs]
+    for depth in range(1, max(len(folder.parts) for folder in folders)):
+        names = ["/".join(folder.parts[-depth:]) for folder in folders]
+        if len(set(names)) == len(set(folders)):
+            break
+    return names
+
+
+def draw(runs: Sequence[Run]) -> Figure:
+    """The figure of all quantities of all runs."""
+    quantities = shown_quantities(runs)
+    columns = 2 if len(quantities) == 4 else min(COLUMNS, len(quantities))
+    rows = math.ceil(len(quantities) / columns)
+    handles = _legend(runs)
+    legend_height = 0.2 + 0.24 * math.ceil(len(handles) / columns)
+    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + legend_height), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel, quantity in zip(panels, quantities, strict=False):
+        _draw_panel(panel, runs, quantity)
+    for panel in panels[len(quantities) :]:
+        panel.set_axis_off()
+    figure.legend(handles=handles, loc="outside upper left", frameon=False, ncols=columns)
+    return figure
+
+
+def shown_quantities(runs: Sequence[Run]) -> list[str]:
+    """Names without "train/" and "val/", in the order of the logs, scores and losses before the learning rate.
+
+    A part of the loss that is all of the loss is left out.
+    """
+    names = list(dict.fromkeys(re.sub(r"^(train|val)/", "", column) for run in runs for column in run.curves))
+    parts = [name for name in names if name != "loss" and name.endswith("_loss")]
+    repeated = {name for name in parts if all(_is_whole_loss(run, name) for run in runs)}
+    return sorted((name for name in names if name not in repeated), key=lambda name: name == "lr")
+
+
+def direction(quantity: str) -> int:
+    """-1 where lower is better, 1 where higher is, 0 where neither is known."""
+    if re.search(r"loss|error|mpjpe", quantity, re.IGNORECASE):
+        return -1
+    return int(bool(re.search(r"pck|auc|accuracy", quantity, re.IGNORECASE)))
+
+
+def best(run: Run, quantity: str) -> tuple[float, float] | None:
+    """(epoch, value) of the best validation value of a quantity, the first of equals; None where there is none."""
+    values = run.curves.get(f"val/{quantity}")
+    if values is None or not direction(quantity) or np.isnan(values).all():
+        return None
+    index = np.nanargmax(direction(quantity) * values)
+    return float(run.epochs[index]), float(values[index])
+
+
+def summary(run: Run) -> str:
+    """One line: how far a run came, and its best validation values."""
+    quantities = [column[4:] for column in run.curves if column.startswith("val/")]
+    found = [(quantity, best(run, quantity)) for quantity in quantities]
+    values = [f"best val/{quantity} {b[1]:.4g} (epoch {b[0]:g})" for quantity, b in found if b]
+    return ", ".join([f"{run.name}: {run.epochs[-1]:g} epochs", *values])
+
+
+def _is_whole_loss(run: Run, part: str) -> bool:
+    return all(
+        np.array_equal(values, run.curves.get(f"{prefix}loss", []), equal_nan=True)
+        for prefix in ("train/", "val/")
+        if (values := run.curves.get(f"{prefix}{part}")) is not None
+    )
+
+
+def _draw_panel(panel: Axes, runs: Sequence[Run], quantity: str) -> None:
+    values = []
+    for index, run in enumerate(runs):
+        color = COLORS[index % len(COLORS)]
+        for prefix, style in PARTS.items():
+            curve = run.curves.get(prefix + quantity)
+            if curve is not None:
+                # A line needs two epochs beside each other; the dots show those that stand alone.
+                panel.plot(run.epochs, curve, style, color=color, marker=".", markersize=4, linewidth=1.4)
+                values.append(curve)
+        if (mark := best(run, quantity)) is not None:
+            label = f"{mark[1]:.4g} (epoch {mark[0]:g})"
+            panel.plot(
+                *mark, linestyle="", marker="*", markersize=13, color=color, markeredgecolor="white", label=label
+            )
+            panel.legend(title="best", fontsize=8, title_fontsize=8, framealpha=0.7)
+    panel.margins(y=0.08)
+    finite = np.concatenate(values)
+    finite = finite[np.isfinite(finite)]
+    if direction(quantity) <= 0 and len(finite) and finite.min() > 0 and finite.max() > 5 * finite.min():
+        panel.set_yscale("log")
+    if direction(quantity) > 0:
+        panel.set_ylim(bottom=0)
+    better = {-1: " (lower is better)", 0: "", 1: " (higher is better)"}[direction(quantity)]
+    panel.set_title(_plain({"lr": "learning rate"}.get(quantity, quantity)) + better, fontsize=11)
+    panel.set_xlabel("epoch")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.grid(alpha=0.3)
+
+
+def _legend(runs: Sequence[Run]) -> list[Line2D]:
+    handles = [
+        Line2D([], [], color=COLORS[index % len(COLORS)], linewidth=3, label=_plain(run.name))
+        for index, run in enumerate(runs)
+    ]
+    handles.append(Line2D([], [], color="grey", linestyle="-", label="validation"))
+    handles.append(Line2D([], [], color="grey", linestyle="--", label="training"))
+    handles.append(Line2D([], [], color="grey", linestyle="", marker="*", markersize=11, label="best validation epoch"))
+    return handles
+
+
+def _plain(text: str) -> str:
+    """Text as matplotlib shows it unchanged: $ would start a formula, a leading underscore would hide a label."""
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")

@@ -1,0 +1,98 @@
+"""What training leaves to be read: `log.txt`, TensorBoard events, a line an epoch; and the stop signal."""
+
+import math
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+from utils.compute.distributed import is_main
+from utils.osutils import UserError, write_text
+
+
+class TrainingLog:
+    """`log.txt` (tab-separated, a line an epoch), TensorBoard scalars and pictures, and a printed line an epoch.
+
+    Of several processes rank 0 alone leaves something. On resume (epochs done > 0) it goes on behind the lines of the
+    epochs done.
+    """
+
+    def __init__(self, directory: Path, tb_directory: Path, epochs_done: float, steps: int):
+        self._writer = None
+        if not is_main():
+            return
+        self._path = directory / "log.txt"
+        self._steps = steps
+        self._columns, self._rows = read_log(self._path) if epochs_done and self._path.is_file() else ([], [])
+        self._rows = [row for row in self._rows if row["epoch"] <= epochs_done]
+        purge_step = round(epochs_done * steps) + 1 if epochs_done else None
+        # Files are named by the second: one that goes on within it would write over the events of before.
+        suffix = f".{time.time_ns()}"
+        self._writer = SummaryWriter(str(tb_directory), purge_step=purge_step, filename_suffix=suffix)
+
+    def __enter__(self) -> "TrainingLog":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if self._writer:
+            self._writer.close()
+
+    def step(self, iteration: int, scalars: dict[str, float]) -> None:
+        if not self._writer:
+            return
+        for name, value in scalars.items():
+            self._writer.add_scalar(name if "/" in name else f"train_step/{name}", value, iteration)
+
+    def epoch(self, epoch, learning_rate, seconds, train, validation, pictures, is_best) -> None:
+        """One epoch is done: a row in log.txt, scalars and pictures in TensorBoard, a line on stdout."""
+        if not self._writer:
+            return
+        row = {"epoch": epoch, "lr": learning_rate, "seconds": seconds}
+        row |= {f"train/{name}": value for name, value in train.items()}
+        row |= {f"val/{name}": value for name, value in validation.items()}
+        self._columns += [name for name in row if name not in self._columns]
+        self._rows.append(row)
+        lines = ["\t".join(self._columns)]
+        lines += ["\t".join(f"{r.get(name, math.nan):.6g}" for name in self._columns) for r in self._rows]
+        write_text(self._path, "\n".join(lines) + "\n")
+
+        for name, value in row.items():
+            if name != "epoch":
+                self._writer.add_scalar(f"epoch/{name}", value, epoch * self._steps)
+        for name, picture in pictures.items():
+            self._writer.add_image(name, picture.cpu().numpy(), epoch * self._steps)
+        self._writer.flush()
+        # A name with two slashes is a part of another number (an action's share): to log.txt and TensorBoard only.
+        brief = {name: value for name, value in row.items() if name != "epoch" and name.count("/") < 2}
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in brief.items())
+        print(f"epoch {epoch}  {shown}{'  (best so far)' if is_best else ''}", flush=True)
+
+
+def read_log(path: Path) -> tuple[list[str], list[dict[str, float]]]:
+    """Columns and rows of a `log.txt`. UserError names the line that is not as the loop writes them."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    columns = lines[0].split("\t") if lines else []
+    if "epoch" not in columns:
+        raise UserError(f"{path}: not a training log; line 1 should be tab-separated names with 'epoch' among them")
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            values = [float(text) for text in line.split("\t")]
+        except ValueError:
+            raise UserError(f"{path}: line {number} holds something that is no number") from None
+        if len(values) != len(columns):
+            raise UserError(f"{path}: line {number} has {len(values)} fields, line 1 names {len(columns)}")
+        rows.append(dict(zip(columns, values, strict=True)))
+    return columns, rows
+
+
+def put_aside(*directories: Path) -> None:
+    """Keep an earlier run's results under "<name>.old" (one generation), so that a new run loses nothing."""
+    for directory in directories:
+        if directory.is_dir() and any(directory.iterdir()):
+            old = directory.with_name(directory.name + ".old")
+            shutil.rmtree(old, ignore_errors=True)
+            directory.rename(old)
+            print(f"{directory} held an earlier run; it is now {old}", file=sys.stderr)
