@@ -159,7 +159,7 @@ EFFECTS = {
     # machine
     "precision": Effect(("--precision", "bf16"), weights),
     "seed": Effect(("--seed", 1), weights),
-    "workers": Effect(("--workers", 1), lambda run: "--workers 1: of no use here" in run.out, keeps=weights),
+    "workers": Effect(("--workers", 1), lambda run: "--workers 1: ignored" in run.out, keeps=weights),
 }
 # Options whose effect is no difference between two whole runs have a test of their own below.
 OWN_TEST = {
