@@ -17,6 +17,7 @@ import numpy as np
 
 from utils.camera_utils import CameraTable, read_cameras_xml, write_cameras_h5
 from utils.command_line.cli import Parser
+from utils.console.messages import show_messages
 from utils.human36m.files import JOINTS, POSITIONS_H5, SUBJECTS, parse_name, require_millimetres, write_positions
 from utils.osutils import UserError, fail, warn
 
@@ -29,6 +30,7 @@ def main() -> None:
     )
     parser.add_argument("--metadata", type=Path, help="metadata.xml, where it is not in the folder")
     options = parser.parse_args()
+    show_messages()
     try:
         cameras = release_cameras(options.release, options.metadata)
         frames = convert_positions(options.release, options.output_dir)

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from stacked_hourglass.mpii_release import SPLIT_FORMS, convert_release, write_converted
 from utils.command_line.cli import Parser
+from utils.console.messages import show_messages
 from utils.osutils import UserError, fail
 
 
@@ -28,6 +29,7 @@ def main() -> None:
         help=f"file that lists the validation people: {SPLIT_FORMS}; without it, a split by hash",
     )
     options = parser.parse_args()
+    show_messages()
     try:
         entries = convert_release(options.release, options.split_from)
         paths = write_converted(entries, options.output_dir)

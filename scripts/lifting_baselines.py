@@ -15,6 +15,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from utils.compute.devices import pick_device
+from utils.console.messages import show_messages
 from utils.console.progress import progress
 from utils.data_utils import normalise_instance
 from utils.human36m.files import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences
@@ -86,6 +87,7 @@ def main() -> None:
         "--neighbours", type=int, default=MAX_NEIGHBOURS, help=f"training samples to search ({MAX_NEIGHBOURS})"
     )
     options = parser.parse_args()
+    show_messages()
     if options.neighbours < 1:
         parser.error(f"--neighbours {options.neighbours}: give 1 or more")
     try:

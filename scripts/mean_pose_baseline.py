@@ -13,6 +13,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from stacked_hourglass.annotations import People, load_mpii
+from utils.console.messages import show_messages
 from utils.imaging.images import CROP_SIZE, apply_affine, crop_matrix, invert_affine
 from utils.osutils import UserError
 from utils.predictions.prediction_files import save_prediction_array
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--data_dir", type=Path, default=Path("data/mpii"), help="MPII folder (default: data/mpii)")
     parser.add_argument("--output", type=Path, default=Path("data/mean_pose.mat"), help="prediction file to write")
     options = parser.parse_args()
+    show_messages()
     try:
         training, validation = load_mpii(options.data_dir)
         save_prediction_array(options.output, place(mean_pose(training), validation))

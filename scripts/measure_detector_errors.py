@@ -19,6 +19,7 @@ from stacked_hourglass.evaluation import (
     validation_images,
 )
 from twod_threed.detector_errors import measure_errors, save_errors
+from utils.console.messages import show_messages
 from utils.osutils import UserError
 from utils.transform import H36M_2D, MPII, joint_map
 
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--prediction_file", type=Path, required=True, help="predictions for its validation people")
     parser.add_argument("--output", type=Path, default=Path("data/detector_errors.npz"), help="file to write (.npz)")
     options = parser.parse_args()
+    show_messages()
     try:
         errors = errors_of(options.data_dir, options.prediction_file)
         save_errors(options.output, errors)

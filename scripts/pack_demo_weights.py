@@ -13,6 +13,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from stitched.loading import DEMO_WEIGHTS, load_network, stitched_extras
+from utils.console.messages import show_messages
 from utils.osutils import UserError
 from utils.training.checkpoints import FORMAT_VERSION, write_checkpoint
 
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--reliability", type=Path, required=True, help="reliability.json of scripts/reliability.py")
     parser.add_argument("--output", type=Path, default=DEMO_WEIGHTS, help=f"file to write ({DEMO_WEIGHTS})")
     options = parser.parse_args()
+    show_messages()
     try:
         threshold = float(json.loads(options.reliability.read_text())["threshold"])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -17,6 +17,7 @@ from generative_models.held_out import KINDS, load_split, name_of
 from generative_models.measures import DEFINITIONS, measure
 from generative_models.poses import LIMBS, PARENT, facing
 from generative_models.trainer import MEASURE_SEED, MEASURED, two_samples
+from utils.console.messages import show_messages
 from utils.human36m.files import find_sequences, select_actions
 from utils.osutils import UserError
 from utils.transform import H36M
@@ -96,6 +97,7 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=MEASURED, help=f"poses of each kind ({MEASURED})")
     options = parser.parse_args()
+    show_messages()
     if options.count < 2:
         parser.error(f"--count {options.count}: give 2 or more")
     try:

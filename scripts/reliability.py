@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from stacked_hourglass.annotations import load_mpii
 from stacked_hourglass.pckh import normalised_errors
 from stacked_hourglass.trainer import NOT_SCORED
+from utils.console.messages import show_messages
 from utils.osutils import UserError, atomic_path, write_text
 from utils.predictions.prediction_files import load_metas, load_predictions
 
@@ -157,6 +158,7 @@ def main() -> None:
     parser.add_argument("--run_dir", type=Path, default=Path("data/hourglass_mpii"), help="output of run.py on it")
     parser.add_argument("--output_dir", type=Path, default=Path("visualizations/reliability"), help="for PNG and JSON")
     options = parser.parse_args()
+    show_messages()
     try:
         joints = read_joints(options.data_dir, options.run_dir)
     except UserError as error:

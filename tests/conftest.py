@@ -9,6 +9,9 @@ from launchers import why_no_horovod
 
 from options import GROUPS, SCRIPTS
 from utils.command_line.cli import parse
+from utils.console.messages import show_messages
+
+show_messages()  # tests read warnings as the command line prints them
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

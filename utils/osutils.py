@@ -1,7 +1,8 @@
-"""Files and errors: the one exception users see, atomic writes, hashes of what was read."""
+"""Files, messages and errors: the one exception users see, atomic writes, hashes of what was read."""
 
 import difflib
 import hashlib
+import logging
 import os
 import sys
 import tempfile
@@ -9,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
+
+LOGGER = logging.getLogger("human_pose")  # of all library code; silence it with setLevel(logging.ERROR)
 
 
 class UserError(Exception):
@@ -25,8 +28,13 @@ def fail(prog: str, message: str) -> NoReturn:
 
 
 def warn(message: str) -> None:
-    """One line on stderr, for what was skipped or changed and does not stop the run."""
-    print(f"warning: {message}", file=sys.stderr, flush=True)
+    """Log a warning, for what was skipped or changed and does not stop the run; command lines print it on stderr."""
+    LOGGER.warning("%s", message)
+
+
+def inform(message: str) -> None:
+    """Log an information, e.g. where a result lies; command lines print it on stdout."""
+    LOGGER.info("%s", message)
 
 
 def first_few(items: list[str], separator: str, shown: int = 5) -> str:

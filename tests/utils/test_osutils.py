@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.osutils import atomic_path, file_digest, suggestion, warn, write_text
+from utils.osutils import atomic_path, file_digest, suggestion, write_text
 
 ROOT = Path(__file__).parents[2]
 KILLED_WRITER = """
@@ -69,11 +69,6 @@ def test_text_is_utf8_whatever_the_locale(tmp_path):
 def test_the_digest_is_sha256_of_the_content(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     assert file_digest(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-
-def test_a_warning_is_one_line_on_stderr(capsys):
-    warn("3 photos can't be read")
-    assert capsys.readouterr() == ("", "warning: 3 photos can't be read\n")
 
 
 def test_suggestions_are_near_or_none():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from utils.compute.launcher import TORCHRUN
+from utils.console.messages import show_messages
 from utils.osutils import UserError, fail, suggestion
 
 OUTPUT_FOLDERS = ("output_dir", "checkpoint_dir", "tb_dir")
@@ -140,6 +141,7 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
         what = "the script's name comes first" if name.startswith("-") else f"unknown script {name!r}"
         fail(prog, f"{what}{suggestion(name, scripts)}; scripts: {', '.join(scripts)}")
     script = scripts[name]
+    show_messages()
     options = parse(prog, name, script, groups, argv[1:])
     try:
         with _company(options, script, f"{prog} {name}"):
