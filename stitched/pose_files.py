@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from twod_threed.viz import from_hip
+from twod_threed.mpjpe import from_hip
 from utils.osutils import UserError, first_few
 from utils.predictions.picture_files import confident_joints, find_skeleton
 from utils.predictions.prediction_files import load_predictions

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from twod_threed.mpjpe import JOINT_SETS, Averages, Labels, average, joint_velocity_errors, pose_scores
+from twod_threed.mpjpe import JOINT_SETS, Averages, Labels, average, from_hip, joint_velocity_errors, pose_scores
 from utils.console.evaluation_tables import format_rows, model_names, tables_as_json
 from utils.human36m.files import ACTIONS, OFFICIAL_SPELLINGS, TEST_SUBJECTS, find_sequences, load_motions
 from utils.osutils import UserError, require_folder, write_text
@@ -116,7 +116,7 @@ def ground_truth_of_folder(data_dir: Path) -> dict[str, Tensor]:
         world = torch.from_numpy(positions).double()
         for camera in (camera for (subject, _), camera in cameras.items() if subject == sequence.subject):
             key = f"S{sequence.subject}/{sequence.name}/{camera.name}"
-            truth[key] = _from_hip(camera.world_to_camera(world), H36M.joints).float()
+            truth[key] = from_hip(camera.world_to_camera(world)).float()
     return truth
 
 
@@ -268,10 +268,11 @@ def _join_images(poses: Sequences) -> dict[str, Tensor]:
 
 def _averages(prediction: Sequences, truth: Sequences, counted: Sequence[str]) -> dict[str, Averages]:
     """Measure -> means over all sequences and the joints `counted`."""
+    joints = H36M.indices(counted)
     scores, velocities = defaultdict(list), [torch.zeros(0, len(counted), dtype=torch.float64)]
     steps = {key: len(gt) - 1 for key, gt in truth.items() if len(gt) > 1 and not _image_of(key)}
     for key, gt in truth.items():
-        pair = [_from_hip(poses, counted) for poses in (prediction[key], gt)]
+        pair = [from_hip(poses)[:, joints] for poses in (prediction[key], gt)]
         for measure, values in pose_scores(*pair).items():
             scores[measure].append(values)
         if key in steps:
@@ -279,14 +280,6 @@ def _averages(prediction: Sequences, truth: Sequences, counted: Sequence[str]) -
     labels = _labels({key: len(gt) for key, gt in truth.items()})
     averages = {measure: average(torch.cat(values), counted, *labels) for measure, values in scores.items()}
     return averages | {"mpjve": average(torch.cat(velocities), counted, *_labels(steps))}
-
-
-def _from_hip(poses: Tensor, counted: Sequence[str]) -> Tensor:
-    """(frames, 17 or 16, 3) -> float64 (frames, J, 3), the joints `counted` with the hip at the origin."""
-    poses, joints = poses.double(), JOINT_SETS[poses.shape[1]]
-    if len(joints) == len(H36M):
-        poses = poses - poses[:, [H36M.index("pelvis")]]
-    return poses[:, [joints.index(joint) for joint in counted]]
 
 
 def _labels(frames: Mapping[str, int]) -> tuple[Labels, Labels]:

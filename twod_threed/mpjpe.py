@@ -1,7 +1,12 @@
 """Errors of 3D poses: MPJPE under every published protocol, velocity error, 3D PCK and its AUC.
 
-Poses are (N, J, 3), in any frame and unit that prediction and truth share; errors come in that unit. Nothing here moves
-a pose to its root: Protocol 1 and N-MPJPE are meant for poses with the hip at the origin, which is the caller's work.
+    from twod_threed.mpjpe import from_hip, mpjpe
+    error = mpjpe(from_hip(predicted), from_hip(truth))  # (N, 17, 3) mm -> mm
+
+Poses are (N, J, 3), in any frame and unit that prediction and truth share; errors come in that unit. No measure moves
+a pose to its root: Protocol 1 and N-MPJPE are meant for poses with the hip at the origin, see `from_hip`.
+
+Functions take tensors, or NumPy arrays, and give the same kind back (`utils.compute.arrays.in_kind`).
 
 * Protocol 1, MPJPE (Ionescu, Papava, Olaru, Sminchisescu, "Human3.6M", TPAMI 2014): mean distance of a joint.
 * Protocol 2, P-MPJPE: the same after the similarity transform (rotation without reflection, scale, translation) of
@@ -18,8 +23,8 @@ a pose to its root: Protocol 1 and N-MPJPE are meant for poses with the hip at t
 Each has a function that gives every joint's value, (N, J), and `average` turns those into the published means. All run
 on the device of their input, in float64 where an input is float64 and in float32 otherwise. The errors are
 differentiable once, with a finite gradient everywhere. A joint that is NaN has a NaN error and counts as missed, and
-so do, after an alignment, all joints of its pose. Other shapes than two equal (N, J, 3) raise ValueError; the mean over
-no pose is NaN.
+so do, after an alignment, all joints of its pose. Other shapes than two equal (N, J, 3) raise ValueError, lists and
+other types TypeError; the mean over no pose is NaN.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +33,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from utils.compute.arrays import as_tensor, in_kind
 from utils.transform import H36M
 
 PCK_THRESHOLD = 150.0  # mm
@@ -42,34 +48,61 @@ JOINT_SETS: Mapping[int, tuple[str, ...]] = {
 }
 
 
+# The root
+
+
+@in_kind
+def from_hip(poses: Tensor) -> Tensor:
+    """Human3.6M poses with the hip at the origin.
+
+    Args:
+        poses: (…, 17, 3) in any place, or (…, 16, 3) without the hip and relative to it.
+
+    Returns (…, 17, 3) float64, the unit and axes unchanged. Raises ValueError for another shape.
+    """
+    poses, hip = as_tensor(poses).double(), H36M.index("pelvis")
+    if poses.ndim < 2 or poses.shape[-1] != 3 or poses.shape[-2] not in (len(H36M), len(H36M) - 1):
+        raise ValueError(f"poses {tuple(poses.shape)}: expected (…, 17, 3), or (…, 16, 3) without the hip")
+    if poses.shape[-2] == len(H36M):
+        return poses - poses[..., [hip], :]
+    origin = poses.new_zeros(*poses.shape[:-2], 1, 3)
+    return torch.cat([poses[..., :hip, :], origin, poses[..., hip:, :]], dim=-2)
+
+
 # Means over all poses and joints
 
 
+@in_kind
 def mpjpe(pred: Tensor, gt: Tensor) -> Tensor:
     """Protocol 1: mean distance of `pred` from `gt`, both (N, J, 3) as they are; root alignment is the caller's."""
     return joint_errors(pred, gt).mean()
 
 
+@in_kind
 def p_mpjpe(pred: Tensor, gt: Tensor) -> Tensor:
     """Protocol 2: mean distance of `pred` from `gt`, (N, J, 3), after `procrustes_align`."""
     return joint_errors(procrustes_align(pred, gt), gt).mean()
 
 
+@in_kind
 def n_mpjpe(pred: Tensor, gt: Tensor) -> Tensor:
     """N-MPJPE: mean distance of `pred` from `gt`, (N, J, 3), after `scale_align`; root alignment is the caller's."""
     return joint_errors(scale_align(pred, gt), gt).mean()
 
 
+@in_kind
 def mpjve(pred: Tensor, gt: Tensor) -> Tensor:
     """Velocity error of one sequence, (frames, J, 3), at least 2 frames: mean of `joint_velocity_errors`, per frame."""
     return joint_velocity_errors(pred, gt).mean()
 
 
+@in_kind
 def pck_3d(pred: Tensor, gt: Tensor, threshold: float = PCK_THRESHOLD) -> Tensor:
     """Percent of the joints of `pred` that are closer than `threshold` to those of `gt`, (N, J, 3), unaligned."""
     return detected(joint_errors(pred, gt), threshold).mean()
 
 
+@in_kind
 def auc_3d(pred: Tensor, gt: Tensor) -> Tensor:
     """Mean of `pck_3d` over thresholds 0, 5, ..., 150, percent; `pred` and `gt` (N, J, 3) mm, unaligned."""
     return detected_over_thresholds(joint_errors(pred, gt)).mean()
@@ -78,12 +111,14 @@ def auc_3d(pred: Tensor, gt: Tensor) -> Tensor:
 # Each joint's value
 
 
+@in_kind
 def joint_errors(pred: Tensor, gt: Tensor) -> Tensor:
     """Distance of each joint of `pred` from that of `gt`, (N, J, 3) -> (N, J). The gradient at distance 0 is 0."""
     pred, gt = _checked(pred, gt)
     return torch.linalg.vector_norm(pred - gt, dim=2)
 
 
+@in_kind
 def joint_velocity_errors(pred: Tensor, gt: Tensor) -> Tensor:
     """How far each joint's motion from a frame to the next differs: one sequence (frames, J, 3) -> (frames - 1, J).
 
@@ -108,6 +143,7 @@ def detected_over_thresholds(errors: Tensor) -> Tensor:
     return 100 * (len(thresholds) - at_or_below).to(errors.dtype) / len(thresholds)
 
 
+@in_kind
 def pose_scores(pred: Tensor, gt: Tensor) -> dict[str, Tensor]:
     """Every measure of single poses: name, as in `mpjpe.json`, -> (N, J).
 
@@ -129,6 +165,7 @@ def pose_scores(pred: Tensor, gt: Tensor) -> dict[str, Tensor]:
 # Alignment
 
 
+@in_kind
 def scale_align(pred: Tensor, gt: Tensor) -> Tensor:
     """`pred` (N, J, 3), each pose multiplied by the number that makes its squared distance from `gt` least.
 
@@ -141,6 +178,7 @@ def scale_align(pred: Tensor, gt: Tensor) -> Tensor:
     return scale * pred
 
 
+@in_kind
 def procrustes_align(pred: Tensor, gt: Tensor) -> Tensor:
     """`pred` (N, J, 3) after the rotation, scale and translation, for each pose, that take it nearest to `gt`.
 
@@ -192,9 +230,10 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _checked(pred: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in the type to compute in. Raises ValueError unless they are two equal (N, J, 3): nothing is broadcast."""
+    """Both in the type to compute in. Raises ValueError unless they are of one shape (N, J, 3): nothing is broadcast."""
+    pred, gt = as_tensor(pred), as_tensor(gt)
     if pred.shape != gt.shape or pred.ndim != 3 or pred.shape[2] != 3:
-        raise ValueError(f"poses {tuple(pred.shape)} and truth {tuple(gt.shape)}; both must be one (N, J, 3)")
+        raise ValueError(f"poses {tuple(pred.shape)} and truth {tuple(gt.shape)}: expected equal shapes (N, J, 3)")
     dtype = torch.float64 if torch.float64 in (pred.dtype, gt.dtype) else torch.float32
     return pred.to(dtype), gt.to(dtype)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from twod_threed.evaluation import load_ground_truth, load_predicted
-from twod_threed.mpjpe import JOINT_SETS, mpjpe
+from twod_threed.mpjpe import JOINT_SETS, from_hip, mpjpe
 from utils.console.progress import progress
 from utils.imaging.draw2d import save_image
 from utils.imaging.draw3d import draw_pose_2d, draw_pose_3d, panel_row
@@ -91,15 +91,6 @@ def frame_mpjpe(prediction: Tensor, truth: Tensor) -> float:
     at the origin."""
     counted = H36M.indices(JOINT_SETS[len(prediction)])
     return mpjpe(from_hip(prediction)[None, counted], from_hip(truth)[None, counted]).item()
-
-
-def from_hip(poses: Tensor) -> Tensor:
-    """(…, 17, 3), or (…, 16, 3) without and relative to the hip -> (…, 17, 3) float64 with the hip at the origin."""
-    poses, hip = poses.double(), H36M.index("pelvis")
-    if poses.shape[-2] == len(H36M):
-        return poses - poses[..., [hip], :]
-    origin = poses.new_zeros(*poses.shape[:-2], 1, 3)
-    return torch.cat([poses[..., :hip, :], origin, poses[..., hip:, :]], dim=-2)
 
 
 def spread_frames(frames: Mapping[str, int], count: int) -> list[tuple[str, int]]:

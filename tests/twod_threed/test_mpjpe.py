@@ -14,6 +14,7 @@ from twod_threed.mpjpe import (
     Labels,
     auc_3d,
     average,
+    from_hip,
     joint_errors,
     joint_velocity_errors,
     mpjpe,
@@ -284,9 +285,9 @@ def test_autocast_does_not_round_the_errors(function):
 def test_other_shapes_are_refused(function):
     good = torch.zeros(4, 17, 3)
     for other in (torch.zeros(1, 17, 3), torch.zeros(4, 1, 3), torch.zeros(17, 3), torch.zeros(4, 51)):
-        with pytest.raises(ValueError, match=r"both must be one \(N, J, 3\)"):
+        with pytest.raises(ValueError, match=r"expected equal shapes \(N, J, 3\)"):
             function(good, other)
-        with pytest.raises(ValueError, match=r"both must be one \(N, J, 3\)"):
+        with pytest.raises(ValueError, match=r"expected equal shapes \(N, J, 3\)"):
             function(other, good)
     with pytest.raises(ValueError, match="both must be"):
         function(torch.zeros(4, 17, 2), torch.zeros(4, 17, 2))
@@ -359,3 +360,46 @@ def test_real_motion():
     turned = walk.double() @ rotations(0, 1)
     assert p_mpjpe(turned, walk) < 1e-6
     assert mpjpe(turned, walk) > 100
+
+
+# NumPy arrays, and the root
+
+
+@pytest.mark.parametrize("metric", MEANS)
+def test_arrays_score_as_tensors_do(metric):
+    pred, gt = poses(1), poses(2)
+    score = metric(pred.numpy(), gt.numpy())
+    assert isinstance(score, np.float64)
+    assert score == metric(pred, gt).item()
+    assert isinstance(metric(pred, gt), torch.Tensor)
+    assert isinstance(metric(pred.float().numpy(), gt.float().numpy()), np.float32)
+
+
+def test_alignments_and_joint_errors_of_arrays():
+    pred, gt = poses(1).numpy(), poses(2).numpy()
+    for function in (joint_errors, joint_velocity_errors, procrustes_align, scale_align):
+        result = function(pred, gt)
+        assert isinstance(result, np.ndarray)
+        np.testing.assert_array_equal(result, function(torch.from_numpy(pred), torch.from_numpy(gt)))
+    assert all(isinstance(values, np.ndarray) for values in metrics.pose_scores(pred, gt).values())
+
+
+def test_whole_numbers_are_scored_and_other_types_refused():
+    assert mpjpe(np.zeros((1, 1, 3), int), np.array([[[0, 3, 4]]])) == 5
+    with pytest.raises(TypeError, match="expected a numeric NumPy array or a tensor, got a list"):
+        mpjpe([[[0.0, 0, 0]]], [[[0.0, 3, 4]]])
+    with pytest.raises(TypeError, match="mpjpe: expected NumPy arrays or tensors, got both"):
+        mpjpe(poses(1), poses(2).numpy())
+
+
+@pytest.mark.parametrize("shape", [(17, 3), (2, 17, 3), (2, 5, 17, 3)])
+def test_from_hip(shape):
+    pose = 100 * np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    hip = H36M.index("pelvis")
+    moved = from_hip(pose)
+    assert moved.dtype == np.float64
+    np.testing.assert_array_equal(moved, pose.astype(float) - pose[..., [hip], :])
+    without_hip = np.delete(moved, hip, axis=-2)
+    np.testing.assert_array_equal(from_hip(torch.from_numpy(without_hip)), moved)
+    with pytest.raises(ValueError, match=r"14, 3\): expected \(…, 17, 3\)"):
+        from_hip(pose[..., :14, :])
