@@ -230,7 +230,7 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _checked(pred: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in the type to compute in. Raises ValueError unless they are of one shape (N, J, 3): nothing is broadcast."""
+    """Both in the type to compute in. Raises ValueError unless both are one shape (N, J, 3): nothing is broadcast."""
     pred, gt = as_tensor(pred), as_tensor(gt)
     if pred.shape != gt.shape or pred.ndim != 3 or pred.shape[2] != 3:
         raise ValueError(f"poses {tuple(pred.shape)} and truth {tuple(gt.shape)}: expected equal shapes (N, J, 3)")
