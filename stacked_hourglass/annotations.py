@@ -81,6 +81,16 @@ class People:
         per_joint = {name: getattr(self, name)[:, :count] for name in ("joints", "annotated", "visible")}
         return replace(self, skeleton=self.skeleton.first(count), **per_joint)
 
+    def joined(self, *others: "People") -> "People":
+        """These people, then the others. ValueError unless all have the same skeleton."""
+        parts = (self, *others)
+        if any(people.skeleton != self.skeleton for people in parts):
+            raise ValueError(f"people of {', '.join(people.skeleton.name for people in parts)}; expected one skeleton")
+        names = [field.name for field in fields(self) if field.type is np.ndarray]
+        arrays = {name: np.concatenate([getattr(people, name) for people in parts]) for name in names}
+        paths, source = ([one for part in parts for one in getattr(part, key)] for key in ("image_paths", "source"))
+        return replace(self, image_paths=paths, source=tuple(source), **arrays)
+
 
 def load_mpii(data_dir: str | Path) -> tuple[People, People]:
     """Read the people of an MPII folder: (training, validation), each in file order.
@@ -107,6 +117,13 @@ def load_mpii(data_dir: str | Path) -> tuple[People, People]:
     validation = _with_head_boxes(validation, roots)
     folder = _image_folder(roots)
     return keep_usable(_in_folder(training, folder), _in_folder(validation, folder))
+
+
+def load_mpii_training(data_dir: str | Path) -> People:
+    """The training people of `load_mpii`; the folder needs neither validation people nor head boxes."""
+    roots = _roots(Path(data_dir))
+    training = _in_folder(_read_parts(roots, validates=False)[0], _image_folder(roots))
+    return keep_usable(training, training.select([]))[0]
 
 
 def validation_photos(data_dir: str | Path) -> list[Path]:
@@ -176,7 +193,8 @@ def followed_link(path: Path) -> Path:
 # Annotation files
 
 
-def _read_parts(roots: Sequence[Path]) -> tuple[People, People]:
+def _read_parts(roots: Sequence[Path], validates: bool = True) -> tuple[People, People]:
+    """(training, validation); unless `validates`, the latter may be empty."""
     single = _find(roots, ANNOTATION_FILE)
     pair = [_find(roots, name) for name in ("train.json", "valid.json")]
     if single is None and all(pair):
@@ -187,10 +205,12 @@ def _read_parts(roots: Sequence[Path]) -> tuple[People, People]:
         raise UserError(_missing_annotations(roots, pair))
 
     people, is_validation = _read_people(single)
+    if is_validation is None and not validates:
+        return people, people
     if is_validation is None:
         warn(f"{single} has no split into training and validation people: all {len(people)} serve as both")
         return people, people
-    if not is_validation.any():
+    if validates and not is_validation.any():
         raise UserError(f"{single}: no entry has isValidation 1, so there is nothing to validate on")
     return people.select(~is_validation), people.select(is_validation)
 

@@ -9,7 +9,7 @@ Both are a folder `images/` beside one array in `joints.mat`, and tell themselve
 Coordinates on file count from one; one is subtracted here.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +71,14 @@ def load_lsp(data_dir: str | Path) -> tuple[People, People]:
             validation = people.select(in_validation)
             people = people.select(~in_validation)
         parts.append(people)
-    training = parts[0] if len(parts) == 1 else _joined(*parts)
+    training = parts[0].joined(*parts[1:])
     return keep_usable(_with_crop(training, "training"), _with_crop(validation, "validation"))
+
+
+def is_lsp(data_dir: str | Path) -> bool:
+    """Whether a folder, or one right under it, holds the joints.mat of LSP or LSP-extended."""
+    folder = Path(data_dir)
+    return (folder / "joints.mat").is_file() or any(folder.glob("*/joints.mat"))
 
 
 def _find_sets(data_dir: Path) -> tuple[_Layout | None, _Layout | None]:
@@ -149,18 +155,4 @@ def _with_crop(people: People, part: str) -> People:
         people.select(spanned),
         center=((low + high) / 2).astype(np.float32),
         side=(CROP_MARGIN * REFERENCE_HEIGHT * scale).astype(np.float32),
-    )
-
-
-def _joined(first: People, second: People) -> People:
-    arrays = {
-        field.name: np.concatenate([getattr(first, field.name), getattr(second, field.name)])
-        for field in fields(People)
-        if field.type is np.ndarray
-    }
-    return replace(
-        first,
-        image_paths=first.image_paths + second.image_paths,
-        source=first.source + second.source,
-        **arrays,
     )

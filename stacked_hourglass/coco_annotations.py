@@ -1,0 +1,182 @@
+"""Reader of COCO's person keypoints, in the official layout.
+
+`annotations/person_keypoints_{train,val}2017.json` beside the photos in `train2017/` and `val2017/` (Lin et al.,
+"Microsoft COCO: Common Objects in Context", ECCV 2014). Coordinates on file count from zero.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stacked_hourglass.annotations import CROP_MARGIN, People, followed_link, keep_usable
+from utils.osutils import UserError, warn
+from utils.transform import COCO
+
+DOWNLOAD = "download the 2017 annotations and photos (https://cocodataset.org/#download) and unpack them there"
+PARTS = ("train2017", "val2017")
+
+# Whom a training leaves out, as is common for networks of one person (OpenPose among others): crowds, people with
+# fewer annotated joints, and people smaller than what COCO counts as medium, which its keypoint scores leave out too.
+LEAST_JOINTS = 5
+LEAST_AREA = 32.0**2  # px²
+
+# The joints' names in the files are "left_eye", ...
+_NAMES_ON_FILE = tuple(joint.replace("l_", "left_", 1).replace("r_", "right_", 1) if joint[1] == "_" else joint
+                       for joint in COCO.joints)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CocoPeople:
+    """N people of one annotation file, in file order, and what only COCO has of them.
+
+    Attributes:
+        people: with crops about the boxes: centre = the box's, side = 1.25 × its longer side. `head_size` is NaN.
+        box: (N, 4) float32 x0, y0, width, height, px of the photo as on file (edges, counted from the corner).
+        area: (N,) float32 px², the segment's as on file.
+        image_ids, annotation_ids: (N,) int64.
+        crowd: (N,) bool.
+    """
+
+    people: People
+    box: np.ndarray
+    area: np.ndarray
+    image_ids: np.ndarray
+    annotation_ids: np.ndarray
+    crowd: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def select(self, indices: Sequence[int] | Sequence[bool] | np.ndarray) -> "CocoPeople":
+        """The people at `indices` (integers, or N booleans), in that order."""
+        arrays = ("box", "area", "image_ids", "annotation_ids", "crowd")
+        chosen = np.arange(len(self))[np.asarray(indices)]
+        return replace(
+            self, people=self.people.select(chosen), **{name: getattr(self, name)[chosen] for name in arrays}
+        )
+
+
+def load_coco(data_dir: str | Path) -> tuple[People, People]:
+    """Read a COCO folder: (training, validation), each in file order.
+
+    Training people are those of `train2017` that are no crowd, have at least 5 annotated joints and an area of at
+    least 32² px; one warning counts those left out. Validation people are all of `val2017` that are no crowd and have
+    an annotated joint. Raises UserError as `read_coco` does.
+    """
+    training = people_to_train_on(read_coco(data_dir, "train2017"))
+    return keep_usable(training.people, scored_people(read_coco(data_dir, "val2017")).people)
+
+
+def load_coco_training(data_dir: str | Path) -> People:
+    """The training people of `load_coco`; the validation files need not be there."""
+    training = people_to_train_on(read_coco(data_dir, "train2017")).people
+    return keep_usable(training, training.select([]))[0]
+
+
+def is_coco(data_dir: str | Path) -> bool:
+    """Whether a folder holds COCO's keypoint annotations."""
+    return any(Path(data_dir, "annotations").glob("person_keypoints_*.json"))
+
+
+def people_to_train_on(people: CocoPeople) -> CocoPeople:
+    """Those that are no crowd, have `LEAST_JOINTS` annotated joints and `LEAST_AREA`; warns of how many are not."""
+    joints = people.people.annotated.sum(axis=1)
+    kept = ~people.crowd & (joints >= LEAST_JOINTS) & (people.area >= LEAST_AREA)
+    if left_out := int((~kept).sum()):
+        warn(
+            f"{left_out} of {len(people)} people of {people.people.source[0].name} left out: crowds, fewer than "
+            f"{LEAST_JOINTS} annotated joints, or an area below {LEAST_AREA:.0f} px²"
+        )
+    return people.select(kept)
+
+
+def scored_people(people: CocoPeople) -> CocoPeople:
+    """Those that COCO's scores count: no crowd, and at least one annotated joint."""
+    return people.select(~people.crowd & people.people.annotated.any(axis=1))
+
+
+def read_coco(data_dir: str | Path, part: str) -> CocoPeople:
+    """All people, crowds included, of `part` ("train2017" or "val2017"): photos need not be there.
+
+    Boxes without a width or a height have no crop and are dropped with a warning that counts them.
+
+    Raises UserError for a missing folder or file, and for a broken file (naming the annotation).
+    """
+    path = Path(data_dir, "annotations", f"person_keypoints_{part}.json")
+    if not path.is_file():
+        raise UserError(f"--data_dir {data_dir}: {path} is not there; {DOWNLOAD}")
+    images, annotations = _read(path)
+    keypoints = _numbers(annotations, "keypoints", (3 * len(COCO),), path).reshape(-1, len(COCO), 3)
+    box = _numbers(annotations, "bbox", (4,), path)
+    image_ids = _numbers(annotations, "image_id", (), path).astype(np.int64)
+    names = {image.get("id"): image.get("file_name") for image in images}
+    for number, image_id in enumerate(image_ids.tolist()):
+        if not isinstance(names.get(image_id), str):
+            raise UserError(f"{path}: annotation {number} (from 0) is of image {image_id}, which 'images' lacks")
+    folder = followed_link(Path(data_dir, part))
+    annotated = keypoints[..., 2] > 0
+    longest = box[:, 2:].max(axis=1)
+    people = People(
+        skeleton=COCO,
+        image_paths=[folder / names[image_id] for image_id in image_ids.tolist()],
+        joints=keypoints[..., :2].astype(np.float32),
+        annotated=annotated,
+        visible=keypoints[..., 2] > 1,
+        center=(box[:, :2] + (box[:, 2:] - 1) / 2).astype(np.float32),  # its edges lie half a pixel outside
+        side=(CROP_MARGIN * longest).astype(np.float32),
+        head_size=np.full(len(box), np.nan, np.float32),
+        source=(path,),
+    )
+    result = CocoPeople(
+        people,
+        box.astype(np.float32),
+        _numbers(annotations, "area", (), path).astype(np.float32),
+        image_ids,
+        _numbers(annotations, "id", (), path).astype(np.int64),
+        _numbers(annotations, "iscrowd", (), path) > 0,
+    )
+    whole = (box[:, 2:] > 0).all(axis=1)
+    if count := int((~whole).sum()):
+        warn(f"{count} of {len(whole)} people of {path.name} dropped: their boxes are empty")
+    return result.select(whole)
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The lists `images` and `annotations`, the latter of people alone and not empty."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a readable JSON file ({error}); is the download complete?") from None
+    lists = [content.get(key) if isinstance(content, dict) else None for key in ("images", "annotations", "categories")]
+    if not all(isinstance(one, list) and all(isinstance(entry, dict) for entry in one) for one in lists):
+        raise UserError(f"{path}: expected COCO's lists 'images', 'annotations' and 'categories'; {DOWNLOAD}")
+    images, annotations, categories = lists
+    person = next((category for category in categories if category.get("name") == "person"), {})
+    if tuple(person.get("keypoints", ())) != _NAMES_ON_FILE:
+        raise UserError(
+            f"{path}: the category 'person' has no keypoints {', '.join(_NAMES_ON_FILE[:3])}, ... (17); "
+            "give COCO's person_keypoints files"
+        )
+    annotations = [one for one in annotations if one.get("category_id", person.get("id")) == person.get("id")]
+    if not annotations:
+        raise UserError(f"{path}: no annotated person")
+    return images, annotations
+
+
+def _numbers(annotations: list[dict[str, Any]], key: str, shape: tuple[int, ...], path: Path) -> np.ndarray:
+    """(N, *shape) float64. Raises UserError naming the first annotation whose `key` is anything else."""
+    values = []
+    for number, annotation in enumerate(annotations):
+        try:
+            value = np.array(annotation[key], dtype=np.float64)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            value = np.array(np.nan)
+        if value.shape != shape or not np.isfinite(value).all():
+            expected = f"{shape[0]} finite numbers" if shape else "a finite number"
+            raise UserError(f"{path}: annotation {number} (from 0): {key} is not {expected}")
+        values.append(value)
+    return np.stack(values)

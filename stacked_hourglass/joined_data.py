@@ -1,0 +1,94 @@
+"""People of several data sets as one training set, in the joints of the first.
+
+Folders may have different forms (MPII, LSP, COCO). Joints are matched by name; what a form lacks is not annotated.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from stacked_hourglass.annotations import People, load_mpii_training
+from stacked_hourglass.coco_annotations import is_coco, load_coco_training
+from stacked_hourglass.lsp_annotations import is_lsp, load_lsp
+from utils.osutils import UserError, warn
+from utils.transform import STAND_INS, Skeleton
+
+# Joints that lie halfway between two others. Approximate: MPII's annotators marked pelvis and thorax themselves.
+MIDPOINTS = {"pelvis": ("r_hip", "l_hip"), "thorax": ("r_shoulder", "l_shoulder")}
+
+Loader = Callable[[Path], tuple[People, People]]
+
+
+def load_joined(data_dirs: Sequence[str | Path], load_first: Loader) -> tuple[People, People]:
+    """(training, validation): the training people of all folders, and the validation people of the first.
+
+    Args:
+        data_dirs: at least one folder.
+        load_first: reads the first folder, e.g. `load_mpii`. The form of the others is found by `load_training`.
+
+    People of another form are converted by `in_skeleton`. Training people whose photo also is a validation photo of
+    the first folder are left out, and so are those with no joint in common with its skeleton; warnings count them.
+
+    Raises UserError as the readers do.
+    """
+    first, *others = map(Path, data_dirs)
+    training, validation = load_first(first)
+    if not others:
+        return training, validation
+    parts = [training]
+    for folder in others:
+        people = in_skeleton(load_training(folder), training.skeleton)
+        if count := int((~people.annotated.any(axis=1)).sum()):
+            warn(f"{count} of {len(people)} people of {folder} left out: none of their joints is one of {first}'s")
+        parts.append(people.select(people.annotated.any(axis=1)))
+    return _without_photos_of(parts[0].joined(*parts[1:]), validation), validation
+
+
+def load_training(data_dir: str | Path) -> People:
+    """The training people of a folder in the MPII, LSP or COCO form. Raises UserError as the readers do.
+
+    COCO's are those of `train2017`, LSP's the first half of LSP and most of LSP-extended, MPII's those that are not
+    marked as validation people.
+    """
+    if not Path(data_dir).is_dir():
+        raise UserError(f"--data_dir {data_dir}: no such folder; give folders in the MPII, LSP or COCO form")
+    if is_coco(data_dir):
+        return load_coco_training(data_dir)
+    return load_lsp(data_dir)[0] if is_lsp(data_dir) else load_mpii_training(data_dir)
+
+
+def in_skeleton(people: People, skeleton: Skeleton) -> People:
+    """The same people with the joints of `skeleton`, matched by name.
+
+    Pelvis and thorax, where the people have none, are the midpoints of the hips and of the shoulders, annotated
+    (visible) where both are: an approximation. Every other joint that they lack is not annotated: COCO has neither
+    upper neck nor head top, and MPII and LSP have no eyes, ears and nose.
+    """
+    if people.skeleton == skeleton:
+        return people
+    source, count = people.skeleton, len(people)
+    joints = np.zeros((count, len(skeleton), 2), np.float32)
+    annotated, visible = np.zeros((2, count, len(skeleton)), bool)
+    stand_ins = STAND_INS.get((source.name, skeleton.name), {})
+    for index, joint in enumerate(skeleton.joints):
+        name = stand_ins.get(joint, joint)
+        ends = (name,) if name in source.joints else MIDPOINTS.get(joint, ())
+        if not ends or not set(ends) <= set(source.joints):
+            continue
+        columns = source.indices(ends)
+        joints[:, index] = people.joints[:, columns].mean(axis=1)
+        annotated[:, index] = people.annotated[:, columns].all(axis=1)
+        visible[:, index] = people.visible[:, columns].all(axis=1)
+    return replace(people, skeleton=skeleton, joints=joints, annotated=annotated, visible=visible)
+
+
+def _without_photos_of(training: People, validation: People) -> People:
+    """`training` without the people whose photo is one of `validation`'s: the same file, links followed."""
+    folders = {path.parent: path.parent.resolve() for path in (*training.image_paths, *validation.image_paths)}
+    photos = {folders[path.parent] / path.name for path in validation.image_paths}
+    apart = np.array([folders[path.parent] / path.name not in photos for path in training.image_paths], bool)
+    if count := int((~apart).sum()):
+        warn(f"{count} of {len(training)} training people left out: their photos are validation photos")
+    return training.select(apart)
