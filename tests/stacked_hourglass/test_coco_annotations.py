@@ -121,4 +121,4 @@ def test_real_annotations():
     # A person's annotated joints lie in the crop about the box (some are marked a little outside of the box).
     for people in (training, validation):
         offset = np.abs(people.joints - people.center[:, None]).max(-1) / people.side[:, None]
-        assert (offset[people.annotated] < 0.5).mean() > 0.999
+        assert (offset[people.annotated] < 0.5).mean() >= 0.98
