@@ -23,7 +23,7 @@ _SALIENCY_TAKES = (
 )  # fmt: skip
 _SALIENCY_CHANGES = {
     "load": {
-        "help": "hourglass or whole stitched checkpoint, ours or a published one, which tells the architecture; "
+        "help": "hourglass or stitched checkpoint, ours or a published one; the architecture is read from it; "
         "by default the demo weights"
     },
     "num_pictures": {"help": "photos or frames to draw, evenly spread over all; by default all of them"},
@@ -111,14 +111,14 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         "hourglass_mpii": Script(
             "stacked_hourglass.run", "hourglass_mpii",
             "2D poses in photos or a video, from a trained hourglass.",
-            "a hourglass checkpoint, and photos, a video or MPII",
+            "an hourglass or stitched checkpoint, or the demo weights; and photos, a video or MPII",
             (
                 "data_dir", "load", "output_dir", "run_with_train", "person_box", "max_frames", "machine",
                 "test_batch_size", "flip", "hourglass network",
             ),
             {"data_dir": Path("data/mpii"), "output_dir": Path("data/hourglass_mpii"), "test_batch_size": 16},
-            required=("load",), sample="mpii", several=True,
-            changes={"data_dir": {"help": _PHOTOS_HELP}},
+            sample="mpii", several=True,
+            changes={"data_dir": {"help": _PHOTOS_HELP}, "load": _SALIENCY_CHANGES["load"]},
         ),
         "2d3d_h36m": Script(
             "twod_threed.run", "lifter_h36m",

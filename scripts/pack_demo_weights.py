@@ -12,7 +12,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from stitched.loading import DEMO_WEIGHTS, load_network, stitched_extras
+from stacked_hourglass.demo_weights import DEMO_WEIGHTS
+from stitched.loading import load_network, stitched_extras
 from utils.console.messages import show_messages
 from utils.osutils import UserError
 from utils.training.checkpoints import FORMAT_VERSION, write_checkpoint

@@ -3,8 +3,10 @@
 Module names follow the public PyTorch port, so that its checkpoints load as they are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -18,7 +20,7 @@ MPII_STDDEV = (0.2458, 0.2410, 0.2468)
 
 @dataclass(frozen=True)
 class Architecture:
-    """What shapes a hourglass network; the same names as the options.
+    """What shapes an hourglass network; the same names as the options.
 
     Attributes:
         stacks: how many hourglasses follow one another.
@@ -113,11 +115,27 @@ class HourglassNet(nn.Module):
 
     Forward: images (B, 3, H, W), RGB in [0, 1] minus the training set's mean -> list of `stacks` tensors
     (B, num_classes, H / 4, W / 4). H and W are multiples of 64.
+
+    Facts that go with trained weights; none is in the state dict:
+
+    Attributes:
+        architecture: what shapes the network.
+        mean: (3,) of the training set's RGB in [0, 1]; a buffer, so it follows `.to(device)` and dtype.
+        skeleton: name of the joint order, whose first `num_classes` joints are predicted.
+        score_threshold: peak height below which a joint is too unsure to be drawn; 0 where nobody measured it.
     """
 
-    def __init__(self, architecture: Architecture):
+    def __init__(
+        self,
+        architecture: Architecture,
+        mean: Sequence[float] = MPII_MEAN,
+        skeleton: str = "MPII",
+        score_threshold: float = 0.0,
+    ):
         super().__init__()
         self.architecture = architecture
+        self.skeleton, self.score_threshold = skeleton, score_threshold
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
         a, width = architecture, architecture.features
         planes = width // EXPANSION
         self.conv1 = nn.Conv2d(3, width // 4, 7, stride=2, padding=3)

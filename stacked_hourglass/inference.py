@@ -23,10 +23,10 @@ class Predictor:
         flip: bool = False,
         compiled: bool = False,
     ):
-        """`model` is as `load_hourglass` gives it: in eval mode, with `mean` and `skeleton`."""
+        """`model` is as `load_hourglass` gives it: in eval mode, on `device`."""
         self.device = device
         self.skeleton = skeleton_of(model)
-        self.score_threshold = getattr(model, "score_threshold", 0.0)
+        self.score_threshold = model.score_threshold
         self._precision, self._flip = precision, flip
         self._model = model.to(memory_format=torch.channels_last)
         if compiled:
@@ -56,13 +56,15 @@ class Predictor:
 
 
 def skeleton_of(model: HourglassNet) -> Skeleton:
-    """The joints of the maps of a hourglass, which is as `load_hourglass` gives it."""
+    """The joints of an hourglass's heat maps, in their order."""
     return SKELETONS[model.skeleton].first(model.architecture.num_classes)
 
 
 def as_input(model: HourglassNet, crops: Tensor) -> Tensor:
-    """uint8 RGB crops (B, 3, H, W) -> what the network takes: RGB in [0, 1] minus its mean, float32, where it is."""
-    return crops.to(model.mean.device).float() / 255 - model.mean[:, None, None]
+    """uint8 RGB crops (B, 3, H, W) -> what the network takes: RGB in [0, 1] minus its mean, on its device, in its
+    dtype."""
+    mean = model.mean[:, None, None]
+    return (crops.to(mean.device).float() / 255 - mean.float()).to(mean.dtype)
 
 
 def to_photo(matrices: Tensor, points: Tensor) -> Tensor:

@@ -1,43 +1,78 @@
-"""A hourglass from a checkpoint's path alone: ours, or a published one."""
+"""An hourglass from a checkpoint's path alone: ours, a published one, or a whole stitched network's."""
 
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from stacked_hourglass.hourglass import MPII_MEAN, Architecture, HourglassNet, infer_architecture
+from utils.compute.devices import pick_device
 from utils.console.option_rules import refuse_disagreement
 from utils.osutils import UserError
 from utils.training.checkpoints import load_state, read_checkpoint, written_by
 
+STITCHED_PARTS = ("hourglass.", "lifter.")  # prefixes of a stitched checkpoint's keys
+HOURGLASS_FACTS = ("mean", "skeleton", "score_threshold")  # beside the weights, in both kinds of checkpoint
+
 
 def load_hourglass(path: str | Path, device: str | torch.device = "cpu", allow_unsafe: bool = False) -> HourglassNet:
-    """The network in eval mode, with the attribute `mean` (3,): what to subtract from RGB in [0, 1].
+    """The network in eval mode, on `device`; its architecture and facts (`mean`, `skeleton`, `score_threshold`) are
+    read from the file.
 
-    Ours, a published checkpoint, or a bare state dict; the architecture is read from it, and so is `skeleton`,
-    the name of its joint order. A published checkpoint has MPII's mean and joint order. `score_threshold` is the peak
-    height below which a joint is too unsure to be drawn, or 0 where the file does not say.
+    Args:
+        path: a checkpoint of `train.py hourglass_*`, a published one or a bare state dict (both have MPII's mean and
+            joint order), or a whole stitched network's, of which the hourglass is taken; the file or its folder.
+        device: "cpu", "cuda", "cuda:N", "mps", or "auto".
+        allow_unsafe: open old checkpoints that hold pickles, which can run code.
 
-    Raises UserError for a file that is no hourglass's checkpoint.
+    Raises UserError for a file without an hourglass, and for a device that is not available.
     """
-    checkpoint = read_checkpoint(path, allow_unsafe)
-    state = checkpoint["state_dict"]
-    model = HourglassNet(read_architecture(checkpoint, path))
-    load_state(model, state, path)
-    model.mean = torch.as_tensor(checkpoint.get("mean", MPII_MEAN), dtype=torch.float32).to(device)
-    model.skeleton = checkpoint.get("skeleton", "MPII")
-    model.score_threshold = float(checkpoint.get("score_threshold", 0.0))
-    return model.to(device).eval()
+    device = pick_device(str(device))
+    return build_hourglass(read_checkpoint(path, allow_unsafe), path).to(device).eval()
 
 
-def read_architecture(checkpoint: dict, path: str | Path) -> Architecture:
-    """The architecture of a checkpoint that `read_checkpoint` opened; UserError if it is no hourglass's."""
+def build_hourglass(checkpoint: dict[str, Any], path: str | Path) -> HourglassNet:
+    """The network of a checkpoint that `read_checkpoint` opened, on the CPU; see `load_hourglass`.
+
+    Raises UserError, which names `path`, where it holds no hourglass.
+    """
+    checkpoint = hourglass_part(checkpoint)
+    model = HourglassNet(
+        read_architecture(checkpoint, path),
+        mean=checkpoint.get("mean", MPII_MEAN),
+        skeleton=checkpoint.get("skeleton", "MPII"),
+        score_threshold=float(checkpoint.get("score_threshold", 0.0)),
+    )
+    load_state(model, checkpoint["state_dict"], path)
+    return model
+
+
+def is_stitched(checkpoint: dict[str, Any]) -> bool:
+    """Whether a checkpoint that `read_checkpoint` opened holds a whole stitched network."""
+    return all(any(key.startswith(part) for key in checkpoint["state_dict"]) for part in STITCHED_PARTS)
+
+
+def hourglass_part(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The hourglass's own checkpoint within a whole stitched network's; any other checkpoint as it is."""
+    if not is_stitched(checkpoint):
+        return checkpoint
+    part = STITCHED_PARTS[0]
+    state = {key.removeprefix(part): v for key, v in checkpoint["state_dict"].items() if key.startswith(part)}
+    facts = {name: checkpoint[name] for name in HOURGLASS_FACTS if name in checkpoint}
+    known = {name: checkpoint[name] for name in ("batch_norm_momentum",) if name in checkpoint}
+    return facts | {"state_dict": state, "options": known}
+
+
+def read_architecture(checkpoint: dict[str, Any], path: str | Path) -> Architecture:
+    """The architecture of an hourglass's checkpoint that `read_checkpoint` opened; UserError for any other."""
     try:
         return infer_architecture(checkpoint["state_dict"], checkpoint.get("options"))
     except (KeyError, IndexError):
         raise UserError(
-            f"{path}: no hourglass network ({written_by(checkpoint)}); give a hourglass_* checkpoint"
+            f"{path}: no hourglass network ({written_by(checkpoint)}); give a checkpoint of train.py hourglass_mpii "
+            "or stitched_fine_tune, or a published hourglass"
         ) from None
 
 

@@ -19,11 +19,12 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 import torch
 
+from stacked_hourglass.demo_weights import weights_to_load
 from stacked_hourglass.person_boxes import KINDS, FoundPeople, PersonFinder, crop_of_box, inside_image, make_finder
 from stacked_hourglass.photo_crops import crop_people
 from stacked_hourglass.photos import predict_photos
 from stitched.crop_predictor import StitchedPredictor
-from stitched.loading import load_network, weights_to_load
+from stitched.loading import load_network
 from stitched.stitched_network import StitchedNetwork
 from utils.compute.devices import DTYPES, pick_device
 

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from stacked_hourglass.demo_weights import weights_to_load
 from stacked_hourglass.loading import load_hourglass
 from stitched.exported_networks import ExportedHourglass, ExportedLifter, ExportedNetwork, ExportedStitched
-from stitched.loading import load_stitched, network_kind, require_own_normalisation, weights_to_load
+from stitched.loading import load_stitched, network_kind, require_own_normalisation
 from twod_threed.loading import load_lifter
 from utils.console.option_rules import refuse_useless
 from utils.osutils import UserError, atomic_path, file_digest, warn, write_text

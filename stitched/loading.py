@@ -13,7 +13,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from stacked_hourglass.hourglass import HourglassNet
+from stacked_hourglass import demo_weights
+from stacked_hourglass.loading import STITCHED_PARTS, build_hourglass, is_stitched
 from stacked_hourglass.loading import load_hourglass as read_hourglass
 from stacked_hourglass.loading import read_architecture as hourglass_architecture
 from stitched.soft_argmax import SoftArgmax2D
@@ -26,8 +27,6 @@ from utils.osutils import UserError, warn
 from utils.training.checkpoints import load_state, read_checkpoint, written_by
 from utils.transform import MPII
 
-DEMO_WEIGHTS = Path(__file__).with_name("pretrained") / "demo.pth.tar"  # a whole stitched network
-PARTS = ("hourglass.", "lifter.")  # beginnings of a whole checkpoint's keys
 Part = TypeVar("Part", bound=nn.Module)
 SETTINGS = ("mean", "normalisation", "soft_argmax", "batch_norm_momentum")  # what it holds besides
 
@@ -69,20 +68,9 @@ def load_stitched(options: Namespace, device: str | torch.device = "cpu", image_
     """
     paths = options.load, options.load_hourglass, options.load_2d3d
     model = load_network(*paths, device=device, image_scale=image_scale, allow_unsafe=options.allow_unsafe_load)
-    path = options.load or options.load_2d3d or DEMO_WEIGHTS
+    path = options.load or options.load_2d3d or demo_weights.DEMO_WEIGHTS
     require_normalisation(options, model.normalisation.kind, path)
     return model
-
-
-def weights_to_load(
-    load: str | Path | None, load_hourglass: str | Path | None, load_2d3d: str | Path | None
-) -> str | Path | None:
-    """`load`; or, where none of the three is given, the project's demo weights, if they are there, and a line on
-    stdout says so."""
-    if load or load_hourglass or load_2d3d or not DEMO_WEIGHTS.is_file():
-        return load
-    print(f"no checkpoint given: the demo weights {DEMO_WEIGHTS} are used, trained on a few thousand photos")
-    return DEMO_WEIGHTS
 
 
 def network_kind(checkpoint: dict, path: str | Path) -> str | None:
@@ -90,33 +78,13 @@ def network_kind(checkpoint: dict, path: str | Path) -> str | None:
 
     None for any other network's.
     """
-    if all(any(key.startswith(part) for key in checkpoint["state_dict"]) for part in PARTS):
+    if is_stitched(checkpoint):
         return "stitched"
     for kind, read_architecture in (("hourglass", hourglass_architecture), ("lifter", lifter_architecture)):
         with suppress(UserError):
             read_architecture(checkpoint, path)
             return kind
     return None
-
-
-def load_either_hourglass(
-    path: str | Path, device: str | torch.device = "cpu", *, allow_unsafe: bool = False
-) -> HourglassNet:
-    """The hourglass of a hourglass's checkpoint, ours or a published one, or of a whole stitched network's.
-
-    It is as `load_hourglass` gives it: in eval mode, with `mean` and `skeleton`, its architecture read from the file.
-    Raises UserError for any other checkpoint; it calls the argument --load.
-    """
-    checkpoint = read_checkpoint(path, allow_unsafe)
-    kind = network_kind(checkpoint, path)
-    if kind == "stitched":
-        return load_network(path, device=device, allow_unsafe=allow_unsafe).bare_hourglass()
-    if kind == "hourglass":
-        return read_hourglass(path, device, allow_unsafe)
-    raise UserError(
-        f"--load {path}: no hourglass and no stitched network ({written_by(checkpoint)}); give a checkpoint of "
-        "train.py hourglass_mpii or stitched_fine_tune, or a published hourglass"
-    )
 
 
 def stitched_extras(model: StitchedNetwork) -> dict:
@@ -134,12 +102,8 @@ def stitched_extras(model: StitchedNetwork) -> dict:
 # ------------------------------------------------------------------------------------------ one checkpoint
 def _load_whole(path: str | Path, allow_unsafe: bool, image_scale: str) -> StitchedNetwork:
     checkpoint = read_checkpoint(path, allow_unsafe)
-    hourglass_state, lifter_state = (
-        {key.removeprefix(part): value for key, value in checkpoint["state_dict"].items() if key.startswith(part)}
-        for part in PARTS
-    )
     missing = [name for name in SETTINGS if name not in checkpoint]
-    if not hourglass_state or not lifter_state:
+    if not is_stitched(checkpoint):
         raise UserError(
             f"--load {path}: no stitched network ({written_by(checkpoint)}); give a stitched_fine_tune checkpoint, or "
             "a hourglass with --load_hourglass and a 3D baseline with --load_2d3d"
@@ -148,13 +112,13 @@ def _load_whole(path: str | Path, allow_unsafe: bool, image_scale: str) -> Stitc
         raise UserError(
             f"--load {path}: lacks {missing[0]!r}; give a checkpoint that train.py stitched_fine_tune wrote"
         )
-    known = {"batch_norm_momentum": checkpoint["batch_norm_momentum"]}
-    hourglass = HourglassNet(hourglass_architecture({"state_dict": hourglass_state, "options": known}, path))
-    hourglass.mean = torch.tensor(checkpoint["mean"])
+    hourglass, prefix = build_hourglass(checkpoint, path), STITCHED_PARTS[1]
+    lifter_state = {
+        key.removeprefix(prefix): v for key, v in checkpoint["state_dict"].items() if key.startswith(prefix)
+    }
     lifter = LinearModel(**lifter_architecture({"state_dict": lifter_state}, path))
     normalisation = from_plain(checkpoint["normalisation"])
     model = StitchedNetwork(hourglass, lifter, normalisation, SoftArgmax2D(**checkpoint["soft_argmax"]), image_scale)
-    model.score_threshold = float(checkpoint.get("score_threshold", 0.0))
     load_state(model, checkpoint["state_dict"], path)
     return model
 

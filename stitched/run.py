@@ -12,9 +12,10 @@ from pathlib import Path
 
 import torch
 
+from stacked_hourglass.demo_weights import weights_to_load
 from stacked_hourglass.photos import find_poses, image_folder, predict_samples
 from stitched.crop_predictor import StitchedPredictor
-from stitched.loading import load_stitched, weights_to_load
+from stitched.loading import load_stitched
 from stitched.video import video
 from stitched.viz import overlay_2d_3d_gt_3d_pred, overlay_2d_3d_pred
 from twod_threed.mpjpe import mpjpe, p_mpjpe

@@ -10,14 +10,14 @@ from argparse import Namespace
 import numpy as np
 import torch
 
+from stacked_hourglass.demo_weights import weights_to_load
 from stacked_hourglass.hourglass import HourglassNet
 from stacked_hourglass.inference import as_input, skeleton_of
 from stacked_hourglass.joint_maps import draw_joint_maps, notes
-from stacked_hourglass.loading import require_same_architecture
+from stacked_hourglass.loading import load_hourglass, require_same_architecture
 from stacked_hourglass.person_boxes import PersonFinder, make_finder
 from stacked_hourglass.photo_crops import PhotoPeople, crop_people
 from stacked_hourglass.saliency import saliency_maps
-from stitched.loading import load_either_hourglass, weights_to_load
 from twod_threed.viz import spread_frames
 from utils.compute.devices import pick_device
 from utils.imaging.draw2d import person_color, resized, side_by_side, text_strip
@@ -68,11 +68,11 @@ def open_network(options: Namespace) -> HourglassNet:
 
     Raises UserError where there is none, and for an option whose value is not what the checkpoint was trained with.
     """
-    path = weights_to_load(options.load, None, None)
+    path = weights_to_load(options.load)
     if not path:
         raise UserError("--load missing: give a checkpoint of train.py hourglass_mpii or stitched_fine_tune")
     device = pick_device(options.device)
-    network = load_either_hourglass(path, device, allow_unsafe=options.allow_unsafe_load)
+    network = load_hourglass(path, device, options.allow_unsafe_load)
     require_same_architecture(network.architecture, options, path)
     return network
 

@@ -112,8 +112,9 @@ class StitchedNetwork(nn.Module):
         return centre_on_hip(self.normalisation.to_mm(output))
 
     def bare_hourglass(self) -> HourglassNet:
-        """The hourglass by itself, with `mean` and `skeleton` as `load_hourglass` gives them; not a copy."""
+        """The hourglass by itself, as `load_hourglass` gives it; not a copy."""
         self.hourglass.mean, self.hourglass.skeleton = self.mean, self.skeleton.name
+        self.hourglass.score_threshold = self.score_threshold
         return self.hourglass
 
     def _apply(self, fn, recurse=True):

@@ -7,7 +7,8 @@ import pytest
 import torch
 from command_line import ROOT, call
 
-from stitched.loading import DEMO_WEIGHTS, load_network
+from stacked_hourglass.demo_weights import DEMO_WEIGHTS
+from stitched.loading import load_network
 from utils.predictions.prediction_files import load_metas, load_predictions
 from utils.transform import H36M, MPII
 

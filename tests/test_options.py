@@ -317,7 +317,7 @@ def test_help_imports_neither_torch_nor_numpy():
     [
         (["train.py", "hourglas_mpii"], ["did you mean hourglass_mpii?"]),
         (["train.py", "hourglass_mpii", "--stack", "2"], ["'--stack'", "did you mean --stacks?"]),
-        (["run.py", "hourglass_mpii"], ["required", "--load"]),
+        (["run.py", "2d3d_h36m"], ["required", "--load"]),
     ],
 )
 def test_a_wrong_command_ends_in_one_line_and_status_2(argv, named):

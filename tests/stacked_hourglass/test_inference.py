@@ -21,7 +21,7 @@ class ColorNet(nn.Module):
     def __init__(self, num_classes: int = 16, mean: float = 0.0, skeleton: str = "MPII"):
         super().__init__()
         self.architecture = SimpleNamespace(num_classes=num_classes)
-        self.mean, self.skeleton = torch.full((3,), mean), skeleton
+        self.mean, self.skeleton, self.score_threshold = torch.full((3,), mean), skeleton, 0.0
         joints = SKELETONS[skeleton].joints[:num_classes]
         self.channels = [SIDE_CHANNEL[SKELETONS[skeleton].side(joint)] for joint in joints]
 

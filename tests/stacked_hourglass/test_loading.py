@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 import stacked_hourglass
 from stacked_hourglass.hourglass import Architecture, HourglassNet
+from stacked_hourglass.inference import as_input
 from stacked_hourglass.loading import count_parameters, load_hourglass, read_architecture, require_same_architecture
 from utils.osutils import UserError
 from utils.training.checkpoints import make_checkpoint_fn, read_checkpoint
@@ -91,6 +92,48 @@ def test_our_checkpoint_loads_with_its_path_alone(tmp_path, images, parse_option
     assert loaded.mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
     assert loaded.mean.shape == (3,)
     assert loaded.skeleton == "LSP"
+
+
+def test_the_hourglass_of_a_stitched_checkpoint(tmp_path, images):
+    """As if its own checkpoint were given: weights, architecture and facts, the score threshold among them."""
+    model = trained(replace(SMALL, batch_norm_momentum=0.3))
+    lifter = {f"lifter.{key}": value for key, value in _lifter().items()}
+    checkpoint = {
+        "state_dict": {f"hourglass.{key}": value for key, value in model.state_dict().items()} | lifter,
+        "mean": [0.1, 0.2, 0.3],
+        "skeleton": "MPII",
+        "score_threshold": 0.25,
+        "batch_norm_momentum": 0.3,
+        "script": "stitched_fine_tune",
+        "options": {"batch_norm_momentum": 0.1},
+    }
+    torch.save(checkpoint, tmp_path / "stitched.pth.tar")
+    loaded = load_hourglass(tmp_path / "stitched.pth.tar")
+    assert loaded.architecture == model.architecture
+    assert_same_outputs(model, loaded, images)
+    assert loaded.mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert (loaded.skeleton, loaded.score_threshold, loaded.training) == ("MPII", 0.25, False)
+
+
+def test_the_mean_goes_where_the_network_goes():
+    model = trained()
+    assert "mean" not in model.state_dict()
+    assert model.to("meta").mean.device.type == "meta"
+    model = trained().double()
+    crops = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        maps = model(as_input(model, crops))[-1]
+        expected = model.float()(as_input(model, crops))[-1]
+    assert maps.dtype == torch.float64
+    torch.testing.assert_close(maps.float(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta"])
+def test_a_device_that_is_not_available(tmp_path, device):
+    torch.save(trained().state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(UserError, match=f"--device {device}: ") as error:
+        load_hourglass(tmp_path / "weights.pth", device)
+    assert "\n" not in str(error.value)
 
 
 def test_the_package_offers_it():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stacked_hourglass import photos
+from stacked_hourglass import demo_weights, photos
 from stacked_hourglass import run as run_module
 from stacked_hourglass.annotations import load_mpii
 from stacked_hourglass.hourglass import Architecture, HourglassNet
@@ -259,6 +259,17 @@ class TestPhotos:
         assert not (tmp_path / "out").exists()
 
 
+def test_without_a_checkpoint_the_demo_weights_are_taken(tmp_path, parse_options, monkeypatch, capsys):
+    folder = write_photos(tmp_path / "photos", a=(80, 80))
+    arguments = "--data_dir", folder, "--output_dir", tmp_path / "out", "--workers", 0
+    hourglass_mpii(parse_options(*arguments, entry="run"))
+    assert "the demo weights" in capsys.readouterr().out
+    assert load_metas(tmp_path / "out" / "metas.pt")["a.png"]["score_threshold"] > 0
+    monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", tmp_path / "none.pth.tar")
+    with pytest.raises(UserError, match="--load missing: give a checkpoint of train.py hourglass_mpii"):
+        hourglass_mpii(parse_options(*arguments, entry="run"))
+
+
 @pytest.mark.parametrize("data", ["mpii", "photos"])
 def test_options_reach_the_predictor(data, tiny_mpii, tmp_path, run, monkeypatch):
     seen = {}
@@ -282,7 +293,7 @@ def test_peak_of_a_known_joint_comes_out_where_it_is(tmp_path, run, monkeypatch)
     """A network that finds white: its joints are on the white spot of the photo, to 0.3 heat-map pixel."""
 
     class FindsWhite(torch.nn.Module):
-        architecture, mean, skeleton = Architecture(), torch.zeros(3), "MPII"
+        architecture, mean, skeleton, score_threshold = Architecture(), torch.zeros(3), "MPII", 0.0
 
         def forward(self, images):
             return [torch.nn.functional.avg_pool2d(images, 4)[:, :1].expand(-1, len(MPII), -1, -1)]

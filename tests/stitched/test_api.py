@@ -9,7 +9,8 @@ import torch
 from color_network import MIDDLES, PLACES, by_side, color_network, spots
 from tiny_checkpoints import hourglass_file, lifter_file, stitched_file
 
-from stitched import People, api, estimate_poses, load_network, loading
+from stacked_hourglass import demo_weights
+from stitched import People, api, estimate_poses, load_network
 from utils.osutils import UserError
 from utils.training.checkpoints import write_checkpoint
 from utils.transform import MPII
@@ -130,15 +131,15 @@ def test_checkpoints_are_loaded(photo, paths, tmp_path):
 
 def test_without_any_the_demo_weights_are_taken_and_a_line_says_so(photo, paths, tmp_path, monkeypatch, capsys):
     expected = estimate_poses(photo, **paths, device="cpu")
-    monkeypatch.setattr(loading, "DEMO_WEIGHTS", tmp_path / "demo.pth.tar")
+    monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", tmp_path / "demo.pth.tar")
     with pytest.raises(UserError, match="--load_hourglass and --load_2d3d missing"):
         estimate_poses(photo, device="cpu")
     assert capsys.readouterr().out == ""
     stitched_file(tmp_path / "demo.pth.tar", *paths.values())
     assert_same(estimate_poses(photo, device="cpu"), expected)
-    assert capsys.readouterr().out.splitlines() == [
-        f"no checkpoint given: the demo weights {tmp_path / 'demo.pth.tar'} are used, trained on a few thousand photos"
-    ]
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"no checkpoint given: the demo weights {tmp_path / 'demo.pth.tar'} are used; they are weak")
+    assert "--load_hourglass HOURGLASS --load_2d3d LIFTER, or --load STITCHED" in line
     with pytest.raises(UserError, match="--load_2d3d missing"):
         estimate_poses(photo, load_hourglass=paths["load_hourglass"])
 
@@ -148,7 +149,7 @@ def test_demo_weights_may_be_of_half_precision(photo, paths, tmp_path, monkeypat
     content = torch.load(path, weights_only=True)
     content["state_dict"] = {k: v.half() if v.is_floating_point() else v for k, v in content["state_dict"].items()}
     write_checkpoint(path, content)
-    monkeypatch.setattr(loading, "DEMO_WEIGHTS", path)
+    monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", path)
     expected = estimate_poses(photo, **paths, device="cpu")
     found = estimate_poses(photo, device="cpu")
     assert all(part.dtype == np.float32 for part in found)

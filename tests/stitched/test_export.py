@@ -17,9 +17,9 @@ from tiny_checkpoints import stitched_file
 from tiny_fine_tuning import make_images, make_networks
 
 from options import GROUPS, SCRIPTS
+from stacked_hourglass import demo_weights, load_hourglass
 from stacked_hourglass import hourglass as hourglass_module
-from stacked_hourglass import load_hourglass
-from stitched import estimate_poses, export, load_network, loading
+from stitched import estimate_poses, export, load_network
 from stitched.exported_networks import ExportedNetwork
 from twod_threed import load_lifter
 from utils.imaging.heatmaps import decode_heatmaps, heatmap_to_crop
@@ -259,9 +259,9 @@ def test_a_whole_stitched_checkpoint_or_the_demo_weights(run, networks, parse_op
     file = f"{tmp_path.name}/whole.pth.tar"
     assert opened("--load", path) == opened("--load", path, "--load_2d3d", lifter) == ("stitched", {"load": file})
     assert "wins" in capsys.readouterr().err
-    monkeypatch.setattr(loading, "DEMO_WEIGHTS", tmp_path / "none.pth.tar")
+    monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", tmp_path / "none.pth.tar")
     assert "--load_hourglass and --load_2d3d missing" in run().refusal()
-    monkeypatch.setattr(loading, "DEMO_WEIGHTS", path)
+    monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", path)
     assert opened() == ("stitched", {"load": file})
     assert f"no checkpoint given: the demo weights {path} are used" in capsys.readouterr().out
     assert "--load_2d3d missing" in run("--load_hourglass", hourglass).refusal()

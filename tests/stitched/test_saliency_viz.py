@@ -12,13 +12,12 @@ from command_line import call, files
 from tiny_checkpoints import SMALL, hourglass_file, lifter_file, stitched_file
 
 from options import GROUPS, SCRIPTS
-from stacked_hourglass import load_hourglass
+from stacked_hourglass import demo_weights, load_hourglass
 from stacked_hourglass.hourglass import Architecture
 from stacked_hourglass.inference import as_input
 from stacked_hourglass.joint_maps import draw_joint_maps
 from stacked_hourglass.saliency import saliency_maps
-from stitched import loading, saliency_viz
-from stitched.loading import load_either_hourglass
+from stitched import saliency_viz
 from stitched.saliency_viz import EMPTY_HEIGHT, GAP, SHEET_CELL
 from utils.imaging.images import crop_decoded, crop_matrix, read_image
 from utils.transform import LSP, MPII
@@ -154,23 +153,11 @@ def test_a_stitched_checkpoint_and_the_demo_weights_are_their_hourglass(
     shutil.rmtree(tmp_path / "out")
     draw(*argv, "--load", whole).succeeded()
     assert (tmp_path / "out/a.png").read_bytes() == wanted
-    monkeypatch.setattr(loading, "DEMO_WEIGHTS", whole)
+    monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", whole)
     shutil.rmtree(tmp_path / "out")
     result = call("viz", PLAIN, *argv, "--device", "cpu", "--output_dir", tmp_path / "out").succeeded()
     assert f"no checkpoint given: the demo weights {whole} are used" in result.out
     assert (tmp_path / "out/a.png").read_bytes() == wanted
-
-
-def test_the_hourglass_of_either_checkpoint(checkpoint, tmp_path):
-    whole = stitched_file(tmp_path / "whole.pth.tar", checkpoint, lifter_file(tmp_path / "lifter.pth.tar"))
-    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    alone, within = load_either_hourglass(checkpoint), load_either_hourglass(whole)
-    for network in (alone, within):
-        assert not network.training
-        assert network.mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
-        assert (network.skeleton, network.architecture) == ("MPII", SMALL)
-    with torch.no_grad():
-        assert torch.equal(alone(images)[-1], within(images)[-1])
 
 
 def test_published_checkpoints_and_other_joint_orders(draw, photos, checkpoint, tmp_path):
@@ -201,10 +188,10 @@ def test_an_architecture_may_be_given_and_must_agree(refused, checkpoint, draw, 
 def test_wrong_checkpoints(refused, photos, tmp_path, monkeypatch):
     lifter = lifter_file(tmp_path / "lifter.pth.tar")
     line = refused("--load", lifter)
-    assert f"--load {lifter}: no hourglass and no stitched network (it was written by train.py 2d3d_h36m)" in line
+    assert f"{lifter}: no hourglass network (it was written by train.py 2d3d_h36m)" in line
     assert "hourglass_mpii or stitched_fine_tune" in line
     assert "no such checkpoint" in refused("--load", tmp_path / "none.pth.tar")
-    monkeypatch.setattr(loading, "DEMO_WEIGHTS", tmp_path / "none.pth.tar")
+    monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", tmp_path / "none.pth.tar")
     line = call("viz", PLAIN, "--img_dir", photos, "--output_dir", tmp_path / "out").refusal()
     assert "--load missing: give a checkpoint of train.py hourglass_mpii" in line
 

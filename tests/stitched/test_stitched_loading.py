@@ -109,6 +109,15 @@ def test_a_normalisation_that_agrees_passes(tmp_path, files, kind):
     assert load_stitched(options).normalisation.kind == kind
 
 
+def test_the_hourglass_may_come_from_a_whole_network(tmp_path, files):
+    network = load_stitched(options_of(**files))
+    network.score_threshold = 0.25
+    folder = save_whole(network, tmp_path / "whole")
+    loaded = load_stitched(options_of(**files | {"load_hourglass": folder}))
+    assert_same(loaded, network)
+    assert loaded.score_threshold == 0.25
+
+
 # ------------------------------------------------------------------------------------------ what is refused
 def refusal(**given):
     with pytest.raises(UserError) as error:
@@ -146,7 +155,7 @@ def test_one_of_the_two_is_another_network(files):
 
 def test_a_part_or_the_whole_in_the_wrong_place(tmp_path, files):
     folder = save_whole(load_stitched(options_of(**files)), tmp_path / "whole")
-    message = refusal(**files | {"load_hourglass": folder})
+    message = refusal(**files | {"load_2d3d": folder})
     assert "written by train.py stitched_fine_tune" in message
     assert "whole stitched network goes to --load" in message
     for name, script in (("load_hourglass", "hourglass_mpii"), ("load_2d3d", "2d3d_h36m")):

@@ -14,7 +14,7 @@ from command_line import Result, call, files
 from tiny_fine_tuning import make_images, make_networks
 
 from options import GROUPS, SCRIPTS
-from stitched import loading
+from stacked_hourglass import demo_weights
 from stitched import run as run_module
 from stitched.loading import load_stitched, stitched_extras
 from twod_threed.mpjpe import mpjpe, p_mpjpe
@@ -354,10 +354,10 @@ def test_one_checkpoint_does_what_the_two_do_and_wins(run, photos, networks, sti
 
 
 def test_without_a_checkpoint_the_demo_weights_are_used(run, photos, h36m, stitched, tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "DEMO_WEIGHTS", stitched)
+    monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", stitched)
     for script, data in (("stitched_mpii", photos), ("stitched_h36m", h36m)):
         demo = run(data, load=(), script=script, out=f"demo_{script}").succeeded()
-        assert demo.out.startswith(f"no checkpoint given: the demo weights {stitched} are used, ")
+        assert demo.out.startswith(f"no checkpoint given: the demo weights {stitched} are used; they are weak ")
         given = run(data, load=("--load", stitched), script=script, out=script).succeeded()
         assert "demo" not in given.out
         for name, people in poses(tmp_path / script).items():
@@ -365,7 +365,7 @@ def test_without_a_checkpoint_the_demo_weights_are_used(run, photos, h36m, stitc
 
 
 def test_checkpoints_that_do_not_fit(run, photos, networks, tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "DEMO_WEIGHTS", tmp_path / "none.pth.tar")
+    monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", tmp_path / "none.pth.tar")
     _, hourglass, _, lifter = networks
     assert "exchange the two" in run(photos, load=("--load_hourglass", lifter, "--load_2d3d", hourglass)).refusal()
     missing = run(photos, load=()).refusal()
