@@ -16,7 +16,7 @@ from stacked_hourglass.annotations import People, load_mpii
 from utils.console.messages import show_messages
 from utils.imaging.images import CROP_SIZE, apply_affine, crop_matrix, invert_affine
 from utils.osutils import UserError
-from utils.predictions.prediction_files import save_prediction_array
+from utils.predictions.prediction_arrays import save_prediction_array
 
 
 def crop_matrices(people: People) -> np.ndarray:

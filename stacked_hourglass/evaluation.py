@@ -13,24 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.io import loadmat
-from torch import Tensor
 
 from stacked_hourglass import pckh
 from stacked_hourglass.annotations import validation_photos
 from utils.console.evaluation_tables import format_number, format_rows, model_names, tables_as_json
 from utils.osutils import UserError, atomic_path, require_folder, write_text
-from utils.predictions.prediction_files import (
-    ARRAY_SUFFIXES,
-    load_coco_results,
-    load_prediction_array,
-    load_predictions,
-    require_finite,
-)
+from utils.predictions.coco_results import load_coco_results
+from utils.predictions.prediction_arrays import ARRAY_SUFFIXES, load_prediction_array, require_finite
 from utils.transform import MPII
 
 GROUND_TRUTH_FILE = "detections_our_format.mat"
@@ -166,7 +159,7 @@ def load_validation_predictions(path: Path, images: Sequence[Path], count: int) 
     Raises UserError for another suffix, number of people or number of joints, and for NaN.
     """
     if _is_by_image(path):
-        by_image = load_predictions(path) if path.suffix.lower() == ".pt" else load_coco_results(path).keypoints
+        by_image = _load_tensors(path) if path.suffix.lower() == ".pt" else load_coco_results(path).keypoints
         array = _in_validation_order(by_image, images, path)
     elif path.suffix.lower() in ARRAY_SUFFIXES:
         array = load_prediction_array(path)
@@ -181,7 +174,13 @@ def load_validation_predictions(path: Path, images: Sequence[Path], count: int) 
     return array
 
 
-def _in_validation_order(by_image: Mapping[str, Tensor], images: Sequence[Path], path: Path) -> np.ndarray:
+def _load_tensors(path: Path) -> dict[str, np.ndarray]:
+    from utils.predictions.prediction_files import load_predictions  # noqa: PLC0415 - torch, for these files alone
+
+    return {name: poses.double().numpy() for name, poses in load_predictions(path).items()}
+
+
+def _in_validation_order(by_image: Mapping[str, np.ndarray], images: Sequence[Path], path: Path) -> np.ndarray:
     """Poses by image name as (N, J, 2), a row for each of `images`."""
     shapes = {tuple(poses.shape[1:]) for poses in by_image.values()}
     if len(shapes) != 1 or next(iter(shapes))[-1] != 2:
@@ -203,10 +202,10 @@ def _in_validation_order(by_image: Mapping[str, Tensor], images: Sequence[Path],
     for key in keys:
         rows.append(starts[key])
         starts[key] += 1
-    return torch.cat(list(by_image.values()))[rows].double().numpy()
+    return np.concatenate(list(by_image.values()))[rows]
 
 
-def _key_of(image: Path, by_image: Mapping[str, Tensor]) -> str | None:
+def _key_of(image: Path, by_image: Mapping[str, np.ndarray]) -> str | None:
     """The name under which a file knows a photo: as much of the end of its path as is a key, the longest first."""
     ends = ("/".join(image.parts[start:]) for start in range(len(image.parts)))
     return next((end for end in ends if end in by_image), None)

@@ -31,7 +31,7 @@ from utils.imaging.image_sources import CameraSource, ImageSource, PhotoSource, 
 from utils.imaging.images import CROP_SIZE
 from utils.osutils import UserError, first_few, warn
 from utils.predictions.pose_results import PoseResults
-from utils.predictions.prediction_files import save_prediction_array
+from utils.predictions.prediction_arrays import save_prediction_array
 from utils.transform import Skeleton
 
 IN_PHOTOS = ("person_box", "max_frames")  # options for photos and videos without annotations

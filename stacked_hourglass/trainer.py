@@ -28,7 +28,7 @@ from utils.imaging.heatmaps import (
 )
 from utils.osutils import warn
 from utils.plotting_utils import Ratio
-from utils.predictions.prediction_files import save_prediction_array
+from utils.predictions.prediction_arrays import save_prediction_array
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
 from utils.training_utils import TrainingHooks, decays_until
 

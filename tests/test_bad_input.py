@@ -18,7 +18,8 @@ from PIL import Image
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from utils.imaging.images import read_image
-from utils.predictions.prediction_files import load_prediction_array, load_predictions, save_predictions
+from utils.predictions.prediction_arrays import load_prediction_array
+from utils.predictions.prediction_files import load_predictions, save_predictions
 
 RUN_FILES = ["2d_pose_estimations.pt", "metas.pt", "predictions.json"]
 ANNOTATED_RUN_FILES = sorted([*RUN_FILES, "2d_pose_ground_truths.pt", "preds_valid.mat"])

@@ -17,7 +17,9 @@ from stacked_hourglass.annotations import load_mpii
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from utils.imaging.image_sources import open_source
 from utils.imaging.images import read_image
-from utils.predictions.prediction_files import load_coco_results, load_metas, load_prediction_array, load_predictions
+from utils.predictions.coco_results import load_coco_results
+from utils.predictions.prediction_arrays import load_prediction_array
+from utils.predictions.prediction_files import load_metas, load_predictions
 from utils.training.training_log import read_log
 from utils.transform import LSP, MPII, joint_map
 
@@ -167,7 +169,7 @@ class TestRunOnAnnotatedPeople:
         assert [record["person"] for record in records].count(1) == 1
         assert all(record["category_id"] == 1 and len(record["keypoints"]) == 48 for record in records)
         for name, keypoints in load_coco_results(annotated_run / "predictions.json").keypoints.items():
-            torch.testing.assert_close(keypoints.float(), poses[name])
+            torch.testing.assert_close(torch.from_numpy(keypoints).float(), poses[name])
 
     def test_training_people_on_demand(self, trained, tiny_mpii, tmp_path):
         poses = run_on(tiny_mpii, trained, tmp_path / "out", "--run_with_train")
@@ -198,8 +200,8 @@ class TestOptionsOfRun:
     def test_bf16_is_close_to_fp32(self, trained, annotated_run, tiny_mpii, tmp_path):
         run_on(tiny_mpii, trained, tmp_path / "out", "--precision", "bf16")
         plain, low = (load_coco_results(f / "predictions.json") for f in (annotated_run, tmp_path / "out"))
-        scores = [torch.cat(list(results.scores.values())) for results in (plain, low)]
-        points = [torch.cat(list(results.keypoints.values())) for results in (plain, low)]
+        scores = [torch.from_numpy(np.concatenate(list(results.scores.values()))) for results in (plain, low)]
+        points = [torch.from_numpy(np.concatenate(list(results.keypoints.values()))) for results in (plain, low)]
         assert not torch.equal(*scores)
         torch.testing.assert_close(*scores, rtol=0.05, atol=0.02)
         # Peaks of a network that saw 16 crops are flat, so some joints may jump; most must not.

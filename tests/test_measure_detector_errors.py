@@ -9,7 +9,7 @@ import scipy.io
 from command_line import load_script
 
 from twod_threed.detector_errors import load_errors
-from utils.predictions.prediction_files import save_prediction_array
+from utils.predictions.prediction_arrays import save_prediction_array
 from utils.transform import H36M_2D
 
 PEOPLE = 4

@@ -21,13 +21,8 @@ from utils.console.option_rules import refuse_useless, say_if_workers_are_of_no_
 from utils.human36m.files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
 from utils.human36m_dataset import CAMERAS, load_pose_set
 from utils.osutils import UserError
-from utils.predictions.prediction_files import (
-    load_metas,
-    load_predictions,
-    save_coco_results,
-    save_metas,
-    save_predictions,
-)
+from utils.predictions.coco_results import save_coco_results
+from utils.predictions.prediction_files import load_metas, load_predictions, save_metas, save_predictions
 from utils.transform import H36M, H36M_2D, SKELETONS, joint_map
 
 # In the lifter's order the hip is the middle of the two hips; farther away (of the body's size), the order is another.

@@ -12,7 +12,9 @@ from stacked_hourglass import evaluation
 from stacked_hourglass.annotations import load_mpii
 from stacked_hourglass.evaluation import load_ground_truth, load_validation_predictions, mpii_PCKh
 from utils.osutils import UserError
-from utils.predictions.prediction_files import save_coco_results, save_prediction_array, save_predictions
+from utils.predictions.coco_results import save_coco_results
+from utils.predictions.prediction_arrays import save_prediction_array
+from utils.predictions.prediction_files import save_predictions
 from utils.transform import MPII
 
 SHARED = Path("../shared/data")

@@ -19,7 +19,9 @@ from stacked_hourglass.run import hourglass_mpii
 from utils.imaging import image_sources
 from utils.imaging.images import read_image
 from utils.osutils import UserError
-from utils.predictions.prediction_files import load_coco_results, load_metas, load_prediction_array, load_predictions
+from utils.predictions.coco_results import load_coco_results
+from utils.predictions.prediction_arrays import load_prediction_array
+from utils.predictions.prediction_files import load_metas, load_predictions
 from utils.transform import MPII
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -163,7 +165,7 @@ class TestPhotos:
         assert (both[0] - torch.tensor([89.5, 39.5])).abs().max() <= 50
         assert (both[1] - torch.tensor([24.5, 39.5])).abs().max() <= 25
         results = load_coco_results(output / "predictions.json")
-        torch.testing.assert_close(results.keypoints["a.png"].float(), both)
+        torch.testing.assert_close(torch.from_numpy(results.keypoints["a.png"]).float(), both)
         assert results.scores["a.png"].shape == (2, 16)
 
     def test_nobody_found(self, tmp_path, run, capsys):
@@ -218,7 +220,7 @@ class TestPhotos:
         for mean in (0.1, 0.9):
             network = save_network(tmp_path / "network.pth", mean=[mean] * 3)
             scores.append(load_coco_results(run(folder, load=network) / "predictions.json").scores["a.png"])
-        assert not torch.allclose(*scores)
+        assert not np.allclose(*scores)
 
     def test_people_of_a_detector_are_found_before_the_workers_start(self, tmp_path, run, monkeypatch):
         class Detector(PersonFinder):

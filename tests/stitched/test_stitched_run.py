@@ -19,7 +19,8 @@ from stitched import run as run_module
 from stitched.loading import load_stitched, stitched_extras
 from twod_threed.mpjpe import mpjpe, p_mpjpe
 from utils.imaging import image_sources
-from utils.predictions.prediction_files import load_coco_results, load_metas, load_predictions
+from utils.predictions.coco_results import load_coco_results
+from utils.predictions.prediction_files import load_metas, load_predictions
 from utils.training.checkpoints import write_checkpoint
 
 REAL = Path("../shared/data/h36m_sample")
@@ -103,8 +104,8 @@ def test_photos(run, photos, tmp_path):
     assert "tracks" not in meta
     assert "fps" not in meta
     results = load_coco_results(out / "predictions.json")
-    torch.testing.assert_close(results.keypoints_3d["sub/a.png"].float(), lifted["sub/a.png"])
-    torch.testing.assert_close(results.keypoints["sub/a.png"].float(), joints["sub/a.png"])
+    torch.testing.assert_close(torch.from_numpy(results.keypoints_3d["sub/a.png"]).float(), lifted["sub/a.png"])
+    torch.testing.assert_close(torch.from_numpy(results.keypoints["sub/a.png"]).float(), joints["sub/a.png"])
     assert result.out.startswith("3 people in 3 photos or frames, ")
     assert " people/s\n" in result.out
     assert all(name in result.out for name in (*ESTIMATIONS, *ALWAYS))

@@ -6,7 +6,8 @@ from pathlib import Path
 from torch import Tensor
 
 from utils.compute.distributed import is_main
-from utils.predictions.prediction_files import save_coco_results, save_metas, save_predictions
+from utils.predictions.coco_results import save_coco_results
+from utils.predictions.prediction_files import save_metas, save_predictions
 from utils.transform import H36M, Skeleton
 
 
