@@ -1,10 +1,16 @@
-"""What tests of several folders share: tiny MPII and Human3.6M folders, and options as a command line gives them."""
+"""What tests of several folders share: tiny MPII and Human3.6M folders, and options as a command line gives them.
+
+`make test` runs the suite in several processes (pytest-xdist), a file at a time; what is made once a session is made
+once for all of them.
+"""
 
 import argparse
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from launchers import why_no_horovod
 
 from options import GROUPS, SCRIPTS
@@ -12,6 +18,19 @@ from utils.command_line.cli import parse
 from utils.console.messages import show_messages
 
 show_messages()  # tests read warnings as the command line prints them
+
+# One thread per process: the processes of the suite fill the cores already. Nothing above imports torch or numpy.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"
+
+# Files that take long and can't be divided: they go first, so that none of them runs alone at the end.
+LONGEST = ("test_several_processes.py", "test_lost_process.py", "test_distributed.py", "test_interrupt.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -23,23 +42,40 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_mpii(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MPII folder of 8 training and 4 validation people, rendered; tests that change anything take a copy."""
-    from utils.sample.sample_data import make_mpii
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`made_once("mpii", make)`: the folder that `make(folder)` fills, once for all processes of the session.
 
-    folder = tmp_path_factory.mktemp("data") / "mpii"
-    make_mpii(folder, training=8, validation=4)
-    return folder
+    Nothing may be changed in it; tests that change anything take a copy.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "made_once"
+    shared.mkdir(exist_ok=True)
+
+    def make_once(name: str, make: Callable[[Path], object]) -> Path:
+        done = shared / f"{name}.done"
+        with FileLock(shared / f"{name}.lock"):
+            if not done.exists():
+                make(shared / name)
+                done.touch()
+        return shared / name
+
+    return make_once
 
 
 @pytest.fixture(scope="session")
-def tiny_h36m(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seven people, 15 actions × 2 sequences of 2 to 10 frames, no pictures; tests that change it take a copy."""
+def tiny_mpii(made_once) -> Path:
+    """An MPII folder of 8 training and 4 validation people, rendered."""
+    from utils.sample.sample_data import make_mpii
+
+    return made_once("mpii", lambda folder: make_mpii(folder, training=8, validation=4))
+
+
+@pytest.fixture(scope="session")
+def tiny_h36m(made_once) -> Path:
+    """Seven people, 15 actions × 2 sequences of 2 to 10 frames, no pictures."""
     from utils.sample.human36m import make_h36m
 
-    folder = tmp_path_factory.mktemp("data") / "h36m"
-    make_h36m(folder, training=0, validation=0, frames=6)
-    return folder
+    return made_once("h36m", lambda folder: make_h36m(folder, training=0, validation=0, frames=6))
 
 
 @pytest.fixture(scope="session")

@@ -26,11 +26,7 @@ def environment() -> dict[str, str]:
 
 def why_no_horovod() -> str | None:
     """What the tests that need Horovod say where they are skipped."""
-    if importlib.util.find_spec("horovod"):
-        return None
-    note = Path(sys.prefix, ".horovod")  # what `make test` leaves where it could not build it
-    fault = note.read_text().splitlines() if note.is_file() else []
-    return fault[-1] if fault else "Horovod is not installed; scripts/install_horovod.sh builds it"
+    return None if importlib.util.find_spec("horovod") else "Horovod is not installed; run `make horovod`"
 
 
 def launcher(engine: str, restarts: int = 0) -> list[object]:
