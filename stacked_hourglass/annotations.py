@@ -17,6 +17,7 @@ import numpy as np
 from scipy.io import loadmat
 
 from stacked_hourglass.pckh import head_box_sizes
+from utils.imaging.images import CROP_MARGIN
 from utils.osutils import UserError, warn
 from utils.transform import MPII, Skeleton
 
@@ -26,7 +27,6 @@ SAMPLE_ADVICE = "or try --data_dir sample, which needs no download"
 # Crop of the MPII benchmark: `scale` is the person's height / 200 px; the marked position lies above the middle.
 REFERENCE_HEIGHT = 200.0
 CENTER_SHIFT = 15.0
-CROP_MARGIN = 1.25
 
 # PCKh's reference length is 0.6 × the head box's diagonal, which in MPII is 0.75 × the distance from upper neck to
 # head top (over the 2,958 validation people the median ratio is 0.7500, and 98 % lie within 0.745 to 0.757).

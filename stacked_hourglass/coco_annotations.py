@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from stacked_hourglass.annotations import CROP_MARGIN, People, followed_link, keep_usable
+from stacked_hourglass.annotations import People, followed_link, keep_usable
+from utils.imaging.images import CROP_MARGIN
 from utils.osutils import UserError, warn
 from utils.transform import COCO
 

@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
-from stacked_hourglass.annotations import CROP_MARGIN, REFERENCE_HEIGHT, People, followed_link, keep_usable
+from stacked_hourglass.annotations import REFERENCE_HEIGHT, People, followed_link, keep_usable
+from utils.imaging.images import CROP_MARGIN, JOINTS_MARGIN
 from utils.osutils import UserError, warn
 from utils.transform import LSP
 
-# The person's box is a little longer than the joints' box: ankles and head top lie inside the outline.
-BOX_MARGIN = 1.05
 # Where only the extended set is there, one photo of this many is for validation.
 VALIDATION_PERIOD = 15
 DOWNLOAD = "download LSP or LSP-extended (https://sam.johnson.io/research/lsp.html) and unpack it there"
@@ -150,7 +149,7 @@ def _with_crop(people: People, part: str) -> People:
     if count := int((~spanned).sum()):
         warn(f"{count} of {len(people)} {part} photos dropped: fewer than two joints in different places")
     low, high = low[spanned], high[spanned]
-    scale = BOX_MARGIN * (high - low).max(axis=1) / REFERENCE_HEIGHT
+    scale = JOINTS_MARGIN * (high - low).max(axis=1) / REFERENCE_HEIGHT
     return replace(
         people.select(spanned),
         center=((low + high) / 2).astype(np.float32),

@@ -18,12 +18,10 @@ import numpy as np
 
 from stacked_hourglass.box_file import read_box_file
 from stacked_hourglass.tracking import overlaps
+from utils.imaging.images import CROP_MARGIN
 from utils.osutils import UserError, warn
 
 KINDS = ("whole", "hog", "detect")
-
-# A training crop of MPII is 1.25 × the person's size: the person takes 80 % of it.
-CROP_MARGIN = 1.25
 
 # Scores below these are dropped, unless `make_finder` is told otherwise. HOG's score is a distance to the SVM's
 # margin, the others are probabilities.

@@ -79,7 +79,7 @@ class PhotoCrops(Dataset):
         return crop_people(name, self._source.read(name), self._finder)
 
 
-class FrameCrops(IterableDataset):
+class VideoCrops(IterableDataset):
     """One `PhotoPeople` a video frame, streamed in order by a single process."""
 
     def __init__(self, source: VideoSource, finder: PersonFinder):

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from stacked_hourglass.annotations import People, followed_link, is_annotated, load_mpii
 from stacked_hourglass.datasets import PoseCrops, shard_loader, start_worker
 from stacked_hourglass.person_boxes import DetectorFinder, PersonFinder, make_finder
-from stacked_hourglass.photo_crops import FoundBefore, FrameCrops, PhotoCrops, PhotoPeople
+from stacked_hourglass.photo_crops import FoundBefore, PhotoCrops, PhotoPeople, VideoCrops
 from stacked_hourglass.tracking import Tracker
 from utils.compute.batch_parts import shard
 from utils.compute.distributed import gather, gather_objects, is_main, world_size
@@ -198,7 +198,7 @@ def photo_loader(source: ImageSource, finder: PersonFinder, options: Namespace) 
     video = isinstance(source, VideoSource)
     most = 0 if isinstance(source, CameraSource) else 1 if video else options.workers
     return DataLoader(
-        FrameCrops(source, finder) if video else PhotoCrops(source, finder),
+        VideoCrops(source, finder) if video else PhotoCrops(source, finder),
         batch_size=None,
         num_workers=min(options.workers, most),
         worker_init_fn=start_worker,

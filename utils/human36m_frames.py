@@ -31,7 +31,9 @@ from utils.human36m.files import frame_path, parse_name
 from utils.human36m_dataset import CAMERAS, SAMPLES_AT_ONCE, PoseSet
 from utils.imaging.heatmaps import crop_to_heatmap, render_heatmaps
 from utils.imaging.images import (
+    CROP_MARGIN,
     CROP_SIZE,
+    JOINTS_MARGIN,
     ImageError,
     apply_affine,
     crop_from_file,
@@ -42,9 +44,6 @@ from utils.imaging.images import (
 from utils.osutils import UserError, warn
 from utils.transform import H36M, H36M_2D
 
-# Side of the crop over the longer side of the joints' box: 1.05, since joints lie inside the outline, times the 1.25
-# that hourglasses are trained with.
-CROP_MARGIN = 1.25 * 1.05
 LISTED_FRAMES = "poses.npz"
 # Augmentation of training crops. Small: people stand upright, and a person detector's box is a little off.
 SCALE_RANGE = 0.15  # the crop's side is 1 ± 0.15 times the person's
@@ -274,7 +273,7 @@ def draw_view(rng: np.random.Generator) -> tuple[np.ndarray, float, float, bool]
 def crop_square(joints: np.ndarray) -> tuple[np.ndarray, float]:
     """Centre (2,) and side, px, of the square about joints (J, 2): side = 1.25 × 1.05 × longer side of their box."""
     low, high = joints.min(axis=0), joints.max(axis=0)
-    return (low + high) / 2, CROP_MARGIN * float((high - low).max())
+    return (low + high) / 2, CROP_MARGIN * JOINTS_MARGIN * float((high - low).max())
 
 
 def target_heatmaps(

@@ -44,6 +44,11 @@ def first_few(items: list[str], separator: str, shown: int = 5) -> str:
     return f"{separator} ".join(items[:shown]) + (f"{before_and} and {rest} more" if rest > 0 else "")
 
 
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """ "1 photo", "2 photos"; `plural` where it is not the noun and an s: counted(2, "person", "people")."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`.

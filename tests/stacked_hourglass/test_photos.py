@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stacked_hourglass.person_boxes import FoundPeople, PersonFinder, WholeImage, make_finder
-from stacked_hourglass.photo_crops import FoundBefore, FrameCrops, PhotoCrops, PhotoPeople, crop_people
+from stacked_hourglass.photo_crops import FoundBefore, PhotoCrops, PhotoPeople, VideoCrops, crop_people
 from stacked_hourglass.photos import follow, photo_loader, predict_photos
 from utils.imaging.image_sources import open_source
 from utils.imaging.images import ImageError, apply_affine
@@ -90,7 +90,7 @@ class TestLoader:
     @pytest.mark.parametrize("workers", [0, 3])
     def test_frames_once_and_in_order_whatever_the_workers(self, tmp_path, workers):
         loader = whole_images(open_source(write_video(tmp_path / "clip.avi", 6)), workers)
-        assert isinstance(loader.dataset, FrameCrops)
+        assert isinstance(loader.dataset, VideoCrops)
         assert loader.num_workers == min(workers, 1)
         photos = list(loader)
         assert [photo.name for photo in photos] == [f"clip/{number:06d}" for number in range(6)]

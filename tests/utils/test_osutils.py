@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.osutils import atomic_path, file_digest, suggestion, write_text
+from utils.osutils import atomic_path, counted, file_digest, suggestion, write_text
 
 ROOT = Path(__file__).parents[2]
 KILLED_WRITER = """
@@ -76,3 +76,8 @@ def test_suggestions_are_near_or_none():
     assert suggestion("--stacks", {"--stack": 1, "--tracks": 2}) == ", did you mean --stack?"
     assert suggestion("--lr", ["--help", "--flip", "-h"]) == ""
     assert suggestion("--zzzzz", ["--features", "--stacks"]) == ""
+
+
+def test_counts_have_their_plural():
+    assert [counted(count, "photo") for count in (0, 1, 2)] == ["0 photos", "1 photo", "2 photos"]
+    assert [counted(count, "person", "people") for count in (1, 3)] == ["1 person", "3 people"]

@@ -21,6 +21,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 CROP_SIZE = 256
+CROP_MARGIN = 1.25  # side of a crop over the person's longer side, as hourglasses are trained
+JOINTS_MARGIN = 1.05  # the person's longer side over that of the joints' box: joints lie inside the outline
 MIN_IMAGE_SIDE, MAX_IMAGE_SIDE = 8, 32766  # a person must show; OpenCV warps no larger pictures
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
