@@ -1,0 +1,102 @@
+"""Measure a hourglass on COCO's validation people, boxes given: OKS over the joints that both have.
+
+python scripts/measure_oks.py --load model_checkpoints/hourglass_mpii_default --data_dir data/coco
+
+Who counts: no crowd, a box taller than 96 px, at least 10 annotated joints (of COCO's 17). What counts: the joints that
+the network's skeleton and COCO share, for MPII and LSP 12, shoulders to ankles. The crop is the box's, side 1.25 × its
+longer side, flip test. This is not COCO's AP, which needs the other five joints, found boxes and scores.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from stacked_hourglass.coco_annotations import CocoPeople, read_coco, scored_people
+from stacked_hourglass.datasets import PoseCrops
+from stacked_hourglass.inference import Predictor
+from stacked_hourglass.oks import joint_similarities, oks, oks_scores, shared_with_coco
+from stitched.loading import DEMO_WEIGHTS, load_either_hourglass
+from utils.compute.devices import pick_device
+from utils.console.messages import show_messages
+from utils.osutils import UserError, write_text
+from utils.transform import COCO
+
+LEAST_HEIGHT, LEAST_JOINTS = 96.0, 10
+
+
+def people_to_measure(data_dir: Path) -> CocoPeople:
+    """Validation people taller than 96 px with at least 10 annotated joints. Raises UserError as `read_coco` does."""
+    people = scored_people(read_coco(data_dir, "val2017"))
+    tall = people.box[:, 3] > LEAST_HEIGHT
+    return people.select(tall & (people.people.annotated.sum(axis=1) >= LEAST_JOINTS))
+
+
+def predict(predictor: Predictor, people: CocoPeople, batch_size: int = 32) -> np.ndarray:
+    """(N, J, 2) photo pixels in the predictor's joint order; NaN where the photo cannot be read."""
+    found = []
+    for batch in DataLoader(PoseCrops(people.people), batch_size):
+        joints, _ = predictor(batch["image"], batch["to_photo"])
+        found.append(joints.masked_fill(~batch["readable"][:, None, None], torch.nan))
+    return torch.cat(found).numpy()
+
+
+def measure(predicted: np.ndarray, joints: tuple[str, ...], people: CocoPeople) -> dict:
+    """`oks_scores`, and the mean similarity of each joint, of predictions (N, J, 2) of the named J joints."""
+    columns = COCO.indices(joints)
+    truth, annotated = people.people.joints[:, columns], people.people.annotated[:, columns]
+    scores = oks_scores(oks(predicted, truth, annotated, people.area, joints))
+    similar = joint_similarities(predicted, truth, people.area, joints)
+    means = np.nanmean(np.where(annotated, similar, np.nan), axis=0).tolist()
+    return scores | {"per_joint": dict(zip(joints, means, strict=True))}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--load",
+        type=Path,
+        nargs="+",
+        default=[DEMO_WEIGHTS],
+        help="checkpoints of a hourglass or a stitched network, or folders that hold one (default: the demo weights)",
+    )
+    parser.add_argument("--data_dir", type=Path, default=Path("data/coco"), help="COCO folder (default: data/coco)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    parser.add_argument("--output", type=Path, help="JSON file to write, checkpoint -> scores")
+    options = parser.parse_args()
+    show_messages()
+    try:
+        people, device, results = people_to_measure(options.data_dir), pick_device(options.device), {}
+        if not len(people):
+            raise UserError(f"--data_dir {options.data_dir}: nobody is taller than 96 px with 10 annotated joints")
+        for path in options.load:
+            predictor = Predictor(load_either_hourglass(path, device), device, flip=True)
+            joints = shared_with_coco(predictor.skeleton)
+            found = predict(predictor, people)[:, predictor.skeleton.indices(joints)]
+            results[str(path)] = measure(found, joints, people)
+            print(table_of(path, results[str(path)]))
+        if options.output:
+            write_text(options.output, json.dumps(results, indent=1))
+            print(f"wrote {options.output}")
+    except UserError as error:
+        parser.error(str(error))
+
+
+def table_of(path: Path, scores: dict) -> str:
+    per_joint = ", ".join(f"{joint} {value:.2f}" for joint, value in scores["per_joint"].items())
+    return (
+        f"{path}: {scores['people']} people, {len(scores['per_joint'])} joints, boxes given, flip test\n"
+        f"  mean OKS {scores['mean']:.3f}; OKS >= 0.5 in {scores['above_0.5']:.1%}, >= 0.75 in "
+        f"{scores['above_0.75']:.1%}; mean of the shares at 0.5, 0.55, ..., 0.95: {scores['above_0.5:0.95']:.1%}\n"
+        f"  per joint: {per_joint}"
+    )
+
+
+if __name__ == "__main__":
+    main()
