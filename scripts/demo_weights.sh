@@ -14,7 +14,7 @@ python=.venv/bin/python
 PHOTOS=${PHOTOS:-../shared/data/lspet_as_mpii}
 MOTION=${MOTION:-../shared/data/cmu_h36m_layout}
 WORK=${WORK:-data/demo_weights}
-DEVICE=${DEVICE:-auto}
+DEVICE=${DEVICE:-auto}  # bf16 below is fp32 on a CPU without bf16 instructions
 NETWORK=${NETWORK:---stacks 1 --features 64 --train_batch_size 8 --lr 1e-3}
 EPOCHS=${EPOCHS:---epochs 16 --schedule 11 14}
 say() { printf '\n== %s\n' "$*"; }

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from utils.compute.allocator import keep_large_blocks
 from utils.compute.launcher import TORCHRUN
 from utils.console.messages import show_messages
 from utils.osutils import UserError, fail, suggestion
@@ -143,6 +144,7 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
     script = scripts[name]
     show_messages()
     options = parse(prog, name, script, groups, argv[1:])
+    keep_large_blocks()
     try:
         with _company(options, script, f"{prog} {name}"):
             _prepare(options, script)

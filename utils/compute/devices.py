@@ -4,6 +4,7 @@ import random
 from argparse import Namespace
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from functools import cache
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from utils.compute.batch_parts import BatchGenerator, loss_weight
 from utils.compute.distributed import local_device, reduced_gradients
-from utils.osutils import UserError
+from utils.osutils import UserError, warn
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -59,8 +60,21 @@ def _mixed(seed: int, number: int) -> int:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """Mixed precision for the forward pass; does nothing for fp32."""
+    """Mixed precision for the forward pass; does nothing for fp32, nor for bf16 on a CPU without bf16 instructions."""
+    if precision == "bf16" and device.type == "cpu" and not _cpu_has_bf16():
+        precision = "fp32"
     return torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "fp32")
+
+
+@cache
+def _cpu_has_bf16() -> bool:
+    """Whether the CPU computes in bf16. Warns, once, where it does not: emulated, a step can take 90 times as long."""
+    capabilities = torch.cpu.get_capabilities()
+    names = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")  # x86-64, then ARM
+    supported = any(capabilities.get(name, False) for name in names)
+    if not supported:
+        warn("--precision bf16: this CPU has no bf16 instructions, and emulating them is far slower; fp32 is used")
+    return supported
 
 
 def to_device(minibatch: dict, device: torch.device) -> dict:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from utils.compute import devices
 from utils.compute.devices import GradientStep, autocast, pick_device, seed_everything, to_device
 from utils.osutils import UserError
 
@@ -71,11 +72,36 @@ def test_seeds_reach_every_generator():
 
 
 # ------------------------------------------------------------------------------------------ precision
-def test_precision_of_the_forward_pass():
-    layer, x = nn.Linear(3, 2), torch.ones(1, 3)
-    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        with autocast(CPU, precision):
-            assert layer(x).dtype == dtype
+@pytest.fixture
+def capabilities(monkeypatch):
+    """What the CPU is taken to be capable of; the test fills it."""
+    names = {}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: names)
+    devices._cpu_has_bf16.cache_clear()
+    yield names
+    devices._cpu_has_bf16.cache_clear()
+
+
+def output_type(precision):
+    with autocast(CPU, precision):
+        return nn.Linear(3, 2)(torch.ones(1, 3)).dtype
+
+
+@pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "bf16"])
+def test_precision_of_the_forward_pass(capsys, capabilities, name):
+    capabilities[name] = True
+    assert (output_type("fp32"), output_type("bf16")) == (torch.float32, torch.bfloat16)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_bf16_on_a_cpu_without_it_is_fp32_and_says_so_once(capsys, capabilities):
+    capabilities |= {"avx2": True, "avx512_bf16": False}
+    assert output_type("fp32") == torch.float32
+    assert capsys.readouterr().err == ""
+    assert (output_type("bf16"), output_type("bf16")) == (torch.float32, torch.float32)
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: --precision bf16: this CPU has no bf16 instructions")
+    assert line.endswith("fp32 is used")
 
 
 def test_fp16_is_refused_on_a_cpu():
@@ -107,7 +133,8 @@ def test_no_grad_clipping_leaves_gradients_alone():
     assert one_step(grad_clip=1.0, no_grad_clipping=True) == [-2, -3]
 
 
-def test_a_step_in_bf16_trains():
+def test_a_step_in_bf16_trains(capabilities):
+    capabilities["avx512_bf16"] = True
     torch.manual_seed(0)
     model = nn.Linear(4, 1)
     step, optimizer = GradientStep(step_options(precision="bf16"), CPU), torch.optim.SGD(model.parameters(), 0.1)
