@@ -134,6 +134,14 @@ def validation_photos(data_dir: str | Path) -> list[Path]:
     return _read_parts(_roots(Path(data_dir)))[1].image_paths
 
 
+def find_head_boxes(data_dir: str | Path) -> Path | None:
+    """The file of head boxes where `load_mpii` would find it, None where it is not there.
+
+    Raises UserError where neither `data_dir` nor its stand-in is a folder.
+    """
+    return _head_boxes(_roots(Path(data_dir)))
+
+
 def is_annotated(data_dir: str | Path) -> bool:
     """Whether a folder holds (or should hold: the default's) MPII annotations, rather than photos alone."""
     names = (ANNOTATION_FILE, "train.json", "valid.json", "annotations.json")
@@ -167,6 +175,10 @@ def _find(roots: Sequence[Path], name: str) -> Path | None:
             if path.is_file():
                 return path
     return None
+
+
+def _head_boxes(roots: Sequence[Path]) -> Path | None:
+    return next((path for name in HEAD_BOX_FILES if (path := _find(roots, name))), None)
 
 
 def _image_folder(roots: Sequence[Path]) -> Path:
@@ -332,7 +344,7 @@ def _approximate_head_sizes(joints: np.ndarray, annotated: np.ndarray) -> np.nda
 
 
 def _with_head_boxes(validation: People, roots: Sequence[Path]) -> People:
-    path = next((found for name in HEAD_BOX_FILES if (found := _find(roots, name))), None)
+    path = _head_boxes(roots)
     if path is None:
         warn(
             f"no {HEAD_BOX_FILES[0]} in {roots[0]}: the validation people's head sizes are approximated by "

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from stacked_hourglass.annotations import People
 from stacked_hourglass.augmentation import RandomMasking, jitter_colour
+from stacked_hourglass.batch_hits import pck_hits, pckh_hits
 from stacked_hourglass.inference import batch_statistics, to_photo
-from stacked_hourglass.pckh import pck_hits, pckh_hits
 from stacked_hourglass.visibility import visibility_loss
 from utils.compute.batch_parts import shard
 from utils.compute.devices import GradientStep, autocast, batch_generator, to_device

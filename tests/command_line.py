@@ -85,6 +85,21 @@ def spawn(entry: str, *argv: object, cwd: Path = ROOT) -> Result:
     return Result(done.returncode, done.stdout, done.stderr)
 
 
+def modules_after(entry: str, *argv: object) -> set[str]:
+    """The top-level modules that `python <entry>.py <argv>` has imported when it is done, in a process of its own."""
+    code = (
+        "import sys; from options import GROUPS, SCRIPTS; from utils.command_line.cli import main; "
+        f"main({entry!r}, SCRIPTS[{entry!r}], GROUPS, sys.argv[1:]); "
+        "print('MODULES', *{name.partition('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, argv)],
+        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.rpartition("MODULES ")[2].split())
+
+
 def files(folder: Path) -> list[str]:
     """All files below a folder, hidden and temporary ones too; none where there is no folder."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import modules_after
 from PIL import Image
 from scipy.io import loadmat, savemat
 
 from stacked_hourglass import evaluation
 from stacked_hourglass.annotations import load_mpii
-from stacked_hourglass.evaluation import load_ground_truth, load_validation_predictions, mpii_PCKh
+from stacked_hourglass.evaluation import load_ground_truth, mpii_PCKh
+from stacked_hourglass.validation_predictions import load_validation_predictions
 from utils.osutils import UserError
 from utils.predictions.coco_results import save_coco_results
 from utils.predictions.prediction_arrays import save_prediction_array
@@ -185,10 +187,10 @@ def test_files_by_image_must_hold_each_person_once(data_dir, truth, tmp_path, su
 
     poses = by_image(truth)
     check({"a.jpg": poses["a.jpg"]}, r"2 predictions for 3 validation people.* b\.jpg has none")
-    check(poses | {"b.jpg": poses["a.jpg"]}, r"4 predictions for 3 .* b\.jpg has 2 people, 1 are right")
-    check(poses | {"a.jpg": poses["b.jpg"]}, r"2 predictions for 3 .* a\.jpg has 1 people, 2 are right")
-    check(poses | {"c.jpg": poses["b.jpg"]}, r"4 predictions for 3 .* c\.jpg has 1 people, 0 are right")
-    check(poses | {"b.jpg": poses["b.jpg"][:, :14]}, "14 × 2, 16 × 2; for PCKh every person is 16 × 2")
+    check(poses | {"b.jpg": poses["a.jpg"]}, r"4 predictions for 3 .* b\.jpg has 2 people, expected 1")
+    check(poses | {"a.jpg": poses["b.jpg"]}, r"2 predictions for 3 .* a\.jpg has 1 people, expected 2")
+    check(poses | {"c.jpg": poses["b.jpg"]}, r"4 predictions for 3 .* c\.jpg has 1 people, expected 0")
+    check(poses | {"b.jpg": poses["b.jpg"][:, :14]}, "14 × 2, 16 × 2; expected 16 × 2 px for every person")
     check({name: tensor[:, :14] for name, tensor in poses.items()}, "14 joints a person")
     check({}, "no image")
 
@@ -204,14 +206,14 @@ def test_3d_poses_and_nan_by_image_are_refused(data_dir, truth, tmp_path):
 def test_names_within_subfolders_are_found(tmp_path):
     save_predictions(tmp_path / "a.pt", {"s1/x.jpg": torch.full((1, 16, 2), 1.0), "x.jpg": torch.full((1, 16, 2), 2.0)})
     images = [Path("data/images/x.jpg"), Path("data/images/s1/x.jpg")]
-    assert load_validation_predictions(tmp_path / "a.pt", images, 2)[:, 0, 0].tolist() == [2, 1]
+    assert load_validation_predictions(tmp_path / "a.pt", images, 2, MPII)[:, 0, 0].tolist() == [2, 1]
 
 
 def test_annotations_of_another_number_of_people_are_refused(data_dir, truth, tmp_path):
     save_predictions(tmp_path / "a.pt", by_image(truth))
     people = json.loads((data_dir / "mpii_annotations.json").read_text())
     (data_dir / "mpii_annotations.json").write_text(json.dumps(people[:-1]))
-    refused(data_dir, [tmp_path / "a.pt"], "belong together")
+    refused(data_dir, [tmp_path / "a.pt"], "expected equal numbers")
 
 
 # Ground truth
@@ -254,6 +256,27 @@ def test_absent_and_truncated_ground_truth_is_refused(data_dir, truth):
     refused(data_dir, [data_dir / "a.mat"], r"does not exist; --data_dir must hold .* --data_dir sample")
 
 
+def test_the_folder_that_train_and_run_find_too(data_dir, truth, tmp_path, monkeypatch, undrawn):
+    """With the default `data/mpii` the hourglass's own folder counts, as for `load_mpii`."""
+    save_prediction_array(tmp_path / "a.mat", truth)
+    save_predictions(tmp_path / "b.pt", by_image(truth))
+    root = tmp_path / "project"
+    (root / "stacked_hourglass" / "data").mkdir(parents=True)
+    data_dir.rename(root / "stacked_hourglass" / "data" / "mpii")
+    monkeypatch.chdir(root)
+    result = evaluate(Path("data/mpii"), [tmp_path / "a.mat", tmp_path / "b.pt"], output_dir=tmp_path / "out")
+    assert result["a"]["PCKh@0.5"]["mean"] == result["b"]["PCKh@0.5"]["mean"] == 100
+    with pytest.raises(UserError, match="--data_dir elsewhere/mpii: no such folder"):
+        evaluate(Path("elsewhere/mpii"), [tmp_path / "a.mat"], output_dir=tmp_path / "out")
+
+
+def test_files_but_pt_are_scored_without_torch(data_dir, truth, tmp_path):
+    paths = [path for path in save_all_forms(tmp_path, truth) if path.suffix != ".pt"]
+    arguments = ["--data_dir", data_dir, "--prediction_files", *paths, "--output_dir", tmp_path / "out"]
+    assert "torch" not in modules_after("eval", "mpii_PCKh", *arguments)
+    assert (tmp_path / "out" / "pckh_all.png").is_file()
+
+
 # Real data
 
 
@@ -281,5 +304,5 @@ def test_files_by_image_agree_with_arrays_on_real_annotations(tmp_path):
     names = [path.name for path in validation.image_paths]
     shuffled = np.random.default_rng(1).permutation(len(names))
     save_predictions(tmp_path / "a.pt", {names[i]: torch.from_numpy(array[i : i + 1]) for i in shuffled})
-    loaded = load_validation_predictions(tmp_path / "a.pt", validation.image_paths, len(truth))
+    loaded = load_validation_predictions(tmp_path / "a.pt", validation.image_paths, len(truth), MPII)
     np.testing.assert_allclose(loaded, array)

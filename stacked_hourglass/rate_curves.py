@@ -1,0 +1,81 @@
+"""Pictures of detection rates over thresholds: a panel a joint, a line a model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from utils.console.evaluation_tables import format_number
+from utils.osutils import atomic_path
+
+Curves = Mapping[str, Mapping[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class CurveAxes:
+    """What the panels show.
+
+    Attributes:
+        titles: column -> title of its panel.
+        thresholds: (T,), along x.
+        unit: what a threshold is a fraction of, e.g. "head size".
+        metric: name of the rate at the last threshold, e.g. "PCKh@0.5".
+    """
+
+    titles: Mapping[str, str]
+    thresholds: np.ndarray
+    unit: str
+    metric: str
+
+
+def draw_grid(curves: Curves, axes: CurveAxes, path: Path, heading: str = "") -> None:
+    """Write one picture with a panel for each of `axes.titles`.
+
+    `curves` holds (T,) percent at `axes.thresholds` by model and column; a line a model.
+    """
+    rows = 2
+    columns = -(-len(axes.titles) // rows)
+    figure = Figure(figsize=(4.5 * columns, 9 + 2 * _legend_height(curves)), layout="constrained")
+    for panel, column in zip(figure.subplots(rows, columns).flat, axes.titles, strict=False):
+        _draw_panel(panel, curves, axes, column)
+    if heading:
+        figure.suptitle(heading, fontsize="x-large")
+    _save(figure, path)
+
+
+def draw_single(curves: Curves, axes: CurveAxes, column: str, path: Path) -> None:
+    """Write the panel of one column alone; arguments as for `draw_grid`."""
+    figure = Figure(figsize=(6.4, 4.8 + _legend_height(curves)), layout="constrained")
+    _draw_panel(figure.subplots(), curves, axes, column)
+    _save(figure, path)
+
+
+def _legend_height(curves: Curves) -> float:
+    """Inches."""
+    return 0.25 * len(curves)
+
+
+def _draw_panel(panel: Axes, curves: Curves, axes: CurveAxes, column: str) -> None:
+    for index, (name, by_column) in enumerate(curves.items()):
+        rate = format_number(by_column[column][-1])
+        short = name if len(name) <= 32 else f"{name[:15]}…{name[-16:]}"  # wider, legends of a row would overlap
+        # The rate comes first since matplotlib hides labels that begin with an underscore; $ would start a formula.
+        label = f"{rate}  {short}".replace("$", r"\$")
+        style = ("-", "--", ":", "-.")[index // 10 % 4]  # ten colours, then the next style
+        panel.plot(axes.thresholds, by_column[column], style, color=f"C{index % 10}", label=label)
+    panel.set(xlim=(0, axes.thresholds[-1]), ylim=(0, 101), title=axes.titles[column])
+    panel.set(xlabel=f"normalised distance (fraction of {axes.unit})", ylabel="detection rate (%)")
+    panel.grid(alpha=0.3)
+    # Below the axes: inside, it would hide part of a line in one panel or another.
+    legend = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "frameon": False}
+    panel.legend(title=f"{axes.metric} (%)", alignment="left", **legend)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    canvas = FigureCanvasAgg(figure)
+    with atomic_path(path) as temporary:
+        canvas.print_figure(temporary, dpi=120)

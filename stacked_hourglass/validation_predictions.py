@@ -1,0 +1,97 @@
+"""Files of predicted 2D poses, of any form, as one array in validation order. No torch import but for `.pt` files."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from utils.osutils import UserError, warn
+from utils.predictions.coco_results import load_coco_results
+from utils.predictions.prediction_arrays import ARRAY_SUFFIXES, load_prediction_array, require_finite
+from utils.transform import Skeleton
+
+BY_IMAGE_SUFFIXES = (".pt", ".json")
+
+
+def is_by_image(path: Path) -> bool:
+    """Whether a prediction file, by its suffix, holds poses by image name, so that the photos' names are needed."""
+    return path.suffix.lower() in BY_IMAGE_SUFFIXES
+
+
+def load_validation_predictions(
+    path: Path, images: Sequence[Path], count: int, skeleton: Skeleton, others: Collection[Path] = ()
+) -> np.ndarray:
+    """Read one prediction file of any form as (N, J, 2), zero-based px, in validation order, all finite.
+
+    Args:
+        path: an array file, or `.pt` or `.json` by image: person k of an image is its k-th validation person.
+        images: the photo of each validation person; used for files by image only.
+        count: N.
+        skeleton: the J joints.
+        others: further photos of the data set, whose predictions are ignored with a warning that counts them.
+
+    Raises UserError for another suffix, number of people or number of joints, and for NaN.
+    """
+    if is_by_image(path):
+        array = _in_validation_order(_without(_load_by_image(path), others, path), images, path, skeleton)
+    elif path.suffix.lower() in ARRAY_SUFFIXES:
+        array = load_prediction_array(path)
+    else:
+        suffixes = ", ".join((*BY_IMAGE_SUFFIXES, *ARRAY_SUFFIXES))
+        raise UserError(f"--prediction_files {path}: unknown suffix {path.suffix!r}; choose one of {suffixes}")
+    if len(array) != count:
+        raise UserError(f"{path}: {len(array)} predictions for {count} validation people; expected one for each")
+    if array.shape[1] != len(skeleton):
+        raise UserError(f"{path}: {array.shape[1]} joints a person; {skeleton.name} has {len(skeleton)}")
+    require_finite(array, path, skeleton)
+    return array
+
+
+def _load_by_image(path: Path) -> dict[str, np.ndarray]:
+    if path.suffix.lower() == ".json":
+        return load_coco_results(path).keypoints
+    from utils.predictions.prediction_files import load_predictions  # noqa: PLC0415 - imports torch
+
+    return {name: poses.double().numpy() for name, poses in load_predictions(path).items()}
+
+
+def _without(by_image: Mapping[str, np.ndarray], others: Collection[Path], path: Path) -> dict[str, np.ndarray]:
+    ignored = {_key_of(image, by_image) for image in others}
+    kept = {name: poses for name, poses in by_image.items() if name not in ignored}
+    if len(kept) < len(by_image):
+        warn(f"{path}: predictions of {len(by_image) - len(kept)} training photos ignored")
+    return kept
+
+
+def _in_validation_order(
+    by_image: Mapping[str, np.ndarray], images: Sequence[Path], path: Path, skeleton: Skeleton
+) -> np.ndarray:
+    """Poses by image name as (N, J, 2), a row for each of `images`."""
+    shapes = {tuple(poses.shape[1:]) for poses in by_image.values()}
+    if len(shapes) != 1 or next(iter(shapes))[-1] != 2:
+        found = ", ".join(" × ".join(map(str, shape)) for shape in sorted(shapes)) or "no image"
+        raise UserError(f"{path}: a person is {found}; expected {len(skeleton)} × 2 px for every person")
+    keys = [_key_of(image, by_image) for image in images]
+    total, expected = sum(map(len, by_image.values())), Counter(keys)
+    absent = next((image.name for image, key in zip(images, keys, strict=True) if key is None), None)
+    wrong = next((key for key in by_image if len(by_image[key]) != expected[key]), None)
+    if absent is not None or wrong is not None:
+        detail = (
+            f"{absent} has none"
+            if absent is not None
+            else f"{wrong} has {len(by_image[wrong])} people, expected {expected[wrong]}"
+        )
+        raise UserError(f"{path}: {total} predictions for {len(images)} validation people; first fault: {detail}")
+    starts = dict(zip(by_image, np.cumsum([0, *map(len, by_image.values())]).tolist(), strict=False))
+    rows = []
+    for key in keys:
+        rows.append(starts[key])
+        starts[key] += 1
+    return np.concatenate(list(by_image.values()))[rows]
+
+
+def _key_of(image: Path, by_image: Mapping[str, np.ndarray]) -> str | None:
+    """The name under which a file knows a photo: as much of the end of its path as is a key, the longest first."""
+    ends = ("/".join(image.parts[start:]) for start in range(len(image.parts)))
+    return next((end for end in ends if end in by_image), None)
