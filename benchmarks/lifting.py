@@ -36,7 +36,8 @@ from twod_threed.trainer import LifterTrainer
 from utils.camera_utils import Camera, stack_cameras
 from utils.command_line.cli import parse
 from utils.data_utils import LIFTER_INPUT_JOINTS, OrthogonalAugmentation
-from utils.human36m.files import ACTIONS, TRAIN_SUBJECTS, Sequence, find_sequences
+from utils.human36m.actions import ACTIONS, TRAIN_SUBJECTS
+from utils.human36m.files import Sequence, find_sequences
 from utils.human36m_dataset import CAMERAS, PoseSet, load_pose_set
 from utils.osutils import UserError
 from utils.sample.sample_data import ensure_sample

@@ -7,7 +7,8 @@ fourth sequence of the training people is held out, poses that were not seen of 
 
 from collections.abc import Sequence
 
-from utils.human36m.files import TEST_SUBJECTS, TRAIN_SUBJECTS, Human36mFiles
+from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS
+from utils.human36m.files import Human36mFiles
 from utils.human36m_dataset import PoseSet, load_pose_set
 from utils.osutils import UserError
 

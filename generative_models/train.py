@@ -16,7 +16,8 @@ from generative_models.poses import facing
 from generative_models.trainer import GANTrainer
 from utils.compute.devices import pick_device
 from utils.console.option_rules import refuse_disagreement, refuse_useless, say_if_workers_are_of_no_use
-from utils.human36m.files import find_sequences, select_actions
+from utils.human36m.actions import select_actions
+from utils.human36m.files import find_sequences
 from utils.human36m.report import report
 from utils.training.samplers import IndexLoader
 from utils.training_utils import settle_experiment, start_checkpoint, start_path, train

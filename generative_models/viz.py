@@ -18,7 +18,8 @@ from generative_models.latents import STARTS, fit_latents, straight_walk
 from generative_models.loading import load_pose_gan
 from generative_models.measures import nearest_poses
 from generative_models.poses import facing
-from utils.human36m.files import find_sequences, select_actions
+from utils.human36m.actions import select_actions
+from utils.human36m.files import find_sequences
 from utils.human36m_dataset import PoseSet
 from utils.imaging.draw2d import OUTLINE, image_grid, save_image
 from utils.imaging.draw3d import draw_pose_3d, panel_row

@@ -18,7 +18,8 @@ import numpy as np
 from utils.camera_utils import CameraTable, read_cameras_xml, write_cameras_h5
 from utils.command_line.cli import Parser
 from utils.console.messages import show_messages
-from utils.human36m.files import JOINTS, POSITIONS_H5, SUBJECTS, parse_name, require_millimetres, write_positions
+from utils.human36m.actions import SUBJECTS
+from utils.human36m.files import JOINTS, POSITIONS_H5, parse_name, require_millimetres, write_positions
 from utils.osutils import UserError, fail, warn
 
 

@@ -18,7 +18,8 @@ from utils.compute.devices import pick_device
 from utils.console.messages import show_messages
 from utils.console.progress import progress
 from utils.data_utils import normalise_instance
-from utils.human36m.files import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences
+from utils.human36m.actions import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS
+from utils.human36m.files import find_sequences
 from utils.human36m_dataset import PoseSet, load_pose_set
 from utils.osutils import UserError
 from utils.predictions.prediction_files import save_predictions

@@ -18,7 +18,8 @@ from generative_models.measures import DEFINITIONS, measure
 from generative_models.poses import LIMBS, PARENT, facing
 from generative_models.trainer import MEASURE_SEED, MEASURED, two_samples
 from utils.console.messages import show_messages
-from utils.human36m.files import find_sequences, select_actions
+from utils.human36m.actions import select_actions
+from utils.human36m.files import find_sequences
 from utils.osutils import UserError
 from utils.transform import H36M
 

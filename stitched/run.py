@@ -22,7 +22,8 @@ from twod_threed.mpjpe import mpjpe, p_mpjpe
 from utils.compute.devices import pick_device
 from utils.compute.distributed import is_main
 from utils.console.option_rules import refuse_useless
-from utils.human36m.files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
+from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
+from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_frames import FrameCrops, Frames, find_frames, has_listed_frames, read_listed_frames
 from utils.imaging.image_sources import VIDEO_SUFFIXES, is_camera

@@ -20,7 +20,8 @@ from stitched.trainer import PARTS, StitchedTrainer
 from twod_threed.train import require_batches_of_several
 from utils.compute.devices import pick_device
 from utils.console.option_rules import refuse_disagreement, refuse_useless
-from utils.human36m.files import TEST_SUBJECTS, TRAIN_SUBJECTS, Human36mFiles, find_sequences, select_actions
+from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
+from utils.human36m.files import Human36mFiles, find_sequences
 from utils.human36m.report import report
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_frames import FrameCrops, Frames, find_frames

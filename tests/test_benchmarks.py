@@ -11,7 +11,8 @@ import torch
 from command_line import load_script
 
 from twod_threed.normalisation import fit
-from utils.human36m.files import ACTIONS, TRAIN_SUBJECTS, find_sequences
+from utils.human36m.actions import ACTIONS, TRAIN_SUBJECTS
+from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.sample.human36m import make_h36m
 

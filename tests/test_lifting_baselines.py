@@ -9,7 +9,8 @@ import pytest
 import torch
 from command_line import load_script
 
-from utils.human36m.files import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences
+from utils.human36m.actions import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS
+from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.sample.human36m import make_h36m
 

@@ -15,7 +15,8 @@ from twod_threed.run import lift
 from twod_threed.viz import frame_mpjpe
 from utils.camera_utils import CAMERA_NAMES, Camera
 from utils.data_utils import OrthogonalAugmentation
-from utils.human36m.files import ACTIONS, TEST_SUBJECTS, find_sequences
+from utils.human36m.actions import ACTIONS, TEST_SUBJECTS
+from utils.human36m.files import find_sequences
 from utils.human36m_dataset import CAMERAS, PoseSet, load_pose_set
 from utils.imaging.draw2d import OUTLINE, image_grid, save_image
 from utils.imaging.draw3d import draw_pose_2d, draw_pose_3d, panel_row

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from twod_threed.mpjpe import JOINT_SETS, Averages, Labels, average, from_hip, joint_velocity_errors, pose_scores
 from utils.console.evaluation_tables import format_rows, model_names, tables_as_json
-from utils.human36m.files import ACTIONS, OFFICIAL_SPELLINGS, TEST_SUBJECTS, find_sequences, load_motions
+from utils.human36m.actions import ACTIONS, TEST_SUBJECTS
+from utils.human36m.files import OFFICIAL_SPELLINGS, find_sequences, load_motions
 from utils.osutils import UserError, require_folder, write_text
 from utils.predictions.prediction_files import load_predictions
 from utils.transform import H36M, H36M_SLOTS

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from twod_threed.model import INPUT_JOINTS, LinearModel
 from twod_threed.normalisation import fit, from_plain
-from utils.human36m.files import TRAIN_SUBJECTS, Human36mFiles
+from utils.human36m.actions import TRAIN_SUBJECTS
+from utils.human36m.files import Human36mFiles
 from utils.human36m_dataset import load_pose_set
 from utils.osutils import UserError, warn
 from utils.training.checkpoints import load_state, read_checkpoint, written_by

@@ -18,7 +18,8 @@ from utils.compute.batch_parts import shard
 from utils.compute.devices import autocast, pick_device
 from utils.compute.distributed import gather_objects, is_main
 from utils.console.option_rules import refuse_useless, say_if_workers_are_of_no_use
-from utils.human36m.files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
+from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
+from utils.human36m.files import find_sequences
 from utils.human36m_dataset import CAMERAS, load_pose_set
 from utils.osutils import UserError
 from utils.predictions.coco_results import save_coco_results

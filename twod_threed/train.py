@@ -16,7 +16,8 @@ from twod_threed.trainer import LifterTrainer
 from utils.compute.devices import pick_device
 from utils.compute.distributed import world_size
 from utils.console.option_rules import refuse_disagreement, refuse_useless, say_if_workers_are_of_no_use
-from utils.human36m.files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences, select_actions
+from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
+from utils.human36m.files import find_sequences
 from utils.human36m.report import report
 from utils.human36m_dataset import load_pose_set
 from utils.osutils import UserError

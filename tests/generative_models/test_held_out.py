@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from generative_models.held_out import EVERY, load_split, name_of
-from utils.human36m.files import ACTIONS, TRAIN_SUBJECTS, find_sequences
+from utils.human36m.actions import ACTIONS, TRAIN_SUBJECTS
+from utils.human36m.files import find_sequences
 from utils.osutils import UserError
 
 

@@ -15,7 +15,8 @@ from stitched.stitched_network import StitchedOutput
 from stitched.train import images_of, load_network
 from stitched.trainer import StitchedTrainer
 from twod_threed.mpjpe import mpjpe, p_mpjpe
-from utils.human36m.files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences
+from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS
+from utils.human36m.files import find_sequences
 from utils.human36m_frames import FrameCrops, target_heatmaps
 from utils.plotting_utils import Averages
 from utils.transform import H36M, H36M_2D, MPII, joint_map

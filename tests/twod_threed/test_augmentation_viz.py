@@ -12,7 +12,8 @@ from twod_threed.augmentation_viz import camera_tilt, draw, orientations, sample
 from twod_threed.model import LinearModel
 from twod_threed.normalisation import fit
 from utils.data_utils import HIP
-from utils.human36m.files import ACTIONS, TEST_SUBJECTS, find_sequences
+from utils.human36m.actions import ACTIONS, TEST_SUBJECTS
+from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.sample.human36m import make_h36m
 from utils.transform import H36M

@@ -19,7 +19,8 @@ from options import GROUPS, SCRIPTS
 from twod_threed.detector_errors import save_errors
 from twod_threed.model import LinearModel
 from utils.camera_utils import CAMERA_NAMES
-from utils.human36m.files import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences
+from utils.human36m.actions import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS
+from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.transform import H36M_2D, MPII
 

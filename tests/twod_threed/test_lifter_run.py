@@ -10,7 +10,8 @@ import twod_threed
 from twod_threed.model import LinearModel
 from twod_threed.mpjpe import mpjpe
 from utils.camera_utils import CAMERA_NAMES
-from utils.human36m.files import TEST_SUBJECTS, TRAIN_SUBJECTS, find_sequences
+from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS
+from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.predictions.prediction_files import load_metas, load_predictions, save_metas, save_predictions
 from utils.transform import H36M_2D, LSP, MPII

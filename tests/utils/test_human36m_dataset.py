@@ -10,15 +10,8 @@ import torch
 
 from utils.camera_utils import CAMERA_NAMES, read_cameras_h5, stack_cameras, write_cameras_h5
 from utils.data_utils import HIP, OrthogonalAugmentation
-from utils.human36m.files import (
-    ACTIONS,
-    POSITIONS_H5,
-    TEST_SUBJECTS,
-    TRAIN_SUBJECTS,
-    Sequence,
-    find_sequences,
-    write_positions,
-)
+from utils.human36m.actions import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS
+from utils.human36m.files import POSITIONS_H5, Sequence, find_sequences, write_positions
 from utils.human36m_dataset import PoseSet, load_pose_set
 from utils.osutils import UserError
 from utils.sample.human36m import all_slots, random_cameras, sequence_motion

@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 
 from utils.camera_utils import CAMERA_NAMES, Camera, get_camera, read_cameras, stack_cameras
 from utils.data_utils import LIFTER_INPUT_JOINTS, centre_on_hip
-from utils.human36m.files import ACTIONS, SUBJECTS, find_sequences
+from utils.human36m.actions import ACTIONS, SUBJECTS
+from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_frames import (
     Clip,

@@ -6,6 +6,7 @@ No torch import here: `--help` answers at once.
 from pathlib import Path
 
 from utils.command_line.cli import Option, count, not_negative, number, positive, seed, share, whole
+from utils.human36m.actions import action_names
 
 GROUPS: dict[str, tuple[Option, ...]] = {
     "input and output": (
@@ -13,7 +14,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("load", "checkpoint: a file or the folder that holds one; ours or a published one", None, Path),
         Option("load_hourglass", "hourglass checkpoint (hourglass_mpii), beside --load_2d3d", None, Path),
         Option("load_2d3d", "3D baseline checkpoint (2d3d_h36m), beside --load_hourglass", None, Path),
-        Option("action", "actions to train on and validate: All, or names with commas between", "All"),
+        Option("action", "actions to train on and validate: All, or names with commas between", "All", action_names),
         Option("img_dir", "folder of photos, one photo, or a video", None, Path),
         Option(
             "2d_pose_estimations", "2d_pose_estimations.pt of run.py", None, Path,

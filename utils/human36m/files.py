@@ -25,17 +25,11 @@ import numpy as np
 
 from utils.camera_utils import CAMERA_NAMES, CameraTable, find_camera_table, get_camera, read_cameras
 from utils.camera_utils import HOW_TO_GET as CAMERAS_HOW_TO_GET
+from utils.human36m.actions import ACTIONS, SUBJECTS
 from utils.human36m.object_npz import read_object_npz
-from utils.osutils import UserError, atomic_path, suggestion, warn
+from utils.osutils import UserError, atomic_path, warn
 from utils.transform import H36M_SLOTS, MPII
 
-TRAIN_SUBJECTS = (1, 5, 6, 7, 8)
-TEST_SUBJECTS = (9, 11)
-SUBJECTS = TRAIN_SUBJECTS + TEST_SUBJECTS
-ACTIONS = (
-    "Directions", "Discussion", "Eating", "Greeting", "Phoning", "Photo", "Posing", "Purchases", "Sitting",
-    "SittingDown", "Smoking", "Waiting", "WalkDog", "Walking", "WalkTogether",
-)  # fmt: skip
 OFFICIAL_SPELLINGS = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog", "WalkingTogether": "WalkTogether"}
 DAMAGED_VIDEO = (11, "Directions")  # one of its videos is damaged, so that some copies lack the sequence
 
@@ -49,6 +43,11 @@ BODY_EXTENT_MM = (300.0, 4000.0)
 HOW_TO_GET = (
     "register at http://vision.imar.ro/human3.6m, unpack 'D3 Positions' of every subject and run python "
     "scripts/convert_h36m.py FOLDER --output_dir data/h36m; --data_dir sample needs no download"
+)
+DETECTIONS_HOW_TO_GET = (
+    "run a 2D network on the videos and write a file for each with dataset poses, frames × 16 × 2 px, joints in MPII "
+    "order (the authors of the 3D baseline have published theirs in this form), or leave out --use_hg for projected "
+    "2D poses"
 )
 
 
@@ -120,18 +119,6 @@ class Human36mFiles:
     @property
     def subjects(self) -> tuple[int, ...]:
         return tuple(sorted({one.subject for one in self.sequences}))
-
-
-def select_actions(text: str) -> tuple[str, ...]:
-    """The actions of "Walking,Sitting" by their exact names, or all 15 for "All". Raises UserError for another name."""
-    names = [name.strip() for name in text.split(",")]
-    if names in (["All"], ["all"]):
-        return ACTIONS
-    for name in names:
-        if name not in ACTIONS:
-            near = suggestion(name, ACTIONS)
-            raise UserError(f"--action {name!r}: no such action{near}; there are All, {', '.join(ACTIONS)}")
-    return tuple(action for action in ACTIONS if action in names)
 
 
 # ------------------------------------------------------------------------------------------ what is there
@@ -331,7 +318,10 @@ def load_detections(files: Human36mFiles, sequence: Sequence, camera_name: str) 
     if path is None:
         known = " (one video of it is damaged)" if (sequence.subject, sequence.action) == DAMAGED_VIDEO else ""
         expected = files.data_dir / f"S{sequence.subject}" / DETECTIONS_FOLDER / f"{sequence.name}.{camera_name}.h5"
-        raise UserError(f"{expected}: no detected 2D poses of {sequence.label} in camera {camera_name}{known}")
+        raise UserError(
+            f"--use_hg: {expected}: no detected 2D poses of {sequence.label} in camera {camera_name}{known}; "
+            f"{DETECTIONS_HOW_TO_GET}"
+        )
     try:
         with h5py.File(path, "r") as file:
             poses = np.asarray(file["poses"], dtype=np.float32)

@@ -1,15 +1,32 @@
-"""What a folder of Human3.6M has and lacks, as a table for people to read."""
+"""What a folder of Human3.6M has and lacks, for people to read."""
 
-from utils.human36m.files import ACTIONS, DAMAGED_VIDEO, HOW_TO_GET, SUBJECTS, Human36mFiles
+from utils.human36m.actions import ACTIONS, SUBJECTS
+from utils.human36m.files import DAMAGED_VIDEO, HOW_TO_GET, Human36mFiles
 from utils.osutils import UserError
 
 SEQUENCES_AN_ACTION = 2
 GRID = [(subject, action) for subject in SUBJECTS for action in ACTIONS]
+KNOWN_GAP = {DAMAGED_VIDEO: 1}  # (subject, action) -> sequences that many copies lack
+
+Cells = dict[tuple[int, str], list[int]]  # (subject, action) -> frames of its sequences
 
 
 def report(files: Human36mFiles) -> str:
+    """One line where nothing is missing of the full set; else `table`, which shows what is."""
+    cells = _cells(files)
+    absent = _absent(cells)
+    if (absent and absent != KNOWN_GAP) or _camera_fault(files):
+        return table(files)
+    gap = f"; missing: one of S{DAMAGED_VIDEO[0]}'s two {DAMAGED_VIDEO[1]}, as in many copies" if absent else ""
+    return (
+        f"Human3.6M in {files.data_dir}: {len(SUBJECTS)} subjects, {len(ACTIONS)} actions, "
+        f"{len(files.sequences)} sequences, {sum(map(sum, cells.values())):,} frames{gap}"
+    )
+
+
+def table(files: Human36mFiles) -> str:
     """Frames by action and subject, what is missing of the full set, the cameras, and how to get the rest."""
-    cells = {(s, a): [one.frames for one in files.sequences if (one.subject, one.action) == (s, a)] for s, a in GRID}
+    cells = _cells(files)
     shown = {key: f"{sum(frames):,}" if frames else "-" for key, frames in cells.items()}
     shown |= {key: f"{shown[key]} (1)" for key, frames in cells.items() if len(frames) == 1}
     totals = {s: sum(one.frames for one in files.sequences if one.subject == s) for s in SUBJECTS}
@@ -19,21 +36,29 @@ def report(files: Human36mFiles) -> str:
     lines = [
         f"{files.data_dir}: {len(files.sequences)} sequences, {sum(totals.values()):,} frames in the {files.form} form",
         *(f"{row[0]:<14}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows),
-        "(frames of an action's two sequences; (1): there is one)",
-        _missing(cells),
-        _camera_line(files),
+        "(frames of an action's two sequences; (1): only one of them is there)",
+        _missing(_absent(cells)),
+        f"cameras: {_camera_fault(files) or f'{len(files.cameras())} from {files.camera_table}'}",
     ]
-    return "\n".join(line for line in lines if line)
+    return "\n".join(lines)
 
 
-def _missing(cells: dict[tuple[int, str], list[int]]) -> str:
-    """What is missing of 7 subjects × 15 actions × 2 sequences."""
-    absent = {
+def _cells(files: Human36mFiles) -> Cells:
+    return {(s, a): [one.frames for one in files.sequences if (one.subject, one.action) == (s, a)] for s, a in GRID}
+
+
+def _absent(cells: Cells) -> dict[tuple[int, str], int]:
+    """How many sequences are missing of each subject and action that lacks any."""
+    return {
         key: SEQUENCES_AN_ACTION - len(frames) for key, frames in cells.items() if len(frames) < SEQUENCES_AN_ACTION
     }
+
+
+def _missing(absent: dict[tuple[int, str], int]) -> str:
+    """What is missing of 7 subjects × 15 actions × 2 sequences."""
     if not absent:
         return f"complete: {len(SUBJECTS)} subjects × {len(ACTIONS)} actions × {SEQUENCES_AN_ACTION}"
-    if absent == {DAMAGED_VIDEO: 1}:
+    if absent == KNOWN_GAP:
         return "complete but for one of S11's two Directions, a video of which is damaged: many copies lack it"
     parts = []
     for subject in SUBJECTS:
@@ -43,12 +68,14 @@ def _missing(cells: dict[tuple[int, str], list[int]]) -> str:
         elif counts:
             named = (action if count > 1 else f"one {action}" for action, count in counts.items())
             parts.append(f"S{subject}: {', '.join(named)}")
-    missing = f"missing {sum(absent.values())} of {len(cells) * SEQUENCES_AN_ACTION} sequences"
+    missing = f"missing {sum(absent.values())} of {len(GRID) * SEQUENCES_AN_ACTION} sequences"
     return f"{missing}: {'; '.join(parts)}\nget it: {HOW_TO_GET}"
 
 
-def _camera_line(files: Human36mFiles) -> str:
+def _camera_fault(files: Human36mFiles) -> str | None:
+    """What is wrong with the camera table, if anything."""
     try:
-        return f"cameras: {len(files.cameras())} from {files.camera_table}"
+        files.cameras()
     except UserError as error:
-        return f"cameras: {error}"
+        return str(error)
+    return None

@@ -17,16 +17,8 @@ import torch
 from scipy.interpolate import RectBivariateSpline
 
 from utils.camera_utils import CAMERA_NAMES, Camera, CameraTable, write_cameras_h5
-from utils.human36m.files import (
-    ACTIONS,
-    JOINTS,
-    POSITIONS_H5,
-    SUBJECTS,
-    TEST_SUBJECTS,
-    TRAIN_SUBJECTS,
-    frame_path,
-    write_positions,
-)
+from utils.human36m.actions import ACTIONS, SUBJECTS, TEST_SUBJECTS, TRAIN_SUBJECTS
+from utils.human36m.files import JOINTS, POSITIONS_H5, frame_path, write_positions
 from utils.osutils import atomic_path
 from utils.sample.body import Body, PosedBody, random_body
 from utils.sample.motion import random_motion, walking_motion

@@ -1,5 +1,6 @@
 import importlib.util
 import sys
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,12 +10,9 @@ import pytest
 import torch
 
 from utils.camera_utils import CAMERA_NAMES, Camera, write_cameras_h5
+from utils.human36m.actions import ACTIONS, SUBJECTS, TEST_SUBJECTS
 from utils.human36m.files import (
-    ACTIONS,
     JOINTS,
-    SUBJECTS,
-    TEST_SUBJECTS,
-    TRAIN_SUBJECTS,
     detection_path,
     find_sequences,
     frame_path,
@@ -22,10 +20,9 @@ from utils.human36m.files import (
     load_motions,
     load_positions,
     parse_name,
-    select_actions,
     write_positions,
 )
-from utils.human36m.report import report
+from utils.human36m.report import report, table
 from utils.osutils import UserError
 from utils.transform import H36M_SLOTS
 
@@ -78,31 +75,6 @@ def one_line(error):
 
 
 # names
-
-
-def test_subjects_and_actions():
-    assert (TRAIN_SUBJECTS, TEST_SUBJECTS) == ((1, 5, 6, 7, 8), (9, 11))
-    assert len(ACTIONS) == len(set(ACTIONS)) == 15
-
-
-def test_actions_are_selected_by_exact_name():
-    assert select_actions("Sitting") == ("Sitting",)
-    assert select_actions("Walking, Sitting") == ("Sitting", "Walking")
-    assert select_actions("All") == select_actions("all") == ACTIONS
-
-
-@pytest.mark.parametrize(
-    ("text", "near"), [("Sittin", "Sitting"), ("walking", "Walking"), ("Walking,Wating", "Waiting")]
-)
-def test_an_unknown_action_gets_the_nearest_name(text, near):
-    with pytest.raises(UserError, match=f"did you mean {near}"):
-        select_actions(text)
-
-
-@pytest.mark.parametrize("text", ["", "All,Walking", "Walking,", "Walking 1"])
-def test_other_text_is_no_action(text):
-    with pytest.raises(UserError, match="no such action"):
-        select_actions(text)
 
 
 @pytest.mark.parametrize(
@@ -345,6 +317,21 @@ def test_the_report_shows_what_is_there_and_what_is_missing(folder):
     assert lines[21] == f"cameras: 8 from {folder / 'cameras.h5'}"
 
 
+def test_a_complete_folder_is_reported_in_one_line(tmp_path):
+    for subject, action, take in product(SUBJECTS, ACTIONS, (1, 2)):
+        write_positions(h5_path(tmp_path, subject, f"{action} {take}"), some_positions(2))
+    write_table(tmp_path)
+    line = f"Human3.6M in {tmp_path}: 7 subjects, 15 actions, 210 sequences, 420 frames"
+    assert report(find_sequences(tmp_path)) == line
+    h5_path(tmp_path, 11, "Directions 2").unlink()
+    shorter = line.replace("210 sequences, 420", "209 sequences, 418")
+    assert report(find_sequences(tmp_path)) == f"{shorter}; missing: one of S11's two Directions, as in many copies"
+    (tmp_path / "cameras.h5").unlink()
+    text = report(find_sequences(tmp_path))
+    assert "no camera table" in text.splitlines()[-1]
+    assert len(text.splitlines()) > 15
+
+
 # detected 2D poses
 
 
@@ -386,7 +373,9 @@ def test_the_real_layout_is_complete_and_counts_agree(cmu):
     counts = {s: sum(one.frames for one in files.select([s])) for s in SUBJECTS}
     assert counts == {1: 13_269, 5: 12_179, 6: 12_038, 7: 5_275, 8: 3_674, 9: 5_526, 11: 6_001}
     assert {one.name for one in files.select([7], ["Walking"])} == {"Walking", "Walking 1"}
-    text = report(files)
+    line = f"Human3.6M in {cmu}: 7 subjects, 15 actions, 210 sequences, 57,962 frames"
+    assert report(files) == line
+    text = table(files)
     assert "complete: 7 subjects × 15 actions × 2" in text
     assert "210 sequences, 57,962 frames" in text
     assert "cameras: 28" in text
@@ -411,7 +400,8 @@ def test_the_real_layout_without_a_directions_names_the_known_gap(cmu, tmp_path)
     (tmp_path / "cameras.h5").symlink_to((cmu / "cameras.h5").resolve())
     files = find_sequences(tmp_path)
     assert [one.name for one in files.select([11], ["Directions"])] == ["Directions 1"]
-    assert "complete but for one of S11's two Directions" in report(files)
+    assert report(files).endswith("frames; missing: one of S11's two Directions, as in many copies")
+    assert "complete but for one of S11's two Directions" in table(files)
 
 
 # the converter
