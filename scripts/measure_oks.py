@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from stacked_hourglass.coco_annotations import CocoPeople, read_coco, scored_people
 from stacked_hourglass.datasets import PoseCrops
+from stacked_hourglass.demo_weights import DEMO_WEIGHTS
 from stacked_hourglass.inference import Predictor
+from stacked_hourglass.loading import load_hourglass
 from stacked_hourglass.oks import joint_similarities, oks, oks_scores, shared_with_coco
-from stitched.loading import DEMO_WEIGHTS, load_either_hourglass
 from utils.compute.devices import pick_device
 from utils.console.messages import show_messages
 from utils.osutils import UserError, write_text
@@ -76,7 +77,7 @@ def main() -> None:
         if not len(people):
             raise UserError(f"--data_dir {options.data_dir}: nobody is taller than 96 px with 10 annotated joints")
         for path in options.load:
-            predictor = Predictor(load_either_hourglass(path, device), device, flip=True)
+            predictor = Predictor(load_hourglass(path, device), device, flip=True)
             joints = shared_with_coco(predictor.skeleton)
             found = predict(predictor, people)[:, predictor.skeleton.indices(joints)]
             results[str(path)] = measure(found, joints, people)
