@@ -1,21 +1,23 @@
-"""Soft-argmax: where a heat map is highest, as a weighted mean of places, so that a gradient passes.
+"""Soft-argmax: the position of a heat map's maximum as a weighted mean of pixel positions, so that gradients pass.
 
-    p = softmax(map / T) over the whole map,  q = p × window / sum(p × window),  result = sum(q × place)
+    p = softmax(map / T) over the whole map,  q = p × window / sum(p × window),  result = sum(q × position)
 
-The window stands about the hard maximum, whose place is a constant to the gradient. Without one, q = p. With d the
-distance from the hard maximum in px of the map (Euclidean, in 2D too) and h = window_width / 2:
+The window is centred on the hard maximum, whose position is a constant to the gradient. Without a window, q = p. With d
+the distance from the hard maximum in px of the map (Euclidean, in 2D too) and h = window_width / 2:
 
     "Parzen"    1 - 6 (d/h)² (1 - d/h) for d <= h/2,  2 (1 - d/h)³ for d <= h,  0 beyond
     "Uniform"   1 for d <= h,  0 beyond: in 2D a disc
 
-The softmax's normaliser cancels in q, so that with a window no pixel outside of it matters once the hard maximum is
-found: a single pass over the map finds it, and all the rest is work on the window's few pixels.
+The softmax's normaliser cancels in q. So with a window, one pass over the map finds the hard maximum, and everything
+after that reads only the window's few pixels.
 """
 
 import math
 
 import torch
 from torch import Tensor, nn
+
+from utils.compute.arrays import as_tensor, in_kind
 
 WINDOWS = (None, "Parzen", "Uniform")
 
@@ -36,33 +38,41 @@ class _SoftArgmax(nn.Module):
         """
         Args:
             base_index: the result for the first pixel, along every axis.
-            step_size: what a pixel adds to it.
+            step_size: the distance between two pixels in the result.
             window_fn: None, "Parzen" or "Uniform".
-            window_width: px of the map; twice the farthest distance that counts. Without a window it has no effect.
-            softmax_temp: T, what the map is divided by: the smaller, the nearer to the hard maximum.
+            window_width: px of the map; twice the radius of the window. Without a window it has no effect.
+            softmax_temp: T, by which the map is divided: the smaller, the closer to the hard maximum.
 
         Raises ValueError for another window, and for a width or temperature that is not above 0.
         """
         super().__init__()
         if window_fn not in WINDOWS:
-            raise ValueError(f"window_fn {window_fn!r}: None, 'Parzen' or 'Uniform'")
+            raise ValueError(f"window_fn {window_fn!r}: expected None, 'Parzen' or 'Uniform'")
         for name, value in (("window_width", window_width), ("softmax_temp", softmax_temp)):
             if not 0 < value < math.inf:
-                raise ValueError(f"{name} {value}: a number above 0 is right")
+                raise ValueError(f"{name} {value}: expected a number above 0")
         self.base_index, self.step_size = base_index, step_size
         self.window_fn, self.window_width, self.softmax_temp = window_fn, window_width, softmax_temp
         self._offsets, self._log_window = self._make_window()
 
+    @in_kind
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps (..., *size) to places (..., dims), x first; in float64 for float64 maps, else in float32.
+        """Maps (..., *size) to positions (..., dims), x first; float64 for float64 maps, else float32.
 
-        The first of equal maxima counts, in reading order. A map with NaN or +inf, or of -inf alone, gives NaN; other
-        maps of the batch are not touched by it. A pixel of -inf has no weight.
+        A NumPy array gives a NumPy array. The first of equal maxima counts, in reading order. A map with NaN or +inf,
+        or of -inf alone, gives NaN and leaves the other maps of the batch as they are. A pixel of -inf has no weight.
+
+        Raises TypeError for anything but a numeric array or tensor, and ValueError for too few dimensions.
         """
+        maps = as_tensor(maps)
+        if maps.ndim < self.dims:
+            raise ValueError(
+                f"maps have shape {tuple(maps.shape)}: expected (..., {'H, W' if self.dims == 2 else 'L'})"
+            )
         lead, size = maps.shape[: -self.dims], maps.shape[-self.dims :]
         maps = maps.reshape(-1, *size)
-        places = self._mean_place(maps) if self.window_fn is None else self._windowed_place(maps)
-        return (self.base_index + self.step_size * places).reshape(*lead, self.dims)
+        positions = self._mean_position(maps) if self.window_fn is None else self._windowed_position(maps)
+        return (self.base_index + self.step_size * positions).reshape(*lead, self.dims)
 
     def extra_repr(self) -> str:
         window = f"{self.window_fn}, window_width={self.window_width}" if self.window_fn else "None"
@@ -72,17 +82,17 @@ class _SoftArgmax(nn.Module):
         )
 
     def settings(self) -> dict:
-        """The arguments that make the like of it, as plain types."""
+        """The arguments that make an equal module, as plain types."""
         names = ("base_index", "step_size", "window_fn", "window_width", "softmax_temp")
         return {name: getattr(self, name) for name in names}
 
     def _logits(self, pixels: Tensor) -> Tensor:
-        """(N, P) over the temperature, less each map's highest, which cancels in the softmax but would cost digits."""
-        pixels = pixels if pixels.dtype == torch.float64 else pixels.float()  # places to 1e-5 px need as much
+        """(N, P) over the temperature, minus each map's maximum, which cancels in the softmax but would cost digits."""
+        pixels = pixels if pixels.dtype == torch.float64 else pixels.float()  # for positions to 1e-5 px
         return (pixels - pixels.detach().amax(-1, keepdim=True)) / self.softmax_temp
 
     # ---------------------------------------------------------------------------------------------- without a window
-    def _mean_place(self, maps: Tensor) -> Tensor:
+    def _mean_position(self, maps: Tensor) -> Tensor:
         """(N, *size) -> (N, dims), px, x first."""
         size = maps.shape[1:]
         weights = self._logits(maps.flatten(1)).softmax(-1).unflatten(1, size)
@@ -90,14 +100,14 @@ class _SoftArgmax(nn.Module):
         for axis, length in enumerate(size, 1):
             others = [other for other in range(1, 1 + self.dims) if other != axis]
             along = weights.sum(others) if others else weights  # (N, length)
-            # About the middle, so that rounding of the weights' sum counts half.
+            # Relative to the middle: this halves the effect of rounding in the sum of the weights.
             middle = (length - 1) / 2
             means.append(middle + (along * (torch.arange(length, device=maps.device) - middle)).sum(-1))
         return torch.stack(means[::-1], -1)
 
     # ---------------------------------------------------------------------------------------------- with a window
-    def _windowed_place(self, maps: Tensor) -> Tensor:
-        """(N, *size) -> (N, dims), px, x first. After the search for the maximum, only the window's pixels are read."""
+    def _windowed_position(self, maps: Tensor) -> Tensor:
+        """(N, *size) -> (N, dims), px, x first. After the search for the maximum only the window's pixels are read."""
         self._follow(maps.device)
         centre = hard_maximum(maps.detach())  # (N, dims)
         index, inside = torch.zeros_like(centre[:, :1]), True
@@ -110,7 +120,7 @@ class _SoftArgmax(nn.Module):
         return centre + (weights[..., None] * self._offsets).sum(1)
 
     def _make_window(self) -> tuple[Tensor, Tensor]:
-        """Of the P pixels that the window can touch: (P, dims) px from the hard maximum, x first; (P,) log height."""
+        """For the window's P pixels: offset from the hard maximum (P, dims), px, x first; log height (P,)."""
         reach = math.floor(self.window_width / 2)
         steps = torch.arange(-reach, reach + 1)
         offsets = torch.cartesian_prod(*[steps] * self.dims).reshape(-1, self.dims)
@@ -118,23 +128,27 @@ class _SoftArgmax(nn.Module):
         return offsets[height > 0], height[height > 0].log().float()
 
     def _follow(self, device: torch.device) -> None:
-        """The window goes where the maps are; no buffer, since a module cast to half precision would round it."""
+        """Put the window on the maps' device. It is no buffer: casting the module to half would round it.
+
+        It is made anew, since a window on the meta device has no values to copy.
+        """
         if self._offsets.device != device:
             with torch.inference_mode(False):  # an inference tensor could not take part in training later
-                self._offsets, self._log_window = self._offsets.to(device), self._log_window.to(device)
+                self._offsets, self._log_window = (part.to(device) for part in self._make_window())
 
 
 class SoftArgmax1D(_SoftArgmax):
-    """(..., L) -> (...): the place of the maximum along the last axis, base_index + step_size × px. See the module."""
+    """(..., L) -> (...): position of the maximum along the last axis, base_index + step_size × px. See the module."""
 
     dims = 1
 
+    @in_kind
     def forward(self, maps: Tensor) -> Tensor:
         return super().forward(maps)[..., 0]
 
 
 class SoftArgmax2D(_SoftArgmax):
-    """(..., H, W), such as heat maps (B, J, H, W) -> (..., 2) as x, y: base_index + step_size × px. See the module."""
+    """(..., H, W), e.g. heat maps (B, J, H, W) -> (..., 2) as x, y: base_index + step_size × px. See the module."""
 
     dims = 2
 
@@ -142,7 +156,7 @@ class SoftArgmax2D(_SoftArgmax):
 def hard_maximum(maps: Tensor) -> Tensor:
     """(N, L) or (N, H, W) -> (N, 1) or (N, 2), px, x first: the first highest pixel in reading order; NaN is highest.
 
-    A map is read once, for the height of each row, which is several times as fast as the place of the maximum of all.
+    The map is read once, for the maximum of each row. That is several times as fast as one argmax over all pixels.
     """
     if maps.ndim == 2:
         return maps.argmax(-1, keepdim=True)
@@ -152,7 +166,7 @@ def hard_maximum(maps: Tensor) -> Tensor:
 
 
 def _height(distance: Tensor, window_fn: str | None, width: float) -> Tensor:
-    """A window's height at a distance, px, from its middle."""
+    """The window's height at a distance, px, from its middle."""
     relative = distance / (width / 2)
     if window_fn != "Parzen":
         return (relative <= 1).to(distance.dtype)

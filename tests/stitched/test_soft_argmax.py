@@ -240,9 +240,9 @@ def test_a_constant_added_to_a_map_changes_nothing(window_fn):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"window_fn": "Hann"}, "window_fn 'Hann': None, 'Parzen' or 'Uniform'"),
-        ({"window_width": 0}, "window_width 0: a number above 0"),
-        ({"softmax_temp": -1.0}, r"softmax_temp -1.0: a number above 0"),
+        ({"window_fn": "Hann"}, "window_fn 'Hann': expected None, 'Parzen' or 'Uniform'"),
+        ({"window_width": 0}, "window_width 0: expected a number above 0"),
+        ({"softmax_temp": -1.0}, r"softmax_temp -1.0: expected a number above 0"),
         ({"softmax_temp": math.nan}, "softmax_temp nan"),
     ],
 )
@@ -251,9 +251,44 @@ def test_wrong_arguments_are_refused(arguments, says):
         SoftArgmax2D(**arguments)
 
 
-def test_settings_make_the_like_of_it():
+def test_settings_make_an_equal_module():
     one = SoftArgmax2D(base_index=1, step_size=4, window_fn="Parzen", window_width=7.0, softmax_temp=0.2)
     other = SoftArgmax2D(**one.settings())
     assert other.settings() == one.settings()
     assert repr(one).startswith("SoftArgmax2D(base_index=1, step_size=4, window_fn=Parzen, window_width=7.0")
     assert not one.state_dict()
+
+
+# ------------------------------------------------------------------------------------------ arrays and devices
+@each_window
+def test_arrays_give_arrays(window_fn):
+    maps = random_maps(2, 3, 9, 8)
+    for kind in (torch.float64, torch.float32):
+        found = SoftArgmax2D(window_fn=window_fn)(maps.to(kind).numpy())
+        expected = SoftArgmax2D(window_fn=window_fn)(maps.to(kind)).numpy()
+        assert isinstance(found, np.ndarray)
+        assert (found.shape, found.dtype) == ((2, 3, 2), expected.dtype)
+        np.testing.assert_array_equal(found, expected)
+    row = SoftArgmax1D(window_fn=window_fn)(maps[0, 0].numpy())
+    np.testing.assert_array_equal(row, SoftArgmax1D(window_fn=window_fn)(maps[0, 0]).numpy())
+
+
+@pytest.mark.parametrize(
+    ("maps", "error", "says"),
+    [
+        ([[0.0, 1.0]], TypeError, "expected a numeric NumPy array or a tensor, got a list"),
+        (np.array([["a"]]), TypeError, "expected a numeric NumPy array or a tensor, got an array of <U1"),
+        (np.zeros(3), ValueError, r"maps have shape \(3,\): expected \(\.\.\., H, W\)"),
+    ],
+)
+def test_other_maps_are_refused_in_a_line(maps, error, says):
+    with pytest.raises(error, match=says):
+        SoftArgmax2D()(maps)
+
+
+def test_the_window_is_on_the_maps_device():
+    """Also after maps of the meta device, whose window has no values."""
+    soft_argmax, maps = SoftArgmax2D(window_fn="Parzen"), random_maps(2, 9, 9)
+    expected = soft_argmax(maps)
+    assert soft_argmax(maps.to("meta")).device.type == "meta"
+    assert torch.equal(soft_argmax(maps), expected)
