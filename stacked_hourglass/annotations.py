@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import loadmat
 
 from stacked_hourglass.pckh import head_box_sizes
 from utils.imaging.images import CROP_MARGIN
@@ -363,6 +362,8 @@ def _with_head_boxes(validation: People, roots: Sequence[Path]) -> People:
 def read_head_sizes(path: Path) -> np.ndarray:
     """(N,) float32 px: 0.6 × the diagonal of `headboxes_src` (2 × 2 × N: corner, xy). Raises UserError."""
     try:
+        from scipy.io import loadmat  # noqa: PLC0415 - slow, and few need it
+
         boxes = np.asarray(loadmat(path)["headboxes_src"], dtype=np.float64).reshape(2, 2, -1)
     except Exception as error:  # scipy raises many types for a damaged file
         raise UserError(f"{path}: no readable headboxes_src, 2 × 2 × people, in this MATLAB file ({error})") from None

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat
 
 from stacked_hourglass.annotations import REFERENCE_HEIGHT, People, followed_link, keep_usable
 from utils.imaging.images import CROP_MARGIN, JOINTS_MARGIN
@@ -100,6 +99,8 @@ def _find_sets(data_dir: Path) -> tuple[_Layout | None, _Layout | None]:
 def _read(folder: Path) -> _Layout:
     path = folder / "joints.mat"
     try:
+        from scipy.io import loadmat  # noqa: PLC0415 - slow, and few need it
+
         values = np.asarray(loadmat(path)["joints"], dtype=np.float64)
     except Exception as error:  # scipy raises many types for a damaged file
         raise UserError(f"{path}: no readable array 'joints' in this MATLAB file ({error}); {DOWNLOAD}") from None

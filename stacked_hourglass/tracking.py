@@ -9,7 +9,6 @@ overlap (Kuhn, "The Hungarian Method for the Assignment Problem", 1955); a box w
 """
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 MIN_OVERLAP = 0.3  # intersection over union
 MAX_LOST = 12  # half a second at 25 frames a second
@@ -45,6 +44,8 @@ class Tracker:
     def _follow(self, boxes: np.ndarray) -> np.ndarray:
         overlap = overlaps(self._boxes, boxes)
         overlap[overlap < self._min_overlap] = 0  # else many faint overlaps could outweigh a clear one
+        from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - slow, and photos need no tracks
+
         tracks, found = linear_sum_assignment(overlap, maximize=True)
         same = overlap[tracks, found] > 0
         tracks, found = tracks[same], found[same]

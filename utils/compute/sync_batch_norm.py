@@ -3,6 +3,8 @@
 PyTorch's own `SyncBatchNorm` runs on GPUs and torch.distributed alone; this one goes wherever the engine goes.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 
@@ -36,7 +38,6 @@ class _Synchronised:
             return super().forward(x)
         return self._over_ranks(x, counts=part is None or part.size > 0)
 
-    @torch.compiler.disable  # the exchange would break the graph all the same, amid warnings
     def _over_ranks(self, x: Tensor, counts: bool) -> Tensor:
         """Without `counts` the samples, which stand in for none, add nothing to the statistics."""
         axes, view = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
@@ -71,11 +72,21 @@ class SyncBatchNorm2d(_Synchronised, nn.BatchNorm2d):
     """`BatchNorm2d` over all ranks' samples."""
 
 
+@cache
+def _outside_graphs():
+    """The exchange, which the compiler leaves out: it would break the graph all the same, amid warnings.
+
+    No decorator, since `torch.compiler.disable` imports the compiler, which takes seconds.
+    """
+    return torch.compiler.disable(_Synchronised._over_ranks)
+
+
 def synchronise_batch_norms(model: nn.Module) -> None:
     """Let every batch norm of a network see all ranks' samples; parameters, buffers and their names stay.
 
     Before the network is compiled and wrapped.
     """
+    _Synchronised._over_ranks = _outside_graphs()
     kinds = {nn.BatchNorm1d: SyncBatchNorm1d, nn.BatchNorm2d: SyncBatchNorm2d}
     for module in model.modules():
         # The module changes its class and keeps the rest, so whatever holds it or its parameters holds the right one.

@@ -6,8 +6,6 @@ import sys
 import time
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
-
 from utils.compute.distributed import is_main
 from utils.osutils import UserError, write_text
 
@@ -30,6 +28,8 @@ class TrainingLog:
         purge_step = round(epochs_done * steps) + 1 if epochs_done else None
         # Files are named by the second: one that goes on within it would write over the events of before.
         suffix = f".{time.time_ns()}"
+        from tensorboardX import SummaryWriter  # noqa: PLC0415 - slow, and only training needs it
+
         self._writer = SummaryWriter(str(tb_directory), purge_step=purge_step, filename_suffix=suffix)
 
     def __enter__(self) -> "TrainingLog":
