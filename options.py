@@ -307,7 +307,11 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "data_dir": {
                     "help": "Human3.6M folder: the ground truth where no ground truth file is given; 'sample' too"
                 },
-                "prediction_files": {"help": "3D predictions: .pt of run.py"},
+                "prediction_files": {
+                    "help": "3D predictions: .pt of run.py; or .mat, .h5, .npz with the key preds, N × 17 × 3 mm (16 "
+                    "without the hip), camera coordinates, all frames in the order of the truth (from a folder: by "
+                    "subject, action, take, camera)"
+                },
             },
         ),
     },

@@ -50,7 +50,7 @@ def test_wrong_length_says_both_lengths(tiny_mpii, tmp_path, suffix):
 def test_photo_with_a_person_too_few(tiny_mpii, tmp_path):
     names = {"00008.jpg": 1, "00009.jpg": 1, "00010.jpg": 1}
     save_predictions(tmp_path / "poses.pt", {name: torch.ones(count, 16, 2) for name, count in names.items()})
-    assert "00009.jpg has 1 people, 2 are right" in refusal(tmp_path / "poses.pt", tiny_mpii)
+    assert "00009.jpg has 1 people, expected 2" in refusal(tmp_path / "poses.pt", tiny_mpii)
 
 
 @pytest.mark.parametrize("suffix", [*SUFFIXES, ".pt", ".json"])

@@ -6,7 +6,6 @@ Tables for all files, and `mpjpe.json`. Every file is read and checked before an
 camera coordinates, moved here so that the hip is at the origin.
 """
 
-import re
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,12 +16,20 @@ import torch
 from torch import Tensor
 
 from twod_threed.mpjpe import JOINT_SETS, Averages, Labels, average, from_hip, joint_velocity_errors, pose_scores
+from twod_threed.pose_sequences import (
+    KEY,
+    Sequences,
+    ground_truth_of_folder,
+    image_of,
+    joint_names,
+    load_ground_truth,
+    load_predicted,
+)
 from utils.console.evaluation_tables import format_rows, model_names, tables_as_json
-from utils.human36m.actions import ACTIONS, TEST_SUBJECTS
-from utils.human36m.files import OFFICIAL_SPELLINGS, find_sequences, load_motions
+from utils.human36m.actions import ACTIONS
+from utils.human36m.files import OFFICIAL_SPELLINGS
 from utils.osutils import UserError, require_folder, write_text
-from utils.predictions.prediction_files import load_predictions
-from utils.transform import H36M, H36M_SLOTS
+from utils.transform import H36M
 
 GROUND_TRUTH_FILE = "3d_pose_ground_truths.pt"
 COLUMNS = {
@@ -34,11 +41,6 @@ COLUMNS = {
     "auc": "AUC",
 }
 GRID_COLUMNS = ("protocol_1", "protocol_2", "n_mpjpe")
-# A sequence in a camera, 'S9/Walking 1/54138969', or a single image of one, 'S9/Walking 1/54138969/000001.jpg'.
-KEY = re.compile(r"(S\d+)/([^/]+?)(?: \d+)?/[^/]+(?P<image>/[^/]+)?")
-# A person's median bone is some 200 to 300 mm. A poor model's poses may be collapsed, so that only the span in which
-# metres lie, and poses scaled to unit size, is refused.
-METRES = (0.02, 1.0)
 CENTRED = 0.1  # mm, more than the rounding of float32
 
 DEFINITIONS = """\
@@ -52,19 +54,22 @@ DEFINITIONS = """\
   17 joints: all that move, of which the hip has error 0 in Protocol 1; 16: without the hip; 14: without hip, spine and
   nose; alignments are fitted to the joints that count"""
 
-Sequences = Mapping[str, Tensor]
-
 
 def h36m_MPJPE(options: Namespace) -> None:
     """Print and write the errors of 3D poses (`DEFINITIONS`; `twod_threed.mpjpe`) of prediction files.
 
-    Reads `prediction_files` and `pose_3d_ground_truths` (`.pt`, 'S9/Walking 1/54138969' -> frames × 17 × 3 mm, or an
-    image, 'S9/Walking 1/54138969/000001.jpg' -> 1 × 17 × 3; predictions × 16 without the hip), `data_dir`,
-    `model_names` (None: from the files' names) and `output_dir` of `options`; writes `mpjpe.json` there. The truth is
-    the file given; else, where the command line names `data_dir` (`options.given`), all of S9 and S11 in that
-    Human3.6M folder; else `3d_pose_ground_truths.pt` beside each prediction file; else the default folder. Raises
-    UserError, with nothing written, for a file that is missing, damaged, of other sequences or frames than the truth,
-    in metres, or not finite.
+    Reads of `options`:
+        prediction_files: `.pt`, 'S9/Walking 1/54138969' -> frames × 17 × 3 mm (or × 16, without the hip), or an image,
+            'S9/Walking 1/54138969/000001.jpg' -> 1 × 17 × 3; or `.mat`, `.h5`, `.npz`, all frames in the order of the
+            truth as one array (`pose_sequences.load_predicted`).
+        pose_3d_ground_truths: the truth, such a `.pt` with 17 joints. None: where the command line names `data_dir`
+            (`given`), all of S9 and S11 in that Human3.6M folder; else `3d_pose_ground_truths.pt` beside each
+            prediction file; else the default folder.
+        model_names: None takes them from the files' names.
+        output_dir: where `mpjpe.json` goes.
+
+    Raises UserError, with nothing written, for a file that is missing, damaged, of other sequences or frames than the
+    truth, in metres, or not finite.
     """
     paths = [Path(path) for path in options.prediction_files]
     names = model_names(paths, options.model_names)
@@ -82,7 +87,7 @@ def h36m_MPJPE(options: Namespace) -> None:
     print(f"\nwrote {output_dir / 'mpjpe.json'}")
 
 
-# Files
+# Truth
 
 
 def _truth_path(prediction_path: Path, options: Namespace) -> Path:
@@ -103,110 +108,6 @@ def _truth_path(prediction_path: Path, options: Namespace) -> Path:
 def _load_truth(path: Path, options: Namespace) -> dict[str, Tensor]:
     from_folder = options.pose_3d_ground_truths is None and path == Path(options.data_dir)
     return ground_truth_of_folder(path) if from_folder else load_ground_truth(path)
-
-
-def ground_truth_of_folder(data_dir: Path) -> dict[str, Tensor]:
-    """Poses of the test subjects in every camera: key -> (frames, 17, 3) mm, camera coordinates, hip at the origin.
-
-    Raises UserError as `find_sequences`, `load_motions` and `Human36mFiles.cameras`.
-    """
-    files = find_sequences(data_dir)
-    sequences, cameras = files.select(TEST_SUBJECTS), files.cameras()
-    truth = {}
-    for sequence, positions, _ in load_motions(sequences, H36M_SLOTS):
-        world = torch.from_numpy(positions).double()
-        for camera in (camera for (subject, _), camera in cameras.items() if subject == sequence.subject):
-            key = f"S{sequence.subject}/{sequence.name}/{camera.name}"
-            truth[key] = from_hip(camera.world_to_camera(world)).float()
-    return truth
-
-
-def load_ground_truth(path: Path) -> dict[str, Tensor]:
-    """Read true poses: key -> (frames, 17, 3) mm, as on file.
-
-    Raises UserError as `load_predictions`, and for other keys, shapes or units, for NaN, and for no frame.
-    """
-    truth = load_predictions(path)
-    _check_keys_and_shapes(truth, path, (len(H36M),))
-    empty = next((key for key, poses in truth.items() if not len(poses)), None)
-    if empty is not None:
-        raise UserError(f"{path}: {empty!r} has no frame; every sequence of a ground truth has at least one")
-    _check_values(truth, path)
-    return truth
-
-
-def load_predicted(path: Path, truth: Sequences, truth_path: Path) -> dict[str, Tensor]:
-    """Read predictions of just the sequences and frames of `truth`: key -> (frames, 17 or 16, 3) mm, as on file.
-
-    16 are the joints without the hip, relative to it. Raises UserError for anything else, metres, and NaN.
-    """
-    if path.suffix.lower() != ".pt":
-        raise UserError(f"--prediction_files {path}: unknown suffix {path.suffix!r}; 3D poses are .pt files of run.py")
-    poses = load_predictions(path)
-    _check_keys_and_shapes(poses, path, (len(H36M), len(JOINT_SETS[16])))
-    missing, surplus = [key for key in truth if key not in poses], [key for key in poses if key not in truth]
-    if missing or surplus:
-        detail = f"{missing[0]!r} is missing" if missing else f"{surplus[0]!r} has no truth"
-        raise UserError(
-            f"{path}: of the {len(truth)} sequences of {truth_path} {len(missing)} are missing, and there are "
-            f"{len(surplus)} others ({detail}); right is one prediction for each, from the same data and --action"
-        )
-    other = next((key for key in truth if len(poses[key]) != len(truth[key])), None)
-    if other is not None:
-        raise UserError(
-            f"{path}: {other!r} has {len(poses[other])} frames, its truth in {truth_path} has {len(truth[other])}; "
-            "one pose for each frame is right"
-        )
-    _check_values(poses, path)
-    return {key: poses[key] for key in truth}
-
-
-def _check_keys_and_shapes(poses: Sequences, path: Path, joint_counts: Sequence[int]) -> None:
-    if not poses:
-        raise UserError(f"{path}: holds no sequence; right is 'S9/Walking 1/54138969' -> frames × 17 × 3 mm and so on")
-    bad_key = next((key for key in poses if not KEY.fullmatch(key)), None)
-    if bad_key is not None:
-        raise UserError(
-            f"{path}: {bad_key!r} is no sequence of Human3.6M (an image's name?); right are subject/sequence/camera, "
-            "such as 'S9/Walking 1/54138969', as run.py 2d3d_h36m writes them, or images of these"
-        )
-    shapes = {tuple(value.shape[1:]) for value in poses.values()}
-    if len(shapes) > 1 or next(iter(shapes)) not in {(count, 3) for count in joint_counts}:
-        found = ", ".join(f"{joints} × {numbers}" for joints, numbers in sorted(shapes))
-        right = " or ".join(f"{count} × 3" for count in joint_counts)
-        raise UserError(f"{path}: poses are {found}; every pose is {right} (mm, joints in Human3.6M's order)")
-
-
-def _check_values(poses: Sequences, path: Path) -> None:
-    """UserError for values that are not finite, and for poses in metres."""
-    joints = _joints(poses)
-    bad = {key: ~value.isfinite().all(dim=2) for key, value in poses.items()}
-    count = sum(int(frames.any(dim=1).sum()) for frames in bad.values())
-    if count:
-        key, frames = next((key, frames) for key, frames in bad.items() if frames.any())
-        frame = int(frames.any(dim=1).nonzero()[0])
-        named = ", ".join(joints[joint] for joint in frames[frame].nonzero().flatten().tolist())
-        raise UserError(
-            f"{path}: {count} of {sum(map(len, poses.values()))} frames have NaN or infinite joints, first frame "
-            f"{frame} (from 0) of {key!r} ({named}); every joint of every frame needs a position"
-        )
-    median = _median_bone(poses, joints)
-    if METRES[0] <= median <= METRES[1]:
-        raise UserError(
-            f"{path}: the median bone is {median:.3g} long, so that these look like metres (or normalised poses); "
-            "poses are in mm, where it is some 250: multiply metres by 1000"
-        )
-
-
-def _joints(poses: Sequences) -> tuple[str, ...]:
-    return JOINT_SETS[next(iter(poses.values())).shape[1]]
-
-
-def _median_bone(poses: Sequences, joints: Sequence[str]) -> float:
-    """Median length over all frames and those bones of which both ends are among `joints`."""
-    starts, ends = zip(*[map(joints.index, bone) for bone in H36M.bones if set(bone) <= set(joints)], strict=True)
-    lengths = [(value[:, starts] - value[:, ends]).float().norm(dim=2).flatten() for value in poses.values()]
-    return torch.cat(lengths).median().item()
 
 
 # Scores
@@ -242,27 +143,22 @@ def score(prediction: Sequences, truth: Sequences) -> Model:
     as relative to it already.
     """
     prediction, truth = _join_images(prediction), _join_images(truth)
-    counts, hip = [count for count in JOINT_SETS if count <= len(_joints(prediction))], H36M.index("pelvis")
+    counts, hip = [count for count in JOINT_SETS if count <= len(joint_names(prediction))], H36M.index("pelvis")
     offsets = [poses[:, hip] for file in (prediction, truth) for poses in file.values() if poses.shape[1] == len(H36M)]
     return Model(
         averages={count: _averages(prediction, truth, JOINT_SETS[count]) for count in counts},
-        sequences=len({key.removesuffix(_image_of(key)) for key in truth}),
+        sequences=len({key.removesuffix(image_of(key)) for key in truth}),
         frames=sum(map(len, truth.values())),
-        images=sum(len(poses) for key, poses in truth.items() if _image_of(key)),
+        images=sum(len(poses) for key, poses in truth.items() if image_of(key)),
         hip_offset=max(offset.norm(dim=1).max().item() for offset in offsets),
     )
-
-
-def _image_of(key: str) -> str:
-    """ "/000001.jpg" of the key of a single image; "" of a sequence's."""
-    return KEY.fullmatch(key)["image"] or ""
 
 
 def _join_images(poses: Sequences) -> dict[str, Tensor]:
     """All images of a sequence in one entry, 'S9/Walking 1/54138969/*', since one at a time is slow to score."""
     joined = defaultdict(list)
     for key, value in poses.items():
-        image = _image_of(key)
+        image = image_of(key)
         joined[f"{key.removesuffix(image)}/*" if image else key].append(value)
     return {key: torch.cat(values) for key, values in joined.items()}
 
@@ -271,7 +167,7 @@ def _averages(prediction: Sequences, truth: Sequences, counted: Sequence[str]) -
     """Measure -> means over all sequences and the joints `counted`."""
     joints = H36M.indices(counted)
     scores, velocities = defaultdict(list), [torch.zeros(0, len(counted), dtype=torch.float64)]
-    steps = {key: len(gt) - 1 for key, gt in truth.items() if len(gt) > 1 and not _image_of(key)}
+    steps = {key: len(gt) - 1 for key, gt in truth.items() if len(gt) > 1 and not image_of(key)}
     for key, gt in truth.items():
         pair = [from_hip(poses)[:, joints] for poses in (prediction[key], gt)]
         for measure, values in pose_scores(*pair).items():

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from twod_threed.evaluation import load_ground_truth, load_predicted
 from twod_threed.mpjpe import JOINT_SETS, from_hip, mpjpe
+from twod_threed.pose_sequences import load_ground_truth, load_predicted
 from utils.console.progress import progress
 from utils.imaging.draw2d import save_image
 from utils.imaging.draw3d import draw_pose_2d, draw_pose_3d, panel_row

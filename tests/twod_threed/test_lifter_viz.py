@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from twod_threed.evaluation import ground_truth_of_folder
 from twod_threed.mpjpe import from_hip
+from twod_threed.pose_sequences import ground_truth_of_folder
 from twod_threed.viz import compare, frame_mpjpe, spread_frames, truth_and_prediction
 from utils.osutils import UserError
 from utils.predictions.prediction_files import save_predictions

@@ -3,11 +3,14 @@ from argparse import Namespace
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 
-from twod_threed.evaluation import GROUND_TRUTH_FILE, ground_truth_of_folder, h36m_MPJPE
+from twod_threed.evaluation import GROUND_TRUTH_FILE, h36m_MPJPE
 from twod_threed.mpjpe import JOINT_SETS, mpjpe, mpjve, n_mpjpe, p_mpjpe
+from twod_threed.pose_sequences import ground_truth_of_folder
 from utils.camera_utils import CAMERA_NAMES, Camera, write_cameras_h5
 from utils.human36m.files import write_positions
 from utils.osutils import UserError
@@ -198,6 +201,39 @@ def test_untrained_poses_of_no_size_are_scored(folder, truth):
     assert result["n_mpjpe"] == result["protocol_1"] > result["protocol_2"] > 100
 
 
+@pytest.mark.parametrize("joints", [17, 16])
+def test_arrays_score_as_the_sequences_do(folder, truth, joints):
+    """All frames in the order of the truth, mm, under the key `preds`."""
+    kept = H36M.indices(JOINT_SETS[joints])
+    poses = {key: (value - value[:, [HIP]])[:, kept] for key, value in noisy(truth).items()}
+    whole = torch.cat([poses[key] for key in truth]).numpy()
+    np.savez(folder / "c.npz", preds=whole)
+    savemat(folder / "d.mat", {"preds": whole})
+    with h5py.File(folder / "e.h5", "w") as file:
+        file["preds"] = whole
+    shuffled = dict(reversed(poses.items()))
+    result = evaluate(folder, write(folder / "b.pt", shuffled), *(folder / name for name in ("c.npz", "d.mat", "e.h5")))
+    assert list(result) == ["b", "c", "d", "e"]
+    assert result["b"]["protocol_1"] > 10
+    assert result["c"] == result["d"] == result["e"] == result["b"]
+
+
+def test_arrays_must_have_the_truths_frames(folder, truth):
+    good = write(folder / "good.pt", truth)
+    whole = torch.cat(list(truth.values())).numpy()
+
+    def check(array, message):
+        np.savez(folder / "a.npz", preds=array)
+        refused(folder, good, folder / "a.npz", message=message)
+
+    check(whole[:9], r"a\.npz: 9 poses for the 10 frames of .*; expected one pose per frame, in the order of the truth")
+    check(whole[..., :2], r"a\.npz: 'preds' is .* 10 × 17 × 2 .*expected 'preds', N × joints × 3 \(mm")
+    check(whole[:, :14], r"a\.npz: poses are 14 × 3; expected 17 × 3 or 16 × 3")
+    check(whole / 1000, r"a\.npz: the median bone")
+    whole[5, WRIST] = np.nan
+    check(whole, r"a\.npz: 1 of 10 frames .* \(r_wrist\)")
+
+
 def test_sequences_must_be_those_of_the_truth(folder, truth):
     good = write(folder / "good.pt", truth)
     key = "S9/Walking/54138969"
@@ -239,13 +275,13 @@ def test_metres_are_recognised(folder, truth):
 def test_other_poses_are_refused(folder, truth):
     good = write(folder / "good.pt", truth)
     flat = write(folder / "flat.pt", {key: value[..., :2] for key, value in truth.items()})
-    refused(folder, good, flat, message=r"flat\.pt: poses are 17 × 2; every pose is 17 × 3 or 16 × 3")
+    refused(folder, good, flat, message=r"flat\.pt: poses are 17 × 2; expected 17 × 3 or 16 × 3")
     lsp = write(folder / "lsp.pt", {key: value[:, :14] for key, value in truth.items()})
     refused(folder, lsp, message=r"lsp\.pt: poses are 14 × 3")
     mixed = write(folder / "mixed.pt", changed(truth, "S9/Walking/54138969", lambda pose: pose[:, :16]))
     refused(folder, mixed, message=r"mixed\.pt: poses are 16 × 3, 17 × 3")
     port = write(folder / "port.pt", {key: value[:, 1:] for key, value in truth.items()})
-    refused(folder, good, message=r"port\.pt: poses are 16 × 3; every pose is 17 × 3 \(mm", truth=port)
+    refused(folder, good, message=r"port\.pt: poses are 16 × 3; expected 17 × 3 for every pose \(mm", truth=port)
 
 
 def test_files_and_names_are_checked(folder, truth, tmp_path):
@@ -253,7 +289,10 @@ def test_files_and_names_are_checked(folder, truth, tmp_path):
     refused(folder, good, folder / "none.pt", message=r"none\.pt does not exist")
     (folder / "torn.pt").write_bytes(good.read_bytes()[:200])
     refused(folder, good, folder / "torn.pt", message=r"torn\.pt: truncated")
-    refused(folder, good, folder / "preds.mat", message=r"preds\.mat: unknown suffix '\.mat'")
+    refused(
+        folder, good, folder / "preds.csv", message=r"preds\.csv: unknown suffix '\.csv'; choose one of \.pt, \.mat"
+    )
+    refused(folder, good, folder / "preds.mat", message=r"preds\.mat does not exist")
     refused(folder, good, message=r"no\.pt does not exist", truth=folder / "no.pt")
     refused(folder, good, good, message="given twice")
     refused(folder, good, names=["a", "b"], message="2 names for 1")
