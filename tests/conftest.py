@@ -6,6 +6,7 @@ once for all of them.
 
 import argparse
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
         done = shared / f"{name}.done"
         with FileLock(shared / f"{name}.lock"):
             if not done.exists():
+                shutil.rmtree(shared / name, ignore_errors=True)  # what a failure has left
                 make(shared / name)
                 done.touch()
         return shared / name
@@ -76,6 +78,27 @@ def tiny_h36m(made_once) -> Path:
     from utils.sample.human36m import make_h36m
 
     return made_once("h36m", lambda folder: make_h36m(folder, training=0, validation=0, frames=6))
+
+
+@pytest.fixture(scope="session")
+def data_of_several(made_once, tiny_h36m) -> dict[str, Path]:
+    """What the commands of `shared_launch` read, by kind."""
+    from shared_launch import make_data
+
+    folder = made_once("of_several", make_data)
+    return {name: folder / name for name in ("mpii", "photos", "images")} | {"h36m": tiny_h36m, "folder": folder}
+
+
+@pytest.fixture(scope="session")
+def launched(made_once, data_of_several) -> Callable[[str], Path]:
+    """`launched(ENGINE)`: what two processes leave; each engine is launched once. Skips without the engine."""
+    from shared_launch import before_the_script, launch
+
+    def by(engine: str) -> Path:
+        before = before_the_script(engine)
+        return made_once(f"two_by_{engine}", lambda folder: launch(before, engine, folder, data_of_several))
+
+    return by
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,8 @@
 
     several_trainings.py FOLDER
 
-FOLDER is where the commands of FOLDER/commands.json run, one after the other. One of them is
+The exchanges of `several_processes` come first and leave their results in FOLDER/exchanges. Then the commands of
+FOLDER/commands.json run in FOLDER, one after the other. One of them is
 {"argv": ["train", "2d3d_h36m", …]}; with "interrupt": STEP rank 1 gets Ctrl-C in that step of the training.
 """
 
@@ -13,6 +14,7 @@ import signal
 import sys
 from pathlib import Path
 
+import several_processes
 import torch
 
 import stacked_hourglass.trainer
@@ -56,5 +58,6 @@ if __name__ == "__main__":
     stacked_hourglass.trainer.PICTURES = 1  # TensorBoard's PNG of several people takes long
     os.chdir(sys.argv[1])
     with joined("several_trainings.py", "HOROVOD_RANK" in os.environ, "cpu"):
+        several_processes.leave_results(Path("exchanges"))
         for one in json.loads(Path("commands.json").read_text()):
             run(one)

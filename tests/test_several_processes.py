@@ -1,123 +1,29 @@
 """Two processes do what one does with the double batch size, under both launchers, for every training and `run.py`.
 
-One launch an engine runs all commands (`several_trainings.py`), for torchrun on two "machines"; one process, this one,
-runs them with twice the batch.
+`shared_launch` launches two processes; one process, this one, runs the same commands with twice the batch.
 """
 
-import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from command_line import call
 from event_files import events
-from launchers import ENGINES, finish, launcher, start, two_machines
+from launchers import ENGINES
 from scipy.io import loadmat
-from tiny_fine_tuning import make_images, make_networks
+from shared_launch import LEFT_OUT, RUNS, TRAININGS, prepare, runs, training
 from torch import nn
 
 import stacked_hourglass.trainer
 from utils.predictions.prediction_files import load_metas, load_predictions
-from utils.sample.sample_data import make_mpii
 from utils.training.training_log import read_log
 
-WORKER = Path(__file__).with_name("several_trainings.py")
-HOURGLASS = ("--stacks", 1, "--test_batch_size", 2, "--workers", 0, "--epochs", 5)
-NO_NORMS = ("--features", 8, "--use_layer_norm", "--lr", 5e-6, "--add_random_masking")
-LOSSES = ("--predict_joint_visibility", "--location_loss_coeff", 0.01)
-NORMS = ("--features", 16, "--use_amsprop", "--lr", 1e-5)
-SMALL_LIFTER = ("--linear_size", 16, "--num_stage", 1, "--action", "Walking", "--test_batch_size", 64)
-LIFTER = (*SMALL_LIFTER, "--dropout", 0, "--orthogonal_data_augmentation", "--drop_joint_prob", 0.1)
-NETWORKS = ("--load_hourglass", "hourglass.pth.tar", "--load_2d3d", "2d3d.pth.tar")
-GAN = ("--linear_size", 16, "--num_stage", 1, "--action", "Walking")
-
-# Where a gradient is nothing but rounding (a bias before a norm), Adam and RMSprop would make full steps of it: weight
-# decay gives it a size. And where a network that is new learns fast, its ReLUs make chaos of the last digit.
-# name: (script, samples a process, its options, those of two processes alone). Ten steps each.
-TRAININGS = {
-    # 7 people: minibatches of 4 and 3, of which one process has 1 and the other 2.
-    "hourglass": ("hourglass_mpii", 2, (*HOURGLASS, *NO_NORMS, *LOSSES), ()),
-    "hourglass_norms": ("hourglass_mpii", 2, (*HOURGLASS, *NORMS), ("--sync_batch_norm",)),
-    "lifter": ("2d3d_h36m", 12, (*LIFTER, "--epochs", 1), ("--sync_batch_norm",)),
-    "cycle_gan": ("2d3d_h36m", 12, (*LIFTER, "--epochs", 1, "--cycle_gan"), ("--sync_batch_norm",)),
-    "pose_gan": ("3d_pose_gan", 6, (*GAN, "--epochs", 2), ()),
-    "stitched": (
-        "stitched_fine_tune", 2,
-        ("--epochs", 5, "--test_batch_size", 3, "--dropout", 0, "--workers", 0, "--lr", 1e-5), ("--sync_batch_norm",),
-    ),
-}  # fmt: skip
-# Hundreds of exchanges a step, for each of which Horovod's threads wait for a core; smaller networks show the same.
-LEFT_OUT = {"torchrun": (), "horovodrun": ("hourglass_norms",)}
-RUNS = ("people", "photos", "one_photo", "frames", "poses")
-
 
 @pytest.fixture(scope="module")
-def data(tiny_h36m, tmp_path_factory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("of_several")
-    make_mpii(folder / "mpii", training=7, validation=5)
-    shutil.copytree(folder / "mpii/images", folder / "photos")
-    (folder / "photos/broken.jpg").write_text("no photo")
-    images = make_images(folder / "images")
-    make_networks(folder, images, use_layer_norm=True)
-    return {name: folder / name for name in ("mpii", "photos", "images")} | {"h36m": tiny_h36m, "folder": folder}
-
-
-def training(name: str, data: dict[str, Path], processes: int) -> list[object]:
-    script, batch, argv, of_two = TRAININGS[name]
-    places = {"hourglass_mpii": "mpii", "stitched_fine_tune": "images"}
-    return [
-        "train", script, "--data_dir", data[places.get(script, "h36m")], "--exp", name, "--device", "cpu",
-        "--tb_log_freq", 1, "--weight_decay", 0.01, "--train_batch_size", batch * 2 // processes, *argv,
-        *(of_two if processes == 2 else ()),
-        *(NETWORKS if script == "stitched_fine_tune" else ()),
-    ]  # fmt: skip
-
-
-def lifter(data: dict[str, Path], exp: str, *argv: object) -> list[object]:
-    """A training of the lifter with dropout, five steps an epoch in two processes."""
-    fixed = ("--data_dir", data["h36m"], "--device", "cpu", "--train_batch_size", 24, *SMALL_LIFTER)
-    return ["train", "2d3d_h36m", *fixed, "--exp", exp, *argv]
-
-
-def runs(data: dict[str, Path]) -> dict[str, list[object]]:
-    one, both = ("--load", "hourglass.pth.tar"), NETWORKS
-    common = ("--workers", 0, "--test_batch_size", 3, "--device", "cpu")
-    return {
-        "people": ["run", "hourglass_mpii", *one, "--data_dir", data["mpii"], *common],
-        "photos": ["run", "stitched_mpii", *both, "--data_dir", data["photos"], *common],
-        "one_photo": ["run", "hourglass_mpii", *one, "--data_dir", next(data["photos"].glob("*.jpg")), *common],
-        "frames": ["run", "stitched_h36m", *both, "--data_dir", data["images"], *common],
-        "poses": ["run", "2d3d_h36m", "--load", "2d3d.pth.tar", "--data_dir", data["h36m"], "--action", "Walking"],
-    }  # fmt: skip
-
-
-def commands_of_two(data: dict[str, Path], engine: str) -> Iterator[dict]:
-    for name in TRAININGS:
-        if name not in LEFT_OUT[engine]:
-            yield {"argv": training(name, data, 2)}
-    for name, argv in runs(data).items():
-        yield {"argv": [*argv, "--output_dir", name]}
-    yield {"argv": lifter(data, "whole", "--epochs", 3)}
-    yield {"argv": lifter(data, "parts", "--epochs", 3), "interrupt": 7}
-    yield {"argv": lifter(data, "parts", "--resume")}
-    yield {"argv": lifter(data, "scaled", "--epochs", 1, "--lr", 5e-4, "--scale_lr", "--dropout", 0)}
-    yield {"argv": lifter(data, "plain", "--epochs", 1, "--dropout", 0)}
-    yield {"argv": lifter(data, "compressed", "--epochs", 1, "--dropout", 0, "--compression", "fp16")}
-
-
-def prepare(folder: Path, data: dict[str, Path]) -> Path:
-    for name in ("hourglass", "2d3d"):
-        shutil.copy(data["folder"] / f"{name}.pth.tar", folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def alone(data, tmp_path_factory) -> Path:
+def alone(data_of_several, tmp_path_factory) -> Path:
     """What one process leaves, with minibatches as large as those of two together."""
-    folder = prepare(tmp_path_factory.mktemp("alone"), data)
+    folder = prepare(tmp_path_factory.mktemp("alone"), data_of_several)
     forward = nn.BatchNorm2d.forward
 
     def precise(self, x):
@@ -128,29 +34,10 @@ def alone(data, tmp_path_factory) -> Path:
         patch.setattr(nn.BatchNorm2d, "forward", precise)
         patch.setattr(stacked_hourglass.trainer, "PICTURES", 1)
         for name in TRAININGS:
-            call(*training(name, data, 1), cwd=folder).succeeded()
-    for name, argv in runs(data).items():
+            call(*training(name, data_of_several, 1), cwd=folder).succeeded()
+    for name, argv in runs(data_of_several).items():
         call(*argv, "--output_dir", name, cwd=folder).succeeded()
     return folder
-
-
-@pytest.fixture(scope="module")
-def launched(data, tmp_path_factory) -> Callable[[str], Path]:
-    """`launched(ENGINE)`: what two processes leave; each engine is launched once."""
-    done: dict[str, Path] = {}
-
-    def launch(engine: str) -> Path:
-        if engine not in done:
-            before = two_machines() if engine == "torchrun" else [launcher(engine)]
-            folder = prepare(tmp_path_factory.mktemp(engine), data)
-            commands = list(commands_of_two(data, engine))
-            (folder / "commands.json").write_text(json.dumps(commands, default=str))
-            printed = finish(*(start(*one, WORKER, folder) for one in before))
-            (folder / "printed.txt").write_text("".join(printed))
-            done[engine] = folder
-        return done[engine]
-
-    return launch
 
 
 @pytest.fixture(params=ENGINES)

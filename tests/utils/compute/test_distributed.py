@@ -4,41 +4,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from launchers import ENGINES, LAUNCHERS, finish, launcher, start, two_machines
+from launchers import ENGINES, LAUNCHERS
 from several_processes import KINDS, network, ten_steps
 from torch import nn
 
 from utils.compute import distributed, engines
 from utils.osutils import UserError
 
-WORKER = Path(__file__).with_name("several_processes.py")
-
 
 def results(folder: Path, name: str = "rank") -> list[dict]:
     return [torch.load(folder / f"{name}_{rank}.pt", weights_only=True) for rank in range(2)]
 
 
-@pytest.fixture(scope="module")
-def by_torchrun(tmp_path_factory) -> Path:
-    """Results of two processes on two "machines" that meet on the loopback; one of them dies, and both start again."""
-    folder = tmp_path_factory.mktemp("torchrun")
-    finish(*(start(*machine, WORKER, folder) for machine in two_machines(restarts=1)))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def by_horovodrun(tmp_path_factory) -> Path:
-    """Results of two processes on this machine, which has neither to be reached by ssh nor to know its own name."""
-    before = launcher("horovodrun")
-    folder = tmp_path_factory.mktemp("horovodrun")
-    finish(start(*before, WORKER, folder, "--use_horovod"))
-    return folder
-
-
 @pytest.fixture(scope="module", params=ENGINES)
-def ranks(request) -> list[dict]:
-    """What two processes found."""
-    return results(request.getfixturevalue(f"by_{request.param}"))
+def ranks(request, launched) -> list[dict]:
+    """What two processes found; under torchrun they meet on the loopback, one dies, and both start again."""
+    return results(launched(request.param) / "exchanges")
 
 
 # ------------------------------------------------------------------------------------------ exchange
@@ -128,10 +109,11 @@ def test_compressed_gradients_are_nearly_the_same(ranks, one_thread):
 
 
 # ------------------------------------------------------------------------------------------ restarts
-def test_a_restarted_job_knows_itself(by_torchrun):
-    for one in results(by_torchrun, "first"):
+def test_a_restarted_job_knows_itself(launched):
+    folder = launched("torchrun") / "exchanges"
+    for one in results(folder, "first"):
         assert one == {"known": False, "renamed": False, "stranger": False}
-    for one in results(by_torchrun):
+    for one in results(folder):
         assert one["restart"] == {"known": True, "renamed": True, "stranger": False}
 
 

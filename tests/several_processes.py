@@ -1,6 +1,4 @@
-"""What one of several processes does in the tests of `distributed`: run as a script, it leaves rank_N.pt.
-
-    several_processes.py FOLDER [--use_horovod]
+"""What one of several processes does in the tests of `distributed`: each leaves rank_N.pt.
 
 Under torchrun rank 1 dies at the first attempt, so that all is done by restarted processes.
 
@@ -9,7 +7,6 @@ Under torchrun rank 1 dies at the first attempt, so that all is done by restarte
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import torch
@@ -208,16 +205,9 @@ def restart(folder: Path) -> dict[str, bool]:
     raise AssertionError("nobody can have passed the barrier")
 
 
-def main() -> None:
-    folder = Path(sys.argv[1])
-    torch.set_num_threads(1)
-    distributed.init("--use_horovod" in sys.argv, "cpu")
+def leave_results(folder: Path) -> None:
+    """Called by each process, within `joined`."""
     result = {"restart": restart(folder)} if distributed.job() else {}
     result |= exchange() | {"wrapped": wrapped(), "steps": {kind: ten_steps(kind) for kind in KINDS}}
     result["compressed"] = ten_steps("plain", "fp16")
     torch.save(result, folder / f"rank_{distributed.rank()}.pt")
-    distributed.shutdown()
-
-
-if __name__ == "__main__":
-    main()
