@@ -141,6 +141,11 @@ def find_head_boxes(data_dir: str | Path) -> Path | None:
     return _head_boxes(_roots(Path(data_dir)))
 
 
+def mpii_images(data_dir: str | Path) -> Path:
+    """The image folder that `load_mpii` finds for `data_dir`. Raises UserError as it does."""
+    return _image_folder(_roots(Path(data_dir)))
+
+
 def is_annotated(data_dir: str | Path) -> bool:
     """Whether a folder holds (or should hold: the default's) MPII annotations, rather than photos alone."""
     names = (ANNOTATION_FILE, "train.json", "valid.json", "annotations.json")

@@ -1,10 +1,15 @@
-"""Everybody in photos, videos and annotated folders, past any predictor: what the scripts of `run.py` share.
+"""The people in photos, videos and annotated folders, by any predictor.
+
+    predictor = Predictor(load_hourglass("CHECKPOINT", "cuda"), torch.device("cuda"))
+    results = find_poses(predictor, "my_photos", person_box="hog")
+    results.joints["a.jpg"]                                                   # (P, 16, 2) px of the photo
+    results.save(Path("out"))
 
 A predictor is called with crops (B, 3, 256, 256) uint8 RGB and their maps to photo pixels (B, 2, 3), and gives a tuple
-of CPU tensors with a row a person: joints (B, J, 2) in photo pixels, scores (B, J), and, with a lifter, 3D joints
+of CPU tensors with a row per person: joints (B, J, 2) in photo pixels, scores (B, J), and, with a lifter, 3D joints
 (B, 17, 3) mm. Its `skeleton` names the joints, its `device` is where it computes.
 
-Of several processes each looks at its part of the people or photos, and gets what all have found.
+Each of several processes runs its part of the people or photos, and gets the results of all.
 """
 
 from argparse import Namespace
@@ -19,22 +24,21 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from stacked_hourglass.annotations import People, followed_link, is_annotated, load_mpii
+from stacked_hourglass.annotations import People, is_annotated, load_mpii, mpii_images
 from stacked_hourglass.datasets import PoseCrops, shard_loader, start_worker
 from stacked_hourglass.person_boxes import DetectorFinder, PersonFinder, make_finder
 from stacked_hourglass.photo_crops import FoundBefore, PhotoCrops, PhotoPeople, VideoCrops
 from stacked_hourglass.tracking import Tracker
 from utils.compute.batch_parts import shard
-from utils.compute.distributed import gather, gather_objects, is_main, world_size
+from utils.compute.distributed import gather, gather_objects, world_size
 from utils.console.progress import progress
 from utils.imaging.image_sources import CameraSource, ImageSource, PhotoSource, VideoSource, open_source
-from utils.imaging.images import CROP_SIZE
-from utils.osutils import UserError, first_few, warn
+from utils.imaging.images import CROP_SIZE, report_unreadable
+from utils.osutils import UserError, counted, first_few, warn
 from utils.predictions.pose_results import PoseResults
-from utils.predictions.prediction_arrays import save_prediction_array
 from utils.transform import Skeleton
 
-IN_PHOTOS = ("person_box", "max_frames")  # options for photos and videos without annotations
+OTHER_BOXES = "--person_box hog, detect or a JSON file of boxes"
 
 
 class PosePredictor(Protocol):
@@ -45,49 +49,82 @@ class PosePredictor(Protocol):
     def __call__(self, crops: Tensor, to_photo: Tensor) -> tuple[Tensor, ...]: ...
 
 
-def find_poses(predictor: PosePredictor, options: Namespace) -> PoseResults:
-    """The people of `--data_dir`: annotated ones of an MPII folder, or all of photos, a video, or a camera.
+def find_poses(
+    predictor: PosePredictor,
+    data_dir: str | Path,
+    *,
+    person_box: str | None = None,
+    max_frames: int | None = None,
+    run_with_train: bool = False,
+    batch_size: int = 16,
+    workers: int = 0,
+) -> PoseResults:
+    """The people of `data_dir`: the annotated ones of an MPII folder, or all in photos, a video, or a camera.
 
-    Raises UserError for input that can't be used, and for options that this input makes useless.
+    Args:
+        data_dir: an MPII folder, a folder of photos, a photo, a video, or a camera's number.
+        person_box: where people without annotations are: "whole" (the default: the photo is the person), "hog",
+            "detect", or a JSON file of boxes.
+        max_frames: of a video or camera; by default all.
+        run_with_train: take the training people of an MPII folder, not the validation people.
+        batch_size: people that the predictor sees at once.
+        workers: processes that decode and crop photos.
+
+    Raises UserError for input that can't be used, and for arguments that have no effect on it.
     """
-    run = run_annotated if is_annotated(options.data_dir) else run_photos
-    return run(predictor, options)
+    if is_annotated(data_dir):
+        for name, value in (("person_box", person_box), ("max_frames", max_frames)):
+            if value is not None:
+                raise UserError(f"--{name}: {data_dir} has annotated people; give its images folder for others")
+        return _run_annotated(predictor, Path(data_dir), run_with_train, batch_size, workers)
+    if run_with_train:
+        raise UserError(f"--run_with_train: {data_dir} has no annotations, so no training people")
+    return _run_photos(predictor, data_dir, person_box, max_frames, batch_size, workers)
 
 
-def image_folder(options: Namespace) -> Path:
-    """What `viz.py --img_dir` wants: where names of photos start."""
-    return followed_link(options.data_dir / "images") if is_annotated(options.data_dir) else options.data_dir
+def image_folder(data_dir: str | Path) -> Path:
+    """What `viz.py --img_dir` takes for the results on `data_dir`: where the photos' names start."""
+    return mpii_images(data_dir) if is_annotated(data_dir) else Path(data_dir)
 
 
 # ------------------------------------------------------------------------------------------ annotated people
-def run_annotated(predictor: PosePredictor, options: Namespace) -> PoseResults:
-    """The validation (or training) people of an MPII folder; also writes `preds_valid.mat` for the validation."""
-    for name in IN_PHOTOS:
-        if name in options.given:
-            raise UserError(f"--{name}: {options.data_dir} has annotated people; give its images folder for others")
-    training, validation = load_mpii(options.data_dir)
-    people = training if options.run_with_train else validation
-    if predictor.skeleton.joints != people.skeleton.joints[: len(predictor.skeleton)]:
-        raise UserError(f"{options.load}: predicts {predictor.skeleton.name} joints, {options.data_dir} has MPII's")
-    people = people.first_joints(len(predictor.skeleton))
+def _run_annotated(
+    predictor: PosePredictor, data_dir: Path, run_with_train: bool, batch_size: int, workers: int
+) -> PoseResults:
+    training, validation = load_mpii(data_dir)
+    people, part = (training, "training") if run_with_train else (validation, "validation")
+    skeleton = predictor.skeleton
+    if skeleton.joints != people.skeleton.joints[: len(skeleton)]:
+        raise UserError(f"the network predicts {skeleton.name} joints, {data_dir} has MPII's")
     if not len(people):
-        part = "training" if options.run_with_train else "validation"
-        raise UserError(f"{options.data_dir}: no {part} people with photos")
-    found = predict_samples(predictor, PoseCrops(people), options, "people")
-    if lost := int(found[0].isnan().all(-1).all(-1).sum()):
-        warn(f"{lost} of {len(people)} people have photos that can't be read; their joints are NaN")
-    if not options.run_with_train and is_main():
-        save_prediction_array(options.output_dir / "preds_valid.mat", found[0])
+        raise UserError(f"{data_dir}: no {part} people with photos")
+    people = people.first_joints(len(skeleton))
+    found = predict_samples(predictor, PoseCrops(people), "people", batch_size, workers)
     results = PoseResults(people.skeleton, predictor.score_threshold)
-    return _by_photo(results, people, found, image_folder(options))
+    results.in_validation_order = None if run_with_train else found[0]
+    lost = dict.fromkeys(str(people.image_paths[index]) for index in without_pose(found[0]))
+    photos = len(set(people.image_paths))
+    report_unreadable([*lost], photos, "their people's joints are NaN", f"--data_dir {data_dir}")
+    return _by_photo(results, people, found, image_folder(data_dir))
 
 
-def predict_samples(predictor: PosePredictor, crops: Dataset, options: Namespace, title: str) -> tuple[Tensor, ...]:
-    """What the predictor gives for all samples of a dataset, in order; NaN for those that are not readable.
+def without_pose(joints: Tensor) -> list[int]:
+    """The samples whose joints (N, J, 2) are all NaN: `predict_samples` gives those to unreadable ones."""
+    return joints.isnan().all(-1).all(-1).nonzero()[:, 0].tolist()
 
-    A batch has `image`, `to_photo` and `readable`, as the datasets of crops give them.
+
+def predict_samples(
+    predictor: PosePredictor, crops: Dataset, title: str, batch_size: int = 16, workers: int = 0
+) -> tuple[Tensor, ...]:
+    """The predictor's output for all samples of a dataset, in order; NaN for unreadable ones.
+
+    Args:
+        crops: gives `image`, `to_photo` and `readable`, as `PoseCrops` does.
+        title: of the progress bar.
+        batch_size: samples that the predictor sees at once.
+        workers: processes that decode and crop.
     """
-    loader, parts = shard_loader(crops, options), []
+    loader, parts = shard_loader(crops, Namespace(test_batch_size=batch_size, workers=workers)), []
     for batch in progress(loader, len(loader), title, "batch"):
         readable = batch["readable"]
         found = predictor(batch["image"][readable], batch["to_photo"][readable])
@@ -95,7 +132,7 @@ def predict_samples(predictor: PosePredictor, crops: Dataset, options: Namespace
         for row, part in zip(rows, found, strict=True):
             row[readable] = part
         parts.append(rows)
-    if not parts:  # more processes than samples: of nobody
+    if not parts:  # more processes than samples
         parts = [predictor(torch.empty(0, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8), torch.empty(0, 2, 3))]
     return tuple(gather(torch.cat(part)) for part in zip(*parts, strict=True))
 
@@ -116,8 +153,14 @@ def _by_photo(results: PoseResults, people: People, found: tuple[Tensor, ...], f
 # ------------------------------------------------------------------------------------------ photos and videos
 @dataclass
 class Findings:
-    """What a run over photos gives: poses, the faults of unreadable photos, names of those without people, and how
-    many boxes lay outside their photos."""
+    """What a run over photos gives.
+
+    Attributes:
+        results: the poses.
+        unreadable: why photos could not be read, a line each.
+        empty: names of photos without people.
+        outside: how many boxes lay outside their photos.
+    """
 
     results: PoseResults
     unreadable: list[str] = field(default_factory=list)
@@ -125,24 +168,26 @@ class Findings:
     outside: int = 0
 
     def extend(self, other: "Findings") -> None:
-        """Put the findings in later photos behind these."""
+        """Append the findings of later photos."""
         self.results.extend(other.results)
         self.unreadable += other.unreadable
         self.empty += other.empty
         self.outside += other.outside
 
 
-def run_photos(predictor: PosePredictor, options: Namespace) -> PoseResults:
-    """All people of a folder of photos, one photo, a video, or a camera.
-
-    The `metas` of a video's frames have `fps`, and `tracks`, the numbers of the people, in whose order they are.
-    """
-    if options.run_with_train:
-        raise UserError(f"--run_with_train: {options.data_dir} has no annotations, so no training people")
-    source = open_source(options.data_dir, max_frames=options.max_frames, camera=True)
+def _run_photos(
+    predictor: PosePredictor,
+    data_dir: str | Path,
+    person_box: str | None,
+    max_frames: int | None,
+    batch_size: int,
+    workers: int,
+) -> PoseResults:
+    """A video's `metas` have `fps`, and `tracks`: the people's numbers, in whose order they are."""
+    source = open_source(data_dir, max_frames=max_frames, camera=True)
     if isinstance(source, VideoSource) and world_size() > 1:
-        raise UserError(f"--data_dir {options.data_dir}: one process follows its people; leave the launcher out")
-    finder = make_finder(options.person_box, predictor.device)
+        raise UserError(f"--data_dir {data_dir}: one process follows its people; leave the launcher out")
+    finder = make_finder(person_box or "whole", predictor.device)
     finder.check_names(source.names())
     if isinstance(source, PhotoSource) and source.left_out:
         warn(f"{len(source.left_out)} files of {source.root} are no photos: {first_few(source.left_out, ',')}")
@@ -150,9 +195,15 @@ def run_photos(predictor: PosePredictor, options: Namespace) -> PoseResults:
         source = source.with_names(shard(source.names()))
     if isinstance(finder, DetectorFinder) and not isinstance(source, CameraSource):
         finder = FoundBefore(finder, progress(source, len(source) or None, "finding people", "photo"))
-    own = Findings(PoseResults(predictor.skeleton, predictor.score_threshold))
-    people = follow(photo_loader(source, finder, options), source)
-    for photo, *found in predict_photos(predictor, people, options.test_batch_size):
+    kind = "frame" if isinstance(source, VideoSource) else "photo"
+    own = Findings(PoseResults(predictor.skeleton, predictor.score_threshold, image_kind=kind))
+    if person_box is None:
+        own.results.note = (
+            f"each {kind} was taken as one person who fills it (--person_box whole, the default); for several or small "
+            f"people: {OTHER_BOXES}"
+        )
+    people = follow(photo_loader(source, finder, workers), source)
+    for photo, *found in predict_photos(predictor, people, batch_size):
         own.outside += photo.outside
         if photo.error:
             own.unreadable.append(photo.error)
@@ -166,7 +217,7 @@ def run_photos(predictor: PosePredictor, options: Namespace) -> PoseResults:
     findings, *others = gather_objects(own)
     for other in others:
         findings.extend(other)
-    _report(options, findings)
+    _report(findings, f"--data_dir {data_dir}", person_box)
     return findings.results
 
 
@@ -179,34 +230,33 @@ def _meta(photo: PhotoPeople) -> dict:
     return meta if photo.tracks is None else meta | {"tracks": photo.tracks.tolist()}
 
 
-def _report(options: Namespace, found: Findings) -> None:
+def _report(found: Findings, source: str, person_box: str | None) -> None:
     """Warn of what was left out. Raises UserError where nothing could be read."""
-    if not found.results.metas:
-        fault = f"; the first fault: {found.unreadable[0]}" if found.unreadable else ""
-        raise UserError(f"--data_dir {options.data_dir}: no photo could be read{fault}")
+    images, kind = len(found.results.metas) + len(found.unreadable), found.results.image_kind
+    if not images:
+        raise UserError(f"{source}: no {kind} could be read")
+    report_unreadable(found.unreadable, images, "skipped", source, kind)
     if found.outside:
-        warn(f"{found.outside} boxes lie wholly outside their photos and were left out")
-    if found.unreadable:
-        warn(f"{len(found.unreadable)} photos skipped: {first_few(found.unreadable, ';')}")
+        warn(f"{counted(found.outside, 'box', 'boxes')} wholly outside the {kind}, left out")
     if found.empty:
         names = first_few(found.empty, ";")
-        warn(f"no person found in {len(found.empty)} photos (--person_box {options.person_box}): {names}")
+        warn(f"no person found in {counted(len(found.empty), kind)} (--person_box {person_box or 'whole'}): {names}")
 
 
-def photo_loader(source: ImageSource, finder: PersonFinder, options: Namespace) -> DataLoader:
-    """`PhotoPeople` in order; a video is decoded by one process, a camera watched by this one."""
+def photo_loader(source: ImageSource, finder: PersonFinder, workers: int) -> DataLoader:
+    """`PhotoPeople` in order; one process decodes a video, this one reads a camera."""
     video = isinstance(source, VideoSource)
-    most = 0 if isinstance(source, CameraSource) else 1 if video else options.workers
+    most = 0 if isinstance(source, CameraSource) else 1 if video else workers
     return DataLoader(
         VideoCrops(source, finder) if video else PhotoCrops(source, finder),
         batch_size=None,
-        num_workers=min(options.workers, most),
+        num_workers=min(workers, most),
         worker_init_fn=start_worker,
     )
 
 
 def follow(photos: Iterable[PhotoPeople], source: ImageSource) -> Iterator[PhotoPeople]:
-    """The photos while showing progress; people of a video's frames with their tracks."""
+    """The photos, with progress shown; people of a video get their track numbers."""
     tracker = Tracker() if isinstance(source, VideoSource) else None
     for photo in progress(photos, len(source) or None, "frames" if tracker else "photos", "photo"):
         yield photo.in_order_of(tracker(photo.boxes)) if tracker else photo
@@ -215,10 +265,10 @@ def follow(photos: Iterable[PhotoPeople], source: ImageSource) -> Iterator[Photo
 def predict_photos(
     predictor: PosePredictor, photos: Iterable[PhotoPeople], batch_size: int
 ) -> Iterator[tuple[PhotoPeople, *tuple[Tensor, ...]]]:
-    """Each photo with what the predictor gives for its people, in order.
+    """Each photo with the predictor's output for its people, in order.
 
-    Photos are collected until their people fill a batch, so that the network sees full batches whatever the
-    number of people a photo.
+    Photos are collected until their people fill a batch: the network sees full batches however many people a photo
+    shows.
     """
     waiting: list[PhotoPeople] = []
     for photo in photos:

@@ -15,6 +15,7 @@ from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass, require_same_architecture
 from stacked_hourglass.photos import find_poses, image_folder
 from utils.compute.devices import pick_device
+from utils.console.commands import shell_command
 from utils.imaging.image_sources import is_camera
 from utils.osutils import UserError
 
@@ -29,14 +30,20 @@ def hourglass_mpii(options: Namespace) -> None:
     require_same_architecture(model.architecture, options, checkpoint)
     predictor = Predictor(model, device, options.precision, options.flip, options.compile)
     start = time.monotonic()
-    results = find_poses(predictor, options)
-    results.save(options.output_dir)
-    print(
-        f"{results.count_line(time.monotonic() - start)}\n"
-        f"joints in {results.skeleton.name} order, zero-based photo pixels: {options.output_dir}"
+    results = find_poses(
+        predictor,
+        options.data_dir,
+        person_box=options.person_box if "person_box" in options.given else None,
+        max_frames=options.max_frames,
+        run_with_train=options.run_with_train,
+        batch_size=options.test_batch_size,
+        workers=options.workers,
     )
-    if not is_camera(options.data_dir):  # whose pictures are gone
-        print(
-            f"draw them: python viz.py 2d_overlay --img_dir {image_folder(options)} "
-            f"--2d_pose_estimations {options.output_dir / '2d_pose_estimations.pt'}"
-        )
+    seconds = time.monotonic() - start
+    results.save(options.output_dir)
+    print(results.summary(seconds))
+    print(f"joints in {results.skeleton.name} order, zero-based photo pixels: {options.output_dir}")
+    if results.people and not is_camera(options.data_dir):  # whose pictures are gone
+        poses = options.output_dir / "2d_pose_estimations.pt"
+        files = {"img_dir": image_folder(options.data_dir), "2d_pose_estimations": poses}
+        print(f"draw them: {shell_command('viz', '2d_overlay', files)}")

@@ -4,6 +4,7 @@ python viz.py 2d_overlay --img_dir PHOTOS --2d_pose_estimations data/hourglass_m
 """
 
 from argparse import Namespace
+from pathlib import Path
 
 from utils.imaging.draw2d import draw_pose
 from utils.imaging.image_sources import open_source
@@ -12,20 +13,30 @@ from utils.predictions.prediction_files import load_predictions
 
 
 def overlay_2d(options: Namespace) -> None:
-    """`viz.py 2d_overlay`: a picture an image under the image's own name, and a contact sheet of up to 16.
+    """`viz.py 2d_overlay`."""
+    draw_overlays(options.img_dir, options.pose_2d_estimations, options.output_dir, options.min_score)
 
-    Reads `--2d_pose_estimations`: image name -> people × J × 2, zero-based px; J is told by `metas.pt` beside
-    it, else 16 is MPII, 14 LSP, 17 COCO. Frames of a video get ".png" behind their name.
+
+def draw_overlays(
+    img_dir: str | Path, pose_2d_estimations: str | Path, output_dir: str | Path, min_score: float | None = None
+) -> None:
+    """Draw 2D poses on their photos or video frames: one picture per image, and a contact sheet of up to 16.
+
+    Args:
+        img_dir: a folder of photos, a photo, or a video.
+        pose_2d_estimations: file of image name -> (P, J, 2) zero-based px. `metas.pt` beside it names the joint order;
+            without it 16 joints are MPII's, 14 LSP's, 17 COCO's.
+        output_dir: pictures are named after their images; frames of a video get ".png" behind their name.
+        min_score: see `confident_joints`.
 
     Raises UserError before it writes anything: unreadable or unusable input, no image with a prediction, an
     output folder whose files would replace the photos.
     """
-    predictions = load_predictions(options.pose_2d_estimations)
-    skeleton = find_skeleton(options.pose_2d_estimations, predictions)
-    source = open_source(options.img_dir, "--img_dir")
-    names = matching_names(source, predictions, options)
-    shown = confident_joints(
-        {name: predictions[name] for name in names}, options.pose_2d_estimations, options.min_score
-    )
-    draw_images(source, names, options, lambda name, image: draw_pose(image, shown[name], skeleton))
-    warn_about_nan({name: predictions[name] for name in names}, "2D")
+    predictions = load_predictions(pose_2d_estimations)
+    skeleton = find_skeleton(pose_2d_estimations, predictions)
+    source = open_source(img_dir, "--img_dir")
+    names = matching_names(source, predictions, pose_2d_estimations)
+    drawn = {name: predictions[name] for name in names}
+    shown = confident_joints(drawn, pose_2d_estimations, min_score)
+    draw_images(source, names, lambda name, image: draw_pose(image, shown[name], skeleton), output_dir)
+    warn_about_nan(drawn, "2D")

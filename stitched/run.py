@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from stacked_hourglass.demo_weights import weights_to_load
-from stacked_hourglass.photos import find_poses, image_folder, predict_samples
+from stacked_hourglass.photos import find_poses, image_folder, predict_samples, without_pose
 from stitched.crop_predictor import StitchedPredictor
 from stitched.loading import load_stitched
 from stitched.video import video
@@ -21,13 +21,15 @@ from stitched.viz import overlay_2d_3d_gt_3d_pred, overlay_2d_3d_pred
 from twod_threed.mpjpe import mpjpe, p_mpjpe
 from utils.compute.devices import pick_device
 from utils.compute.distributed import is_main
+from utils.console.commands import shell_command
 from utils.console.option_rules import refuse_useless
 from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_frames import FrameCrops, Frames, find_frames, has_listed_frames, read_listed_frames
 from utils.imaging.image_sources import VIDEO_SUFFIXES, is_camera
-from utils.osutils import UserError, warn
+from utils.imaging.images import report_unreadable
+from utils.osutils import UserError
 from utils.predictions.pose_results import PoseResults
 from utils.transform import H36M, H36M_2D
 
@@ -52,12 +54,20 @@ def stitched_mpii(options: Namespace) -> None:
         raise UserError(f"--draw: the pictures of camera {options.data_dir} are not kept; record a video and give that")
     predictor = _predictor(options, image_scale="any")
     start = time.monotonic()
-    results = find_poses(predictor, options)
+    results = find_poses(
+        predictor,
+        options.data_dir,
+        person_box=options.person_box if "person_box" in options.given else None,
+        max_frames=options.max_frames,
+        run_with_train=options.run_with_train,
+        batch_size=options.test_batch_size,
+        workers=options.workers,
+    )
     files = results.save(options.output_dir)
     _print(results, files, time.monotonic() - start)
-    if not is_camera(options.data_dir):
+    if results.people and not is_camera(options.data_dir):
         script = "video" if options.data_dir.suffix.lower() in VIDEO_SUFFIXES else "2d_overlay_3d_pred"
-        _draw(script, image_folder(options), options, PREDICTED)
+        _draw(script, image_folder(options.data_dir), options, PREDICTED)
 
 
 def stitched_h36m(options: Namespace) -> None:
@@ -102,21 +112,16 @@ def run_frames(predictor: StitchedPredictor, frames: Frames, options: Namespace)
     it as `skeleton_truth`.
     """
     crops = FrameCrops(frames)
-    found = predict_samples(predictor, crops, options, "frames")
-    readable = ~found[0].isnan().all(-1).all(-1)
-    results = PoseResults(predictor.skeleton, predictor.score_threshold)
-    for index in readable.nonzero()[:, 0].tolist():
+    found = predict_samples(predictor, crops, "frames", options.test_batch_size, options.workers)
+    lost = without_pose(found[0])
+    report_unreadable([str(frames.path(i)) for i in lost], len(frames), "left out", f"{frames.images_dir}", "image")
+    results = PoseResults(predictor.skeleton, predictor.score_threshold, image_kind="image")
+    for index in sorted(set(range(len(frames))) - set(lost)):
         name = frames.path(index).relative_to(frames.images_dir).as_posix()
         meta = {"clip": str(frames.clips[frames.clip[index]]), "frame": int(frames.number[index])}
         results.add(name, meta | {"skeleton_truth": H36M_2D.name}, *(part[index : index + 1] for part in found))
         results.truth[name] = torch.from_numpy(frames.pose_2d[index : index + 1]).float()
         results.truth_3d[name] = torch.from_numpy(frames.pose_3d[index : index + 1]).float()
-    lost = int((~readable).sum())
-    if lost == len(readable):
-        raise UserError(f"{frames.images_dir}: none of its {lost} images can be read, {frames.path(0)} first")
-    if lost:
-        first = frames.path(int((~readable).nonzero()[0]))
-        warn(f"{lost} of {len(readable)} images can't be read and are left out, {first} first")
     return results
 
 
@@ -133,7 +138,7 @@ def errors(results: PoseResults) -> str:
 # ------------------------------------------------------------------------------------------ what is said
 def _print(results: PoseResults, files: list[Path], seconds: float) -> None:
     names = ", ".join(path.name for path in files)
-    print(f"{results.count_line(seconds)}\n{files[0].parent}: {names}\n{COORDINATES}")
+    print(f"{results.summary(seconds)}\n{files[0].parent}: {names}\n{COORDINATES}")
 
 
 def _draw(script: str, img_dir: Path, options: Namespace, files: dict[str, str]) -> None:
@@ -143,5 +148,5 @@ def _draw(script: str, img_dir: Path, options: Namespace, files: dict[str, str])
         folder = options.output_dir / PICTURES
         DRAWERS[script](Namespace(img_dir=img_dir, output_dir=folder, min_score=None, **paths))
     elif not options.draw:
-        given = " ".join(f"--{name} {paths[dest]}" for dest, name in files.items())
-        print(f"draw them: python viz.py {script} --img_dir {img_dir} {given}")
+        given = {"img_dir": img_dir} | {name: paths[dest] for dest, name in files.items()}
+        print(f"draw them: {shell_command('viz', script, given)}")

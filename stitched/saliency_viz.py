@@ -58,7 +58,7 @@ def _draw(options: Namespace, with_skeleton: bool) -> None:
     names = names_to_draw(source, options.num_pictures)
     kind = "max" if options.use_max_for_saliency_map else "sum"
     painter = Painter(network, finder, kind, with_skeleton)
-    draw_images(source, names, options, painter, SHEET_CELL)
+    draw_images(source, names, painter, options.output_dir, SHEET_CELL)
     painter.report(options.person_box)
     print("\n".join(notes(kind)))
 

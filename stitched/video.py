@@ -33,7 +33,7 @@ SWING = 60.0  # degrees to either side of the camera's own view
 SWING_SECONDS = 8.0  # there and back
 MOST_PANELS = 4
 LEAST_PANEL = 240  # px, height; panels go in one row where two would be lower
-UNPREDICTED = "stay bare; after the last that has one, the result ends"
+UNPREDICTED = "left bare; the result ends after the last that has one"
 
 
 class Layout(NamedTuple):
@@ -73,7 +73,7 @@ def video(options: Namespace) -> None:
     target = Path(options.output_dir) / f"{source.root.stem}{SUFFIX}"
     if target.exists() and target.samefile(source.root):
         raise UserError(f"--output_dir {options.output_dir}: the result would replace the video; give another folder")
-    names = matching_names(source, pair.joints, options, UNPREDICTED)
+    names = matching_names(source, pair.joints, options.pose_2d_estimations, UNPREDICTED)
     tracks = read_tracks(Path(options.pose_2d_estimations).with_name("metas.pt"), pair.poses, names)
     layout = arrange(source.size, tracks, pair.poses)
     width, height = canvas_size(source.size, layout)

@@ -45,7 +45,7 @@ def overlay_2d_3d_pred(options: Namespace) -> None:
     """
     pair = load_pair(options)
     source = open_source(options.img_dir, "--img_dir")
-    names = matching_names(source, pair.joints, options)
+    names = matching_names(source, pair.joints, options.pose_2d_estimations)
     _draw(source, pair, {}, names, options)
 
 
@@ -57,7 +57,7 @@ def overlay_2d_3d_gt_3d_pred(options: Namespace) -> None:
     """
     pair = load_pair(options)
     source = open_source(options.img_dir, "--img_dir")
-    names = matching_names(source, pair.joints, options)
+    names = matching_names(source, pair.joints, options.pose_2d_estimations)
     _draw(source, pair, load_truth(options, pair.poses, names), names, options)
     print(DEFINITION)
 
@@ -66,7 +66,7 @@ def _draw(source: ImageSource, pair: PosePair, truth: dict[str, Tensor], names: 
     def draw(name: str, image: np.ndarray) -> np.ndarray:
         return compose(image, pair.shown[name], pair.skeleton, pair.poses[name], truth.get(name))
 
-    draw_images(source, names, options, draw, SHEET_CELL_WITH_TRUTH if truth else SHEET_CELL)
+    draw_images(source, names, draw, options.output_dir, SHEET_CELL_WITH_TRUTH if truth else SHEET_CELL)
     warn_about_nan({name: pair.joints[name] for name in names}, "2D")
     warn_about_nan({name: pair.poses[name] for name in names}, "3D")
     most = most_people(bool(truth))

@@ -112,7 +112,7 @@ def test_only_one_process_speaks(together):
     epochs = re.findall(r"^.*?epoch (\d+)  lr", printed, flags=re.MULTILINE)
     expected = sum(len(read_log(path)[1]) for path in together.glob("model_checkpoints/*/log.txt"))
     assert len(epochs) == expected
-    assert printed.count("photos skipped: ") == 1
+    assert printed.count("unreadable, skipped: ") == 1
     assert "broken.jpg" in printed
     assert printed.count("draw them: ") == len(RUNS)
 

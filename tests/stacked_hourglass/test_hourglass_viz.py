@@ -90,7 +90,7 @@ class TestPhotos:
         assert files(options.output_dir) == ["a.png", "contact_sheet.png"]
         err = capsys.readouterr().err.splitlines()
         assert len(err) == 2
-        assert "2 of 3 images have no predicted pose" in err[0]
+        assert "2 of 3 images without a predicted pose, not drawn" in err[0]
         assert "1 of 2 images with predictions are not in" in err[1]
         assert "gone.png" in err[1]
 
@@ -102,7 +102,7 @@ class TestPhotos:
         options = setting(tmp_path, {"a.png": holed, "b.png": torch.full((1, 16, 2), np.nan)})
         overlay_2d(options)
         [line] = capsys.readouterr().err.splitlines()
-        assert "17 joints of the 2D poses are NaN or infinite and not drawn, in a.png, b.png" in line
+        assert "17 joints of the 2D poses NaN or infinite, not drawn, in a.png, b.png" in line
         np.testing.assert_array_equal(read_image(options.output_dir / "a.png"), draw_pose(photo, holed, MPII))
 
     def test_photo_without_people_is_drawn_bare(self, tmp_path):
@@ -117,7 +117,18 @@ class TestPhotos:
         options = setting(tmp_path, {"a.png": pose(), "b.png": pose()})
         overlay_2d(options)
         assert files(options.output_dir) == ["a.png", "contact_sheet.png"]
-        assert "1 photos can't be read" in capsys.readouterr().err
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"warning: 1 of 2 images unreadable, not drawn: {tmp_path / 'photos' / 'b.png'}: ")
+
+    def test_photos_that_the_run_skipped_are_unreadable(self, tmp_path, capsys):
+        for name in ("a.png", "c.png"):
+            write_photo(tmp_path / "photos" / name)
+        (tmp_path / "photos" / "b.png").write_bytes(b"")
+        overlay_2d(setting(tmp_path, {"a.png": pose()}))
+        assert capsys.readouterr().err.splitlines() == [
+            "warning: 1 of 3 images unreadable, not drawn",
+            "warning: 1 of 3 images without a predicted pose, not drawn",
+        ]
 
     def test_small_photo_is_enlarged(self, tmp_path):
         (tmp_path / "photos").mkdir()

@@ -1,7 +1,6 @@
 """People of photos and videos on their way to a predictor: crops, loaders, tracks, full batches."""
 
 import os
-from argparse import Namespace
 from pathlib import Path
 
 import cv2
@@ -77,7 +76,7 @@ class TestCrops:
 
 
 def whole_images(source, workers: int):
-    return photo_loader(source, make_finder("whole"), Namespace(workers=workers))
+    return photo_loader(source, make_finder("whole"), workers)
 
 
 class TestLoader:

@@ -14,6 +14,8 @@ from stacked_hourglass import demo_weights, photos
 from stacked_hourglass import run as run_module
 from stacked_hourglass.annotations import load_mpii
 from stacked_hourglass.hourglass import Architecture, HourglassNet
+from stacked_hourglass.inference import Predictor
+from stacked_hourglass.loading import load_hourglass
 from stacked_hourglass.person_boxes import PersonFinder
 from stacked_hourglass.run import hourglass_mpii
 from utils.imaging import image_sources
@@ -119,6 +121,17 @@ class TestAnnotatedPeople:
         assert load_prediction_array(output / "preds_valid.mat").shape == (4, 10, 2)
         assert load_metas(output / "metas.pt")["00009.jpg"]["skeleton"] == "MPII[:10]"
 
+    def test_images_are_named_where_they_were_found(self, tiny_mpii, tmp_path, run, monkeypatch, capsys):
+        """The founding readme's link: nothing in data/mpii, MPII in stacked_hourglass/data/mpii."""
+        found = tmp_path / "stacked_hourglass" / "data" / "mpii"
+        found.parent.mkdir(parents=True)
+        found.symlink_to(tiny_mpii)
+        monkeypatch.chdir(tmp_path)
+        output = run(Path("data/mpii"))
+        names = [path.name for path in load_mpii(tiny_mpii)[1].image_paths]
+        assert list(poses(output)) == list(dict.fromkeys(names))
+        assert "--img_dir stacked_hourglass/data/mpii/images " in capsys.readouterr().out
+
     def test_refusals(self, tiny_mpii, tmp_path, run):
         with pytest.raises(UserError, match=r"--max_frames: .* has annotated people"):
             run(tiny_mpii, "--max_frames", 3)
@@ -168,13 +181,25 @@ class TestPhotos:
         torch.testing.assert_close(torch.from_numpy(results.keypoints["a.png"]).float(), both)
         assert results.scores["a.png"].shape == (2, 16)
 
+    def test_the_summary_says_that_a_photo_was_taken_as_a_person(self, tiny_mpii, tmp_path, run, capsys):
+        folder = write_photos(tmp_path / "photos", a=(80, 80))
+        run(folder)
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].startswith("1 person in 1 photo, ")
+        assert lines[1].startswith("each photo was taken as one person who fills it (--person_box whole, the default)")
+        assert "--person_box hog, detect or a JSON file of boxes" in lines[1]
+        run(folder, "--person_box", "whole", name="asked")
+        run(tiny_mpii, name="annotated")
+        assert "was taken as" not in capsys.readouterr().out
+
     def test_nobody_found(self, tmp_path, run, capsys):
         output = run(write_photos(tmp_path / "photos", blotches=(80, 80)), "--person_box", "hog")
         assert poses(output)["blotches.png"].shape == (0, 16, 2)
         assert json.loads((output / "predictions.json").read_text()) == []
         out, err = capsys.readouterr()
-        assert err == "warning: no person found in 1 photos (--person_box hog): blotches.png\n"
-        assert out.startswith("0 people in 1 photos")
+        assert err == "warning: no person found in 1 photo (--person_box hog): blotches.png\n"
+        assert out.startswith("0 people in 1 photo, ")
+        assert "viz.py" not in out
 
     def test_frames_of_a_video_and_of_a_camera(self, tmp_path, run, monkeypatch, capsys):
         class Capture:
@@ -200,7 +225,10 @@ class TestPhotos:
         assert [(name, meta["tracks"], meta["fps"]) for name, meta in metas.items()] == [
             ("clip/000000", [0], 3.0), ("clip/000001", [0], 3.0),
         ]  # fmt: skip
-        assert "draw them: " in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert out.startswith("2 poses of 1 person in 2 frames, ")
+        assert "each frame was taken as one person who fills it" in out
+        assert "draw them: " in out
         assert list(poses(run(Path("0")))) == [f"camera_0/{number:06d}" for number in range(3)]
         out, err = capsys.readouterr()
         assert "draw them: " not in out
@@ -242,7 +270,7 @@ class TestPhotos:
         assert list(poses(run(folder))) == ["a.png"]
         first, second = capsys.readouterr().err.splitlines()
         assert first == f"warning: 2 files of {folder} are no photos: clip.mp4, notes.txt"
-        assert second.startswith("warning: 1 photos skipped: ")
+        assert second.startswith("warning: 1 of 2 photos unreadable, skipped: ")
         assert "b.jpg" in second
 
     def test_refusals(self, tmp_path, run):
@@ -259,6 +287,13 @@ class TestPhotos:
         with pytest.raises(UserError, match="none of its 1 images"):
             run(folder, "--person_box", tmp_path / "boxes.json")
         assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_in_python(tmp_path, weights):
+    folder = write_photos(tmp_path / "photos", a=(80, 60))
+    results = photos.find_poses(Predictor(load_hourglass(weights), torch.device("cpu")), folder)
+    assert results.joints["a.png"].shape == (1, 16, 2)
+    assert results.people == 1
 
 
 def test_without_a_checkpoint_the_demo_weights_are_taken(tmp_path, parse_options, monkeypatch, capsys):

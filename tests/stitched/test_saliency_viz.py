@@ -138,7 +138,7 @@ def test_frames_of_a_video_evenly_spread(draw, tmp_path):
 def test_a_damaged_photo_stops_nothing(draw, photos, tmp_path):
     (photos / "c.jpg").write_bytes(b"no picture")
     [warning] = draw().warnings()
-    assert "1 photos can't be read" in warning
+    assert " unreadable, not drawn: " in warning
     assert files(tmp_path / "out") == ["a.png", "contact_sheet.png", "sub/b.png"]
 
 

@@ -106,7 +106,7 @@ def test_photos(run, photos, tmp_path):
     results = load_coco_results(out / "predictions.json")
     torch.testing.assert_close(torch.from_numpy(results.keypoints_3d["sub/a.png"]).float(), lifted["sub/a.png"])
     torch.testing.assert_close(torch.from_numpy(results.keypoints["sub/a.png"]).float(), joints["sub/a.png"])
-    assert result.out.startswith("3 people in 3 photos or frames, ")
+    assert result.out.startswith("3 people in 3 photos, ")
     assert " people/s\n" in result.out
     assert all(name in result.out for name in (*ESTIMATIONS, *ALWAYS))
     assert "3D: Human3.6M order, mm, camera coordinates (x right, y down, z forward), hip at the origin" in result.out
@@ -134,7 +134,7 @@ def test_a_folder_of_mixed_files(run, photos, tmp_path):
     (photos / "sub" / "clip.mp4").write_bytes(b"x")
     others, broken = run(photos).warnings()
     assert others.endswith("2 files of " + str(photos) + " are no photos: notes.txt, sub/clip.mp4")
-    assert "1 photos skipped: " in broken
+    assert "1 of 4 photos unreadable, skipped: " in broken
     assert "broken.jpg" in broken
     assert list(poses(tmp_path / "out")) == ["a.png", "b.png", "sub/a.png"]
 
@@ -285,12 +285,12 @@ def test_images_that_cannot_be_read_are_left_out(run, h36m, tmp_path):
     images = sorted((folder / "images/S9").rglob("*.jpg"))
     images[0].write_bytes(b"no photo")
     [warning] = run(folder, script="stitched_h36m").warnings()
-    assert warning.endswith(f"1 of 4 images can't be read and are left out, {images[0]} first")
+    assert warning.startswith(f"warning: 1 of 4 images unreadable, left out: {images[0]}")
     for kind in (*ESTIMATIONS, *TRUTHS):
         assert len(poses(tmp_path / "out", Path(kind).stem)) == 3
     for image in images:
         image.write_bytes(b"no photo")
-    assert "none of its 4 images can be read" in run(folder, script="stitched_h36m", out="no").refusal()
+    assert "no image could be read; the first fault: " in run(folder, script="stitched_h36m", out="no").refusal()
     assert not (tmp_path / "no").exists()
 
 

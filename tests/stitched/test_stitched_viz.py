@@ -121,9 +121,9 @@ class TestFiles:
         warnings = draw(folder, TRUTH).warnings()
         assert len(warnings) == 3
         for part in (
-            "1 of 4 images have no predicted pose",
-            "1 photos can't be read",
-            "1 joints of the 3D poses are NaN",
+            "1 of 4 images without a predicted pose",
+            "1 of 3 images unreadable",
+            "1 joint of the 3D poses NaN",
         ):
             assert any(part in line for line in warnings), part
 

@@ -138,7 +138,7 @@ class TestVideo:
         del poses[5]
         result = render(poses)
         assert len(result.warnings()) == 1
-        assert "1 of 8 images have no predicted pose and stay bare" in result.warnings()[0]
+        assert "1 of 8 images without a predicted pose, left bare" in result.warnings()[0]
         frames = frames_of(render.folder)
         assert len(frames) == FRAMES
         for number, frame in enumerate(frames):
@@ -149,7 +149,7 @@ class TestVideo:
 
     def test_it_ends_where_the_predictions_do(self, render):
         result = render({n: people(1) for n in range(3)})
-        assert "5 of 8 images have no predicted pose" in result.warnings()[0]
+        assert "5 of 8 images without a predicted pose" in result.warnings()[0]
         assert "the result ends" in result.warnings()[0]
         assert len(frames_of(render.folder)) == 3
 
@@ -163,7 +163,7 @@ class TestVideo:
         spoilt = people(1)
         spoilt[0, H36M.index("l_wrist"), 2] = torch.nan
         warnings = render({0: spoilt, 1: people(1)}).warnings()
-        assert any("1 joints of the 3D poses are NaN" in line for line in warnings)
+        assert any("1 joint of the 3D poses NaN" in line for line in warnings)
 
     def test_odd_sides_get_an_even_frame(self, render, tmp_path):
         frames = [PIL.Image.new("L", (75, 101), 90 * k) for k in range(3)]

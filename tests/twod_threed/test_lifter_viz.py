@@ -104,7 +104,7 @@ class TestFiles:
     def test_2d_joints_that_are_nan_are_counted_and_not_drawn(self, options, capsys):
         rewrite(options.pose_2d_ground_truths, set_nan)
         truth_and_prediction(options)
-        assert f"1 joints of the 2D poses are NaN or infinite and not drawn, in {KEY}" in capsys.readouterr().err
+        assert f"1 joint of the 2D poses NaN or infinite, not drawn, in {KEY}" in capsys.readouterr().err
 
     def test_2d_poses_without_truth_are_left_out(self, options, capsys):
         rewrite(options.pose_2d_ground_truths, lambda poses: poses | {"S9/Eating/54138969": poses[KEY]})

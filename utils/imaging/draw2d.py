@@ -35,6 +35,8 @@ def as_picture(image: Any) -> np.ndarray:
 
     Raises ValueError for another shape or type.
     """
+    if getattr(image, "ndim", 0) == 2:
+        raise ValueError(f"a grey picture {tuple(image.shape)}; expected RGB: repeat it, as np.dstack([grey] * 3) does")
     if hasattr(image, "detach"):
         image = image.detach().cpu().numpy().transpose(1, 2, 0)
         if image.dtype.kind == "f":

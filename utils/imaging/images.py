@@ -14,11 +14,14 @@ An affine map is a (2, 3) matrix that takes (x, y, 1) to (x', y').
 
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
+
+from utils.osutils import UserError, counted, first_few, warn
 
 CROP_SIZE = 256
 CROP_MARGIN = 1.25  # side of a crop over the person's longer side, as hourglasses are trained
@@ -29,6 +32,24 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 class ImageError(Exception):
     """A photo that can't be used (missing, empty, truncated, no image, too small): one line that says why."""
+
+
+def report_unreadable(faults: Sequence[str], total: int, then: str, source: str, what: str = "photo") -> None:
+    """Warn of images that could not be read; the one place that says so for whole folders.
+
+    Args:
+        faults: why, one for each of them.
+        total: how many images were to be read.
+        then: what became of them, e.g. "skipped".
+        source: where they come from, for the error.
+        what: they are.
+
+    Raises UserError where none could be read.
+    """
+    if faults and len(faults) == total:
+        raise UserError(f"{source}: no {what} could be read; the first fault: {faults[0]}")
+    if faults:
+        warn(f"{len(faults)} of {counted(total, what)} unreadable, {then}: {first_few(list(faults), ';')}")
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -43,6 +64,15 @@ def image_size(path: str | Path) -> tuple[int, int]:
     with _open(path) as image:
         width, height = image.size
         return (height, width) if _orientation(image) >= 5 else (width, height)
+
+
+def is_readable(path: str | Path) -> bool:
+    """Whether `read_image` can decode a photo; a JPEG is decoded at an eighth of its size to find out."""
+    try:
+        read_image(path, shrink=8)
+    except ImageError:
+        return False
+    return True
 
 
 def read_image(path: str | Path, shrink: int = 1) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Pictures drawn image by image: which images have poses, where their pictures go, and a contact sheet of them."""
 
-from argparse import Namespace
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from torch import Tensor
 from utils.console.progress import progress
 from utils.imaging.draw2d import can_write, image_grid, save_image
 from utils.imaging.image_sources import ImageSource, PhotoSource, VideoSource
-from utils.imaging.images import ImageError
-from utils.osutils import UserError, first_few, warn
+from utils.imaging.images import ImageError, is_readable, report_unreadable
+from utils.osutils import UserError, counted, first_few, inform, warn
 from utils.predictions.prediction_files import load_metas
 from utils.transform import COCO, LSP, MPII, SKELETONS, Skeleton
 
@@ -41,31 +40,30 @@ class ContactSheet:
         """Write the page into a folder and say so; nothing where no picture was taken."""
         if self._thumbnails:
             save_image(folder / SHEET, image_grid(self._thumbnails, self._columns))
-            print(f"{len(self._thumbnails)} of them at a glance: {folder / SHEET}")
+            inform(f"{len(self._thumbnails)} of them at a glance: {folder / SHEET}")
 
 
 def draw_images(
     source: ImageSource,
     names: Sequence[str],
-    options: Namespace,
     draw: Callable[[str, np.ndarray], np.ndarray],
+    output_dir: str | Path,
     cell: tuple[int, int] = (480, 360),
 ) -> None:
-    """Draw on images, and write each picture under its image's own name, and a contact sheet, into `output_dir`.
+    """Draw on images; write one picture per image, under the image's own name, and a contact sheet into `output_dir`.
 
-    Frames of a video, and photos of a format that can't be written, get ".png" behind their name. Images that can't
-    be read are left out, with one warning.
+    Frames of a video, and photos of a format that can't be written, get ".png" behind their name. Unreadable images
+    are skipped, with one warning.
 
     Args:
         names: of the images to draw on.
-        options: with `img_dir` and `output_dir`.
         draw: from a name and its image, (H, W, 3) uint8 RGB, to the picture.
         cell: (width, height) px of a picture on the contact sheet.
 
     Raises UserError, before it writes anything, where pictures can't be written into the folder or would replace their
     own photos, and where no image could be read.
     """
-    folder = Path(options.output_dir)
+    folder = Path(output_dir)
     targets = {name: _target(folder, name, source) for name in names}
     _require_own_folder(source, targets, folder)
     drawn, unreadable, sheet = 0, [], ContactSheet(names, cell=cell)
@@ -77,24 +75,22 @@ def draw_images(
         save_image(targets[name], picture)
         sheet.add(name, picture)
         drawn += 1
+    report_unreadable(unreadable, drawn + len(unreadable), "not drawn", f"--img_dir {source.root}", "image")
     if not drawn:
-        fault = f"; the first fault: {unreadable[0]}" if unreadable else ""
-        raise UserError(f"--img_dir {options.img_dir}: no image could be read, so nothing is drawn{fault}")
-    if unreadable:
-        warn(f"{len(unreadable)} photos can't be read: {first_few(unreadable, ',')}")
-    print(f"{drawn} pictures in {folder}")
+        raise UserError(f"--img_dir {source.root}: no image could be read, so nothing is drawn")
+    inform(f"{counted(drawn, 'picture')} in {folder}")
     sheet.save(folder)
 
 
 def matching_names(
-    source: ImageSource, predictions: Mapping[str, Tensor], options: Namespace, others: str = "are not drawn"
+    source: ImageSource, predictions: Mapping[str, Tensor], path: str | Path, others: str = "not drawn"
 ) -> list[str]:
-    """Names of the images that have predictions, in order; warns about images and predictions without a partner.
+    """Names of the images that have predictions, in order; warns of images and predictions without a partner.
 
-    How many frames a video really has shows only when it is read, so a video's are those that are predicted.
+    A video's frames are those with predictions: its real length shows only when it is read.
 
     Args:
-        options: with `img_dir` and `pose_2d_estimations`.
+        path: the predictions' file, for the error.
         others: what becomes of images without a prediction, for the warning.
 
     Raises UserError where no name matches.
@@ -110,17 +106,30 @@ def matching_names(
     if not names:
         here = (present or source.names() or [source.root.name])[:2]
         raise UserError(
-            f"--2d_pose_estimations {options.pose_2d_estimations}: no pose is of an image in {options.img_dir}; "
-            f"its names are like {', '.join(list(predictions)[:2])}, those of the images like {', '.join(here)}"
+            f"--2d_pose_estimations {path}: no pose is of an image in {source.root}; its names are like "
+            f"{', '.join(list(predictions)[:2])}, those of the images like {', '.join(here)}"
         )
     if without:
-        warn(f"{without} of {without + len(names)} images have no predicted pose and {others}")
+        _warn_of_unpredicted(source, present, predictions, without, without + len(names), others)
     drawn = set(names)
     lost = [name for name in predictions if name not in drawn]
     if lost and source.kind != "photo":
         shown = first_few(lost, ",")
-        warn(f"{len(lost)} of {len(predictions)} images with predictions are not in {options.img_dir}: {shown}")
+        warn(f"{len(lost)} of {len(predictions)} images with predictions are not in {source.root}: {shown}")
     return names
+
+
+def _warn_of_unpredicted(
+    source: ImageSource, present: Sequence[str], predictions: Mapping[str, Tensor], without: int, total: int, then: str
+) -> None:
+    """Tell unreadable photos, which a run skips, from those that it did not see."""
+    unreadable = 0
+    if isinstance(source, PhotoSource):
+        unreadable = sum(not is_readable(source.path(name)) for name in present if name not in predictions)
+    if unreadable:
+        warn(f"{unreadable} of {counted(total, 'image')} unreadable, {then}")
+    if without > unreadable:
+        warn(f"{without - unreadable} of {counted(total, 'image')} without a predicted pose, {then}")
 
 
 def confident_joints(joints: Mapping[str, Tensor], path: Path, min_score: float | None) -> dict[str, Tensor]:
@@ -146,8 +155,8 @@ def confident_joints(joints: Mapping[str, Tensor], path: Path, min_score: float 
             limits.add(float(least))
     if hidden:
         share = hidden / sum(places.shape[:-1].numel() for places in joints.values())
-        print(
-            f"{hidden} 2D joints ({share:.0%}) of a confidence below {min(limits):.2g} are not drawn; "
+        inform(
+            f"{counted(hidden, '2D joint')} ({share:.0%}) with a confidence below {min(limits):.2g} not drawn; "
             "--min_score 0 draws all"
         )
     return shown
@@ -170,7 +179,7 @@ def warn_about_nan(poses: Mapping[str, Tensor], kind: str) -> None:
     bad = [name for name, count in missing.items() if count]
     if bad:
         joints = sum(missing.values())
-        warn(f"{joints} joints of the {kind} poses are NaN or infinite and not drawn, in {first_few(bad, ',')}")
+        warn(f"{counted(joints, 'joint')} of the {kind} poses NaN or infinite, not drawn, in {first_few(bad, ',')}")
 
 
 # ------------------------------------------------------------------------------------------ joint order
@@ -183,7 +192,7 @@ def find_skeleton(path: Path, predictions: Mapping[str, Tensor]) -> Skeleton:
         raise UserError(f"--2d_pose_estimations {path}: holds no poses")
     shapes = sorted({tuple(poses.shape[1:]) for poses in predictions.values()})
     if any(dimensions == 3 for _, dimensions in shapes):
-        raise UserError(f"--2d_pose_estimations {path}: holds 3D poses; 2d_pose_estimations.pt of run.py is wanted")
+        raise UserError(f"--2d_pose_estimations {path}: holds 3D poses; expected 2d_pose_estimations.pt of run.py")
     if len(shapes) > 1:
         counts = ", ".join(str(joints) for joints, _ in shapes)
         raise UserError(f"--2d_pose_estimations {path}: its people have {counts} joints; all need the same number")

@@ -1,4 +1,4 @@
-"""The poses that a run collects photo by photo, and the files it leaves them in."""
+"""The poses that a run collects photo by photo, and the files that it writes."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -6,9 +6,13 @@ from pathlib import Path
 from torch import Tensor
 
 from utils.compute.distributed import is_main
+from utils.osutils import counted
 from utils.predictions.coco_results import save_coco_results
+from utils.predictions.prediction_arrays import save_prediction_array
 from utils.predictions.prediction_files import save_metas, save_predictions
 from utils.transform import H36M, Skeleton
+
+VALIDATION_FILE = "preds_valid.mat"
 
 
 @dataclass
@@ -24,6 +28,9 @@ class PoseResults:
         truth: (P, J, 2) photo pixels; NaN where not annotated. Only for annotated people.
         truth_3d: as `joints_3d`. Only where there is 3D truth.
         metas: plain facts of each photo, such as its boxes and size.
+        in_validation_order: (N, J, 2) photo pixels of MPII's validation people, for `preds_valid.mat`; else None.
+        image_kind: "photo", or "frame" of a video.
+        note: how the people were looked for, where a user should know; "" or a sentence.
     """
 
     skeleton: Skeleton
@@ -34,15 +41,25 @@ class PoseResults:
     truth: dict[str, Tensor] = field(default_factory=dict)
     truth_3d: dict[str, Tensor] = field(default_factory=dict)
     metas: dict[str, dict] = field(default_factory=dict)
+    in_validation_order: Tensor | None = None
+    image_kind: str = "photo"
+    note: str = ""
 
     @property
     def people(self) -> int:
+        """People of all photos; somebody who is in several frames of a video counts once a frame."""
         return sum(map(len, self.joints.values()))
 
-    def count_line(self, seconds: float) -> str:
-        """How many people in how many photos, and how fast, for people to read."""
-        rate = f"{self.people / seconds:.1f} people/s"
-        return f"{self.people} people in {len(self.metas)} photos or frames, {seconds:.1f} s, {rate}"
+    def summary(self, seconds: float) -> str:
+        """How many people in how many photos, how fast, and the note, for people to read."""
+        tracks = {track for meta in self.metas.values() for track in meta.get("tracks", ())}
+        people = counted(self.people, "person", "people")
+        if tracks:
+            people = f"{counted(self.people, 'pose')} of {counted(len(tracks), 'person', 'people')}"
+        line = f"{people} in {counted(len(self.metas), self.image_kind)}, {seconds:.1f} s"
+        if self.people:
+            line += f", {self.people / seconds:.1f} {'poses' if tracks else 'people'}/s"
+        return f"{line}\n{self.note}" if self.note else line
 
     def add(self, name: str, meta: dict, joints: Tensor, scores: Tensor, joints_3d: Tensor | None = None) -> None:
         """The people of a photo, as a predictor gives them."""
@@ -60,17 +77,21 @@ class PoseResults:
                 values.update(getattr(other, one.name))
 
     def save(self, directory: Path) -> list[Path]:
-        """Write the files that apply, of several processes rank 0; gives their paths."""
+        """Write the files that apply (of several processes rank 0 does); returns their paths."""
         poses = {
             "2d_pose_estimations.pt": self.joints,
             "3d_pose_estimations.pt": self.joints_3d,
             "2d_pose_ground_truths.pt": self.truth,
             "3d_pose_ground_truths.pt": self.truth_3d,
         }
-        names = [name for name, content in poses.items() if content]
+        names, arrays = [name for name, content in poses.items() if content], []
         if is_main():
             for name in names:
                 save_predictions(directory / name, poses[name])
             save_metas(directory / "metas.pt", self.metas)
             save_coco_results(directory / "predictions.json", self.joints, self.scores, self.joints_3d or None)
-        return [directory / name for name in (*names, "metas.pt", "predictions.json")]
+        if self.in_validation_order is not None:
+            arrays = [VALIDATION_FILE]
+            if is_main():
+                save_prediction_array(directory / VALIDATION_FILE, self.in_validation_order)
+        return [directory / name for name in (*names, *arrays, "metas.pt", "predictions.json")]

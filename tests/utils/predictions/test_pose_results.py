@@ -5,6 +5,7 @@ import torch
 
 from utils.predictions.coco_results import load_coco_results
 from utils.predictions.pose_results import PoseResults
+from utils.predictions.prediction_arrays import load_prediction_array
 from utils.predictions.prediction_files import load_metas, load_predictions
 from utils.transform import MPII
 
@@ -54,4 +55,26 @@ def test_everything(tmp_path):
 
 def test_the_line_of_counts(results):
     assert results.people == 2
-    assert results.count_line(0.5) == "2 people in 2 photos or frames, 0.5 s, 4.0 people/s"
+    assert results.summary(0.5) == "2 people in 2 photos, 0.5 s, 4.0 people/s"
+    results.note = "each photo was taken as one person"
+    assert results.summary(0.5).splitlines()[1] == results.note
+
+
+def test_the_summary_of_one_person_of_nobody_and_of_a_video():
+    found = PoseResults(MPII)
+    found.add("a.jpg", {}, people(1), people(1)[..., 0])
+    assert found.summary(0.5) == "1 person in 1 photo, 0.5 s, 2.0 people/s"
+    nobody = PoseResults(MPII)
+    nobody.add("a.jpg", {}, people(0), people(0)[..., 0])
+    assert nobody.summary(0.5) == "0 people in 1 photo, 0.5 s"
+    video = PoseResults(MPII, image_kind="frame")
+    for name, tracks in (("clip/000000", [0]), ("clip/000001", [0, 3]), ("clip/000002", [])):
+        count = len(tracks)
+        video.add(name, {"tracks": tracks}, people(count), people(count)[..., 0])
+    assert video.summary(0.5) == "3 poses of 2 people in 3 frames, 0.5 s, 6.0 poses/s"
+
+
+def test_the_array_in_validation_order(results, tmp_path):
+    results.in_validation_order = people(3)
+    assert "preds_valid.mat" in [path.name for path in results.save(tmp_path)]
+    torch.testing.assert_close(torch.from_numpy(load_prediction_array(tmp_path / "preds_valid.mat")).float(), people(3))

@@ -1,0 +1,81 @@
+"""Every command that a script prints works as it is printed, in folders whose names have spaces too."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from command_line import Result, call
+from tiny_checkpoints import hourglass_file, lifter_file
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def folder(tiny_mpii, tmp_path, monkeypatch) -> Path:
+    """Where the commands run: photos, a clip and checkpoints, with spaces in the names."""
+    folder = tmp_path / "a user's folder"
+    (folder / "my photos").mkdir(parents=True)
+    for path in sorted((tiny_mpii / "images").glob("*.jpg"))[:2]:
+        shutil.copy(path, folder / "my photos" / f"photo {path.name}")
+    writer = cv2.VideoWriter(str(folder / "my clip.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for level in (40, 80):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.release()
+    hourglass_file(folder / "hourglass.pth.tar")
+    lifter_file(folder / "lifter.pth.tar")  # the stitched network's are the demo weights
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def printed_commands(result: Result) -> list[list[str]]:
+    """The words of each command in a script's output."""
+    lines = result.succeeded().out.splitlines()
+    return [
+        shlex.split(found[0]) for line in lines if (found := re.search(r"python (?:train|run|viz|eval)\.py .*", line))
+    ]
+
+
+def require_that_they_work(result: Result, *scripts: str) -> None:
+    """Runs what was printed, which has to be these scripts."""
+    commands = printed_commands(result)
+    assert [words[2] for words in commands] == list(scripts)
+    for _, entry, script, *argv in commands:
+        call(entry.removesuffix(".py"), script, *argv, "--output_dir", "drawn").succeeded()
+
+
+HOURGLASS = "--load", "hourglass.pth.tar"
+ALIKE = "--output_dir", "my poses", "--device", "cpu", "--workers", 0
+
+
+def test_run_hourglass_mpii(folder, tiny_mpii):
+    (folder / "stacked_hourglass/data").mkdir(parents=True)
+    (folder / "stacked_hourglass/data/mpii").symlink_to(tiny_mpii)
+    for data in ("my photos", "my clip.avi", "data/mpii"):
+        result = call("run", "hourglass_mpii", "--data_dir", data, *HOURGLASS, *ALIKE)
+        require_that_they_work(result, "2d_overlay")
+
+
+def test_run_stitched_mpii(folder):
+    for data, script in (("my photos", "2d_overlay_3d_pred"), ("my clip.avi", "video")):
+        require_that_they_work(call("run", "stitched_mpii", "--data_dir", data, *ALIKE), script)
+
+
+def test_run_stitched_h36m(folder):
+    from utils.sample.human36m import make_h36m
+
+    make_h36m(folder / "my h36m", training=0, validation=4, frames=6)
+    result = call("run", "stitched_h36m", "--data_dir", "my h36m", *ALIKE)
+    require_that_they_work(result, "2d_overlay_3d_gt_3d_pred")
+
+
+def test_run_2d3d_h36m(folder, tiny_h36m):
+    (folder / "my h36m").symlink_to(tiny_h36m)
+    lifter = "--load", "lifter.pth.tar"
+    result = call(
+        "run", "2d3d_h36m", "--data_dir", "my h36m", *lifter, "--action", "Walking", *ALIKE, "--output_dir", "poses"
+    )
+    require_that_they_work(result, "h36m_MPJPE", "2d_gt_3d_gt_3d_pred")
