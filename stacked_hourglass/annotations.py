@@ -4,17 +4,14 @@ All readers give `People` in one frame: original image pixels, zero-based, pixel
 MPII's files count from one, as MATLAB does; one is subtracted here and nowhere else.
 """
 
-import gzip
-import json
 import os
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from stacked_hourglass.json_entries import numbers, read_entries, require, strings
 from stacked_hourglass.pckh import head_box_sizes
 from utils.imaging.images import CROP_MARGIN
 from utils.osutils import UserError, warn
@@ -253,18 +250,18 @@ def _read_people(path: Path) -> tuple[People, np.ndarray | None]:
     entries = read_entries(path)
     simple_form = "joints" in entries[0]
     name_key, position_key, scale_key = SIMPLE_KEYS if simple_form else RELEASE_KEYS
-    names = _strings(entries, name_key, path)
-    position = _numbers(entries, position_key, (2,), path)
-    scale = _numbers(entries, scale_key, (), path)
+    names = strings(entries, name_key, path)
+    position = numbers(entries, position_key, (2,), path)
+    scale = numbers(entries, scale_key, (), path)
     if simple_form:
-        joints = _numbers(entries, "joints", (len(MPII), 2), path)
-        annotated = visible = _numbers(entries, "joints_vis", (len(MPII),), path) > 0
-        _require(position[:, 0] != -1, path, "center is -1, which marks a person without a position; take it out")
+        joints = numbers(entries, "joints", (len(MPII), 2), path)
+        annotated = visible = numbers(entries, "joints_vis", (len(MPII),), path) > 0
+        require(position[:, 0] != -1, path, "center is -1, which marks a person without a position; take it out")
     else:
-        joints = _numbers(entries, "joint_self", (len(MPII), 3), path)
+        joints = numbers(entries, "joint_self", (len(MPII), 3), path)
         annotated = (joints[..., :2] != 0).any(axis=-1)
         visible = annotated & (joints[..., 2] > 0)
-    _require(scale > 0, path, f"{scale_key} is not above 0; expected the person's height / 200 px")
+    require(scale > 0, path, f"{scale_key} is not above 0; expected the person's height / 200 px")
 
     joints, position = joints[..., :2] - 1, position - 1  # MATLAB's first pixel is 1
     people = People(
@@ -278,62 +275,8 @@ def _read_people(path: Path) -> tuple[People, np.ndarray | None]:
         head_size=_approximate_head_sizes(joints, annotated),
         source=(path,),
     )
-    split = _numbers(entries, "isValidation", (), path) > 0 if "isValidation" in entries[0] else None
+    split = numbers(entries, "isValidation", (), path) > 0 if "isValidation" in entries[0] else None
     return people, split
-
-
-def read_entries(path: Path) -> list[dict[str, Any]]:
-    """The non-empty list of people in a JSON file (perhaps gzipped, perhaps under the key "root").
-
-    Raises UserError for anything else.
-    """
-    try:
-        data = path.read_bytes()
-        entries = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
-    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
-        raise UserError(f"{path}: not a readable JSON file ({error}); is the download complete?") from None
-    if isinstance(entries, dict):
-        entries = entries.get("root")
-    if not isinstance(entries, list) or not entries:
-        raise UserError(f"{path}: expected a list of annotated people, one JSON object each, and at least one")
-    _require([isinstance(entry, dict) for entry in entries], path, "is no JSON object; expected one a person")
-    return entries
-
-
-def _require(right: Sequence[bool] | np.ndarray, path: Path, fault: str) -> None:
-    """Raises UserError with the number of the first entry that is not right."""
-    if not np.all(right):
-        raise UserError(f"{path}: entry {int(np.argmin(right))} (from 0): {fault}")
-
-
-def _values(entries: list[dict[str, Any]], key: str, path: Path) -> list[Any]:
-    _require([key in entry for entry in entries], path, f"{key} is missing")
-    return [entry[key] for entry in entries]
-
-
-def _strings(entries: list[dict[str, Any]], key: str, path: Path) -> list[str]:
-    values = _values(entries, key, path)
-    _require([isinstance(value, str) and value != "" for value in values], path, f"{key} is no image name")
-    return values
-
-
-def _numbers(entries: list[dict[str, Any]], key: str, shape: tuple[int, ...], path: Path) -> np.ndarray:
-    """(N, *shape) float64, finite. Raises UserError naming the first entry that is not."""
-    values = _values(entries, key, path)
-    array = _as_array(values, (len(values), *shape))
-    if array is None:
-        expected = f"{' × '.join(map(str, shape))} finite numbers" if shape else "one finite number"
-        _require([_as_array(value, shape) is not None for value in values], path, f"{key} is not {expected}")
-    return array
-
-
-def _as_array(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
-    """`value` as float64 of that shape; None where it is anything else or not finite."""
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return array if array.shape == shape and np.isfinite(array).all() else None
 
 
 # Head sizes

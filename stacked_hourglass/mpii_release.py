@@ -26,8 +26,8 @@ from stacked_hourglass.annotations import (
     HEAD_BOX_FILES,
     RELEASE_KEYS,
     SIMPLE_KEYS,
-    read_entries,
 )
+from stacked_hourglass.json_entries import read_entries
 from utils.osutils import UserError, atomic_path, warn
 from utils.transform import MPII
 
