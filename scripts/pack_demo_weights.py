@@ -24,7 +24,7 @@ MOST_BYTES = 20_000_000
 def pack(hourglass: Path, lifter: Path, threshold: float) -> dict:
     """The content of the checkpoint. UserError for checkpoints that make no stitched network."""
     network = load_network(load_hourglass=hourglass, load_2d3d=lifter)
-    network.score_threshold = threshold
+    network.hourglass.score_threshold = threshold
     return {
         "format_version": FORMAT_VERSION,
         "script": "stitched_fine_tune",

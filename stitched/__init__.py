@@ -9,13 +9,13 @@ _PLACES = {
     "StitchedOutput": "stitched.stitched_network",
     "load_network": "stitched.loading",
     "estimate_poses": "stitched.api",
-    "People": "stitched.api",
+    "PoseEstimates": "stitched.api",
 }
 __all__ = list(_PLACES)
 
 
 def __getattr__(name: str):
-    """Import on first use: `--help` needs no torch."""
+    """Import on first use, since `--help` needs no torch."""
     if name in _PLACES:
         return getattr(import_module(_PLACES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

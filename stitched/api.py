@@ -1,15 +1,15 @@
-"""Poses in NumPy images, as one call.
+"""The Python API: 2D and 3D poses in NumPy images, in one call.
 
 import cv2
 from stitched import estimate_poses, load_network
 
 photo = cv2.cvtColor(cv2.imread("photo.jpg"), cv2.COLOR_BGR2RGB)
-people = estimate_poses(photo)                                   # the demo weights, where they are there
-people.joints_3d                                                 # (1, 17, 3) mm
+poses = estimate_poses(photo)                                    # with the demo weights
+poses.joints_3d                                                  # (1, 17, 3) mm
 
 network = load_network("model_checkpoints/stitched_fine_tune_default", device="cuda")
-for people in estimate_poses(photos, network, person_box="hog", flip=True):
-    print(people.boxes, people.joints_2d, people.scores)
+for poses in estimate_poses(photos, network, person_box="hog", flip=True):
+    print(poses.boxes, poses.joints_2d, poses.scores)
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,19 +26,19 @@ from stacked_hourglass.photos import predict_photos
 from stitched.crop_predictor import StitchedPredictor
 from stitched.loading import load_network
 from stitched.stitched_network import StitchedNetwork
-from utils.compute.devices import DTYPES, pick_device
+from utils.compute.devices import DTYPES
 
 
-class People(NamedTuple):
-    """The P people of one image; P may be 0. All float32.
+class PoseEstimates(NamedTuple):
+    """Poses of the P people of one image; P may be 0. All float32.
 
     Attributes:
         joints_2d: (P, 16, 2) px of the image, zero-based, x right, y down, in the order of `utils.transform.MPII`.
         scores: (P, 16) confidence: heights of the heat maps' peaks, about 0 to 1.
         joints_3d: (P, 17, 3) mm, camera frame (x right, y down, z forward), hip at the origin, in the order of
             `utils.transform.H36M`.
-        boxes: (P, 4) edges x0, y0, x1, y1 of the people, px of the image, pixel i spanning i - 0.5 to i + 0.5.
-        box_scores: (P,) the person detector's; 1 where there is none.
+        boxes: (P, 4) corners x0, y0, x1, y1, px of the image; pixel i spans i - 0.5 to i + 0.5.
+        box_scores: (P,) of the person detector; 1 without one.
     """
 
     joints_2d: np.ndarray
@@ -49,9 +49,9 @@ class People(NamedTuple):
 
 
 @overload
-def estimate_poses(images: np.ndarray, *arguments: Any, **settings: Any) -> People: ...
+def estimate_poses(images: np.ndarray, *arguments: Any, **settings: Any) -> PoseEstimates: ...
 @overload
-def estimate_poses(images: Sequence[np.ndarray], *arguments: Any, **settings: Any) -> list[People]: ...
+def estimate_poses(images: Sequence[np.ndarray], *arguments: Any, **settings: Any) -> list[PoseEstimates]: ...
 def estimate_poses(
     images: np.ndarray | Sequence[np.ndarray],
     network: StitchedNetwork | None = None,
@@ -65,29 +65,30 @@ def estimate_poses(
     device: str | torch.device = "auto",
     precision: str = "fp32",
     batch_size: int = 16,
-) -> People | list[People]:
-    """2D and 3D poses of the people of an image (H, W, 3), uint8 RGB; or of a list of them, of any sizes.
+) -> PoseEstimates | list[PoseEstimates]:
+    """2D and 3D poses of the people in an image (H, W, 3), uint8 RGB, or in a list of images of any sizes.
 
-    An image gives a `People`, a list a list of them.
+    An image gives one `PoseEstimates`, a list gives a list.
 
     Args:
-        network: as `load_network` gives it; it stays where it is. Without it, one is loaded for this call.
-        load, load_hourglass, load_2d3d: the checkpoints to load, as `load_network` takes them. Where no network and
-            none of them is given, the project's demo weights are used, which a line on stdout says.
-        person_box: who is in an image: "whole" (one person, who fills it), "hog" (OpenCV's people detector), "detect"
-            (torchvision's, which downloads its weights once).
-        boxes: in place of `person_box`, the people's edges (P, 4), as in `People`; for a list of images a list of them.
-            The people come in their order.
-        flip: flip test: twice the time, a little nearer.
-        device: where a network is loaded to: auto, cpu, cuda, cuda:N, mps.
+        network: from `load_network`; it stays on its device. Without it, one is loaded for this call.
+        load, load_hourglass, load_2d3d: the checkpoints to load, as `load_network` takes them. Without these and
+            without a network, the project's demo weights are used, and a log message says so.
+        person_box: where the people are: "whole" (one person, who fills the image), "hog" (OpenCV's people detector),
+            "detect" (torchvision's, which downloads its weights once).
+        boxes: in place of `person_box`: (P, 4) corners x0, y0, x1, y1 in px, as in `PoseEstimates`; for a list of
+            images a list of such arrays. The JSON file of --person_box has x, y, width, height instead. The results
+            are in the order of the boxes.
+        flip: flip test: twice the time, slightly more accurate.
+        device: to load a network to: auto, cpu, cuda, cuda:N, mps.
         precision: of the networks' arithmetic: fp32, bf16 or fp16.
-        batch_size: people that the networks see at once.
+        batch_size: people in one forward pass.
 
-    Raises ValueError for an image of another shape or type, for boxes that are none of an image's, and for arguments
-    that contradict one another; UserError for checkpoints that can't be used (see `load_network`), a device that is
-    not there, and a detector that is not to be had.
+    Raises ValueError for an image of another shape or type, for boxes outside their image or not in this form, and for
+    arguments that contradict one another; UserError for unusable checkpoints (see `load_network`), and for a device or
+    detector that is not available.
     """
-    single = isinstance(images, np.ndarray) and images.ndim == 3
+    single = isinstance(images, np.ndarray) and images.ndim < 4
     photos = [images] if single else list(images)
     if boxes is not None:
         boxes = [boxes] if single else list(boxes)
@@ -98,30 +99,29 @@ def estimate_poses(
     if precision not in DTYPES:
         raise ValueError(f"precision {precision!r}: choose one of {', '.join(DTYPES)}")
     if batch_size < 1:
-        raise ValueError(f"batch_size {batch_size}: a whole number of at least 1 is right")
+        raise ValueError(f"batch_size {batch_size}: expected a whole number of at least 1")
     finder = None if boxes is None else GivenBoxes(boxes, photos)
     if network is None:
         load = weights_to_load(load, load_hourglass, load_2d3d)
-        network = load_network(load, load_hourglass, load_2d3d, device=pick_device(str(device)))
-    place = network.mean.device
-    finder = finder or make_finder(person_box, place)
-    predictor = StitchedPredictor(network, place, precision, flip)
+        network = load_network(load, load_hourglass, load_2d3d, device=device)
+    device = network.mean.device
+    finder = finder or make_finder(person_box, device)
+    predictor = StitchedPredictor(network, device, precision, flip)
     crops = (crop_people(str(number), photo, finder) for number, photo in enumerate(photos))
     found = [
-        People(*(part.numpy() for part in poses), photo.boxes, photo.box_scores)
+        PoseEstimates(*(part.numpy() for part in poses), photo.boxes, photo.box_scores)
         for photo, *poses in predict_photos(predictor, crops, batch_size)
     ]
     return found[0] if single else found
 
 
 class GivenBoxes(PersonFinder):
-    """The people of image k, whose name is "k", are those of `boxes[k]` (P, 4), in their order."""
+    """The people of image number k, named "k", are at `boxes[k]` (P, 4), in this order."""
 
     def __init__(self, boxes: Sequence[np.ndarray], images: Sequence[np.ndarray]):
-        """Raises ValueError for another number of arrays than images, another shape, and boxes that hold nothing of
-        their image."""
+        """Raises ValueError unless there is one array per image, of the right shape, each box within its image."""
         if len(boxes) != len(images):
-            raise ValueError(f"{len(boxes)} arrays of boxes for {len(images)} images")
+            raise ValueError(f"{len(boxes)} arrays of boxes for {len(images)} images, expected one array per image")
         self._boxes = [_checked(edges, image) for edges, image in zip(boxes, images, strict=True)]
 
     def __call__(self, image: np.ndarray, name: str) -> FoundPeople:
@@ -130,31 +130,60 @@ class GivenBoxes(PersonFinder):
 
 
 def _checked(boxes: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Boxes (P, 4) as float32."""
+    """Boxes (P, 4) as float32. Raises ValueError where one is no x0, y0, x1, y1 in the image."""
     boxes = np.asarray(boxes, dtype=np.float32)
     if boxes.size == 0:
         return boxes.reshape(0, 4)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"boxes have shape {boxes.shape}, not (P, 4); for a list of images a list of such arrays")
+        raise ValueError(f"boxes have shape {boxes.shape}, expected (P, 4); for a list of images a list of such arrays")
     height, width = image.shape[:2]
-    usable = (boxes[:, 2:] > boxes[:, :2]).all(1) & np.isfinite(boxes).all(1) & inside_image(boxes, width, height)
+    ordered = (boxes[:, 2:] > boxes[:, :2] + 1).all(1) & np.isfinite(boxes).all(1)
+    usable = ordered & inside_image(boxes, width, height)
     if not usable.all():
-        wrong = boxes[~usable][0].tolist()
-        raise ValueError(f"box {wrong} holds nothing of an image of {width} × {height} px; edges are x0, y0, x1, y1")
+        index = int((~usable).argmax())
+        fault = "has no extent, or only a pixel's"
+        if ordered[index]:
+            fault = f"lies outside of the image of {width} × {height} px"
+        raise ValueError(
+            f"box {boxes[index].tolist()} {fault}; expected corners x0, y0, x1, y1 in px{_hint(boxes, width, height)}"
+        )
     return boxes
+
+
+def _hint(boxes: np.ndarray, width: int, height: int) -> str:
+    """What to do where boxes (P, 4) look like x, y, width, height in px, or like shares of the image's size."""
+    if (boxes >= 0).all() and (boxes <= 1).all():
+        return ": these look like shares of the image's size; multiply by its width and height"
+    as_corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    sizes = (boxes[:, 2:] > 0).all() and (as_corners[:, 2:] <= [width + 1, height + 1]).all()
+    if sizes and inside_image(as_corners, width, height).all():
+        return f": these look like x, y, width, height; the first box would be {as_corners[0].tolist()}"
+    return ""
 
 
 def _check_images(images: Iterable[np.ndarray]) -> None:
     for image in images:
         shape, kind = getattr(image, "shape", None), getattr(image, "dtype", type(image).__name__)
         if kind != np.uint8 or len(shape) != 3 or shape[2] != 3 or not image.size:
-            raise ValueError(f"an image is {kind} {shape or ''}, not uint8 (H, W, 3) RGB")
+            hint = f"; {_conversion(image)}" if isinstance(image, np.ndarray) else ""
+            raise ValueError(f"an image is {kind} {shape or ''}, expected uint8 (H, W, 3) RGB{hint}")
+
+
+def _conversion(image: np.ndarray) -> str:
+    """How to get an RGB image of a grey, transparent or float one."""
+    if image.dtype == np.uint8 and (image.ndim == 2 or image.shape[2:] == (1,)):
+        return "it is grey: cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) converts it"
+    if image.dtype == np.uint8 and image.shape[2:] == (4,):
+        return "it has four channels: image[..., :3] leaves out the fourth"
+    if image.dtype.kind == "f" and image.shape[2:] == (3,):
+        return "values from 0 to 1: (255 * image).round().astype(np.uint8) converts them"
+    return "one array per image, of at least one pixel"
 
 
 def _check_network(network: StitchedNetwork, paths: Iterable[str | Path | None], device: torch.device | None) -> None:
     place = network.mean.device
     if any(paths):
-        raise ValueError("a network and checkpoints are given; give one of the two")
+        raise ValueError("network and checkpoints are both given; give one of the two")
     if device and (device.type != place.type or device.index not in (None, place.index)):
         raise ValueError(f"device {device}: the network is on {place}; move it there with network.to(device)")
 
@@ -163,4 +192,4 @@ def _check_people(person_box: str, boxes: Sequence[np.ndarray] | None) -> None:
     if person_box not in KINDS:
         raise ValueError(f"person_box {person_box!r}: choose one of {', '.join(KINDS)}, or give boxes")
     if boxes is not None and person_box != "whole":
-        raise ValueError(f"person_box {person_box!r} and boxes are given; give one of the two")
+        raise ValueError(f"person_box {person_box!r} and boxes are both given; give one of the two")

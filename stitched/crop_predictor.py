@@ -10,7 +10,13 @@ from utils.transform import H36M
 
 
 class StitchedPredictor:
-    """A stitched network with everything around it: crops in, joints in photo pixels and mm out."""
+    """A stitched network with its pre- and post-processing: crops in, joints in photo pixels and mm out.
+
+    Attributes:
+        device: where it computes.
+        skeleton: of the 2D joints.
+        score_threshold: the network's.
+    """
 
     def __init__(
         self,
@@ -20,24 +26,28 @@ class StitchedPredictor:
         flip: bool = False,
         compiled: bool = False,
     ):
-        """`network` is as `load_stitched` gives it: in eval mode, on `device`."""
+        """`network` is as `load_network` gives it: in eval mode, on `device`."""
         self.device, self.skeleton = device, network.skeleton
         self.score_threshold = network.score_threshold
         self._network, self._precision = network, precision
-        self._hourglass = Predictor(network.bare_hourglass(), device, precision, flip, compiled)
+        self._hourglass = Predictor(network.hourglass, device, precision, flip, compiled)
         if compiled:
             network.lifter.compile()
 
     @torch.inference_mode()
     def __call__(self, crops: Tensor, to_photo: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """2D joints (B, 16, 2) in photo pixels, MPII order; their scores (B, 16), the heights of the heat maps' peaks;
-        3D joints (B, 17, 3) mm, camera frame, hip at the origin, order H36M. On the CPU.
+        """2D joints, their scores, and 3D joints, on the CPU.
 
-        The flip test takes the mean of the heat maps, before their joints are looked for.
+        The flip test averages the heat maps before the joints are located.
 
         Args:
             crops: (B, 3, 256, 256) uint8 RGB; B may be 0.
             to_photo: (B, 2, 3), crop pixels -> photo pixels.
+
+        Returns:
+            joints: (B, 16, 2) photo pixels, MPII order.
+            scores: (B, 16) heights of the heat maps' peaks.
+            joints_3d: (B, 17, 3) mm, camera frame, hip at the origin, order H36M.
         """
         if not len(crops):
             joints = len(self.skeleton)

@@ -1,4 +1,4 @@
-"""The stitched network from checkpoints: a whole one, or a hourglass and a 3D baseline.
+"""The stitched network from checkpoints: a whole one, or an hourglass and a 3D baseline.
 
 network = load_network("stitched.pth.tar")
 network = load_network(load_hourglass="model_checkpoints/hourglass_mpii_default", load_2d3d="lifter.pth.tar")
@@ -23,6 +23,7 @@ from twod_threed.loading import architecture_of as lifter_architecture
 from twod_threed.loading import load_lifter, require_normalisation
 from twod_threed.model import LinearModel
 from twod_threed.normalisation import from_plain
+from utils.compute.devices import pick_device
 from utils.osutils import UserError, warn
 from utils.training.checkpoints import load_state, read_checkpoint, written_by
 from utils.transform import MPII
@@ -43,13 +44,15 @@ def load_network(
     """The stitched network in eval mode, from checkpoints: files, or the folders that hold them.
 
     Args:
-        load: of a whole stitched network, which wins and is enough.
-        load_hourglass, load_2d3d: of the two networks; both are needed where `load` is not given.
+        load: of a whole stitched network; takes precedence and is enough.
+        load_hourglass, load_2d3d: of the two networks; both are needed without `load`. `load_hourglass` may also be a
+            stitched network's, of which the hourglass is taken.
+        device: auto, cpu, cuda, cuda:N, mps, or a torch.device.
         image_scale: see `StitchedNetwork`.
         allow_unsafe: open old checkpoints that hold pickles, which can run code.
 
-    Raises UserError for a missing checkpoint, the two exchanged, one of another network, a hourglass without MPII's
-    16 joints, and a lifter without normalisation; it calls the arguments by the names of the scripts' options.
+    Raises UserError for a missing checkpoint, the two exchanged, one of another network, an hourglass without MPII's
+    16 joints, a lifter without normalisation, and a device that is not available. It names the scripts' options.
     """
     paths = {"load_hourglass": load_hourglass, "load_2d3d": load_2d3d}
     if load:
@@ -57,7 +60,7 @@ def load_network(
         model = _load_whole(load, allow_unsafe, image_scale)
     else:
         model = _load_pair(paths, allow_unsafe, image_scale)
-    return model.to(device).eval()
+    return model.to(device if isinstance(device, torch.device) else pick_device(device)).eval()
 
 
 def load_stitched(options: Namespace, device: str | torch.device = "cpu", image_scale: str = "any") -> StitchedNetwork:
@@ -106,7 +109,7 @@ def _load_whole(path: str | Path, allow_unsafe: bool, image_scale: str) -> Stitc
     if not is_stitched(checkpoint):
         raise UserError(
             f"--load {path}: no stitched network ({written_by(checkpoint)}); give a stitched_fine_tune checkpoint, or "
-            "a hourglass with --load_hourglass and a 3D baseline with --load_2d3d"
+            "an hourglass with --load_hourglass and a 3D baseline with --load_2d3d"
         )
     if missing:
         raise UserError(
@@ -134,7 +137,7 @@ def _load_pair(paths: Mapping[str, str | Path | None], allow_unsafe: bool, image
     missing = [f"--{name}" for name, path in paths.items() if not path]
     if missing:
         raise UserError(
-            f"{' and '.join(missing)} missing: give a hourglass with --load_hourglass and a 3D baseline with "
+            f"{' and '.join(missing)} missing: give an hourglass with --load_hourglass and a 3D baseline with "
             "--load_2d3d, or a whole stitched network with --load"
         )
     hourglass = _load_part(read_hourglass, "load_hourglass", paths, allow_unsafe)
@@ -143,7 +146,7 @@ def _load_pair(paths: Mapping[str, str | Path | None], allow_unsafe: bool, image
     if hourglass.skeleton != MPII.name or joints != len(MPII):
         raise UserError(
             f"--load_hourglass {paths['load_hourglass']}: predicts {joints} joints in {hourglass.skeleton} order; the "
-            f"3D baseline needs MPII's {len(MPII)}: give a hourglass_mpii checkpoint"
+            f"3D baseline needs MPII's {len(MPII)}: give an hourglass_mpii checkpoint"
         )
     require_own_normalisation(lifter, f"--load_2d3d {paths['load_2d3d']}")
     return StitchedNetwork(hourglass, lifter, lifter.normalisation, image_scale=image_scale)
@@ -178,5 +181,5 @@ def _refuse_exchanged(paths: Mapping[str, str | Path], allow_unsafe: bool) -> No
     except UserError:
         return
     raise UserError(
-        f"--load_hourglass {hourglass} is a 3D baseline and --load_2d3d {lifter} a hourglass: exchange the two"
+        f"--load_hourglass {hourglass} is a 3D baseline and --load_2d3d {lifter} an hourglass: exchange the two"
     )

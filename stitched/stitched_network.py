@@ -1,32 +1,33 @@
-"""Hourglass, soft-argmax and 3D baseline as one network: images to 2D and 3D poses, a gradient through all of it."""
+"""Hourglass, soft-argmax and 3D baseline as one differentiable network: images to 2D and 3D poses."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from stacked_hourglass.hourglass import MPII_MEAN, HourglassNet
+from stacked_hourglass.hourglass import HourglassNet
 from stacked_hourglass.inference import to_photo as map_to_photo
 from stitched.soft_argmax import SoftArgmax2D
 from twod_threed.model import LinearModel, with_hip
-from twod_threed.normalisation import Normalisation
+from twod_threed.normalisation import TENSORS, Normalisation
 from utils.data_utils import centre_on_hip, instance_scale
 from utils.imaging.heatmaps import heatmap_to_crop
 from utils.transform import H36M_2D, MPII, joint_map
 
 # The best temperature is about a fifth of a peak's height. Peaks are 1 in the targets, and 0.05 to 0.3 in real photos
-# for a network with a PCKh of 43: 0.05 lies between. On 400 such photos it finds joints as well as the highest pixel
-# moved by a quarter does (mean error 39.3 against 39.4 crop px; of joints found to 16 px 7.87 against 7.89); from 0.01
-# to 0.2 that hardly changes. Without a window the background of the whole map drags every joint to the middle.
+# for a network with a PCKh of 43; 0.05 lies between. On 400 such photos it is as accurate as the highest pixel moved by
+# a quarter (mean error 39.3 against 39.4 crop px; of joints found to 16 px 7.87 against 7.89). From 0.01 to 0.2 that
+# hardly changes. Without a window the background of the whole map draws every joint to the middle.
 WINDOW_FN, WINDOW_WIDTH, SOFTMAX_TEMP = "Parzen", 10.0, 0.05
 IMAGE_SCALES = ("any", "human36m")
 
 
 class StitchedOutput(NamedTuple):
-    """What the stitched network sees in B crops.
+    """The stitched network's output for B crops.
 
     Attributes:
-        heatmaps: one (B, 16, 64, 64) a stack, MPII order.
+        heatmaps: one (B, 16, 64, 64) per stack, MPII order.
         pose_2d: (B, 16, 2) px of the image, MPII order.
         pose_3d: (B, 17, 3) mm, camera frame, hip at the origin, order H36M.
     """
@@ -39,21 +40,23 @@ class StitchedOutput(NamedTuple):
 class StitchedNetwork(nn.Module):
     """Crops of people to 2D and 3D poses.
 
-    The joints of the last stack's heat maps are found by soft-argmax, mapped to the image's px, put by name into the
-    3D baseline's order (MPII's thorax and upper neck stand in for Human3.6M's spine and thorax), normalised as that
-    network was trained, and lifted.
+    Soft-argmax finds the joints in the last stack's heat maps. They are mapped to px of the image, put by name into the
+    3D baseline's order (MPII's thorax and upper neck stand in for Human3.6M's spine and thorax), normalised as in that
+    network's training, and lifted.
 
-    `image_scale` matters to a lifter of "dataset" normalisation alone, which knows places and sizes in Human3.6M's
-    images: 1000 px, people 4 to 5 m away. "human36m" takes px as they are. "any" moves each pose so that its hip is
-    at the training set's mean hip and scales it to the training set's size (`at_training_scale`).
+    `image_scale` matters only to a lifter of "dataset" normalisation, which was trained on the positions and sizes in
+    Human3.6M's images: 1000 px, people 4 to 5 m away. "human36m" takes px as they are. "any" moves each pose so that
+    its hip is at the training set's mean hip, and scales it to the training set's size (`at_training_scale`).
+
+    The normalisation and the mean follow `.to(device)` and `.double()` as the weights do.
 
     Attributes:
         hourglass, lifter: the two networks.
-        mean: (3,) what is subtracted from RGB in [0, 1].
-        normalisation: between px or mm and what the lifter sees.
+        mean: (3,) the hourglass's, to be subtracted from RGB in [0, 1].
+        normalisation: between px or mm and the lifter's input and output.
         soft_argmax: in px of the heat map.
         skeleton: of `heatmaps` and `pose_2d`.
-        score_threshold: the hourglass's, see `load_hourglass`.
+        score_threshold: the hourglass's, see `HourglassNet`.
     """
 
     skeleton = MPII
@@ -66,26 +69,30 @@ class StitchedNetwork(nn.Module):
         soft_argmax: SoftArgmax2D | None = None,
         image_scale: str = "any",
     ):
-        """`hourglass` may carry the `mean` that `load_hourglass` gives it; otherwise MPII's is taken.
-
-        Raises ValueError for a hourglass without MPII's 16 joints, and for an unknown `image_scale`.
-        """
+        """Raises ValueError for an hourglass without MPII's 16 joints, and for an unknown `image_scale`."""
         super().__init__()
         joints = hourglass.architecture.num_classes
-        if joints != len(MPII) or getattr(hourglass, "skeleton", MPII.name) != MPII.name:
-            raise ValueError(f"the hourglass gives {joints} joints of another order; MPII's {len(MPII)} are needed")
+        if joints != len(MPII) or hourglass.skeleton != MPII.name:
+            raise ValueError(
+                f"the hourglass predicts {joints} joints in {hourglass.skeleton} order, expected MPII's 16"
+            )
         if image_scale not in IMAGE_SCALES:
             raise ValueError(f"image_scale {image_scale!r}: choose one of {', '.join(IMAGE_SCALES)}")
         self.hourglass, self.lifter = hourglass, lifter
         self.normalisation, self.image_scale = normalisation, image_scale
-        self.score_threshold = getattr(hourglass, "score_threshold", 0.0)
         self.soft_argmax = soft_argmax or SoftArgmax2D(
             window_fn=WINDOW_FN, window_width=WINDOW_WIDTH, softmax_temp=SOFTMAX_TEMP
         )
-        mean = torch.as_tensor(getattr(hourglass, "mean", MPII_MEAN), dtype=torch.float32)
-        self.register_buffer("mean", mean.detach().clone(), persistent=False)
         order = torch.tensor(joint_map(MPII, H36M_2D))
         self.register_buffer("_lifter_order", order, persistent=False)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.hourglass.mean
+
+    @property
+    def score_threshold(self) -> float:
+        return self.hourglass.score_threshold
 
     def forward(self, images: Tensor, to_photo: Tensor) -> StitchedOutput:
         """
@@ -99,7 +106,7 @@ class StitchedNetwork(nn.Module):
 
     def locate(self, heatmaps: Tensor, to_photo: Tensor) -> Tensor:
         """Joints in heat maps (B, 16, H, W) by soft-argmax: (B, 16, 2) px of the image, MPII order."""
-        # Image px in the thousands need more digits than the reduced precision that autocast would give the product.
+        # Autocast's precision is too low for px in the thousands.
         with torch.autocast(heatmaps.device.type, enabled=False):
             return map_to_photo(to_photo, heatmap_to_crop(self.soft_argmax(heatmaps)))
 
@@ -111,27 +118,22 @@ class StitchedNetwork(nn.Module):
         output = with_hip(self.lifter(self.normalisation.input(joints)))
         return centre_on_hip(self.normalisation.to_mm(output))
 
-    def bare_hourglass(self) -> HourglassNet:
-        """The hourglass by itself, as `load_hourglass` gives it; not a copy."""
-        self.hourglass.mean, self.hourglass.skeleton = self.mean, self.skeleton.name
-        self.hourglass.score_threshold = self.score_threshold
-        return self.hourglass
-
     def _apply(self, fn, recurse=True):
-        """Moving the network moves the normalisation."""
+        """Moving or casting the network does the same to its normalisation."""
         super()._apply(fn, recurse)
-        self.normalisation = self.normalisation.to(self.mean.device)
+        tensors = {name: fn(getattr(self.normalisation, name)) for name in TENSORS}
+        self.normalisation = replace(self.normalisation, **tensors)
         return self
 
 
 def at_training_scale(poses: Tensor, normalisation: Normalisation) -> Tensor:
-    """Bring poses of any photo to where "dataset" normalisation expects them: (B, 16, 2) px -> the same.
+    """Move and scale poses of any photo to what "dataset" normalisation expects: (B, 16, 2) px -> the same.
 
-    The hip goes to the training set's mean hip, and the size, the deviation of the joints about the hip
-    (`utils.data_utils.instance_scale`), becomes the training set's (`training_size`). That loses what place and size
+    The hip goes to the training set's mean hip. The size, the deviation of the joints about the hip
+    (`utils.data_utils.instance_scale`), becomes the training set's (`training_size`). This loses what position and size
     tell in Human3.6M's own images, where the camera is known: on motion capture in Human3.6M's cameras (S9 and S11 of
-    `cmu_h36m_layout`, true 2D) MPJPE rises from 62.0 to 65.7 mm, nearly all of it by the place. Without it, an image at
-    half the size, the person 200 px aside, has 113 mm.
+    `cmu_h36m_layout`, true 2D) MPJPE rises from 62.0 to 65.7 mm, nearly all of it by the position. Without it, an image
+    at half the size with the person 200 px aside has 113 mm.
     """
     centred = centre_on_hip(poses)
     return centred * (training_size(normalisation) / instance_scale(centred)) + normalisation.mean_2d[:1]
@@ -140,9 +142,9 @@ def at_training_scale(poses: Tensor, normalisation: Normalisation) -> Tensor:
 def training_size(normalisation: Normalisation) -> Tensor:
     """() px: root mean square size of the training poses, from "dataset" statistics.
 
-    A joint is the hip plus an offset. The mean square of the offset is its mean's square plus its variance, and the
-    variance is the joint's less the hip's, since where a person stands hardly depends on the pose: 101.9 px for the
-    training poses above, whose true size is 104.1 px in the mean, 106.4 px in the root mean square.
+    A joint is the hip plus an offset. The mean square of the offset is its mean's square plus its variance. The
+    variance is the joint's minus the hip's, since a person's position hardly depends on the pose. For the training
+    poses above this gives 101.9 px; their true size is 104.1 px (mean), 106.4 px (root mean square).
     """
     mean, variance = normalisation.mean_2d, normalisation.stddev_2d.square()
     square = (mean - mean[:1]).square() + (variance - variance[:1]).clamp(min=0)

@@ -19,7 +19,8 @@ class ColorHourglass(nn.Module):
     def __init__(self):
         super().__init__()
         self.architecture, self.skeleton = SimpleNamespace(num_classes=16), "MPII"
-        self.mean = torch.zeros(3)
+        self.score_threshold = 0.0
+        self.register_buffer("mean", torch.zeros(3), persistent=False)
         self.channels = [SIDE_CHANNEL[MPII.side(joint)] for joint in MPII.joints]
 
     def forward(self, images: Tensor) -> list[Tensor]:

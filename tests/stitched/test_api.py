@@ -10,14 +10,14 @@ from color_network import MIDDLES, PLACES, by_side, color_network, spots
 from tiny_checkpoints import hourglass_file, lifter_file, stitched_file
 
 from stacked_hourglass import demo_weights
-from stitched import People, api, estimate_poses, load_network
+from stitched import PoseEstimates, api, estimate_poses, load_network
 from utils.osutils import UserError
 from utils.training.checkpoints import write_checkpoint
 from utils.transform import MPII
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SHAPES = [(16, 2), (16,), (17, 3), (4,), ()]  # a person's part of each field of `People`
+SHAPES = [(16, 2), (16,), (17, 3), (4,), ()]  # a person's part of each field of `PoseEstimates`
 ABOUT = [25.1, 25.1, 256 - 26.1, 256 - 26.1]  # a box of 204.8 px, whose crop has 256
 
 
@@ -38,7 +38,7 @@ def assert_where(joints: np.ndarray, places, atol=0.05) -> None:
 # ------------------------------------------------------------------------------------------ images and people
 def test_an_image_shows_one_person(network, photo):
     people = estimate_poses(photo, network)
-    assert isinstance(people, People)
+    assert isinstance(people, PoseEstimates)
     assert [part.shape for part in people] == [(1, *shape) for shape in SHAPES]
     assert all(part.dtype == np.float32 for part in people)
     assert_where(people.joints_2d[0], MIDDLES)
@@ -113,7 +113,7 @@ def paths(tmp_path) -> dict[str, Path]:
     }
 
 
-def assert_same(found: People, expected: People) -> None:
+def assert_same(found: PoseEstimates, expected: PoseEstimates) -> None:
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -160,22 +160,34 @@ def test_demo_weights_may_be_of_half_precision(photo, paths, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("images", "settings", "message"),
     [
-        (np.zeros((9, 9, 3)), {}, r"an image is float64 \(9, 9, 3\), not uint8 \(H, W, 3\) RGB"),
-        (np.zeros((9, 9), np.uint8), {}, "an image is uint8"),
-        ([np.zeros((9, 9, 4), np.uint8)], {}, "an image is uint8 .*, not uint8"),
-        ([np.zeros((0, 9, 3), np.uint8)], {}, "an image is uint8"),
+        (
+            np.zeros((9, 9, 3)),
+            {},
+            r"an image is float64 \(9, 9, 3\), expected uint8 \(H, W, 3\) RGB; values from 0 to 1",
+        ),
+        (
+            np.zeros((9, 9), np.uint8),
+            {},
+            r"an image is uint8 \(9, 9\), expected uint8 .* RGB; it is grey: cv2.cvtColor",
+        ),
+        ([np.zeros((9, 9, 1), np.uint8)], {}, "it is grey"),
+        ([np.zeros((9, 9, 4), np.uint8)], {}, "an image is uint8 .*, expected uint8 .*; it has four channels"),
+        ([np.zeros((0, 9, 3), np.uint8)], {}, "an image is uint8 .* at least one pixel"),
         (["photo.jpg"], {}, "an image is str"),
         ("blank", {"boxes": [[1, 2, 3]]}, r"boxes have shape \(1, 3\)"),
         ("blank", {"boxes": [1, 2, 3, 4]}, r"boxes have shape \(4,\)"),
-        ("blank", {"boxes": [[5, 2, 3, 4]]}, r"box \[5.0, 2.0, 3.0, 4.0\] holds nothing of an image of 9 × 9 px"),
-        ("blank", {"boxes": [[1, 2, np.nan, 4]]}, "holds nothing"),
-        ("blank", {"boxes": [[1, 2, 5, 4], [20, 0, 30, 9]]}, r"box \[20"),
+        ("blank", {"boxes": [[5, 2, 3, 4]]}, r"box \[5.0, 2.0, 3.0, 4.0\] has no extent.* x0, y0, x1, y1 in px"),
+        ("blank", {"boxes": [[5, 2, 3, 4]]}, r"look like x, y, width, height; .* would be \[5.0, 2.0, 8.0, 6.0\]"),
+        ("blank", {"boxes": [[5, 2, 3, 9]]}, r"in px$"),
+        ("blank", {"boxes": [[0.1, 0.2, 0.5, 0.9]]}, "look like shares of the image's size"),
+        ("blank", {"boxes": [[1, 2, np.nan, 4]]}, "has no extent"),
+        ("blank", {"boxes": [[1, 2, 5, 4], [20, 0, 30, 9]]}, r"box \[20.* lies outside of the image of 9 × 9 px"),
         ("list", {"boxes": []}, "0 arrays of boxes for 1 images"),
         ("blank", {"boxes": [[1, 2, 5, 4]], "person_box": "hog"}, "give one of the two"),
         ("blank", {"person_box": "boxes.json"}, "choose one of whole, hog, detect, or give boxes"),
         ("blank", {"precision": "fp8"}, "choose one of fp32, bf16, fp16"),
         ("blank", {"batch_size": 0}, "batch_size 0"),
-        ("blank", {"load": "x.pth"}, "a network and checkpoints are given"),
+        ("blank", {"load": "x.pth"}, "network and checkpoints are both given"),
         ("blank", {"device": "cuda"}, "the network is on cpu; move it there"),
     ],
 )

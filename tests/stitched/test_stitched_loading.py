@@ -111,7 +111,7 @@ def test_a_normalisation_that_agrees_passes(tmp_path, files, kind):
 
 def test_the_hourglass_may_come_from_a_whole_network(tmp_path, files):
     network = load_stitched(options_of(**files))
-    network.score_threshold = 0.25
+    network.hourglass.score_threshold = 0.25
     folder = save_whole(network, tmp_path / "whole")
     loaded = load_stitched(options_of(**files | {"load_hourglass": folder}))
     assert_same(loaded, network)
@@ -143,7 +143,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path, files):
 def test_the_two_exchanged(files):
     message = refusal(load_hourglass=files["load_2d3d"], load_2d3d=files["load_hourglass"])
     assert "lifter.pth.tar is a 3D baseline" in message
-    assert "hourglass.pth.tar a hourglass: exchange the two" in message
+    assert "hourglass.pth.tar an hourglass: exchange the two" in message
 
 
 def test_one_of_the_two_is_another_network(files):

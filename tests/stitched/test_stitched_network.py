@@ -11,7 +11,7 @@ from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stitched import SoftArgmax2D, StitchedNetwork
 from stitched.stitched_network import at_training_scale, training_size
 from twod_threed.model import LinearModel
-from twod_threed.normalisation import Normalisation
+from twod_threed.normalisation import TENSORS, Normalisation
 from utils.data_utils import centre_on_hip, instance_scale
 from utils.imaging.heatmaps import decode_heatmaps, heatmap_to_crop, render_heatmaps
 from utils.transform import H36M, H36M_2D, MPII
@@ -232,6 +232,18 @@ def test_its_state_is_the_two_networks(images):
 def test_moving_the_network_moves_the_normalisation():
     network = make_network("dataset").to("meta")
     assert network.normalisation.mean_2d.device.type == network.mean.device.type == "meta"
+    assert network.lift(torch.empty(2, 16, 2, device="meta")).device.type == "meta"
+
+
+@pytest.mark.parametrize("kind", ["instance", "dataset"])
+def test_all_of_the_network_takes_another_dtype(images, kind):
+    expected = make_network(kind)(images, TO_PHOTO)
+    network = make_network(kind).double()
+    facts = {network.mean.dtype, *(getattr(network.normalisation, name).dtype for name in TENSORS)}
+    assert facts == {torch.float64}
+    found = network(images.double(), TO_PHOTO.double())
+    assert found.pose_3d.dtype == torch.float64
+    torch.testing.assert_close(found.pose_3d.float(), expected.pose_3d, rtol=1e-3, atol=0.5)
 
 
 def test_another_soft_argmax(images):
