@@ -25,6 +25,8 @@ PERSON_COLORS = (
     (110, 200, 90), (235, 120, 190), (240, 225, 80), (175, 130, 240), (90, 205, 195), (170, 140, 90),
 )  # fmt: skip
 
+SIDE_ROWS = [(SIDE_COLORS["r"], "person's right"), (SIDE_COLORS["l"], "person's left")]  # of a legend
+LEGEND_PITCH = 0.9  # from row to row, in lines
 MIN_DRAWN_SIDE = 512  # px; below, lines would cover the person
 _SHIFT = 4  # OpenCV takes coordinates in 1/16 px
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -108,7 +110,9 @@ def draw_pose(
     else:
         plates = []
     if legend:
-        _draw_legend(picture, np.concatenate([joints[shown], *plates]))
+        line = round(0.042 * max(picture.shape[:2]))
+        points = np.concatenate([joints[shown], *plates])
+        draw_legend(picture, SIDE_ROWS, max(10, line), points, margin=round(0.4 * line), shaded=True)
     return picture
 
 
@@ -205,6 +209,49 @@ def write_line(
     cv2.putText(picture, text, place, _FONT, scale, color, max(1, round(1.6 * scale)), cv2.LINE_AA)
 
 
+def legend_height(rows: int, line: int) -> int:
+    """px that so many rows of a legend take; `line` as for `write_line`."""
+    return round(LEGEND_PITCH * line * rows)
+
+
+def draw_legend(
+    picture: np.ndarray,
+    rows: Sequence[tuple[tuple[int, int, int], str]],
+    line: int,
+    points: np.ndarray,
+    margin: int = 0,
+    upper: bool = False,
+    shaded: bool = False,
+) -> None:
+    """Say what colours mean, in the corner that has the fewest of the points (N, 2), in place.
+
+    Args:
+        rows: a colour and what it means, ASCII.
+        line: height of a capital letter times two, px.
+        margin: px above the first row.
+        upper: in one of the two upper corners.
+        shaded: darken the picture behind it.
+
+    A picture too small for it stays as it is.
+    """
+    text = max(cv2.getTextSize(words, _FONT, line / 42, 1)[0][0] for _, words in rows)
+    size = np.array([text + 2 * line, margin + legend_height(len(rows), line)])
+    room = np.array(picture.shape[1::-1]) - size
+    if (room < 0).any():
+        return
+    corners = np.array([(x, y) for y in (0, *(() if upper else (room[1],))) for x in (0, room[0])])
+    inside = ((points >= corners[:, None]) & (points <= corners[:, None] + size)).all(axis=2).sum(axis=1)
+    left, top = corners[inside.argmin()].tolist()
+    if shaded:
+        panel = picture[top : top + size[1], left : left + size[0]]
+        panel[:] = panel // 4
+    for row, (color, words) in enumerate(rows):
+        base = top + margin + round(line * (0.5 + LEGEND_PITCH * row))
+        swatch = (left + line // 2, base - line // 2)
+        cv2.rectangle(picture, swatch, (swatch[0] + line // 2, base), color, cv2.FILLED)
+        write_line(picture, words, (swatch[0] + line, base), line, (255, 255, 255) if shaded else INK)
+
+
 def can_write(path: str | Path) -> bool:
     """Whether `save_image` knows the file's suffix as one of a picture that it can write."""
     return bool(Path(path).suffix) and cv2.haveImageWriter(str(path))
@@ -275,26 +322,3 @@ def _draw_number(picture: np.ndarray, joints: np.ndarray, number: int) -> np.nda
     base = (left + pad, top + pad + height)
     cv2.putText(picture, text, base, _FONT, scale, OUTLINE, max(1, round(1.8 * scale)), cv2.LINE_AA)
     return np.array([(left, top), (right, top), (left, bottom), (right, bottom)], dtype=np.float64)
-
-
-def _draw_legend(picture: np.ndarray, points: np.ndarray) -> None:
-    """Name the two colours in the corner that has the fewest of the points (N, 2), in place."""
-    height, width = picture.shape[:2]
-    scale = max(height, width) / 1000
-    lines = [("r", "person's right"), ("l", "person's left")]
-    (text_width, text_height), _ = cv2.getTextSize(lines[0][1], _FONT, scale, 1)
-    pad = max(4, round(12 * scale))
-    box = np.array([text_width + text_height + 3 * pad, len(lines) * (text_height + pad) + pad])
-    if (box > (width, height)).any():  # a strip too narrow for words
-        return
-    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) - [[0, 0], [box[0], 0], [0, box[1]], box]
-    inside = ((points >= corners[:, None]) & (points <= corners[:, None] + box)).all(axis=2).sum(axis=1)
-    left, top = corners[inside.argmin()]
-    panel = picture[top : top + box[1], left : left + box[0]]
-    panel[:] = panel // 4
-    for row, (side, text) in enumerate(lines):
-        base = int(top + (row + 1) * (text_height + pad))
-        swatch = (int(left + pad), base - text_height)
-        cv2.rectangle(picture, swatch, (swatch[0] + text_height, base), SIDE_COLORS[side], cv2.FILLED)
-        origin = (swatch[0] + text_height + pad, base)
-        cv2.putText(picture, text, origin, _FONT, scale, (255, 255, 255), max(1, round(1.6 * scale)), cv2.LINE_AA)

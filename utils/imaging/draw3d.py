@@ -16,7 +16,19 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from utils.imaging.draw2d import FAINT_INK, INK, OUTLINE, SIDE_COLORS, draw_pose, image_grid, text_strip, write_line
+from utils.imaging.draw2d import (
+    FAINT_INK,
+    INK,
+    OUTLINE,
+    SIDE_COLORS,
+    SIDE_ROWS,
+    draw_legend,
+    draw_pose,
+    image_grid,
+    legend_height,
+    text_strip,
+    write_line,
+)
 from utils.transform import Skeleton
 
 FRAMES = ("camera", "world")
@@ -27,9 +39,13 @@ PANEL = (420, 480)  # width, height px
 
 BACKGROUND, FLOOR, GRID, SHADOW = (34, 37, 43), (54, 58, 66), (86, 91, 101), (30, 32, 37)
 TRUTH_COLOR = (150, 154, 160)
+TRUTH_ROWS = [
+    (SIDE_COLORS["r"], "prediction, right"),
+    (SIDE_COLORS["l"], "prediction, left"),
+    (TRUTH_COLOR, "truth"),
+]
 FARTHEST_LIGHT = 0.65  # brightness of the farthest limb, where the nearest has 1
 _SHIFT = 4  # OpenCV takes coordinates in 1/16 px
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 class _View(NamedTuple):
@@ -93,7 +109,8 @@ def draw_pose_3d(
     shown = np.concatenate([truth, pose])
     box = _box(shown if limits is None else _array(limits) @ axes.T)
     top = round((1.75 if title or steady else 0.5) * line)
-    room = top + _legend_height(line, bool(len(truth))) if steady else top
+    rows = TRUTH_ROWS if len(truth) else SIDE_ROWS
+    room = top + legend_height(len(rows), line) if steady else top
     view = _fit_view(box, size, (room, round(1.25 * line)), elevation, azimuth)
 
     picture = np.full((size[1], size[0], 3), BACKGROUND, np.uint8)
@@ -102,7 +119,7 @@ def draw_pose_3d(
     _draw_limbs(picture, view, pose, truth, skeleton)
     if legend:
         joints = view.pixels(shown[:0] if steady else shown).reshape(-1, 2)
-        _draw_legend(picture, line, top, bool(len(truth)), joints)
+        draw_legend(picture, rows, line, joints, margin=top, upper=True)
     write_line(picture, f"floor grid {GRID_MM} mm", (line // 2, size[1] - line // 2), line, FAINT_INK)
     write_line(picture, title, (line // 2, round(1.2 * line)), line, title_color)
     return picture
@@ -334,23 +351,3 @@ def _strokes(
 def _line_height(size: tuple[int, int]) -> int:
     """Height of a capital letter times two, px, in a picture of size (width, height)."""
     return max(10, round(min(size) / 20))
-
-
-def _legend_height(line: int, with_truth: bool) -> int:
-    return round(0.9 * line * (3 if with_truth else 2))
-
-
-def _draw_legend(picture: np.ndarray, line: int, top: int, with_truth: bool, joints: np.ndarray) -> None:
-    """Name the colours in that upper corner which fewer of the joints (N, 2) are in, in place."""
-    who = "prediction, " if with_truth else "person's "
-    rows = [(SIDE_COLORS["r"], who + "right"), (SIDE_COLORS["l"], who + "left")]
-    rows += [(TRUTH_COLOR, "truth")] if with_truth else []
-    (width, _), _ = cv2.getTextSize(rows[0][1], _FONT, line / 42, 1)
-    width, height = width + 2 * line, top + _legend_height(line, with_truth)
-    upper = joints[joints[:, 1] < height, 0]
-    left = 0 if (upper < width).sum() <= (upper > picture.shape[1] - width).sum() else picture.shape[1] - width
-    for row, (color, text) in enumerate(rows):
-        base = top + round(line * (0.5 + 0.9 * row))
-        corner = (left + line // 2, base - line // 2)
-        cv2.rectangle(picture, corner, (corner[0] + line // 2, base), color, cv2.FILLED)
-        write_line(picture, text, (corner[0] + line, base), line)

@@ -117,7 +117,7 @@ class TestLegend:
         panel = draw_pose(image, np.full((3, 2), np.nan), STICK)[:80, :260].reshape(-1, 3)
         for side in "rl":
             assert (panel == SIDE_COLORS[side]).all(axis=1).any()
-        assert (panel == 255).all(axis=1).any()
+        assert (panel > 220).all(axis=1).any()  # the words
 
     def test_keeps_away_from_the_person(self):
         joints = np.array([[30.0, 30.0], [100.0, 40.0], [40.0, 60.0]])
@@ -288,7 +288,7 @@ class TestPictures:
 
     @pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((3, 4, 4), np.uint8)])
     def test_other_shapes_are_refused(self, image):
-        with pytest.raises(ValueError, match="a picture is"):
+        with pytest.raises(ValueError, match=r"a picture is|a grey picture \(4, 4\); expected RGB"):
             as_picture(image)
 
     def test_png_comes_back_as_it_was(self, tmp_path):
