@@ -175,7 +175,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ),
             {"output_dir": Path("data/export")},
             changes=_STITCHED_HELP | {
-                "load": {"help": "checkpoint of a hourglass, a 3D baseline or a stitched network"},
+                "load": {"help": "checkpoint of an hourglass, a 3D baseline or a stitched network"},
                 "seed": {"help": "seed of the random input of the check"},
             },
         ),
@@ -235,8 +235,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         ),
         "saliency_and_prob_maps": Script(
             "stitched.saliency_viz", "saliency_and_prob_maps",
-            "Draw a hourglass's heat map and saliency map of every joint, a row a joint.",
-            "photos or a video; a hourglass or stitched checkpoint, or the demo weights",
+            "Draw an hourglass's heat map and saliency map of every joint, one row per joint.",
+            "photos or a video; an hourglass or stitched checkpoint, or the demo weights",
             _SALIENCY_TAKES,
             {"num_pictures": None, "output_dir": Path("visualizations/saliency_and_prob_maps")},
             required=("img_dir",), changes=_SALIENCY_CHANGES,
@@ -244,7 +244,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         "saliency_and_prob_maps_with_skeleton": Script(
             "stitched.saliency_viz", "saliency_and_prob_maps_with_skeleton",
             "Draw what saliency_and_prob_maps draws, with the predicted skeleton on the photo of every row.",
-            "photos or a video; a hourglass or stitched checkpoint, or the demo weights",
+            "photos or a video; an hourglass or stitched checkpoint, or the demo weights",
             _SALIENCY_TAKES,
             {"num_pictures": None, "output_dir": Path("visualizations/saliency_and_prob_maps_with_skeleton")},
             required=("img_dir",), changes=_SALIENCY_CHANGES,

@@ -77,7 +77,7 @@ def main() -> None:
         if not len(people):
             raise UserError(f"--data_dir {options.data_dir}: nobody is taller than 96 px with 10 annotated joints")
         for path in options.load:
-            predictor = Predictor(load_hourglass(path, device), device, flip=True)
+            predictor = Predictor(load_hourglass(path, device), flip=True)
             joints = shared_with_coco(predictor.skeleton)
             found = predict(predictor, people)[:, predictor.skeleton.indices(joints)]
             results[str(path)] = measure(found, joints, people)

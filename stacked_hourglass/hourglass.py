@@ -25,8 +25,8 @@ class Architecture:
     Attributes:
         stacks: how many hourglasses follow one another.
         features: channels between the modules; the stem's widths are 1/4 and 1/2 of it.
-        blocks: residual modules at every place that has them.
-        num_classes: joints, that is heat maps a stack.
+        blocks: residual modules in a row, wherever the network has them.
+        num_classes: joints, so heat maps per stack.
         use_layer_norm: layer norm over (C, H, W) with one gain and bias a channel, in place of batch norm.
         no_batch_norm_affine: batch norm without gain and bias.
         batch_norm_momentum: share of the new batch in the running statistics (PyTorch's convention).
@@ -111,7 +111,7 @@ class Hourglass(nn.Module):
 
 
 class HourglassNet(nn.Module):
-    """Images to heat maps, one set a stack.
+    """Images to heat maps, one set per stack.
 
     Forward: images (B, 3, H, W), RGB in [0, 1] minus the training set's mean -> list of `stacks` tensors
     (B, num_classes, H / 4, W / 4). H and W are multiples of 64.
@@ -156,7 +156,7 @@ class HourglassNet(nn.Module):
             self.visibility = VisibilityNet(width, a.num_classes)
 
     def forward(self, images: Tensor, with_visibility: bool = False) -> list[Tensor] | tuple[list[Tensor], Tensor]:
-        """Heat maps a stack; with `with_visibility` also the logits (B, num_classes) that each joint is visible."""
+        """Heat maps of each stack; with `with_visibility` also logits (B, num_classes) of the joints' visibility."""
         x = self.relu(self.bn1(self.conv1(images)))
         x = self.layer2(F.max_pool2d(self.layer1(x), 2))
         x = self.layer3(x)

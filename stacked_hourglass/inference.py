@@ -13,24 +13,31 @@ from utils.transform import SKELETONS, Skeleton
 
 
 class Predictor:
-    """A trained network with everything around it: crops in, joints in photo pixels out."""
+    """A trained network from crops to joints in photo pixels, on the network's device.
 
-    def __init__(
-        self,
-        model: HourglassNet,
-        device: torch.device,
-        precision: str = "fp32",
-        flip: bool = False,
-        compiled: bool = False,
-    ):
-        """`model` is as `load_hourglass` gives it: in eval mode, on `device`."""
-        self.device = device
+    Attributes:
+        skeleton: the J joints.
+        score_threshold: scores below it are too unsure to be drawn.
+    """
+
+    def __init__(self, model: HourglassNet, precision: str = "fp32", flip: bool = False, compiled: bool = False):
+        """
+        Args:
+            model: as `load_hourglass` gives it, in eval mode.
+            precision: of the network's arithmetic: fp32, bf16 or fp16.
+            flip: flip test: the mean of the heat maps of a crop and of its mirror image.
+            compiled: compile the network: slower start, faster steps.
+        """
         self.skeleton = skeleton_of(model)
         self.score_threshold = model.score_threshold
         self._precision, self._flip = precision, flip
         self._model = model.to(memory_format=torch.channels_last)
         if compiled:
             self._model.compile()
+
+    @property
+    def device(self) -> torch.device:
+        return self._model.mean.device
 
     @torch.inference_mode()
     def heatmaps(self, crops: Tensor) -> Tensor:
@@ -62,7 +69,12 @@ def skeleton_of(model: HourglassNet) -> Skeleton:
 
 def as_input(model: HourglassNet, crops: Tensor) -> Tensor:
     """uint8 RGB crops (B, 3, H, W) -> what the network takes: RGB in [0, 1] minus its mean, on its device, in its
-    dtype."""
+    dtype.
+
+    Raises ValueError for crops of another shape or type.
+    """
+    if crops.dtype != torch.uint8 or crops.ndim != 4 or crops.shape[1] != 3:
+        raise ValueError(f"crops are {crops.dtype} {tuple(crops.shape)}; expected uint8 (B, 3, H, W) RGB")
     mean = model.mean[:, None, None]
     return (crops.to(mean.device).float() / 255 - mean.float()).to(mean.dtype)
 

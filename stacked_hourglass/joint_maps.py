@@ -1,4 +1,4 @@
-"""A person's heat maps and saliency maps as one tall picture, a row a joint."""
+"""A person's heat maps and saliency maps as one tall picture, one row per joint."""
 
 import cv2
 import numpy as np
@@ -54,7 +54,7 @@ def draw_joint_maps(
     title: str = "",
     title_color: tuple[int, int, int] = INK,
 ) -> np.ndarray:
-    """A row a joint: its name and the height of its peak, the crop, the heat map and the saliency map over the crop.
+    """One row per joint: its name and the height of its peak, the crop, the heat map and the saliency map on the crop.
 
     A ring shows where the joint was found, in the colour of its side on the crop.
 

@@ -23,7 +23,7 @@ from utils.osutils import UserError, warn
 
 KINDS = ("whole", "hog", "detect")
 
-# Scores below these are dropped, unless `make_finder` is told otherwise. HOG's score is a distance to the SVM's
+# Scores below these are dropped, unless `make_finder` gets another threshold. HOG's score is a distance to the SVM's
 # margin, the others are probabilities.
 SCORE_THRESHOLDS = {"hog": 0.65, "detect": 0.7, "json": 0.5}
 
@@ -145,7 +145,7 @@ class HogFinder(PersonFinder):
 class DetectorFinder(PersonFinder):
     """torchvision's Faster R-CNN (MobileNetV3-Large, FPN) trained on COCO; weights in torchvision's own cache.
 
-    Raises UserError at once where the weights are neither cached nor to be had.
+    Raises UserError at once where the weights are neither cached nor available.
     """
 
     def __init__(self, threshold: float, device: Any) -> None:
@@ -167,9 +167,9 @@ class DetectorFinder(PersonFinder):
 class BoxFile(PersonFinder):
     """Boxes from a JSON file, in either form that `box_file` reads.
 
-    An entry is for the photo of that name relative to its folder, else of that file name; an integer
-    `image_id` is for the photo whose file stem ends in that number (000000000785.jpg is 785). x, y is the
-    corner as COCO has it, pixel 0 spanning 0 … 1.
+    An entry names its photo relative to the folder, or by its file name alone; an integer `image_id` is the photo
+    whose file stem ends in that number (000000000785.jpg is 785). x, y is the top-left corner as in COCO: pixel 0
+    spans 0 … 1.
     """
 
     def __init__(self, path: Path, threshold: float) -> None:
@@ -213,7 +213,7 @@ class BoxFile(PersonFinder):
             warn(f"{self.path} has no boxes for {len(without)} of {len(names)} images: {_shown(without)}")
 
     def _key(self, name: str) -> str | int | None:
-        """Under which key of the file the boxes of a photo are."""
+        """The key of the file under which the boxes of a photo are."""
         base = name.rsplit("/", 1)[-1]
         numbers = re.findall(r"[0-9]+", base.rsplit(".", 1)[0])
         keys = [name, base] + [int(number) for number in numbers[-1:]]
@@ -230,7 +230,7 @@ def make_finder(person_box: str, device: Any = "cpu", score_threshold: float | N
             score has score 1.
 
     Raises UserError: an unknown value, a file that can't be read or holds no usable boxes, weights of
-    "detect" that are not to be had, an OpenCV without the people detector.
+    "detect" that are not available, an OpenCV without the people detector.
     """
 
     def threshold(kind: str) -> float:
@@ -275,7 +275,7 @@ def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray, overlap: float) -> 
 
 @functools.cache
 def _hog() -> Any:
-    """The detector, one a process (it can't be sent to a worker)."""
+    """The detector, one per process (it can't be sent to a worker)."""
     if not hasattr(cv2, "HOGDescriptor"):
         raise UserError(
             f"--person_box hog: OpenCV {cv2.__version__} has no people detector (4.x has); "

@@ -1,8 +1,8 @@
 """The people in photos, videos and annotated folders, by any predictor.
 
-    predictor = Predictor(load_hourglass("CHECKPOINT", "cuda"), torch.device("cuda"))
+    predictor = Predictor(load_hourglass("CHECKPOINT", device="cuda"))
     results = find_poses(predictor, "my_photos", person_box="hog")
-    results.joints["a.jpg"]                                                   # (P, 16, 2) px of the photo
+    results.joints["a.jpg"]                                              # (P, 16, 2) px of the photo
     results.save(Path("out"))
 
 A predictor is called with crops (B, 3, 256, 256) uint8 RGB and their maps to photo pixels (B, 2, 3), and gives a tuple

@@ -28,7 +28,7 @@ def hourglass_mpii(options: Namespace) -> None:
     device = pick_device(options.device)
     model = load_hourglass(checkpoint, device, options.allow_unsafe_load)
     require_same_architecture(model.architecture, options, checkpoint)
-    predictor = Predictor(model, device, options.precision, options.flip, options.compile)
+    predictor = Predictor(model, options.precision, options.flip, options.compile)
     start = time.monotonic()
     results = find_poses(
         predictor,
@@ -43,7 +43,7 @@ def hourglass_mpii(options: Namespace) -> None:
     results.save(options.output_dir)
     print(results.summary(seconds))
     print(f"joints in {results.skeleton.name} order, zero-based photo pixels: {options.output_dir}")
-    if results.people and not is_camera(options.data_dir):  # whose pictures are gone
+    if results.people and not is_camera(options.data_dir):  # a camera's pictures are not kept
         poses = options.output_dir / "2d_pose_estimations.pt"
         files = {"img_dir": image_folder(options.data_dir), "2d_pose_estimations": poses}
         print(f"draw them: {shell_command('viz', '2d_overlay', files)}")

@@ -39,8 +39,8 @@ def joint_scores(heatmaps: Tensor, kind: str = "sum") -> Tensor:
 def saliency_maps(network: HourglassNet, images: Tensor, kind: str = "sum") -> tuple[Tensor, Tensor]:
     """The last stack's heat maps (B, J, H / 4, W / 4) and the saliency map (B, J, H, W) of each, >= 0; both detached.
 
-    One pass forwards, and one backwards a joint, for all crops at once. A crop needs some 140 MB a stack of 256
-    features. The network's own gradients stay as they are.
+    One forward pass, and one backward pass per joint, for all crops at once. A crop needs some 140 MB per
+    stack of 256 features. The network's own gradients stay as they are.
 
     Args:
         network: in eval mode, so that the crops of a batch do not touch one another.

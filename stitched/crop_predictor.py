@@ -30,7 +30,7 @@ class StitchedPredictor:
         self.device, self.skeleton = device, network.skeleton
         self.score_threshold = network.score_threshold
         self._network, self._precision = network, precision
-        self._hourglass = Predictor(network.hourglass, device, precision, flip, compiled)
+        self._hourglass = Predictor(network.hourglass, precision, flip, compiled)
         if compiled:
             network.lifter.compile()
 

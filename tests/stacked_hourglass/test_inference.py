@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
-from stacked_hourglass.inference import Predictor, batch_statistics, to_photo
+from stacked_hourglass.inference import Predictor, as_input, batch_statistics, to_photo
 from utils.imaging.images import apply_affine, crop_matrix, invert_affine
 from utils.transform import MPII, SKELETONS
 
@@ -45,7 +45,7 @@ def by_side(right: tuple, left: tuple, centre: tuple) -> Tensor:
 
 def test_joints_come_out_in_photo_pixels():
     matrices = torch.tensor([[[2.0, 0, 10], [0, 3, 20]]])
-    points, scores = Predictor(ColorNet(mean=0.25), torch.device("cpu"))(spots((5, 7), (50, 9), (30, 60)), matrices)
+    points, scores = Predictor(ColorNet(mean=0.25))(spots((5, 7), (50, 9), (30, 60)), matrices)
     crop = by_side((21.5, 29.5), (201.5, 37.5), (121.5, 241.5))  # middles of the 4 × 4 cells
     assert torch.equal(points[0], crop * torch.tensor([2.0, 3]) + torch.tensor([10.0, 20]))
     assert torch.equal(scores, torch.full((1, 16), 0.75))  # white less the mean
@@ -54,15 +54,15 @@ def test_joints_come_out_in_photo_pixels():
 
 def test_flip_test_is_the_mean_with_the_mirror_images_maps():
     crops = spots((5, 7), (50, 9), (30, 60))
-    plain = Predictor(ColorNet(), torch.device("cpu")).heatmaps(crops)
-    both = Predictor(ColorNet(), torch.device("cpu"), flip=True).heatmaps(crops)
+    plain = Predictor(ColorNet()).heatmaps(crops)
+    both = Predictor(ColorNet(), flip=True).heatmaps(crops)
     # Mirrored and back, a cell is where it was; but what this network takes for right is then the person's left.
     assert torch.equal(both, (plain + plain[:, MPII.flip_order.copy()]) / 2)
 
 
 @pytest.mark.parametrize(("skeleton", "count"), [("MPII", 16), ("MPII", 10), ("LSP", 14)])
 def test_skeleton_is_the_networks(skeleton, count):
-    predictor = Predictor(ColorNet(count, skeleton=skeleton), torch.device("cpu"), flip=True)
+    predictor = Predictor(ColorNet(count, skeleton=skeleton), flip=True)
     assert predictor.skeleton.joints == SKELETONS[skeleton].joints[:count]
     points, scores = predictor(torch.zeros(2, 3, 256, 256, dtype=torch.uint8), torch.eye(2, 3).expand(2, 2, 3))
     assert points.shape == (2, count, 2)
@@ -70,7 +70,7 @@ def test_skeleton_is_the_networks(skeleton, count):
 
 
 def test_no_people_no_joints():
-    predictor = Predictor(ColorNet(10), torch.device("cpu"))
+    predictor = Predictor(ColorNet(10))
     points, scores = predictor(torch.empty(0, 3, 256, 256, dtype=torch.uint8), torch.empty(0, 2, 3))
     assert points.shape == (0, 10, 2)
     assert scores.shape == (0, 10)
@@ -85,11 +85,11 @@ def test_precision_and_compilation_are_passed_on(monkeypatch):
             seen["autocast"] = torch.is_autocast_enabled("cpu")
             return super().forward(images)
 
-    predictor = Predictor(Records(), torch.device("cpu"), "bf16", compiled=True)
+    predictor = Predictor(Records(), "bf16", compiled=True)
     maps = predictor.heatmaps(spots((5, 7), (50, 9), (30, 60)))
     assert seen == {"compiled": Records, "autocast": True}
     assert maps.dtype == torch.float32
-    Predictor(Records(), torch.device("cpu")).heatmaps(spots((1, 1)))
+    Predictor(Records()).heatmaps(spots((1, 1)))
     assert seen["autocast"] is False
 
 
@@ -142,3 +142,9 @@ def test_batch_statistics_end_even_after_an_error(model):
         fail(model)
     assert not any(module.training for module in model.modules())
     assert all(m.track_running_stats for m in model.modules() if isinstance(m, nn.BatchNorm2d))
+
+
+@pytest.mark.parametrize("crops", [torch.zeros(2, 3, 64, 64), torch.zeros(64, 64, 3, dtype=torch.uint8)])
+def test_crops_of_another_form_are_refused(model, crops):
+    with pytest.raises(ValueError, match=r"crops are torch.* expected uint8 \(B, 3, H, W\) RGB"):
+        as_input(model, crops)

@@ -291,7 +291,7 @@ class TestPhotos:
 
 def test_a_folder_in_python(tmp_path, weights):
     folder = write_photos(tmp_path / "photos", a=(80, 60))
-    results = photos.find_poses(Predictor(load_hourglass(weights), torch.device("cpu")), folder)
+    results = photos.find_poses(Predictor(load_hourglass(weights)), folder)
     assert results.joints["a.png"].shape == (1, 16, 2)
     assert results.people == 1
 
@@ -312,9 +312,9 @@ def test_options_reach_the_predictor(data, tiny_mpii, tmp_path, run, monkeypatch
     seen = {}
 
     class Recorder(run_module.Predictor):
-        def __init__(self, model, device, precision, flip, compiled):
-            seen.update(device=device.type, precision=precision, flip=flip, compiled=compiled)
-            super().__init__(model, device, precision, flip, False)
+        def __init__(self, model, precision, flip, compiled):
+            super().__init__(model, precision, flip, False)
+            seen.update(device=self.device.type, precision=precision, flip=flip, compiled=compiled)
 
         def __call__(self, crops, to_photo):
             seen.setdefault("batch", len(crops))

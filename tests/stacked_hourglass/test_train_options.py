@@ -234,7 +234,7 @@ def test_debug_writes_a_picture_an_epoch(run):
 def test_fewer_joints_all_the_way(run):
     checkpoints = run("--num_classes", 10).checkpoints
     assert loadmat(checkpoints / "preds_valid.mat")["preds"].shape == (4, 10, 2)
-    predictor = Predictor(load_hourglass(checkpoints), torch.device("cpu"), flip=True)
+    predictor = Predictor(load_hourglass(checkpoints), flip=True)
     assert predictor.skeleton.joints == MPII.joints[:10]
 
 

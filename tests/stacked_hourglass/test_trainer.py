@@ -353,7 +353,7 @@ def test_validation_predicts_what_running_does(make_trainer, parts, tmp_path, fl
     with torch.no_grad():
         trainer.validate(model, batch)
     model.mean, model.skeleton = torch.tensor(MEAN), "MPII"
-    points, _ = Predictor(model, CPU, flip=flip)(batch["image"], batch["to_photo"])
+    points, _ = Predictor(model, flip=flip)(batch["image"], batch["to_photo"])
     assert np.allclose(trainer.predictions, points.numpy(), atol=1e-3)
 
 
@@ -413,7 +413,7 @@ def test_checkpoint_loads_alone_and_knows_mean_and_joint_order(make_trainer, par
     loaded = load_hourglass(tmp_path)
     assert loaded.mean.tolist() == pytest.approx(MEAN)
     assert torch.load(tmp_path / "checkpoint.pth.tar", weights_only=True)["stddev"] == STDDEV
-    assert Predictor(loaded, CPU).skeleton.joints == MPII.joints[:10]
+    assert Predictor(loaded).skeleton.joints == MPII.joints[:10]
     assert hooks.best_metric == "PCKh@0.5"
     assert hooks.higher_is_better
 

@@ -92,7 +92,7 @@ def draw_pose(
         threshold: see `scores`.
         legend: say in a corner which colour is which side.
         min_side: a picture whose longer side is shorter is enlarged to it first, in px; 0 never does.
-        numbers: one a person, written over the head in `person_color`; or none.
+        numbers: one per person, written over the head in `person_color`; or none.
 
     Returns: (H', W', 3) uint8, H' × W' being the given size unless it was enlarged.
     """

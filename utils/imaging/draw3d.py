@@ -4,7 +4,7 @@ A 3D pose is drawn orthographically: 1 mm is the same number of px in every dire
 from where the camera is (`frame="camera"`: x right, y down, z forward) or along the world's y (`frame="world"`: z up),
 walks `azimuth` degrees around the person to his right, and rises by `elevation` degrees. Nothing is ever mirrored.
 The lowest joint is on a level floor whose grid has cells of 500 mm, on which the skeleton throws the shadow of a lamp
-above. What is level shows in camera coordinates only where the camera's tilt is told.
+above. In camera coordinates the floor is level only where the camera's tilt is given.
 
 A picture is (H, W, 3) uint8 RGB, as in utils.imaging.draw2d.
 """
@@ -182,7 +182,7 @@ def panel_row(pictures: Sequence[Any], titles: Sequence[str] = (), heading: str 
 
     Args:
         pictures: at least one; smaller ones are enlarged to the largest.
-        titles: a line a picture, ASCII; none at all, or as many as pictures.
+        titles: one line per picture, ASCII; or none.
         heading: a line over the whole row, ASCII.
 
     Returns: (H, W, 3) uint8. Raises ValueError for another number of titles.
@@ -209,14 +209,16 @@ def _people(poses: Any, skeleton: Skeleton) -> np.ndarray:
     """(P, J, 3) of (J, 3) or (P, J, 3)."""
     poses = _array(poses)
     if poses.ndim not in (2, 3) or poses.shape[-2:] != (len(skeleton), 3):
-        raise ValueError(f"poses have shape {poses.shape}; right is {len(skeleton)} × 3 ({skeleton.name}), or P × that")
+        raise ValueError(
+            f"poses have shape {poses.shape}; expected ({len(skeleton)}, 3) in {skeleton.name} order, or people × that"
+        )
     return poses.reshape(-1, len(skeleton), 3)
 
 
 def _view_axes(frame: str, camera_tilt: float) -> np.ndarray:
     """(3, 3), rows: right, up and back towards the viewer, in the axes of a frame. A rotation, so left stays left."""
     if frame not in FRAMES:
-        raise ValueError(f"frame {frame!r}; there are {', '.join(FRAMES)}")
+        raise ValueError(f"frame {frame!r}; expected {' or '.join(FRAMES)}")
     if frame == "world":
         return np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
     cos, sin = math.cos(math.radians(camera_tilt)), math.sin(math.radians(camera_tilt))
