@@ -19,7 +19,7 @@ import numpy as np
 from stacked_hourglass.box_file import read_box_file
 from stacked_hourglass.tracking import overlaps
 from utils.imaging.images import CROP_MARGIN
-from utils.osutils import UserError, warn
+from utils.osutils import UserError, counted, warn
 
 KINDS = ("whole", "hog", "detect")
 
@@ -197,8 +197,8 @@ class BoxFile(PersonFinder):
         without = by_key.pop(None, [])
         if not by_key:
             raise UserError(
-                f"--person_box {self.path}: none of its {len(self._boxes)} images ({_shown(self._boxes)}) is among "
-                f"the {len(names)} here ({_shown(names)})"
+                f"--person_box {self.path}: no box is for an image here; it names {_shown(self._boxes)}, the images "
+                f"are {_shown(names)}"
             )
         for key, sharing in by_key.items():
             if len(sharing) > 1:
@@ -208,9 +208,9 @@ class BoxFile(PersonFinder):
                 )
         lost = [key for key in self._boxes if key not in by_key]
         if lost:
-            warn(f"{self.path} has boxes for {len(lost)} image(s) that are not here: {_shown(lost)}")
+            warn(f"{self.path} has boxes for {counted(len(lost), 'image')} not here: {_shown(lost)}")
         if without:
-            warn(f"{self.path} has no boxes for {len(without)} of {len(names)} images: {_shown(without)}")
+            warn(f"{self.path} has no boxes for {len(without)} of {counted(len(names), 'image')}: {_shown(without)}")
 
     def _key(self, name: str) -> str | int | None:
         """The key of the file under which the boxes of a photo are."""

@@ -190,7 +190,8 @@ def _run_photos(
     finder = make_finder(person_box or "whole", predictor.device)
     finder.check_names(source.names())
     if isinstance(source, PhotoSource) and source.left_out:
-        warn(f"{len(source.left_out)} files of {source.root} are no photos: {first_few(source.left_out, ',')}")
+        others = counted(len(source.left_out), "file")
+        warn(f"{others} of {source.root} ignored, not photos by name: {first_few(source.left_out, ',')}")
     if isinstance(source, PhotoSource):
         source = source.with_names(shard(source.names()))
     if isinstance(finder, DetectorFinder) and not isinstance(source, CameraSource):

@@ -296,9 +296,9 @@ class TestBoxFile:
         finder.check_names(["x/a.jpg", "b.jpg", "c.jpg"])
         err = capsys.readouterr().err.splitlines()
         assert len(err) == 2
-        assert "1 image(s) that are not here: gone.jpg" in err[0]
+        assert "1 image not here: gone.jpg" in err[0]
         assert "no boxes for 2 of 3 images: b.jpg, c.jpg" in err[1]
-        with pytest.raises(UserError, match=r"none of its 2 images .* is among the 1 here \(z.jpg\)"):
+        with pytest.raises(UserError, match=r"no box is for an image here; it names .*, the images are z.jpg"):
             finder.check_names(["z.jpg"])
 
     def test_all_names_match(self, tmp_path, capsys):

@@ -232,7 +232,7 @@ class TestPhotos:
         assert list(poses(run(Path("0")))) == [f"camera_0/{number:06d}" for number in range(3)]
         out, err = capsys.readouterr()
         assert "draw them: " not in out
-        assert err == "warning: camera 0 gave no picture after 3\n"
+        assert err == "warning: camera 0 gave no picture after 3 frames\n"
 
     def test_joint_order_is_the_networks(self, tmp_path, run, capsys):
         folder = write_photos(tmp_path / "photos", a=(80, 80))
@@ -269,7 +269,7 @@ class TestPhotos:
         (folder / "b.jpg").write_bytes(b"x")
         assert list(poses(run(folder))) == ["a.png"]
         first, second = capsys.readouterr().err.splitlines()
-        assert first == f"warning: 2 files of {folder} are no photos: clip.mp4, notes.txt"
+        assert first == f"warning: 2 files of {folder} ignored, not photos by name: clip.mp4, notes.txt"
         assert second.startswith("warning: 1 of 2 photos unreadable, skipped: ")
         assert "b.jpg" in second
 
@@ -284,7 +284,7 @@ class TestPhotos:
         with pytest.raises(UserError, match="--device cuda:99"):
             run(folder, "--device", "cuda:99")
         (tmp_path / "boxes.json").write_text(json.dumps({"other.png": [[0, 0, 9, 9]]}))
-        with pytest.raises(UserError, match="none of its 1 images"):
+        with pytest.raises(UserError, match="no box is for an image here; it names other.png, the images are a.png"):
             run(folder, "--person_box", tmp_path / "boxes.json")
         assert not (tmp_path / "out").exists()
 

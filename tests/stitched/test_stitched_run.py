@@ -133,7 +133,7 @@ def test_a_folder_of_mixed_files(run, photos, tmp_path):
     (photos / "broken.jpg").write_bytes(b"no photo")
     (photos / "sub" / "clip.mp4").write_bytes(b"x")
     others, broken = run(photos).warnings()
-    assert others.endswith("2 files of " + str(photos) + " are no photos: notes.txt, sub/clip.mp4")
+    assert others.endswith("2 files of " + str(photos) + " ignored, not photos by name: notes.txt, sub/clip.mp4")
     assert "1 of 4 photos unreadable, skipped: " in broken
     assert "broken.jpg" in broken
     assert list(poses(tmp_path / "out")) == ["a.png", "b.png", "sub/a.png"]

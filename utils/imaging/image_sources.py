@@ -17,14 +17,14 @@ import numpy as np
 
 from utils.compute.stop_signal import StopSignal
 from utils.imaging.images import IMAGE_SUFFIXES, MIN_IMAGE_SIDE, ImageError, read_image
-from utils.osutils import UserError, warn
+from utils.osutils import UserError, counted, warn
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".gif")
 
 # These containers hold a duration, not a count of frames; rounding it is off by a frame or two.
 _COUNT_TOLERANCE = {".mkv": 2, ".webm": 2}
 
-# OpenCV reads it once, when it opens its first video: what FFmpeg says on stderr we say in one line.
+# OpenCV reads it when it opens its first video. FFmpeg's own messages are replaced by one line of ours.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
@@ -60,7 +60,7 @@ class PhotoSource(ImageSource):
     single photo is named by its file name.
 
     Attributes:
-        left_out: names of the folder's files that are no photos by their suffix.
+        left_out: names of the folder's files that are not photos by their suffix.
     """
 
     def __init__(self, root: Path, kind: str, folder: Path, names: list[str], left_out: list[str]) -> None:
@@ -81,7 +81,7 @@ class PhotoSource(ImageSource):
         return self._folder / name
 
     def with_names(self, names: list[str]) -> "PhotoSource":
-        """These photos of it alone."""
+        """The same source with these photos only."""
         return PhotoSource(self.root, self.kind, self._folder, names, self.left_out)
 
     def read(self, name: str) -> np.ndarray | ImageError:
@@ -156,8 +156,8 @@ class VideoSource(ImageSource):
 class CameraSource(VideoSource):
     """A camera's pictures from now on, named `camera_<index>/<6-digit number>`, until Ctrl-C or `max_frames`.
 
-    To be iterated in the main thread. Whoever is slower than the camera misses pictures: `fps` is as measured once
-    the iteration has ended.
+    To be iterated in the main thread. A consumer slower than the camera misses pictures: after the iteration `fps` is
+    the measured rate.
     """
 
     kind = "camera"
@@ -167,7 +167,6 @@ class CameraSource(VideoSource):
         self._index = index
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray | ImageError]]:
-
         with StopSignal() as stop:
             start, shown = time.monotonic(), 0
             for item in super().__iter__():
@@ -181,7 +180,7 @@ class CameraSource(VideoSource):
         return _open_capture(self._index)
 
     def _fault(self, number: int) -> str | None:
-        return f"camera {self._index} gave no picture after {number}"
+        return f"camera {self._index} gave no picture after {counted(number, 'frame')}"
 
 
 def open_source(
@@ -239,7 +238,7 @@ def _open_folder(folder: Path, option: str) -> PhotoSource:
     if names:
         left_out = sorted(set(files) - set(names), key=natural_key)
         return PhotoSource(folder, "folder", folder, sorted(names, key=natural_key), left_out)
-    held = f"none of its {len(files)} file(s) is an image" if files else "the folder is empty"
+    held = f"no image among its {counted(len(files), 'file')}" if files else "the folder is empty"
     videos = sorted((name for name in files if name.lower().endswith(VIDEO_SUFFIXES)), key=natural_key)
     hint = f"; for a video give the file itself, such as {folder / videos[0]}" if videos else ""
     raise UserError(f"{option} {folder}: {held}; images end in {_join(IMAGE_SUFFIXES)}{hint}")

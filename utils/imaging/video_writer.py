@@ -21,7 +21,7 @@ COUNT_TOLERANCE = 2  # frames; the container holds a duration
 
 @contextmanager
 def write_video(path: str | Path, fps: float, size: tuple[int, int]) -> Iterator[Callable[[np.ndarray], None]]:
-    """Give a function that writes the next frame, (H, W, 3) uint8 RGB; the file appears, whole, at the end.
+    """Yield a function that writes the next frame, (H, W, 3) uint8 RGB; the whole file appears at the end.
 
         with write_video("out.webm", 25, (640, 480)) as write:
             write(frame)
@@ -76,7 +76,7 @@ def _is_whole(path: Path, frames: int) -> bool:
 
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """OpenCV tells stderr, past its log level, that it looks the codec up in a second list."""
+    """Silence stderr: OpenCV writes there, whatever its log level, that it looks for the codec in a second list."""
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 2)

@@ -90,7 +90,7 @@ class TestFolder:
         (tmp_path / "a.txt").write_text("x")
         write_video(tmp_path / "clip.avi", frames=1)
         message = error_of(tmp_path)
-        assert "none of its 2 file(s) is an image" in message
+        assert "no image among its 2 files" in message
         assert "clip.avi" in message
 
 
@@ -262,7 +262,7 @@ class TestCamera:
 
     def test_says_that_it_was_unplugged(self, camera, capfd):
         assert len(list(camera(last=2))) == 2
-        assert capfd.readouterr().err == "warning: camera 7 gave no picture after 2\n"
+        assert capfd.readouterr().err == "warning: camera 7 gave no picture after 2 frames\n"
 
     def test_no_camera(self, camera):
         with pytest.raises(UserError, match="--data_dir 7: no camera of that index answers"):
