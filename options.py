@@ -5,7 +5,7 @@ No torch import here: `--help` answers at once.
 
 from pathlib import Path
 
-from utils.command_line.cli import Script
+from utils.command_line.cli import Check, Script
 from utils.command_line.option_groups import GROUPS
 
 __all__ = ["GROUPS", "SCRIPTS"]
@@ -34,6 +34,16 @@ _STITCHED_HELP = {
     "dataset_normalization": {"help": "the checkpoint's own is used; refused where this disagrees"},
 }
 
+# Made before torch is imported, so that an error of this kind comes at once.
+_CHECKPOINT = Check("utils.training.checkpoint_paths:require_checkpoint", ("load",))
+_START = Check("utils.training.checkpoint_paths:require_checkpoint", ("load", "resume"))
+_PAIR = ("load", "load_hourglass", "load_2d3d")
+_STITCHED = Check("stitched.checkpoint_paths:require_checkpoints", _PAIR)
+_MPII = Check("stacked_hourglass.annotations:require_folder", ("data_dir",))
+_H36M = Check("utils.human36m.folder:require_folder", ("data_dir",))
+_PHOTOS = Check("utils.imaging.source_paths:require_source", ("data_dir",))
+_PICTURES = Check("utils.imaging.source_paths:require_path", ("img_dir",))
+
 SCRIPTS: dict[str, dict[str, Script]] = {
     "train": {
         "hourglass_mpii": Script(
@@ -42,6 +52,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "MPII in data/mpii, or --data_dir sample",
             _TRAIN_HOURGLASS, {"data_dir": Path("data/mpii")}, changes=_LOAD_TO_TRAIN, sample="mpii",
             several=True,
+            checks=(_START, _MPII),
         ),
         "hourglass_lsp": Script(
             "stacked_hourglass.train", "hourglass_lsp",
@@ -49,6 +60,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "LSP, LSP-extended or both in data/lsp",
             _TRAIN_HOURGLASS, {"data_dir": Path("data/lsp"), "num_classes": 14}, changes=_LOAD_TO_TRAIN,
             several=True,
+            checks=(_START,),
         ),
         "2d3d_h36m": Script(
             "twod_threed.train", "lifter_h36m",
@@ -68,6 +80,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "gradient_penalty_coeff": {"help": "weight of the critics' gradient penalty, of --cycle_gan"},
             },
             sample="h36m", several=True,
+            checks=(_START, _H36M),
         ),
         "3d_pose_gan": Script(
             "generative_models.train", "pose_gan",
@@ -84,6 +97,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "schedule": [], "workers": 0, "linear_size": 256,
             },
             changes=_LOAD_TO_TRAIN | _NO_WORKERS, sample="h36m", several=True,
+            checks=(_START, _H36M),
         ),
         "stitched_fine_tune": Script(
             "stitched.train", "stitched_fine_tune",
@@ -105,6 +119,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "augment_training_data": {"help": "random scale, shift, rotation, flip and colour of the crops"},
             },
             sample="h36m", several=True,
+            checks=(Check("stitched.checkpoint_paths:require_checkpoints", (*_PAIR, "resume")), _H36M),
         ),
     },
     "run": {
@@ -119,6 +134,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             {"data_dir": Path("data/mpii"), "output_dir": Path("data/hourglass_mpii"), "test_batch_size": 16},
             sample="mpii", several=True,
             changes={"data_dir": {"help": _PHOTOS_HELP}, "load": _SALIENCY_CHANGES["load"]},
+            checks=(_CHECKPOINT, _PHOTOS),
         ),
         "2d3d_h36m": Script(
             "twod_threed.run", "lifter_h36m",
@@ -137,6 +153,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "data_dir": {"help": "Human3.6M folder, or a .pt of 2D poses; 'sample' too"},
                 "action": {"help": "actions to run on: All, or names with commas between"},
             },
+            checks=(_CHECKPOINT, Check("utils.human36m.folder:require_folder_or_file", ("data_dir",))),
         ),
         "stitched_mpii": Script(
             "stitched.run", "stitched_mpii",
@@ -149,6 +166,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             {"data_dir": Path("data/mpii"), "output_dir": Path("data/stitched_mpii"), "test_batch_size": 16},
             sample="mpii", several=True,
             changes=_STITCHED_HELP | {"data_dir": {"help": _PHOTOS_HELP}},
+            checks=(_STITCHED, _PHOTOS),
         ),
         "stitched_h36m": Script(
             "stitched.run", "stitched_h36m",
@@ -164,6 +182,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "data_dir": {"help": "Human3.6M folder with images, or one that lists frames; 'sample' too"},
                 "action": {"help": "actions to run on: All, or names with commas between"},
             },
+            checks=(_STITCHED, _H36M),
         ),
         "export": Script(
             "stitched.export", "export",
@@ -178,6 +197,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "load": {"help": "checkpoint of an hourglass, a 3D baseline or a stitched network"},
                 "seed": {"help": "seed of the random input of the check"},
             },
+            checks=(_STITCHED,),
         ),
     },
     "viz": {
@@ -187,6 +207,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "photos, and the 2d_pose_estimations.pt that run.py made of them",
             ("img_dir", "2d_pose_estimations", "min_score", "output_dir", "debug_traceback"),
             {"output_dir": Path("visualizations/2d_overlay")}, required=("img_dir", "2d_pose_estimations"),
+            checks=(_PICTURES,),
         ),
         "2d_gt_3d_gt_3d_pred": Script(
             "twod_threed.viz", "truth_and_prediction",
@@ -207,6 +228,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ("img_dir", "2d_pose_estimations", "3d_pose_estimations", "min_score", "output_dir", "debug_traceback"),
             {"output_dir": Path("visualizations/2d_overlay_3d_pred")},
             required=("img_dir", "2d_pose_estimations", "3d_pose_estimations"),
+            checks=(_PICTURES,),
         ),
         "2d_overlay_3d_gt_3d_pred": Script(
             "stitched.viz", "overlay_2d_3d_gt_3d_pred",
@@ -219,6 +241,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             {"output_dir": Path("visualizations/2d_overlay_3d_gt_3d_pred")},
             required=("img_dir", "2d_pose_estimations", "3d_pose_ground_truths", "3d_pose_estimations"),
             changes={"3d_pose_ground_truths": {"help": "3d_pose_ground_truths.pt of run.py"}},
+            checks=(_PICTURES,),
         ),
         "video": Script(
             "stitched.video", "video",
@@ -232,6 +255,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "2d_pose_estimations": {"help": "2d_pose_estimations.pt of run.py; metas.pt beside it has the tracks"},
                 "output_dir": {"help": "folder for the result, NAME.webm: VP8 without sound, plays in browsers"},
             },
+            checks=(_PICTURES,),
         ),
         "saliency_and_prob_maps": Script(
             "stitched.saliency_viz", "saliency_and_prob_maps",
@@ -240,6 +264,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             _SALIENCY_TAKES,
             {"num_pictures": None, "output_dir": Path("visualizations/saliency_and_prob_maps")},
             required=("img_dir",), changes=_SALIENCY_CHANGES,
+            checks=(_CHECKPOINT, _PICTURES),
         ),
         "saliency_and_prob_maps_with_skeleton": Script(
             "stitched.saliency_viz", "saliency_and_prob_maps_with_skeleton",
@@ -248,6 +273,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             _SALIENCY_TAKES,
             {"num_pictures": None, "output_dir": Path("visualizations/saliency_and_prob_maps_with_skeleton")},
             required=("img_dir",), changes=_SALIENCY_CHANGES,
+            checks=(_CHECKPOINT, _PICTURES),
         ),
         "orthog_augmentation": Script(
             "twod_threed.augmentation_viz", "orthog_augmentation",
@@ -263,6 +289,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "index": {"help": "the test sample to draw, from 0: frame index // 4 of S9 and S11, camera index % 4"},
                 "dataset_normalization": {"help": "the checkpoint's own is used; refused where this disagrees"},
             },
+            checks=(_CHECKPOINT, _H36M),
         ),
         "3d_pose_gan": Script(
             "generative_models.viz", "pose_gan",
@@ -277,6 +304,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             },
             required=("load",), sample="h36m",
             changes={"num_pictures": {"help": "generated poses to draw, and as many real ones"}},
+            checks=(_CHECKPOINT, _H36M),
         ),
         "training_curves": Script(
             "utils.training.training_curves", "training_curves",

@@ -130,6 +130,11 @@ def validation_photos(data_dir: str | Path) -> list[Path]:
     return _read_parts(_roots(Path(data_dir)))[1].image_paths
 
 
+def require_folder(data_dir: str | Path) -> None:
+    """Raise UserError where neither `data_dir` nor its stand-in is a folder. Imports no torch."""
+    _roots(Path(data_dir))
+
+
 def find_head_boxes(data_dir: str | Path) -> Path | None:
     """The file of head boxes where `load_mpii` would find it, None where it is not there.
 

@@ -24,7 +24,8 @@ from stitched.loading import load_stitched, network_kind, require_own_normalisat
 from twod_threed.loading import load_lifter
 from utils.console.option_rules import refuse_useless
 from utils.osutils import UserError, atomic_path, file_digest, warn, write_text
-from utils.training.checkpoints import find_checkpoint, read_checkpoint, written_by
+from utils.training.checkpoint_paths import find_checkpoint
+from utils.training.checkpoints import read_checkpoint, written_by
 
 # What PyTorch's exporter writes without a conversion afterwards; onnxruntime reads it from 1.14 on.
 OPSET = 18

@@ -17,6 +17,7 @@ from stacked_hourglass import demo_weights
 from stacked_hourglass.loading import STITCHED_PARTS, build_hourglass, is_stitched
 from stacked_hourglass.loading import load_hourglass as read_hourglass
 from stacked_hourglass.loading import read_architecture as hourglass_architecture
+from stitched.checkpoint_paths import require_pair
 from stitched.soft_argmax import SoftArgmax2D
 from stitched.stitched_network import StitchedNetwork
 from twod_threed.loading import architecture_of as lifter_architecture
@@ -134,12 +135,7 @@ def _note_what_is_not_used(load: str | Path, paths: Mapping[str, str | Path | No
 
 # ------------------------------------------------------------------------------------------ two checkpoints
 def _load_pair(paths: Mapping[str, str | Path | None], allow_unsafe: bool, image_scale: str) -> StitchedNetwork:
-    missing = [f"--{name}" for name, path in paths.items() if not path]
-    if missing:
-        raise UserError(
-            f"{' and '.join(missing)} missing: give an hourglass with --load_hourglass and a 3D baseline with "
-            "--load_2d3d, or a whole stitched network with --load"
-        )
+    require_pair(paths)
     hourglass = _load_part(read_hourglass, "load_hourglass", paths, allow_unsafe)
     lifter = _load_part(load_lifter, "load_2d3d", paths, allow_unsafe)
     joints = hourglass.architecture.num_classes

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from options import SCRIPTS
+from options import GROUPS, SCRIPTS
 
 ROOT = Path(__file__).parents[1]
 # The compiler, exporters, detectors, SciPy and plots: slow, and most work needs none of them.
@@ -13,8 +13,8 @@ SLOW = (
     "torch._dynamo", "torch._inductor", "torch.onnx", "sympy", "onnx", "torchvision", "tensorboardX", "scipy",
     "matplotlib",
 )  # fmt: skip
-# They read MATLAB files or draw curves, whatever their options say.
-NEEDED = {"utils.training.training_curves": ["matplotlib"], "stacked_hourglass.evaluation": ["matplotlib", "scipy"]}
+# They draw curves, whatever their options say.
+NEEDED = {"utils.training.training_curves": ["matplotlib"], "stacked_hourglass.evaluation": ["matplotlib"]}
 LIST = """
 import importlib, json, sys
 modules, slow = map(json.loads, sys.argv[1:])
@@ -36,3 +36,15 @@ def test_doors_import_nothing_slow_that_only_some_of_their_work_needs():
     found = json.loads(done.stdout)
     assert {module: names for module, names in found.items() if names} == NEEDED
     assert set(found) == doors
+
+
+def test_checks_import_no_torch_and_take_options_of_their_scripts():
+    scripts = [script for scripts in SCRIPTS.values() for script in scripts.values()]
+    for script in scripts:
+        names = {option.dest or option.name for _, option in script.options(GROUPS)}
+        assert all(names.issuperset(check.options) for check in script.checks)
+    functions = sorted({check.function for script in scripts for check in script.checks})
+    assert len(functions) > 4
+    code = "import importlib, sys\nfor check in sys.argv[1:]:\n    module, function = check.split(':')\n"
+    code += "    assert callable(getattr(importlib.import_module(module), function))\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code, *functions], cwd=ROOT, check=True)

@@ -84,6 +84,19 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Check:
+    """A look at options and files before anything heavy is imported, so that an error comes at once.
+
+    Attributes:
+        function: "module:function" that raises UserError; its module imports no torch.
+        options: names (dest) of the options whose values it takes, in its order.
+    """
+
+    function: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Script:
     """One script of an entry point.
 
@@ -96,6 +109,7 @@ class Script:
         changes: by option name, other attributes of `Option` that differ here (help, many).
         sample: what `--data_dir sample` stands for ("mpii", …), if the script reads data.
         several: whether torchrun or horovodrun may start it as several processes.
+        checks: made before the module is imported.
     """
 
     module: str
@@ -108,6 +122,7 @@ class Script:
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sample: str | None = None
     several: bool = False
+    checks: tuple[Check, ...] = ()
 
     def options(self, groups: "Groups") -> Iterator[tuple[str, Option]]:
         """(group title, option) of everything that it takes, in the order of the groups."""
@@ -147,6 +162,7 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
     keep_large_blocks()
     try:
         with _company(options, script, f"{prog} {name}"):
+            _check(options, script)
             _prepare(options, script)
             getattr(import_module(script.module), script.function)(options)
     except KeyboardInterrupt:
@@ -245,13 +261,28 @@ def _given(script: Script, groups: Groups, argv: Sequence[str]) -> set[str]:
 
 def _company(options: argparse.Namespace, script: Script, name: str) -> AbstractContextManager:
     """Within it this process is one of those that a launcher has started, if one has."""
-    by_horovodrun = "HOROVOD_RANK" in os.environ
-    use_horovod = getattr(options, "use_horovod", by_horovodrun)  # scripts without the option do as the launcher says
-    if not (use_horovod or by_horovodrun or os.environ.keys() >= TORCHRUN):
+    if not _is_launched(options):
         return nullcontext()
+    use_horovod = getattr(options, "use_horovod", "HOROVOD_RANK" in os.environ)  # without the option as launched
     from utils.compute.launched import joined
 
     return joined(name, use_horovod, getattr(options, "device", "auto"), script.several, options.debug_traceback)
+
+
+def _is_launched(options: argparse.Namespace) -> bool:
+    """Whether a launcher has started this process, or the options say that one has."""
+    return getattr(options, "use_horovod", False) or "HOROVOD_RANK" in os.environ or os.environ.keys() >= TORCHRUN
+
+
+def _check(options: argparse.Namespace, script: Script) -> None:
+    """Make the script's checks. Of several processes none does: files may be on the machine of rank 0 alone."""
+    if _is_launched(options):
+        return
+    for check in script.checks:
+        if "data_dir" in check.options and str(options.data_dir) == "sample":
+            continue  # made below, on first use
+        module, function = check.function.split(":")
+        getattr(import_module(module), function)(*(getattr(options, name) for name in check.options))
 
 
 def _prepare(options: argparse.Namespace, script: Script) -> None:

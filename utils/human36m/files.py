@@ -26,6 +26,7 @@ import numpy as np
 from utils.camera_utils import CAMERA_NAMES, CameraTable, find_camera_table, get_camera, read_cameras
 from utils.camera_utils import HOW_TO_GET as CAMERAS_HOW_TO_GET
 from utils.human36m.actions import ACTIONS, SUBJECTS
+from utils.human36m.folder import HOW_TO_GET, require_folder
 from utils.human36m.object_npz import read_object_npz
 from utils.osutils import UserError, atomic_path, warn
 from utils.transform import H36M_SLOTS, MPII
@@ -40,10 +41,6 @@ CDF_PATTERNS = [f"{above}S*/{between}D3_Positions/*.cdf" for above in ("", "*/")
 DETECTIONS_FOLDER = "StackedHourglass"
 # Median diagonal of the box about a pose. People measure 0.6 m (crouching) to 2.3 m (arms up).
 BODY_EXTENT_MM = (300.0, 4000.0)
-HOW_TO_GET = (
-    "register at http://vision.imar.ro/human3.6m, unpack 'D3 Positions' of every subject and run python "
-    "scripts/convert_h36m.py FOLDER --output_dir data/h36m; --data_dir sample needs no download"
-)
 DETECTIONS_HOW_TO_GET = (
     "run a 2D network on the videos and write a file for each with dataset poses, frames × 16 × 2 px, joints in MPII "
     "order (the authors of the 3D baseline have published theirs in this form), or leave out --use_hg for projected "
@@ -129,8 +126,7 @@ def find_sequences(data_dir: str | Path) -> Human36mFiles:
     file that cannot be read or has another shape.
     """
     given = Path(data_dir)
-    if not given.is_dir():
-        raise UserError(f"--data_dir {given}: no such folder; Human3.6M: {HOW_TO_GET}")
+    require_folder(given)
     for folder in (given, given / "h36m"):
         for form, find in (("h5", _sequences_of_h5), ("npz", _sequences_of_npz)):
             if sequences := find(folder):

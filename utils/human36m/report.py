@@ -1,7 +1,8 @@
 """What a folder of Human3.6M has and lacks, for people to read."""
 
 from utils.human36m.actions import ACTIONS, SUBJECTS
-from utils.human36m.files import DAMAGED_VIDEO, HOW_TO_GET, Human36mFiles
+from utils.human36m.files import DAMAGED_VIDEO, Human36mFiles
+from utils.human36m.folder import HOW_TO_GET
 from utils.osutils import UserError
 
 SEQUENCES_AN_ACTION = 2

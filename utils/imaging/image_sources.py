@@ -5,7 +5,6 @@ All are an `ImageSource`: iterate over it for `(name, image)`. A photo that can'
 time is in memory.
 """
 
-import difflib
 import os
 import re
 import time
@@ -17,6 +16,7 @@ import numpy as np
 
 from utils.compute.stop_signal import StopSignal
 from utils.imaging.images import IMAGE_SUFFIXES, MIN_IMAGE_SIDE, ImageError, read_image
+from utils.imaging.source_paths import is_camera, require_path
 from utils.osutils import UserError, counted, warn
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".gif")
@@ -208,8 +208,7 @@ def open_source(
 def _open(path: Path, option: str) -> ImageSource:
     if path.is_dir():
         return _open_folder(path, option)
-    if not path.exists():
-        raise UserError(f"{option} {path}: no such file or folder{_nearest(path)}")
+    require_path(path, option)
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return _open_video(path, option)
@@ -219,11 +218,6 @@ def _open(path: Path, option: str) -> ImageSource:
         f"{option} {path}: neither a photo nor a video by its name; photos end in {_join(IMAGE_SUFFIXES)}, "
         f"videos in {_join(VIDEO_SUFFIXES)}"
     )
-
-
-def is_camera(path: str | Path) -> bool:
-    """Whether `path` names a camera: a bare number, of up to three digits, that is no existing path."""
-    return re.fullmatch("[0-9]{1,3}", str(path)) is not None and not Path(path).exists()
 
 
 def natural_key(name: str) -> tuple[list[int | str], str]:
@@ -323,21 +317,6 @@ def _next_frame(capture: cv2.VideoCapture) -> np.ndarray | None:
     """(H, W, 3) uint8 RGB, or None after the last readable frame."""
     got, frame = capture.read()
     return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if got and frame is not None else None
-
-
-def _nearest(path: Path) -> str:
-    """A hint to the nearest name that does exist, else to what is wrong with the path."""
-    parent = path.parent
-    if not parent.is_dir():
-        existing = next((p for p in parent.parents if p.is_dir()), None)
-        return f" (nor the folder {parent}; {existing} exists)" if existing else ""
-    names = sorted(name for name in os.listdir(parent) if not name.startswith("."))
-    by_lower = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(path.name.lower(), by_lower, n=1)
-    if close:
-        return f"; did you mean {parent / by_lower[close[0]]}?"
-    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f"; {parent} holds {shown}" if names else f"; {parent} is empty"
 
 
 def _join(suffixes: tuple[str, ...]) -> str:

@@ -11,22 +11,9 @@ from torch import nn
 
 from utils.compute.distributed import gather_objects, is_main, on_main, rank
 from utils.osutils import UserError, atomic_path, warn
+from utils.training.checkpoint_paths import BEST, LATEST, find_checkpoint
 
 FORMAT_VERSION = 1
-LATEST, BEST = "checkpoint.pth.tar", "model_best.pth.tar"
-
-
-def find_checkpoint(path: str | Path) -> Path:
-    """A checkpoint file from its own path or from the directory that holds it (best first, then latest)."""
-    path = Path(path)
-    if path.is_file():
-        return path
-    if path.is_dir():
-        for name in (BEST, LATEST):
-            if (path / name).is_file():
-                return path / name
-        raise UserError(f"{path}: no checkpoint in this directory; it should hold {BEST} or {LATEST}")
-    raise UserError(f"{path}: no such checkpoint; give a .pth.tar file or the directory that train.py wrote")
 
 
 def read_checkpoint(path: str | Path, allow_unsafe: bool = False) -> dict[str, Any]:

@@ -278,6 +278,39 @@ def test_no_more_workers_than_cores(monkeypatch, capsys):
     assert capsys.readouterr().out == "workers: 2 instead of 6, since this machine has 2 cores\n"
 
 
+# ------------------------------------------------------------------------------------------ checks
+def small(data_dir, lr):
+    """A check of the scripts below."""
+    if lr > 1:
+        raise UserError(f"--lr {lr}: too much for {data_dir}")
+
+
+@pytest.fixture
+def checked():
+    """A script that is never imported, with a check."""
+    check = cli.Check(f"{__name__}:small", ("data_dir", "lr"))
+    return {
+        "it": Script("no.such.module", "it", "It.", "nothing", ("data", "training", "debug_traceback"), checks=(check,))
+    }
+
+
+def test_a_check_refuses_before_the_script_is_imported(capsys, checked):
+    with pytest.raises(SystemExit) as ended:
+        main("it", checked, GROUPS, ["it", "--lr", "2", "--data_dir", "here"])
+    assert (ended.value.code, capsys.readouterr().err) == (2, "it.py it: error: --lr 2.0: too much for here\n")
+    for argv in (["--lr", "0.5"], ["--lr", "2", "--data_dir", "sample"]):  # the sample is made later
+        with pytest.raises(ModuleNotFoundError):
+            main("it", checked, GROUPS, ["it", *argv])
+
+
+def test_processes_of_a_launcher_leave_checks_to_the_script(monkeypatch, checked):
+    options = parse("it.py", "it", checked["it"], GROUPS, ["--lr", "2"])
+    with pytest.raises(UserError):
+        cli._check(options, checked["it"])
+    monkeypatch.setenv("HOROVOD_RANK", "0")
+    cli._check(options, checked["it"])
+
+
 # ------------------------------------------------------------------------------------------ help
 @pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]])
 def test_without_a_script_the_scripts_are_listed(capsys, argv):
