@@ -149,6 +149,8 @@ class Parser(argparse.ArgumentParser):
 def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequence[str]) -> None:
     """Parse `argv` and run the script it names. Bad input ends in one line on stderr and status 2."""
     prog = f"{entry}.py"
+    if len(argv) > 1 and argv[0] in ("-h", "--help") and argv[1] in scripts:
+        argv = [argv[1], "--help"]
     if not argv or argv[0] in ("-h", "--help"):
         print(list_scripts(prog, scripts))
         return

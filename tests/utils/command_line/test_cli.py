@@ -348,6 +348,19 @@ def test_help_shows_the_scripts_options_grouped_with_defaults(capsys, flag):
     assert "--lr" not in out
 
 
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_may_come_before_the_script(capsys, flag):
+    shown = []
+    for argv in ([flag, "draw_it"], ["draw_it", flag]):
+        with pytest.raises(SystemExit):
+            main("it", SCRIPTS, GROUPS, argv)
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1]
+    assert "file of poses (required)" in shown[0]
+    main("it", SCRIPTS, GROUPS, [flag, "zzz"])
+    assert "usage: python it.py SCRIPT" in capsys.readouterr().out
+
+
 def test_a_reader_that_goes_away_is_no_error(monkeypatch):
     def broken(options):
         raise BrokenPipeError
