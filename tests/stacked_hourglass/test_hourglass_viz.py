@@ -126,7 +126,7 @@ class TestPhotos:
         (tmp_path / "photos" / "b.png").write_bytes(b"")
         overlay_2d(setting(tmp_path, {"a.png": pose()}))
         assert capsys.readouterr().err.splitlines() == [
-            "warning: 1 of 3 images unreadable, not drawn",
+            "warning: 1 of 3 images unreadable, not drawn: b.png",
             "warning: 1 of 3 images without a predicted pose, not drawn",
         ]
 

@@ -123,13 +123,14 @@ def _warn_of_unpredicted(
     source: ImageSource, present: Sequence[str], predictions: Mapping[str, Tensor], without: int, total: int, then: str
 ) -> None:
     """Tell unreadable photos, which a run skips, from those that it did not see."""
-    unreadable = 0
+    unreadable = []
     if isinstance(source, PhotoSource):
-        unreadable = sum(not is_readable(source.path(name)) for name in present if name not in predictions)
+        others = [name for name in present if name not in predictions]
+        unreadable = [name for name in others if not is_readable(source.path(name))]
     if unreadable:
-        warn(f"{unreadable} of {counted(total, 'image')} unreadable, {then}")
-    if without > unreadable:
-        warn(f"{without - unreadable} of {counted(total, 'image')} without a predicted pose, {then}")
+        warn(f"{len(unreadable)} of {counted(total, 'image')} unreadable, {then}: {first_few(unreadable, ',')}")
+    if without > len(unreadable):
+        warn(f"{without - len(unreadable)} of {counted(total, 'image')} without a predicted pose, {then}")
 
 
 def confident_joints(joints: Mapping[str, Tensor], path: Path, min_score: float | None) -> dict[str, Tensor]:
