@@ -6,11 +6,11 @@ import io
 import os
 import subprocess
 import sys
+import unittest.mock
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-
-import torch
 
 from options import GROUPS, SCRIPTS
 from utils.command_line.cli import main
@@ -19,7 +19,6 @@ from utils.training.training_log import read_log
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENT = "hourglass_mpii_tiny"
 TRAINED_FILES = ["checkpoint.pth.tar", "log.txt", "model_best.pth.tar", "options.json", "preds_valid.mat"]
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}  # small networks are quickest so
 
 
 @dataclass(frozen=True)
@@ -58,17 +57,23 @@ def load_script(folder: str, name: str) -> ModuleType:
 
 
 def call(entry: str, *argv: object, cwd: Path | None = None) -> Result:
-    """`python <entry>.py <argv>` within this process, on one thread."""
+    """`python <entry>.py <argv>` within this process."""
+    return _in_this_process(lambda: main(entry, SCRIPTS[entry], GROUPS, list(map(str, argv))), cwd)
+
+
+def call_script(script: ModuleType, *argv: object, cwd: Path | None = None) -> Result:
+    """`python scripts/<script>.py <argv>` within this process; `script` is what `load_script` gave."""
+    with unittest.mock.patch.object(sys, "argv", [script.__file__, *map(str, argv)]):
+        return _in_this_process(script.main, cwd)
+
+
+def _in_this_process(run: Callable[[], object], cwd: Path | None) -> Result:
     out, err, status = io.StringIO(), io.StringIO(), 0
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), contextlib.chdir(cwd or os.curdir):
-            main(entry, SCRIPTS[entry], GROUPS, [str(argument) for argument in argv])
-    except SystemExit as stop:
-        status = stop.code
-    finally:
-        torch.set_num_threads(threads)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), contextlib.chdir(cwd or os.curdir):
+        try:
+            run()
+        except SystemExit as stop:
+            status = stop.code
     return Result(status, out.getvalue(), err.getvalue())
 
 
@@ -79,9 +84,7 @@ def command(entry: str, *argv: object) -> list[str]:
 
 def spawn(entry: str, *argv: object, cwd: Path = ROOT) -> Result:
     """`python <entry>.py <argv>` in a process of its own."""
-    done = subprocess.run(
-        command(entry, *argv), cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = subprocess.run(command(entry, *argv), cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
     return Result(done.returncode, done.stdout, done.stderr)
 
 
@@ -94,7 +97,7 @@ def modules_after(entry: str, *argv: object) -> set[str]:
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, argv)],
-        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return set(done.stdout.rpartition("MODULES ")[2].split())

@@ -21,7 +21,7 @@ ENGINES = ("torchrun", "horovodrun")
 def environment() -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if name not in LAUNCHERS}
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return clean | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    return clean | {"PYTHONPATH": paths}
 
 
 def why_no_horovod() -> str | None:

@@ -1,29 +1,16 @@
 """The benchmarks run and print their ratios; nothing is said about how fast. Both ways compute the same thing."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from command_line import load_script
+from command_line import call_script, load_script
 
 from twod_threed.normalisation import fit
 from utils.human36m.actions import ACTIONS, TRAIN_SUBJECTS
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
-from utils.sample.human36m import make_h36m
-
-SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "lifting.py"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sample") / "h36m"
-    make_h36m(folder, 3, 1, seed=0, frames=6)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +18,9 @@ def lifting():
     return load_script("benchmarks", "lifting")
 
 
-def test_the_common_way_computes_the_same(lifting, folder, tmp_path, monkeypatch):
+def test_the_common_way_computes_the_same(lifting, tiny_h36m, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    poses = load_pose_set(find_sequences(folder), TRAIN_SUBJECTS, ACTIONS)
+    poses = load_pose_set(find_sequences(tiny_h36m), TRAIN_SUBJECTS, ACTIONS)
     normalisation = fit(poses, "instance")
     common = lifting.OnePoseDataset(poses, normalisation, augment=False)
     index = torch.arange(0, len(poses), 11)
@@ -43,8 +30,8 @@ def test_the_common_way_computes_the_same(lifting, folder, tmp_path, monkeypatch
     torch.testing.assert_close(targets, normalisation.target(poses_3d), atol=1e-4, rtol=0)
 
 
-def test_the_common_way_turns_about_the_hip(lifting, folder):
-    poses = load_pose_set(find_sequences(folder), TRAIN_SUBJECTS, ACTIONS)
+def test_the_common_way_turns_about_the_hip(lifting, tiny_h36m):
+    poses = load_pose_set(find_sequences(tiny_h36m), TRAIN_SUBJECTS, ACTIONS)
     common = lifting.OnePoseDataset(poses, fit(poses, "instance"))
     world = poses.world[0].numpy()
     turned = common.turned(world)
@@ -59,11 +46,9 @@ def test_endless_indices_cover_epochs(lifting):
     assert len(lifting.IndexStream(length=10, batch_size=25)()) == 25
 
 
-def test_it_runs_and_prints_ratios(folder, tmp_path):
-    command = [sys.executable, str(SCRIPT), "--data_dir", str(folder), "--seconds", "0.01", "--turns", "1"]
-    command += ["--large_batch", "128", "--frames", "200"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"\d\.\d\dx$", done.stdout, re.MULTILINE)) == 9
-    assert done.stdout.count("asked for") == 4
-    assert "threads, torch" in done.stdout
+def test_it_runs_and_prints_ratios(lifting, tiny_h36m, tmp_path):
+    argv = ["--data_dir", tiny_h36m, "--seconds", "0.01", "--turns", "1", "--large_batch", "128", "--frames", "200"]
+    done = call_script(lifting, *argv, cwd=tmp_path).succeeded()
+    assert len(re.findall(r"\d\.\d\dx$", done.out, re.MULTILINE)) == 9
+    assert done.out.count("asked for") == 4
+    assert "threads, torch" in done.out

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_line import ENVIRONMENT, TRAINED_FILES, Experiment, call, command, files, train_arguments
+from command_line import TRAINED_FILES, Experiment, call, command, files, train_arguments
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def start(tmp_path: Path) -> Iterator:
         with open(tmp_path / f"stderr_{len(started)}.txt", "w") as stderr:
             started.append(
                 subprocess.Popen(
-                    command("train", *arguments), cwd=tmp_path, env=ENVIRONMENT, text=True,
+                    command("train", *arguments), cwd=tmp_path, text=True,
                     stdout=subprocess.PIPE, stderr=stderr, start_new_session=True,
                 )
             )  # fmt: skip

@@ -1,17 +1,12 @@
 """The benchmark of soft-argmax runs and prints its ratios; both ways compute the same thing."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-from command_line import load_script
+from command_line import call_script, load_script
 
 from stitched import SoftArgmax2D
-
-SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "soft_argmax.py"
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +21,8 @@ def test_both_ways_compute_the_same(benchmark, window_fn):
     torch.testing.assert_close(ours(maps), benchmark.full_map(maps, window_fn), atol=1e-6, rtol=0)
 
 
-def test_it_prints_ratios(tmp_path):
-    command = [sys.executable, str(SCRIPT), "--batches", "1", "2", "--seconds", "0.01", "--turns", "1"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"\d\.\d\dx$", done.stdout, re.MULTILINE)) == 4
-    assert "asked for 5 times" in done.stdout
-    assert "threads, torch" in done.stdout
+def test_it_prints_ratios(benchmark):
+    done = call_script(benchmark, "--batches", 1, 2, "--seconds", 0.01, "--turns", 1).succeeded()
+    assert len(re.findall(r"\d\.\d\dx$", done.out, re.MULTILINE)) == 4
+    assert "asked for 5 times" in done.out
+    assert "threads, torch" in done.out
