@@ -74,7 +74,7 @@ def test_torchrun_goes_on_once_after_a_kill_and_ends_after_another(training, tmp
     with none_left([launched]):
         kill_rank_1_after(launched, "2")
         said = kill_rank_1_after(launched, "[0-9]+")
-        last = launched.communicate(timeout=120)[0]
+        last = launched.communicate(timeout=300)[0]
         assert launched.returncode != 0
     for part in (said, last):
         assert len(LOST.findall(part)) == 1, part
@@ -89,7 +89,7 @@ def test_horovodrun_ends_after_a_kill(training, tmp_path):
     launched = start(*before, *in_two(training, "--epochs", 10_000, "--use_horovod"), cwd=tmp_path)
     with none_left([launched]):
         kill_rank_1_after(launched, "2")
-        last = launched.communicate(timeout=120)[0]
+        last = launched.communicate(timeout=300)[0]
         assert launched.returncode != 0
     assert len(LOST.findall(last)) == 1, last
     assert_checkpoint_is_whole(tmp_path, training, tmp_path)
