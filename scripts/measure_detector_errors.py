@@ -11,13 +11,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from stacked_hourglass.evaluation import (
-    BY_IMAGE_SUFFIXES,
-    GROUND_TRUTH_FILE,
-    load_ground_truth,
-    load_validation_predictions,
-    validation_images,
-)
+from stacked_hourglass.evaluation import GROUND_TRUTH_FILE, load_ground_truth, validation_images
+from stacked_hourglass.validation_predictions import is_by_image, load_validation_predictions
 from twod_threed.detector_errors import measure_errors, save_errors
 from utils.console.messages import show_messages
 from utils.osutils import UserError
@@ -28,9 +23,8 @@ def errors_of(data_dir: Path, prediction_file: Path) -> np.ndarray:
     """(P, 16, 2) errors of the people all of whose joints are annotated. UserError if fewer than two are."""
     truth_path = data_dir / GROUND_TRUTH_FILE
     truth = load_ground_truth(truth_path)
-    by_photo = prediction_file.suffix.lower() in BY_IMAGE_SUFFIXES
-    images = validation_images(data_dir, truth_path, len(truth)) if by_photo else []
-    found = load_validation_predictions(prediction_file, images, len(truth))
+    images = validation_images(data_dir, truth_path, len(truth)) if is_by_image(prediction_file) else []
+    found = load_validation_predictions(prediction_file, images, len(truth), MPII)
     whole = ~truth.missing.any(1)
     if whole.sum() < 2:
         raise UserError(f"{truth_path}: {whole.sum()} people with all joints; two or more are needed")
