@@ -69,7 +69,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             (
                 "data_dir", "load", "experiment", "several processes", "machine", "epochs", "train_batch_size", "lr",
                 "schedule", "gamma", "weight_decay", "use_amsprop", "grad_clip", "no_grad_clipping", "tb_log_freq",
-                "test_batch_size", "action", "fully connected network", "3D baseline", "cycle GAN",
+                "max_bad_steps", "test_batch_size", "action", "fully connected network", "3D baseline", "cycle GAN",
                 "gradient_penalty_coeff",
             ),
             {
@@ -89,8 +89,9 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             (
                 "data_dir", "load", "experiment", "use_horovod", "scale_lr", "compression", "machine", "epochs",
                 "train_batch_size", "lr", "schedule", "gamma", "weight_decay", "use_amsprop", "grad_clip",
-                "no_grad_clipping", "tb_log_freq", "test_batch_size", "action", "fully connected network", "held_out",
-                "latent_size", "num_discriminator_steps_per_generator_step", "gradient_penalty_coeff", "clip_max",
+                "no_grad_clipping", "tb_log_freq", "max_bad_steps", "test_batch_size", "action",
+                "fully connected network", "held_out", "latent_size", "num_discriminator_steps_per_generator_step",
+                "gradient_penalty_coeff", "clip_max",
             ),
             {
                 "data_dir": Path("data/h36m"), "lr": 3e-4, "train_batch_size": 128, "test_batch_size": 4096,
@@ -106,7 +107,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             (
                 "data_dir", "load", "load_hourglass", "load_2d3d", "experiment", "several processes", "machine",
                 "epochs", "train_batch_size", "lr", "schedule", "gamma", "weight_decay", "use_amsprop", "grad_clip",
-                "no_grad_clipping", "tb_log_freq", "test_batch_size", "hourglass network",
+                "no_grad_clipping", "tb_log_freq", "max_bad_steps", "test_batch_size", "hourglass network",
                 "remove_intermediate_supervision", "sigma", "label_type", "augment_training_data", "linear_size",
                 "num_stage", "dropout", "dataset_normalization", "action", "stitched training",
             ),

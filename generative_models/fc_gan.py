@@ -64,7 +64,7 @@ class PoseGAN(nn.Module):
     `scale` is mm a network unit; `fit_scale` sets it, and it is stored with the weights.
     """
 
-    apart = ("generator", "critic")  # see `distributed.wrap_model`
+    apart = ("generator", "critic")  # see `Processes.wrap_model`
 
     def __init__(self, latent_size: int, width: int, blocks: int):
         super().__init__()

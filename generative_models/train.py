@@ -1,11 +1,16 @@
-"""Train a Wasserstein GAN over 3D poses, on Human3.6M.
+"""Train a Wasserstein GAN over 3D poses, of Human3.6M or of an array.
 
 python train.py 3d_pose_gan --data_dir sample --epochs 20
 python train.py 3d_pose_gan --action Walking,WalkTogether
+
+In Python: train_pose_gan(facing(training), facing(held_out), Experiment("poses")), arrays (N, 17, 3) mm, z up
 """
 
 from argparse import Namespace
+from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from generative_models.fc_gan import PoseGAN
@@ -13,59 +18,139 @@ from generative_models.held_out import load_split, name_of
 from generative_models.loading import architecture_of
 from generative_models.measures import DEFINITIONS
 from generative_models.poses import facing
-from generative_models.trainer import GANTrainer
+from generative_models.trainer import GANSettings, GANTrainer
 from utils.compute.devices import pick_device
-from utils.console.option_rules import refuse_disagreement, refuse_useless, say_if_workers_are_of_no_use
+from utils.compute.distributed import ALONE, Processes
+from utils.compute.launched import processes_of
+from utils.console.evaluation_tables import print_averages
+from utils.console.option_rules import (
+    from_options,
+    refuse_disagreement,
+    refuse_useless,
+    say_if_workers_are_of_no_use,
+)
 from utils.human36m.actions import select_actions
 from utils.human36m.files import find_sequences
 from utils.human36m.report import report
+from utils.osutils import inform
+from utils.training.resume import experiment_of, settle_experiment
 from utils.training.samplers import IndexLoader
-from utils.training_utils import settle_experiment, start_checkpoint, start_path, train
+from utils.training.settings import Experiment, Loading, Optimisation
+from utils.training_utils import train
 
 SHAPE = {"latent_size": "latent_size", "linear_size": "width", "num_stage": "blocks"}
 
 
-def pose_gan(options: Namespace) -> dict[str, float]:
-    """`train.py 3d_pose_gan`; returns the averages of the last validation."""
-    settle_experiment(options)
-    check_options(options)
+@dataclass(frozen=True)
+class GANShape:
+    """Numbers of a latent; width of the hidden layers and residual stages of both networks."""
+
+    latent_size: int = 32
+    linear_size: int = 256
+    num_stage: int = 2
+
+
+# ------------------------------------------------------------------------------------------ the script's door
+def pose_gan(options: Namespace) -> None:
+    """`train.py 3d_pose_gan`."""
+    processes = processes_of(options)
+    options = settle_experiment(options, processes)
+    _check_options(options)
     say_if_workers_are_of_no_use(options)
-    device = pick_device(options.device)
-    actions = select_actions(options.action)
-    files = find_sequences(options.data_dir)
+    experiment = experiment_of(options)
+    actions, files = select_actions(options.action), find_sequences(options.data_dir)
     print(report(files))
-    parts = load_split(files, actions, options.held_out)
-    training, held_out = (facing(part.world.to(device)) for part in parts)
-    trainer = GANTrainer(options, training, held_out)
-    model = build_model(options, start_checkpoint(options), training).to(device)
-    print(
-        f"{len(training)} training and {len(held_out)} held-out poses (a frame), upright, all facing one way; "
-        f"{sum(p.numel() for p in model.generator.parameters()):,} parameters in the generator, "
-        f"{sum(p.numel() for p in model.critic.parameters()):,} in the critic\n"
-        f"measures, of {trainer.measured} generated against as many held-out poses ({name_of(options.held_out)}):\n"
-        f"{DEFINITIONS}\n"
-        f"with _real: the same between, or of, held-out poses alone; SW_parts: between training and held-out poses, "
-        f"which a perfect model of the training poses would have; SW_training: generated against training poses"
+    training, held_out = (facing(part.world) for part in load_split(files, actions, options.held_out))
+    _refuse_another_shape(options, experiment, processes)
+    averages = train_pose_gan(
+        training,
+        held_out,
+        experiment,
+        shape=from_options(GANShape, options),
+        optimisation=from_options(Optimisation, options),
+        loading=from_options(Loading, options),
+        settings=from_options(GANSettings, options),
+        held_out_name=name_of(options.held_out),
+        device=options.device,
+        compiled=options.compile,
+        processes=processes,
     )
-    if options.compile:
-        model.generator.compile()
-    train_loader = IndexLoader(len(training), options.train_batch_size, device, options.seed)
-    validation_loader = IndexLoader(trainer.measured, trainer.measured, device)  # the measures are of a whole sample
-    return train(model, trainer.hooks(), train_loader, validation_loader, options)
+    if experiment.evaluate:
+        print_averages(averages)
 
 
-def build_model(options: Namespace, checkpoint: dict | None, training: Tensor) -> PoseGAN:
-    """The GAN that the options describe, or in the shape of the checkpoint that training starts from."""
-    if checkpoint is None:
-        return PoseGAN(options.latent_size, options.linear_size, options.num_stage).fit_scale(training)
-    path = start_path(options)
-    shape = architecture_of(checkpoint, path)
-    refuse_disagreement(options, {name: shape[key] for name, key in SHAPE.items()}, path)
-    return PoseGAN(**shape)  # its scale is among the weights
-
-
-def check_options(options: Namespace) -> None:
+def _check_options(options: Namespace) -> None:
     """UserError for options that contradict one another or would have no effect."""
     penalised = options.gradient_penalty_coeff > 0
     fault = "is for a critic without gradient penalty: add --gradient_penalty_coeff 0, or leave it out"
     refuse_useless(options, [(penalised, ["clip_max"], fault)])
+
+
+def _refuse_another_shape(options: Namespace, experiment: Experiment, processes: Processes) -> None:
+    """UserError for options that contradict the checkpoint that training starts from."""
+    checkpoint, path = experiment.start_checkpoint(processes), experiment.start_path(processes)
+    if checkpoint is not None:
+        shape = architecture_of(checkpoint, path)
+        refuse_disagreement(options, {name: shape[key] for name, key in SHAPE.items()}, path)
+
+
+# ------------------------------------------------------------------------------------------ the training
+def train_pose_gan(
+    training: Tensor | np.ndarray,
+    held_out: Tensor | np.ndarray,
+    experiment: Experiment,
+    *,
+    shape: GANShape | None = None,
+    optimisation: Optimisation | None = None,
+    loading: Loading | None = None,
+    settings: GANSettings | None = None,
+    held_out_name: str = "given",
+    device: str = "auto",
+    compiled: bool = False,
+    processes: Processes = ALONE,
+) -> dict[str, float]:
+    """Train a GAN over 3D poses; returns the averages of the last validation.
+
+    The network lies in `experiment.directory`: `load_pose_gan(experiment.directory)` gives the best one.
+
+    Args:
+        training, held_out: (N, 17, 3) mm, in the frame of `generative_models.poses` (see `facing`).
+        experiment: where files go, and what training starts from. With `evaluate` it validates only.
+        shape: of new networks; weights to start from have their own.
+        optimisation: by default `Optimisation(lr=3e-4, schedule=())`.
+        loading: by default batches of 128; poses are on the device, and `workers` have nothing to do.
+        held_out_name: what the held-out poses are, for the message that defines the measures.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        compiled: compile the generator: slower start, faster steps.
+
+    Raises UserError for fewer than 4 poses of a kind, and for a checkpoint to start from that is missing or another
+    network's.
+    """
+    optimisation = optimisation or Optimisation(lr=3e-4, schedule=())
+    loading = loading or Loading(train_batch_size=128, test_batch_size=4096)
+    place = pick_device(device, processes)
+    training, held_out = (torch.as_tensor(poses, dtype=torch.float32).to(place) for poses in (training, held_out))
+    trainer = GANTrainer(training, held_out, optimisation, experiment, settings, loading.test_batch_size, processes)
+    start, path = experiment.start_checkpoint(processes), experiment.start_path(processes)
+    if start is None:
+        form = shape or GANShape()
+        model = PoseGAN(form.latent_size, form.linear_size, form.num_stage).fit_scale(training)
+    else:
+        model = PoseGAN(**architecture_of(start, path))  # its scale is among the weights
+    model = model.to(place)
+    inform(
+        f"{len(training)} training and {len(held_out)} held-out poses (a frame), upright, all facing one way; "
+        f"{sum(p.numel() for p in model.generator.parameters()):,} parameters in the generator, "
+        f"{sum(p.numel() for p in model.critic.parameters()):,} in the critic\n"
+        f"measures, of {trainer.measured} generated against as many held-out poses ({held_out_name}):\n"
+        f"{DEFINITIONS}\n"
+        f"with _real: the same between, or of, held-out poses alone; SW_parts: between training and held-out poses, "
+        f"which a perfect model of the training poses would have; SW_training: generated against training poses"
+    )
+    experiment.warn_if_untrained()
+    if compiled:
+        model.generator.compile()
+    train_loader = IndexLoader(len(training), loading.train_batch_size, place, optimisation.seed, processes)
+    # The measures are of a whole sample.
+    validation_loader = IndexLoader(trainer.measured, trainer.measured, place, processes=processes)
+    return train(model, trainer.hooks(), train_loader, validation_loader, optimisation, experiment, processes)

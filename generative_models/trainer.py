@@ -1,6 +1,6 @@
 """The five hooks that train the pose GAN through the shared loop; poses and arithmetic stay on the device."""
 
-from argparse import Namespace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -8,10 +8,13 @@ from torch import Tensor, nn
 from generative_models.fc_gan import PoseGAN, clip_weights, sample_latents
 from generative_models.measures import bone_asymmetry, bone_spread, measure, sliced_wasserstein
 from generative_models.viz import panels
+from utils.compute.batch_parts import Part
 from utils.compute.devices import GradientStep, autocast, batch_generator, seeded_generator
+from utils.compute.distributed import ALONE, Processes
 from utils.imaging.draw2d import image_grid
 from utils.osutils import UserError
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
+from utils.training.settings import Experiment, Optimisation
 from utils.training.wgan import generator_loss, gradient_penalty, wasserstein
 from utils.training_utils import TrainingHooks
 
@@ -21,13 +24,43 @@ ADAM_BETAS = (0.5, 0.9)  # less memory than usual, since the other network moves
 MEASURE_SEED = 0  # whatever the training's seed, so that trainings compare
 
 
+@dataclass(frozen=True)
+class GANSettings:
+    """How generator and critic train one another.
+
+    Attributes:
+        num_discriminator_steps_per_generator_step: critic steps before each generator step.
+        gradient_penalty_coeff: weight of the critic's gradient penalty; 0 clips its weights instead.
+        clip_max: largest size of a clipped weight.
+    """
+
+    num_discriminator_steps_per_generator_step: int = 3
+    gradient_penalty_coeff: float = 10.0
+    clip_max: float = 0.01
+
+
 class GANTrainer:
     """Hooks, and what they share: the training poses, and the samples of real poses to measure against."""
 
-    def __init__(self, options: Namespace, training: Tensor, held_out: Tensor):
-        """Poses (N, 17, 3), mm, in the frame of `generative_models.poses`. UserError for fewer than 4 of a kind."""
-        self.options, self.training, self.device = options, training, training.device
-        self.steps = {"critic": GradientStep(options, self.device), "generator": GradientStep(options, self.device)}
+    def __init__(
+        self,
+        training: Tensor,
+        held_out: Tensor,
+        optimisation: Optimisation,
+        experiment: Experiment,
+        settings: GANSettings | None = None,
+        at_once: int = 4096,
+        processes: Processes = ALONE,
+    ):
+        """Poses (N, 17, 3), mm, in the frame of `generative_models.poses`. UserError for fewer than 4 of a kind.
+
+        `at_once` poses are generated in one forward pass of validation.
+        """
+        self.training, self.device = training, training.device
+        self.optimisation, self.experiment, self.processes = optimisation, experiment, processes
+        self.settings, self.at_once = settings or GANSettings(), at_once
+        how = self.device, optimisation.precision, optimisation.clip
+        self.steps = {"critic": GradientStep(*how), "generator": GradientStep(*how)}
         self.saved = {f"grad_scaler_{name}": step for name, step in self.steps.items()}
         self.measured = min(MEASURED, len(training) // 2, len(held_out) // 2)
         if self.measured < 2:
@@ -45,59 +78,68 @@ class GANTrainer:
         }
 
     def hooks(self) -> TrainingHooks:
+        experiment, processes = self.experiment, self.processes
         return TrainingHooks(
             make_optimizer_fn=self.make_optimizers,
-            load_fn=make_load_fn(self.options, self.saved),
-            checkpoint_fn=make_checkpoint_fn(self.options.script, self.options, self.saved),
+            load_fn=make_load_fn(experiment.allow_unsafe_load, self.saved, processes),
+            checkpoint_fn=make_checkpoint_fn(experiment.script, experiment.settings, self.saved, processes),
             update_op=self.update,
             validation_loss=self.validate,
             best_metric="SW",
+            lower_is_better=("SW", "SW_training", "asymmetry"),
         )
 
     def make_optimizers(self, model: PoseGAN, lr: float, weight_decay: float) -> tuple[torch.optim.Optimizer, ...]:
-        """The generator's and the critic's: Adam with little momentum, with AMSGrad if the options say so."""
-        settings = {"betas": ADAM_BETAS, "weight_decay": weight_decay, "amsgrad": self.options.use_amsprop}
+        """The generator's and the critic's: Adam with little momentum, with AMSGrad if asked for."""
+        settings = {"betas": ADAM_BETAS, "weight_decay": weight_decay, "amsgrad": self.optimisation.use_amsprop}
         return tuple(
             torch.optim.Adam(network.parameters(), lr, fused=True, **settings)
             for network in (model.generator, model.critic)
         )
 
-    def update(self, model: PoseGAN, optimizers, minibatch: dict, iteration: int, options: Namespace) -> dict:
+    def update(
+        self, model: PoseGAN, optimizers, minibatch: dict, iteration: int, optimisation: Optimisation
+    ) -> dict[str, Tensor]:
         """A critic step, and after every few of them a generator step; all of it on the device."""
         generator_optimizer, critic_optimizer = optimizers
-        rng = batch_generator(options.seed, iteration, self.device)
+        part = minibatch.get("part")
+        rng = batch_generator(optimisation.seed, iteration, self.device, part)
         real = self.training[minibatch["index"]] / model.scale
-        losses = self.critic_step(model, critic_optimizer, real, rng)
-        if (iteration + 1) % options.num_discriminator_steps_per_generator_step == 0:
-            losses |= self.generator_step(model, generator_optimizer, len(real), rng)
+        losses = self.critic_step(model, critic_optimizer, real, rng, part)
+        if (iteration + 1) % self.settings.num_discriminator_steps_per_generator_step == 0:
+            losses |= self.generator_step(model, generator_optimizer, len(real), rng, part)
         return losses
 
-    def critic_step(self, model: PoseGAN, optimizer, real: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+    def critic_step(
+        self, model: PoseGAN, optimizer, real: Tensor, rng: torch.Generator, part: Part | None = None
+    ) -> dict[str, Tensor]:
         """`wasserstein` in mm: the critic's lower bound of the distance, where it keeps to a gradient of one."""
-        options = self.options
-        with autocast(self.device, options.precision):
+        settings = self.settings
+        with autocast(self.device, self.optimisation.precision):
             with torch.no_grad():
                 fake = model.generator(sample_latents(len(real), model.generator.latent_size, rng)).float()
             scores = model.critic(torch.cat([real, fake])).float()
         distance = wasserstein(*scores.split(len(real)))
         losses = {"wasserstein": distance.detach() * model.scale}
         loss = -distance
-        if options.gradient_penalty_coeff:
+        if settings.gradient_penalty_coeff:
             # In full precision: the penalty is a small difference from one.
             penalty = gradient_penalty(model.critic, real, fake, rng)
-            loss = loss + options.gradient_penalty_coeff * penalty
+            loss = loss + settings.gradient_penalty_coeff * penalty
             losses["penalty"] = penalty.detach()
-        self.steps["critic"](loss, model.critic.parameters(), optimizer)
-        if not options.gradient_penalty_coeff:
-            clip_weights(model.critic, options.clip_max)
+        self.steps["critic"](loss, model.critic.parameters(), optimizer, part)
+        if not settings.gradient_penalty_coeff:
+            clip_weights(model.critic, settings.clip_max)
         return losses | {"critic_loss": loss.detach()}
 
-    def generator_step(self, model: PoseGAN, optimizer, count: int, rng: torch.Generator) -> dict[str, Tensor]:
+    def generator_step(
+        self, model: PoseGAN, optimizer, count: int, rng: torch.Generator, part: Part | None = None
+    ) -> dict[str, Tensor]:
         model.critic.requires_grad_(False)  # gradients pass through it, its own are not needed
-        with autocast(self.device, self.options.precision):
+        with autocast(self.device, self.optimisation.precision):
             poses = model.generator(sample_latents(count, model.generator.latent_size, rng))
             loss = generator_loss(model.critic(poses.float()).float())
-        self.steps["generator"](loss, model.generator.parameters(), optimizer)
+        self.steps["generator"](loss, model.generator.parameters(), optimizer, part)
         model.critic.requires_grad_(True)
         model.update_average()
         return {"generator_loss": loss.detach()}
@@ -108,7 +150,7 @@ class GANTrainer:
         They are of whole samples (see `measures`): the one `minibatch` only says when.
         """
         rng = seeded_generator(MEASURE_SEED, 0, self.device)
-        generated = model.sample(self.measured, rng, self.options.test_batch_size)
+        generated = model.sample(self.measured, rng, self.at_once)
         against_training = {"SW_training": sliced_wasserstein(self.of_training, generated)}
         shown = torch.from_numpy(image_grid(panels(generated[:PICTURED], generated[:PICTURED]), PICTURED))
         pictures = {"image/generated": shown.permute(2, 0, 1)}

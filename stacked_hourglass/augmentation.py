@@ -48,11 +48,11 @@ class RandomMasking:
         noise_std: deviation of the Gaussian noise, in units of the [0, 1] pixel range.
     """
 
-    mask_prob: float
-    orientation_prob: float
-    mean_valued_prob: float
-    max_cover_ratio: float
-    noise_std: float
+    mask_prob: float = 0.5
+    orientation_prob: float = 0.5
+    mean_valued_prob: float = 0.5
+    max_cover_ratio: float = 0.5
+    noise_std: float = 0.2
 
     def __call__(
         self, images: Tensor, joints: Tensor, annotated: Tensor, mean: Tensor, generator: torch.Generator

@@ -11,7 +11,6 @@ A sample is a dict:
 """
 
 import signal
-from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -22,7 +21,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from stacked_hourglass.annotations import People
 from stacked_hourglass.augmentation import draw_geometry
 from utils.compute.batch_parts import shard
-from utils.compute.cache import CACHE, cached
+from utils.compute.cache import cached
+from utils.compute.distributed import ALONE, Processes
 from utils.console.progress import progress
 from utils.imaging.images import CROP_SIZE, ImageError, apply_affine, crop_from_file, crop_matrix, invert_affine
 from utils.osutils import file_digest
@@ -32,7 +32,7 @@ STATISTICS_VERSION = 1
 
 
 class PoseCrops(Dataset):
-    """One sample a person; `augment` draws scale, rotation and flip anew for every (seed, epoch, index)."""
+    """One sample per person; `augment` draws scale, rotation and flip anew for every (seed, epoch, index)."""
 
     def __init__(self, people: People, augment: bool = False, seed: int = 0):
         self.people, self.augment, self.seed = people, augment, seed
@@ -66,13 +66,13 @@ class PoseCrops(Dataset):
 
 def make_loader(
     dataset: Dataset,
-    options: Namespace,
     batch_size: int,
+    workers: int = 0,
     *,
     sampler: Sequence[int] | None = None,
     batch_sampler: Sampler | None = None,
 ) -> DataLoader:
-    """A DataLoader with the options' workers; in order unless a sampler or a batch sampler is given."""
+    """A DataLoader with so many worker processes; in order unless a sampler or a batch sampler is given."""
     order = {"batch_sampler": batch_sampler} if batch_sampler else {"batch_size": batch_size, "sampler": sampler}
     return DataLoader(
         dataset,
@@ -80,36 +80,43 @@ def make_loader(
         # Its own, though nobody draws from it: every pass advances the global one otherwise, and a network's initial
         # weights would depend on whether the statistics came from the cache.
         generator=torch.Generator(),
-        num_workers=options.workers,
-        persistent_workers=options.workers > 0,
+        num_workers=workers,
+        persistent_workers=workers > 0,
         worker_init_fn=start_worker,
         pin_memory=torch.cuda.is_available(),
     )
 
 
-def shard_loader(dataset: Dataset, options: Namespace) -> DataLoader:
+def shard_loader(dataset: Dataset, batch_size: int, workers: int = 0, processes: Processes = ALONE) -> DataLoader:
     """This process's part of the samples, in order, for a forward pass."""
-    return make_loader(dataset, options, options.test_batch_size, sampler=shard(range(len(dataset))))
+    return make_loader(dataset, batch_size, workers, sampler=shard(range(len(dataset)), processes))
 
 
-def training_loader(people: People, options: Namespace) -> DataLoader:
-    """Shuffled anew every epoch, augmented if the options say so."""
-    dataset = PoseCrops(people, options.augment_training_data, options.seed)
-    sampler = EpochSampler(len(dataset), options.train_batch_size, options.seed)
-    return make_loader(dataset, options, options.train_batch_size, batch_sampler=sampler)
+def training_loader(
+    dataset: Dataset, batch_size: int, workers: int = 0, seed: int = 0, processes: Processes = ALONE
+) -> DataLoader:
+    """Shuffled anew every epoch, in an order that (seed, epoch) fixes; `batch_size` is of one process."""
+    sampler = EpochSampler(len(dataset), batch_size, seed, processes)
+    return make_loader(dataset, batch_size, workers, batch_sampler=sampler)
 
 
-def statistics(people: People, options: Namespace, cache: Path = CACHE) -> tuple[list[float], list[float]]:
+def statistics(
+    people: People, workers: int = 0, cache: Path | None = None, processes: Processes = ALONE
+) -> tuple[list[float], list[float]]:
     """Mean and deviation (population) of the RGB values in [0, 1] of all crops of `people`, without augmentation.
 
     Cached under a key of what they are computed from: the annotation files' content, the people and their crops.
+
+    Args:
+        workers: processes that decode and crop.
+        cache: folder of the cache; by default `cache_folder()`.
     """
-    result = cached("crop_statistics", _identity(people), lambda: _measure(people, options), cache)
+    result = cached("crop_statistics", _identity(people), lambda: _measure(people, workers), cache, processes)
     return result["mean"], result["stddev"]
 
 
-def _measure(people: People, options: Namespace) -> dict:
-    loader = make_loader(PoseCrops(people), options, 32)
+def _measure(people: People, workers: int) -> dict:
+    loader = make_loader(PoseCrops(people), 32, workers)
     total, squares, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64), 0
     for batch in progress(loader, len(loader), "statistics of the training set (once)"):
         pixels = batch["image"][batch["readable"]].float().div_(255).transpose(0, 1).flatten(1)  # (3, B·H·W)

@@ -12,7 +12,6 @@ of CPU tensors with a row per person: joints (B, J, 2) in photo pixels, scores (
 Each of several processes runs its part of the people or photos, and gets the results of all.
 """
 
-from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ from stacked_hourglass.person_boxes import DetectorFinder, PersonFinder, make_fi
 from stacked_hourglass.photo_crops import FoundBefore, PhotoCrops, PhotoPeople, VideoCrops
 from stacked_hourglass.tracking import Tracker
 from utils.compute.batch_parts import shard
-from utils.compute.distributed import gather, gather_objects, world_size
+from utils.compute.distributed import ALONE, Processes
 from utils.console.progress import progress
 from utils.imaging.image_sources import CameraSource, ImageSource, PhotoSource, VideoSource, open_source
 from utils.imaging.images import CROP_SIZE, report_unreadable
@@ -58,6 +57,7 @@ def find_poses(
     run_with_train: bool = False,
     batch_size: int = 16,
     workers: int = 0,
+    processes: Processes = ALONE,
 ) -> PoseResults:
     """The people of `data_dir`: the annotated ones of an MPII folder, or all in photos, a video, or a camera.
 
@@ -69,6 +69,7 @@ def find_poses(
         run_with_train: take the training people of an MPII folder, not the validation people.
         batch_size: people that the predictor sees at once.
         workers: processes that decode and crop photos.
+        processes: of several, each looks at its part; all get what all have found.
 
     Raises UserError for input that can't be used, and for arguments that have no effect on it.
     """
@@ -76,10 +77,10 @@ def find_poses(
         for name, value in (("person_box", person_box), ("max_frames", max_frames)):
             if value is not None:
                 raise UserError(f"--{name}: {data_dir} has annotated people; give its images folder for others")
-        return _run_annotated(predictor, Path(data_dir), run_with_train, batch_size, workers)
+        return _run_annotated(predictor, Path(data_dir), run_with_train, batch_size, workers, processes)
     if run_with_train:
         raise UserError(f"--run_with_train: {data_dir} has no annotations, so no training people")
-    return _run_photos(predictor, data_dir, person_box, max_frames, batch_size, workers)
+    return _run_photos(predictor, data_dir, person_box, max_frames, batch_size, workers, processes)
 
 
 def image_folder(data_dir: str | Path) -> Path:
@@ -89,7 +90,7 @@ def image_folder(data_dir: str | Path) -> Path:
 
 # ------------------------------------------------------------------------------------------ annotated people
 def _run_annotated(
-    predictor: PosePredictor, data_dir: Path, run_with_train: bool, batch_size: int, workers: int
+    predictor: PosePredictor, data_dir: Path, run_with_train: bool, batch_size: int, workers: int, processes: Processes
 ) -> PoseResults:
     training, validation = load_mpii(data_dir)
     people, part = (training, "training") if run_with_train else (validation, "validation")
@@ -99,7 +100,7 @@ def _run_annotated(
     if not len(people):
         raise UserError(f"{data_dir}: no {part} people with photos")
     people = people.first_joints(len(skeleton))
-    found = predict_samples(predictor, PoseCrops(people), "people", batch_size, workers)
+    found = predict_samples(predictor, PoseCrops(people), "people", batch_size, workers, processes)
     results = PoseResults(people.skeleton, predictor.score_threshold)
     results.in_validation_order = None if run_with_train else found[0]
     lost = dict.fromkeys(str(people.image_paths[index]) for index in without_pose(found[0]))
@@ -114,7 +115,12 @@ def without_pose(joints: Tensor) -> list[int]:
 
 
 def predict_samples(
-    predictor: PosePredictor, crops: Dataset, title: str, batch_size: int = 16, workers: int = 0
+    predictor: PosePredictor,
+    crops: Dataset,
+    title: str,
+    batch_size: int = 16,
+    workers: int = 0,
+    processes: Processes = ALONE,
 ) -> tuple[Tensor, ...]:
     """The predictor's output for all samples of a dataset, in order; NaN for unreadable ones.
 
@@ -124,7 +130,7 @@ def predict_samples(
         batch_size: samples that the predictor sees at once.
         workers: processes that decode and crop.
     """
-    loader, parts = shard_loader(crops, Namespace(test_batch_size=batch_size, workers=workers)), []
+    loader, parts = shard_loader(crops, batch_size, workers, processes), []
     for batch in progress(loader, len(loader), title, "batch"):
         readable = batch["readable"]
         found = predictor(batch["image"][readable], batch["to_photo"][readable])
@@ -134,7 +140,7 @@ def predict_samples(
         parts.append(rows)
     if not parts:  # more processes than samples
         parts = [predictor(torch.empty(0, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8), torch.empty(0, 2, 3))]
-    return tuple(gather(torch.cat(part)) for part in zip(*parts, strict=True))
+    return tuple(processes.gather(torch.cat(part)) for part in zip(*parts, strict=True))
 
 
 def _by_photo(results: PoseResults, people: People, found: tuple[Tensor, ...], folder: Path) -> PoseResults:
@@ -182,10 +188,11 @@ def _run_photos(
     max_frames: int | None,
     batch_size: int,
     workers: int,
+    processes: Processes,
 ) -> PoseResults:
     """A video's `metas` have `fps`, and `tracks`: the people's numbers, in whose order they are."""
     source = open_source(data_dir, max_frames=max_frames, camera=True)
-    if isinstance(source, VideoSource) and world_size() > 1:
+    if isinstance(source, VideoSource) and processes.size > 1:
         raise UserError(f"--data_dir {data_dir}: one process follows its people; leave the launcher out")
     finder = make_finder(person_box or "whole", predictor.device)
     finder.check_names(source.names())
@@ -193,7 +200,7 @@ def _run_photos(
         others = counted(len(source.left_out), "file")
         warn(f"{others} of {source.root} ignored, not photos by name: {first_few(source.left_out, ',')}")
     if isinstance(source, PhotoSource):
-        source = source.with_names(shard(source.names()))
+        source = source.with_names(shard(source.names(), processes))
     if isinstance(finder, DetectorFinder) and not isinstance(source, CameraSource):
         finder = FoundBefore(finder, progress(source, len(source) or None, "finding people", "photo"))
     kind = "frame" if isinstance(source, VideoSource) else "photo"
@@ -215,7 +222,7 @@ def _run_photos(
     if isinstance(source, VideoSource):
         for meta in own.results.metas.values():
             meta["fps"] = float(source.fps)
-    findings, *others = gather_objects(own)
+    findings, *others = processes.gather_objects(own)
     for other in others:
         findings.extend(other)
     _report(findings, f"--data_dir {data_dir}", person_box)

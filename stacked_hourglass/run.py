@@ -15,6 +15,7 @@ from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass, require_same_architecture
 from stacked_hourglass.photos import find_poses, image_folder
 from utils.compute.devices import pick_device
+from utils.compute.launched import processes_of
 from utils.console.commands import shell_command
 from utils.imaging.image_sources import is_camera
 from utils.osutils import UserError
@@ -25,7 +26,7 @@ def hourglass_mpii(options: Namespace) -> None:
     checkpoint = weights_to_load(options.load)
     if not checkpoint:
         raise UserError("--load missing: give a checkpoint of train.py hourglass_mpii, or a published hourglass")
-    device = pick_device(options.device)
+    device = pick_device(options.device, processes_of(options))
     model = load_hourglass(checkpoint, device, options.allow_unsafe_load)
     require_same_architecture(model.architecture, options, checkpoint)
     predictor = Predictor(model, options.precision, options.flip, options.compile)
@@ -38,9 +39,10 @@ def hourglass_mpii(options: Namespace) -> None:
         run_with_train=options.run_with_train,
         batch_size=options.test_batch_size,
         workers=options.workers,
+        processes=processes_of(options),
     )
     seconds = time.monotonic() - start
-    results.save(options.output_dir)
+    results.save(options.output_dir, processes_of(options))
     print(results.summary(seconds))
     print(f"joints in {results.skeleton.name} order, zero-based photo pixels: {options.output_dir}")
     if results.people and not is_camera(options.data_dir):  # a camera's pictures are not kept

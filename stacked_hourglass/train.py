@@ -3,10 +3,14 @@
 python train.py hourglass_mpii --data_dir sample --stacks 1 --features 64 --epochs 10
 python train.py hourglass_mpii                      # the published setting, MPII in data/mpii
 python train.py hourglass_lsp --data_dir data/lsp
+
+In Python: train_hourglass(training, validation, Experiment("people"), architecture=Architecture(stacks=1))
 """
 
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import fields, replace
+from pathlib import Path
 
 import torch
 
@@ -14,80 +18,76 @@ from stacked_hourglass.annotations import People, load_mpii
 from stacked_hourglass.augmentation import RandomMasking
 from stacked_hourglass.datasets import PoseCrops, shard_loader, statistics, training_loader
 from stacked_hourglass.hourglass import MPII_MEAN, MPII_STDDEV, Architecture, HourglassNet, scale_weights
-from stacked_hourglass.loading import count_parameters, read_architecture, require_same_architecture
+from stacked_hourglass.loading import count_parameters, read_architecture
 from stacked_hourglass.lsp_annotations import load_lsp
-from stacked_hourglass.trainer import HourglassTrainer
+from stacked_hourglass.trainer import (
+    HourglassAugmentation,
+    HourglassLosses,
+    HourglassTargets,
+    HourglassTrainer,
+    HourglassValidation,
+)
 from utils.compute.devices import pick_device
-from utils.console.option_rules import refuse_useless
-from utils.osutils import UserError
-from utils.training_utils import experiment_directory, settle_experiment, start_checkpoint, train
+from utils.compute.distributed import ALONE, Processes
+from utils.compute.launched import processes_of
+from utils.console.evaluation_tables import print_averages
+from utils.console.option_rules import from_options, refuse_disagreement, refuse_useless, with_values
+from utils.osutils import UserError, inform
+from utils.training.resume import experiment_of, settle_experiment
+from utils.training.settings import Experiment, Loading, Optimisation
+from utils.training_utils import train
 
 
+# ------------------------------------------------------------------------------------------ the scripts' doors
 def hourglass_mpii(options: Namespace) -> None:
     """`train.py hourglass_mpii`."""
-    settle_options(options)
-    train_on(options, *load_mpii(options.data_dir))
+    _train_as_told(options, load_mpii)
 
 
 def hourglass_lsp(options: Namespace) -> None:
     """`train.py hourglass_lsp`."""
-    settle_options(options)
-    train_on(options, *load_lsp(options.data_dir))
+    _train_as_told(options, load_lsp)
 
 
-def train_on(options: Namespace, training: People, validation: People) -> dict[str, float]:
-    """Train on these people as the options say; returns the averages of the last validation."""
-    training, validation = (people.first_joints(options.num_classes) for people in (training, validation))
+def _train_as_told(options: Namespace, load_people: Callable[[Path], tuple[People, People]]) -> None:
+    processes = processes_of(options)
+    options = settle_options(options, processes)
+    training, validation = load_people(options.data_dir)
     for name, people in (("training", training), ("validation", validation)):
         if not len(people) and not (options.evaluate and people is training):
             raise UserError(f"{options.data_dir}: no {name} people; README.md tells how to get the data")
-    device = pick_device(options.device)
-    mean, stddev = colour_statistics(training, options)
-    model = build_model(options).to(device, memory_format=torch.channels_last)
-    print(
-        f"{len(training)} training and {len(validation)} validation people; {count_parameters(model):,} parameters\n"
-        f"PCKh@0.5: share of annotated joints (without pelvis and thorax, mean over joints) closer than 0.5 × the head "
-        f"size; PCK@0.2: than 0.2 × the torso; definitions: stacked_hourglass/pckh.py"
+    masking = from_options(RandomMasking, options) if options.add_random_masking else None
+    averages = train_hourglass(
+        training,
+        validation,
+        experiment_of(options),
+        architecture=from_options(Architecture, options),
+        optimisation=from_options(Optimisation, options),
+        loading=from_options(Loading, options),
+        targets=from_options(HourglassTargets, options),
+        losses=from_options(HourglassLosses, options),
+        augmentation=from_options(HourglassAugmentation, options, masking=masking),
+        evaluation=from_options(HourglassValidation, options),
+        scale_weight_factor=options.scale_weight_factor,
+        device=options.device,
+        compiled=options.compile,
+        processes=processes,
     )
-    if options.compile:
-        model.compile()
-    train_loader = training_loader(training, options)
-    validation_loader = shard_loader(PoseCrops(validation), options)
-    trainer = HourglassTrainer(options, validation, device, mean, stddev, steps_per_epoch=len(train_loader))
-    averages = train(model, trainer.hooks(), train_loader, validation_loader, options)
     if options.evaluate:
-        trainer.write_predictions(experiment_directory(options))
-    return averages
+        print_averages(averages)
 
 
-def build_model(options: Namespace) -> HourglassNet:
-    """The network that the options describe, freshly initialised."""
-    architecture = Architecture(**{field.name: getattr(options, field.name) for field in fields(Architecture)})
-    model = HourglassNet(architecture)
-    scale_weights(model, options.scale_weight_factor)
-    return model
-
-
-def settle_options(options: Namespace) -> None:
-    """Check the options; `--resume` takes over all that its checkpoint has, `--load` the network's shape."""
-    settle_experiment(options)
+def settle_options(options: Namespace, processes: Processes = ALONE) -> Namespace:
+    """The options to train with: `--resume` takes over all that its checkpoint has, `--load` the network's shape."""
+    options = settle_experiment(options, processes)
     if options.load and not options.resume:
-        checkpoint = start_checkpoint(options)
-        architecture = read_architecture(checkpoint, options.load)
+        loaded = read_architecture(experiment_of(options).start_checkpoint(processes), options.load)
         if "batch_norm_momentum" in options.given:  # no weight has its shape from it, so training may change it
-            architecture = replace(architecture, batch_norm_momentum=options.batch_norm_momentum)
-        require_same_architecture(architecture, options, options.load)
-        for field in fields(Architecture):
-            setattr(options, field.name, getattr(architecture, field.name))
+            loaded = replace(loaded, batch_norm_momentum=options.batch_norm_momentum)
+        refuse_disagreement(options, vars(loaded), options.load)
+        options = with_values(options, **vars(loaded))
     check_options(options)
-
-
-def colour_statistics(training: People, options: Namespace) -> tuple[list[float], list[float]]:
-    """Mean and deviation that the network sees: those of the weights it starts from, else the training set's."""
-    checkpoint = start_checkpoint(options)
-    if checkpoint is None:
-        return statistics(training, options)
-    return checkpoint.get("mean", list(MPII_MEAN)), checkpoint.get("stddev", list(MPII_STDDEV))
+    return options
 
 
 def check_options(options: Namespace) -> None:
@@ -101,5 +101,100 @@ def check_options(options: Namespace) -> None:
         (options.use_amsprop, ["momentum"], "is RMSprop's, and --use_amsprop takes Adam with AMSGrad"),
     ]
     refuse_useless(options, rules)
-    if options.features % 4:
-        raise UserError(f"--features {options.features}: must be a multiple of 4, since the stem has a quarter of them")
+    _check_features(options.features)
+
+
+# ------------------------------------------------------------------------------------------ the training
+def train_hourglass(
+    training: People,
+    validation: People,
+    experiment: Experiment,
+    *,
+    architecture: Architecture | None = None,
+    optimisation: Optimisation | None = None,
+    loading: Loading | None = None,
+    targets: HourglassTargets | None = None,
+    losses: HourglassLosses | None = None,
+    augmentation: HourglassAugmentation | None = None,
+    evaluation: HourglassValidation | None = None,
+    scale_weight_factor: float = 1.0,
+    device: str = "auto",
+    compiled: bool = False,
+    processes: Processes = ALONE,
+) -> dict[str, float]:
+    """Train an hourglass on people in photos; returns the averages of the last validation.
+
+    The network lies in `experiment.directory`: `load_hourglass(experiment.directory)` gives the best one.
+
+    Args:
+        training, validation: their first `architecture.num_classes` joints are predicted. Photos are read during
+            training; one that can't be read is excluded from loss and metrics.
+        experiment: where files go, and what training starts from. With `evaluate` it validates only, and writes the
+            predictions.
+        architecture: of a new network; by default that of the weights to start from, else `Architecture()`.
+        scale_weight_factor: factor of all weights at initialization.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        compiled: compile the network: slower start, faster steps.
+
+    Raises UserError for a checkpoint to start from that is missing or another network's.
+    """
+    optimisation, loading = optimisation or Optimisation(), loading or Loading()
+    augmentation = augmentation or HourglassAugmentation()
+    place = pick_device(device, processes)
+    start = experiment.start_checkpoint(processes)
+    architecture = architecture or (read_architecture(start, experiment.start_path()) if start else Architecture())
+    training, validation = (people.first_joints(architecture.num_classes) for people in (training, validation))
+    model = new_network(architecture, scale_weight_factor).to(place, memory_format=torch.channels_last)
+    mean, stddev = colour_statistics(training, start, loading.workers, processes)
+    inform(
+        f"{len(training)} training and {len(validation)} validation people; {count_parameters(model):,} parameters\n"
+        f"PCKh@0.5: share of annotated joints (without pelvis and thorax, mean over joints) closer than 0.5 × the head "
+        f"size; PCK@0.2: than 0.2 × the torso; definitions: stacked_hourglass/pckh.py"
+    )
+    experiment.warn_if_untrained()
+    if compiled:
+        model.compile()
+    seed, workers = optimisation.seed, loading.workers
+    crops = PoseCrops(training, augmentation.augment_training_data, seed)
+    train_loader = training_loader(crops, loading.train_batch_size, workers, seed, processes)
+    validation_loader = shard_loader(PoseCrops(validation), loading.test_batch_size, workers, processes)
+    trainer = HourglassTrainer(
+        validation,
+        place,
+        mean,
+        stddev,
+        len(train_loader),
+        optimisation,
+        experiment,
+        targets=targets,
+        losses=losses,
+        augmentation=augmentation,
+        evaluation=evaluation,
+        processes=processes,
+    )
+    averages = train(model, trainer.hooks(), train_loader, validation_loader, optimisation, experiment, processes)
+    if experiment.evaluate:
+        trainer.write_predictions(experiment.directory)
+    return averages
+
+
+def new_network(architecture: Architecture, scale_weight_factor: float = 1.0) -> HourglassNet:
+    """A freshly initialised network, its weights multiplied by a factor."""
+    _check_features(architecture.features)
+    model = HourglassNet(architecture)
+    scale_weights(model, scale_weight_factor)
+    return model
+
+
+def _check_features(features: int) -> None:
+    if features % 4:
+        raise UserError(f"--features {features}: must be a multiple of 4: the stem has a quarter of them")
+
+
+def colour_statistics(
+    training: People, start: dict | None, workers: int = 0, processes: Processes = ALONE
+) -> tuple[list[float], list[float]]:
+    """Mean and deviation that the network sees: those of the checkpoint it starts from, else the training set's."""
+    if start is None:
+        return statistics(training, workers, processes=processes)
+    return start.get("mean", list(MPII_MEAN)), start.get("stddev", list(MPII_STDDEV))

@@ -1,8 +1,7 @@
-"""The five hooks that train a hourglass through the shared loop."""
+"""The five hooks that train an hourglass through the shared loop."""
 
-from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from stacked_hourglass.inference import batch_statistics, to_photo
 from stacked_hourglass.visibility import visibility_loss
 from utils.compute.batch_parts import shard
 from utils.compute.devices import GradientStep, autocast, batch_generator, to_device
-from utils.compute.distributed import gather, gather_objects, is_main
+from utils.compute.distributed import ALONE, Processes
 from utils.imaging.draw2d import draw_pose, heat_map_image, image_grid, save_png
 from utils.imaging.heatmaps import (
     crop_to_heatmap,
@@ -26,97 +25,169 @@ from utils.imaging.heatmaps import (
     location_loss,
     render_heatmaps,
 )
-from utils.osutils import warn
 from utils.plotting_utils import Ratio
 from utils.predictions.prediction_arrays import save_prediction_array
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
-from utils.training_utils import TrainingHooks, decays_until
+from utils.training.settings import Experiment, Optimisation
+from utils.training.unreadable import Unreadable
+from utils.training_utils import TrainingHooks
 
 PREDICTIONS_FILE = "preds_valid.mat"
 NOT_SCORED = ("pelvis", "thorax")  # neither PCKh's mean nor PCK's counts them
 PICTURES = 6
 
 
+@dataclass(frozen=True)
+class HourglassTargets:
+    """The target heat maps.
+
+    Attributes:
+        sigma: width of the peaks in heat-map pixels.
+        sigma_decay: factor of sigma at each epoch of the schedule; 0 keeps it.
+        label_type: shape of the peaks, "Gaussian" or "Cauchy".
+    """
+
+    sigma: float = 1.0
+    sigma_decay: float = 0.0
+    label_type: str = "Gaussian"
+
+
+@dataclass(frozen=True)
+class HourglassLosses:
+    """What is minimised: the heat-map loss, and beside it other losses with their weights.
+
+    Attributes:
+        remove_intermediate_supervision: put the loss on the last stack alone.
+        joint_visibility_loss_coeff: of an architecture with `predict_joint_visibility`.
+        location_loss_coeff: of `location_loss`; 0 leaves it out.
+    """
+
+    remove_intermediate_supervision: bool = False
+    joint_visibility_loss_coeff: float = 1.0
+    location_loss_coeff: float = 0.0
+
+
+@dataclass(frozen=True)
+class HourglassAugmentation:
+    """How training crops vary.
+
+    Attributes:
+        augment_training_data: random scale, rotation, flip and colour.
+        masking: random bars over the pictures; None for none.
+    """
+
+    augment_training_data: bool = True
+    masking: RandomMasking | None = None
+
+
+@dataclass(frozen=True)
+class HourglassValidation:
+    """How an hourglass is validated.
+
+    Attributes:
+        flip: mean of the heat maps of each crop and of its mirror image.
+        use_train_mode_to_eval: batch norm uses each batch's own statistics.
+        debug: save pictures of targets and predictions beside the checkpoint, every epoch.
+    """
+
+    flip: bool = False
+    use_train_mode_to_eval: bool = False
+    debug: bool = False
+
+
 class HourglassTrainer:
-    """Hooks, and what they share: device, mean, masks, the predictions for the validation people."""
+    """Hooks, and what they share: device, mean, settings, the predictions for the validation people."""
 
     def __init__(
         self,
-        options: Namespace,
         validation: People,
         device: torch.device,
         mean: Sequence[float],
         stddev: Sequence[float],
         steps_per_epoch: int,
+        optimisation: Optimisation,
+        experiment: Experiment,
+        *,
+        targets: HourglassTargets | None = None,
+        losses: HourglassLosses | None = None,
+        augmentation: HourglassAugmentation | None = None,
+        evaluation: HourglassValidation | None = None,
+        processes: Processes = ALONE,
     ):
-        self.options, self.device, self.skeleton = options, device, validation.skeleton
-        self.steps_per_epoch = steps_per_epoch
+        """`mean` and `stddev` of RGB in [0, 1]: the network sees crops minus the mean; both go into checkpoints."""
+        self.device, self.skeleton, self.steps_per_epoch = device, validation.skeleton, steps_per_epoch
+        self.optimisation, self.experiment, self.processes = optimisation, experiment, processes
+        self.targets, self.coefficients = targets or HourglassTargets(), losses or HourglassLosses()
+        self.augmentation = augmentation or HourglassAugmentation()
+        self.evaluation = evaluation or HourglassValidation()
         self.mean = torch.tensor(mean, dtype=torch.float32, device=device)
         self.head_size = torch.from_numpy(validation.head_size).to(device)
         self.scored = [i for i, joint in enumerate(self.skeleton.joints) if joint not in NOT_SCORED]
-        self.masking = RandomMasking(**{f.name: getattr(options, f.name) for f in fields(RandomMasking)})
-        self.step = GradientStep(options, device)
+        self.step = GradientStep(device, optimisation.precision, optimisation.clip)
         whole_order = self.skeleton.name.partition("[")[0]  # how many of its joints, the weights tell
         self.saved = {"mean": list(mean), "stddev": list(stddev), "skeleton": whole_order}
         self.saved["grad_scaler"] = self.step
         self.predictions = np.full((len(validation), len(self.skeleton), 2), np.nan)
-        self.unreadable: dict[str, set[int]] = {"training": set(), "validation": set()}
-        self.warned_of = {"training": 0, "validation": 0}
+        self.unreadable = Unreadable("people's photos", processes)
         self.debug_picture: np.ndarray | None = None
+        self.write_state = make_checkpoint_fn(experiment.script, experiment.settings, self.saved, processes)
 
     def hooks(self) -> TrainingHooks:
-        self.write_state = make_checkpoint_fn(self.options.script, self.options, self.saved)
         return TrainingHooks(
             make_optimizer_fn=self.make_optimizer,
-            load_fn=make_load_fn(self.options, self.saved),
+            load_fn=make_load_fn(self.experiment.allow_unsafe_load, self.saved, self.processes),
             checkpoint_fn=self.checkpoint,
             update_op=self.update,
             validation_loss=self.validate,
             best_metric="PCKh@0.5",
-            higher_is_better=True,
+            higher_is_better=("PCKh@0.5", "PCK@0.2", "visibility_accuracy"),
+            lower_is_better=("loss", "heatmap_loss", "location_loss", "visibility_loss"),
         )
 
     # ---------------------------------------------------------------------------------------------- the hooks
     def make_optimizer(self, model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
         """RMSprop (Newell et al.), or AMSProp: Adam with AMSGrad (Reddi, Kale, Kumar, ICLR 2018)."""
-        if self.options.use_amsprop:
+        if self.optimisation.use_amsprop:
             return torch.optim.Adam(model.parameters(), lr, weight_decay=weight_decay, amsgrad=True)
-        return torch.optim.RMSprop(model.parameters(), lr, weight_decay=weight_decay, momentum=self.options.momentum)
+        momentum = self.optimisation.momentum
+        return torch.optim.RMSprop(model.parameters(), lr, weight_decay=weight_decay, momentum=momentum)
 
-    def update(self, model, optimizer, minibatch: dict, iteration: int, options: Namespace) -> dict[str, Tensor]:
+    def update(
+        self, model, optimizer, minibatch: dict, iteration: int, optimisation: Optimisation
+    ) -> dict[str, Tensor]:
         """One training step on a minibatch of `PoseCrops`."""
-        self._note_unreadable("training", minibatch)
+        self.unreadable.note("training", minibatch)
         batch = to_device(minibatch, self.device)
         images = self.prepare(batch, iteration)
-        with autocast(self.device, options.precision):
-            output = self.forward(model, images)
-        losses = self.losses(*output, batch, self.sigma(iteration))
-        self.step(losses["loss"], model.parameters(), optimizer)
+        with autocast(self.device, optimisation.precision):
+            heatmaps, logits = self.forward(model, images)
+        losses = self.losses(heatmaps, logits, batch, self.sigma(iteration))
+        self.step(losses["loss"], model.parameters(), optimizer, batch.get("part"))
         self.saved["step"] = iteration + 1
         return {name: loss.detach() for name, loss in losses.items()}
 
     def validate(self, model: nn.Module, minibatch: dict) -> dict:
         """Losses, PCKh@0.5, PCK@0.2 (of the torso), accuracy of joint visibility, and a picture, of one minibatch."""
-        self._note_unreadable("validation", minibatch)
-        batch, options = to_device(minibatch, self.device), self.options
+        self.unreadable.note("validation", minibatch)
+        batch, how, precision = to_device(minibatch, self.device), self.evaluation, self.optimisation.precision
         images = self.prepare(batch)
-        with batch_statistics(model, options.use_train_mode_to_eval), autocast(self.device, options.precision):
+        with batch_statistics(model, how.use_train_mode_to_eval), autocast(self.device, precision):
             heatmaps, logits = self.forward(model, images)
-            mirrored = model(images.flip(-1))[-1] if options.flip else None
-        result = self.losses(heatmaps, logits, batch, options.sigma)
+            mirrored = model(images.flip(-1))[-1] if how.flip else None
+        result = self.losses(heatmaps, logits, batch, self.targets.sigma)
         if logits is not None:
             right = ((logits > 0) == batch["visible"]) & batch["readable"][:, None]
             result["visibility_accuracy"] = Ratio(right.sum(0), batch["readable"].sum().expand(right.shape[1]))
 
         maps = heatmaps[-1].float()
-        maps = flip_test(maps, mirrored.float(), self.skeleton.flip_order) if options.flip else maps
+        maps = flip_test(maps, mirrored.float(), self.skeleton.flip_order) if how.flip else maps
         joints = heatmap_to_crop(decode_heatmaps(maps)[0])
         self._keep_predictions(to_photo(batch["to_photo"], joints), batch)
         self._show(batch, maps, joints, result)
         return result | self.scores(joints, batch)
 
     def checkpoint(self, model, optimizer, epoch, best, directory: Path, is_best: bool) -> None:
-        """The default checkpoint; after a whole epoch also the validation predictions and `--debug` pictures."""
+        """The default checkpoint; after a whole epoch also the validation predictions and `debug` pictures."""
         self.write_state(model, optimizer, epoch, best, directory, is_best)
         if epoch == int(epoch):
             self.write_predictions(directory)
@@ -131,23 +202,23 @@ class HourglassTrainer:
         """
         images = batch["image"].float() / 255
         if iteration is not None:
-            generator = batch_generator(self.options.seed, iteration, self.device)
-            if self.options.augment_training_data:
+            generator = batch_generator(self.optimisation.seed, iteration, self.device, batch.get("part"))
+            if self.augmentation.augment_training_data:
                 images = jitter_colour(images, generator)
-            if self.options.add_random_masking:
-                images = self.masking(images, batch["joints"], batch["annotated"], self.mean, generator)
+            if masking := self.augmentation.masking:
+                images = masking(images, batch["joints"], batch["annotated"], self.mean, generator)
         return (images - self.mean[:, None, None]).contiguous(memory_format=torch.channels_last)
 
     def forward(self, model: nn.Module, images: Tensor) -> tuple[list[Tensor], Tensor | None]:
-        """Heat maps a stack, and the joint-visibility logits where they are trained."""
-        return model(images, True) if self.options.predict_joint_visibility else (model(images), None)
+        """Heat maps of each stack, and the joint-visibility logits of an architecture that predicts them."""
+        return model(images, True) if hasattr(model, "visibility") else (model(images), None)
 
     def sigma(self, iteration: int) -> float:
         """Width of the target peaks, heat-map pixels, after the decays of the epochs so far."""
-        if not self.options.sigma_decay:
-            return self.options.sigma
-        decays = decays_until(iteration // self.steps_per_epoch, self.options.schedule)
-        return self.options.sigma * self.options.sigma_decay**decays
+        if not self.targets.sigma_decay:
+            return self.targets.sigma
+        decays = self.optimisation.decays(iteration // self.steps_per_epoch)
+        return self.targets.sigma * self.targets.sigma_decay**decays
 
     def losses(self, heatmaps: list[Tensor], logits: Tensor | None, batch: dict, sigma: float) -> dict[str, Tensor]:
         """ "loss" is what is minimised; the others are its parts.
@@ -156,20 +227,21 @@ class HourglassTrainer:
         all maps, where the maps of joints without annotation count as right. The location loss (`location_loss`) is
         likewise, in a mean over the annotated joints.
         """
-        size, options = heatmaps[0].shape[-2:], self.options
-        targets = render_heatmaps(crop_to_heatmap(batch["joints"]), size, sigma, options.label_type)
+        how, part = self.coefficients, batch.get("part")
+        joints, size = crop_to_heatmap(batch["joints"]), heatmaps[0].shape[-2:]
+        targets = render_heatmaps(joints, size, sigma, self.targets.label_type)
         weights = batch["annotated"][..., None, None]
-        supervised = heatmaps[-1:] if options.remove_intermediate_supervision else heatmaps
+        supervised = heatmaps[-1:] if how.remove_intermediate_supervision else heatmaps
         errors = [((maps.float() - targets) * weights).square().mean() for maps in supervised]
         losses = {"heatmap_loss": torch.stack(errors).sum()}
         losses["loss"] = losses["heatmap_loss"]
-        if options.location_loss_coeff:
-            located = [location_loss(maps.float(), targets, batch["annotated"]) for maps in supervised]
+        if how.location_loss_coeff:
+            located = [location_loss(maps.float(), targets, batch["annotated"], part) for maps in supervised]
             losses["location_loss"] = torch.stack(located).sum()
-            losses["loss"] = losses["loss"] + options.location_loss_coeff * losses["location_loss"]
+            losses["loss"] = losses["loss"] + how.location_loss_coeff * losses["location_loss"]
         if logits is not None:
-            losses["visibility_loss"] = visibility_loss(logits, batch["visible"], batch["readable"])
-            losses["loss"] = losses["loss"] + options.joint_visibility_loss_coeff * losses["visibility_loss"]
+            losses["visibility_loss"] = visibility_loss(logits, batch["visible"], batch["readable"], part)
+            losses["loss"] = losses["loss"] + how.joint_visibility_loss_coeff * losses["visibility_loss"]
         return losses
 
     def scores(self, joints: Tensor, batch: dict) -> dict[str, Ratio]:
@@ -189,18 +261,11 @@ class HourglassTrainer:
 
         Warns of the unreadable photos that were met since the last time. All processes call it, rank 0 writes.
         """
-        predictions = gather(torch.from_numpy(shard(self.predictions))).numpy()
-        if is_main():
+        own = torch.from_numpy(shard(self.predictions, self.processes))
+        predictions = self.processes.gather(own).numpy()
+        if self.processes.is_main:
             save_prediction_array(Path(directory, PREDICTIONS_FILE), predictions)
-        for part in self.unreadable:
-            people = self.unreadable[part] = set().union(*gather_objects(self.unreadable[part]))
-            if len(people) > self.warned_of[part]:
-                self.warned_of[part] = len(people)
-                warn(f"{len(people)} {part} people have photos that can't be read; they don't count")
-
-    def _note_unreadable(self, part: str, minibatch: dict) -> None:
-        """`minibatch` is still on the CPU: looking at it makes nobody wait for the device."""
-        self.unreadable[part].update(minibatch["index"][~minibatch["readable"]].tolist())
+        self.unreadable.warn()
 
     def _keep_predictions(self, joints: Tensor, batch: dict) -> None:
         joints = joints.cpu().double().masked_fill(~batch["readable"].cpu()[:, None, None], torch.nan)
@@ -215,9 +280,9 @@ class HourglassTrainer:
         joints = joints[:count].cpu()
         drawn = [draw_pose(crop, one, self.skeleton) for crop, one in zip(crops, joints, strict=True)]
         result["image/predictions"] = torch.from_numpy(image_grid(drawn, count)).permute(2, 0, 1)
-        if self.options.debug:
-            places, size, options = crop_to_heatmap(batch["joints"][:count]), maps.shape[-2:], self.options
-            targets = render_heatmaps(places, size, options.sigma, options.label_type)
+        if self.evaluation.debug:
+            places, size = crop_to_heatmap(batch["joints"][:count]), maps.shape[-2:]
+            targets = render_heatmaps(places, size, self.targets.sigma, self.targets.label_type)
             targets *= batch["annotated"][:count, :, None, None]
             rows = [
                 heat_map_image(crop, one)

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from utils.compute.batch_parts import mean_of_counted
+from utils.compute.batch_parts import Part, mean_of_counted
 
 
 class VisibilityNet(nn.Module):
@@ -28,7 +28,10 @@ class VisibilityNet(nn.Module):
         return self.decide(self.look(features).amax(dim=(-2, -1)))
 
 
-def visibility_loss(logits: Tensor, visible: Tensor, counted: Tensor) -> Tensor:
-    """Binary cross-entropy of (B, J) logits; `visible` (B, J) is 0 or 1, `counted` (B,) leaves out whole samples."""
+def visibility_loss(logits: Tensor, visible: Tensor, counted: Tensor, part: Part | None = None) -> Tensor:
+    """Binary cross-entropy of (B, J) logits; `visible` (B, J) is 0 or 1, `counted` (B,) leaves out whole samples.
+
+    `part` tells which part of a minibatch of several processes this is.
+    """
     losses = F.binary_cross_entropy_with_logits(logits.float(), visible.float(), reduction="none").mean(-1)
-    return mean_of_counted((losses * counted).sum(), counted.sum())
+    return mean_of_counted((losses * counted).sum(), counted.sum(), part)

@@ -20,7 +20,7 @@ from stitched.video import video
 from stitched.viz import overlay_2d_3d_gt_3d_pred, overlay_2d_3d_pred
 from twod_threed.mpjpe import mpjpe, p_mpjpe
 from utils.compute.devices import pick_device
-from utils.compute.distributed import is_main
+from utils.compute.launched import processes_of
 from utils.console.commands import shell_command
 from utils.console.option_rules import refuse_useless
 from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
@@ -62,8 +62,9 @@ def stitched_mpii(options: Namespace) -> None:
         run_with_train=options.run_with_train,
         batch_size=options.test_batch_size,
         workers=options.workers,
+        processes=processes_of(options),
     )
-    files = results.save(options.output_dir)
+    files = results.save(options.output_dir, processes_of(options))
     _print(results, files, time.monotonic() - start)
     if results.people and not is_camera(options.data_dir):
         script = "video" if options.data_dir.suffix.lower() in VIDEO_SUFFIXES else "2d_overlay_3d_pred"
@@ -76,14 +77,14 @@ def stitched_h36m(options: Namespace) -> None:
     predictor = _predictor(options, image_scale="human36m")
     start = time.monotonic()
     results = run_frames(predictor, frames, options)
-    files = results.save(options.output_dir)
+    files = results.save(options.output_dir, processes_of(options))
     _print(results, files, time.monotonic() - start)
     print(errors(results))
     _draw("2d_overlay_3d_gt_3d_pred", frames.images_dir, options, PREDICTED | TRUE)
 
 
 def _predictor(options: Namespace, image_scale: str) -> StitchedPredictor:
-    device = pick_device(options.device)
+    device = pick_device(options.device, processes_of(options))
     options.load = weights_to_load(options.load, options.load_hourglass, options.load_2d3d)
     network = load_stitched(options, device, image_scale)
     return StitchedPredictor(network, device, options.precision, options.flip, options.compile)
@@ -144,7 +145,7 @@ def _print(results: PoseResults, files: list[Path], seconds: float) -> None:
 def _draw(script: str, img_dir: Path, options: Namespace, files: dict[str, str]) -> None:
     """Draw what was found as this script of viz.py does, into the folder `PICTURES`; without --draw, say how."""
     paths = {dest: options.output_dir / f"{name}.pt" for dest, name in files.items()}
-    if options.draw and is_main():
+    if options.draw and processes_of(options).is_main:
         folder = options.output_dir / PICTURES
         DRAWERS[script](Namespace(img_dir=img_dir, output_dir=folder, min_score=None, **paths))
     elif not options.draw:

@@ -4,30 +4,38 @@ python train.py stitched_fine_tune --load_hourglass model_checkpoints/hourglass_
     --load_2d3d model_checkpoints/2d3d_h36m_default
 python train.py stitched_fine_tune ... --evaluate           # the two as they are, stitched
 python train.py stitched_fine_tune ... --freeze hourglass   # the 3D baseline gets used to the hourglass's errors
+
+In Python: fine_tune(load_network(image_scale="human36m"), training, validation, Experiment("fine_tune")), with `Frames`
 """
 
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import nn
 
-from stacked_hourglass.datasets import make_loader, shard_loader
-from stacked_hourglass.loading import count_parameters, require_same_architecture
-from stitched.loading import load_stitched
+from stacked_hourglass.datasets import shard_loader, training_loader
+from stacked_hourglass.loading import count_parameters
+from stitched.loading import load_network
 from stitched.stitched_network import StitchedNetwork
-from stitched.trainer import PARTS, StitchedTrainer
+from stitched.trainer import PARTS, StitchedTrainer, StitchedTraining
+from twod_threed.loading import require_normalisation
 from twod_threed.train import require_batches_of_several
 from utils.compute.devices import pick_device
-from utils.console.option_rules import refuse_disagreement, refuse_useless
+from utils.compute.distributed import ALONE, Processes
+from utils.compute.launched import processes_of
+from utils.console.evaluation_tables import print_averages
+from utils.console.option_rules import from_options, refuse_disagreement, refuse_useless
 from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
 from utils.human36m.files import Human36mFiles, find_sequences
 from utils.human36m.report import report
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_frames import FrameCrops, Frames, find_frames
-from utils.osutils import UserError
-from utils.training.samplers import EpochSampler
-from utils.training_utils import settle_experiment, start_path, train
+from utils.osutils import UserError, inform
+from utils.training.resume import experiment_of, settle_experiment
+from utils.training.settings import Experiment, Loading, Optimisation
+from utils.training_utils import train
 
 DEFINITIONS = """\
 MPJPE: mm, mean over 17 joints and all images, hips aligned (Protocol 1)
@@ -36,75 +44,56 @@ P-MPJPE: the same after Procrustes alignment of each pose (Protocol 2)
 upper neck stand in for Human3.6M's spine and thorax"""
 
 
-def stitched_fine_tune(options: Namespace) -> dict[str, float]:
-    """`train.py stitched_fine_tune`; returns the averages of the last validation."""
-    settle_experiment(options)
-    check_options(options)
-    device = pick_device(options.device)
-    model = load_network(options, device)
-    files = find_sequences(options.data_dir)
+# ------------------------------------------------------------------------------------------ the script's door
+def stitched_fine_tune(options: Namespace) -> None:
+    """`train.py stitched_fine_tune`."""
+    processes = processes_of(options)
+    options = settle_experiment(options, processes)
+    _check_options(options)
+    experiment = experiment_of(options)
+    device = pick_device(options.device, processes)
+    model, settled = _network(options, experiment, device)
+    files, actions = find_sequences(options.data_dir), select_actions(options.action)
     print(report(files))
-    validation = images_of(files, TEST_SUBJECTS, options)
-    training = None if options.evaluate else images_of(files, TRAIN_SUBJECTS, options)
-    sizes = ", ".join(f"{part} {count_parameters(getattr(model, part)):,}" for part in PARTS)
-    images = f"{len(training)} training and " if training else ""
-    print(
-        f"{images}{len(validation)} validation images, {model.normalisation.kind} normalisation, parameters: {sizes}"
-        f"{f'; the {options.freeze} is frozen' if options.freeze != 'none' else ''}\n{DEFINITIONS}"
+    validation = images_of(files, TEST_SUBJECTS, actions)
+    averages = fine_tune(
+        model,
+        None if experiment.evaluate else images_of(files, TRAIN_SUBJECTS, actions),
+        validation,
+        replace(experiment, settings=dict(experiment.settings) | settled),
+        optimisation=from_options(Optimisation, options),
+        loading=from_options(Loading, options),
+        settings=from_options(StitchedTraining, options),
+        dropout=options.dropout,
+        compiled=options.compile,
+        processes=processes,
     )
-    if options.compile:
-        model.compile()
-    trainer = StitchedTrainer(options, model, device)
-    train_loader = training_loader(training, options) if training else None
-    validation_loader = shard_loader(FrameCrops(validation), options)
-    averages = train(model, trainer.hooks(), train_loader, validation_loader, options)
-    trainer.warn_of_unreadable()
-    return averages
+    if experiment.evaluate:
+        print_averages(averages)
 
 
-def images_of(files: Human36mFiles, subjects: tuple[int, ...], options: Namespace) -> Frames:
-    """The images of these subjects and the chosen actions, with their truth. UserError where there is none."""
-    poses = load_pose_set(files, subjects, select_actions(options.action))
-    return find_frames(poses, files.data_dir / "images")
+def _network(options: Namespace, experiment: Experiment, device: torch.device) -> tuple[StitchedNetwork, dict]:
+    """The network to start from, and the values that its checkpoints settle.
 
-
-def training_loader(frames: Frames, options: Namespace):
-    """Shuffled anew every epoch, augmented if the options say so."""
-    if options.freeze != "lifter":  # the hourglass's batch norm has the pixels of one image
-        require_batches_of_several(options, len(frames))
-    dataset = FrameCrops(frames, options.augment_training_data, options.seed)
-    sampler = EpochSampler(len(dataset), options.train_batch_size, options.seed)
-    return make_loader(dataset, options, options.train_batch_size, batch_sampler=sampler)
-
-
-def load_network(options: Namespace, device: torch.device) -> StitchedNetwork:
-    """The network to start from, as the options say; they get the values that its checkpoints settle.
-
-    Raises UserError as `load_stitched` does, and for an option that contradicts a checkpoint.
+    Raises UserError as `load_network` does, and for an option that contradicts a checkpoint.
     """
-    source = Namespace(**vars(options) | {"load": start_path(options)})
-    if options.resume:
-        source.load_hourglass = source.load_2d3d = None
-    model = load_stitched(source, device, image_scale="human36m").to(memory_format=torch.channels_last)
+    load = experiment.start_path(processes_of(options))
+    hourglass, lifter = (None, None) if experiment.resume else (options.load_hourglass, options.load_2d3d)
+    unsafe = options.allow_unsafe_load
+    model = load_network(load, hourglass, lifter, device=device, image_scale="human36m", allow_unsafe=unsafe)
+    require_normalisation(options, model.normalisation.kind, load or lifter)
     architecture = model.hourglass.architecture
     if "batch_norm_momentum" in options.given:  # no weight has its shape from it, so training may change it
         architecture = replace(architecture, batch_norm_momentum=options.batch_norm_momentum)
-    require_same_architecture(architecture, options, source.load or source.load_hourglass)
-    lifter = {"linear_size": model.lifter.w1.out_features, "num_stage": len(model.lifter.linear_stages)}
-    refuse_disagreement(options, lifter, source.load or source.load_2d3d)
-    settled = vars(architecture) | lifter | {"dataset_normalization": model.normalisation.kind == "dataset"}
-    for name, value in settled.items():
-        setattr(options, name, value)
+    refuse_disagreement(options, vars(architecture), load or hourglass)
     model.hourglass.architecture = architecture
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = architecture.batch_norm_momentum
-        elif isinstance(module, nn.Dropout):
-            module.p = options.dropout
-    return model
+    shape = {"linear_size": model.lifter.w1.out_features, "num_stage": len(model.lifter.linear_stages)}
+    refuse_disagreement(options, shape, load or lifter)
+    kind = {"dataset_normalization": model.normalisation.kind == "dataset"}
+    return model, vars(architecture) | shape | kind
 
 
-def check_options(options: Namespace) -> None:
+def _check_options(options: Namespace) -> None:
     """UserError for options that contradict one another or would have no effect."""
     own_rates = options.hourglass_lr is not None and options.lifter_lr is not None
     of_hourglass = ["hourglass_lr", "heatmap_loss_coeff", "batch_norm_momentum"]
@@ -118,3 +107,68 @@ def check_options(options: Namespace) -> None:
     coefficients = options.pose_3d_loss_coeff, 0 if options.freeze == "hourglass" else options.heatmap_loss_coeff
     if not any(coefficients):
         raise UserError("--pose_3d_loss_coeff 0: no loss is left to train with; give a weight above 0")
+
+
+# ------------------------------------------------------------------------------------------ the training
+def fine_tune(
+    model: StitchedNetwork,
+    training: Frames | None,
+    validation: Frames,
+    experiment: Experiment,
+    *,
+    optimisation: Optimisation | None = None,
+    loading: Loading | None = None,
+    settings: StitchedTraining | None = None,
+    dropout: float = 0.5,
+    compiled: bool = False,
+    processes: Processes = ALONE,
+) -> dict[str, float]:
+    """Fine-tune a stitched network, in place and on its device; returns the averages of the last validation.
+
+    `load_network(experiment.directory)` gives the best one.
+
+    Args:
+        model: as `load_network` gives it, with `image_scale="human36m"`.
+        training: frames with their truth; None with `experiment.evaluate`, which validates only.
+        experiment: where files go, and what training starts from.
+        optimisation: by default `Optimisation(epochs=10, lr=1e-4, schedule=())`.
+        loading: by default batches of 16.
+        dropout: probability that a hidden unit of the lifter is dropped in training.
+        compiled: compile the network: slower start, faster steps.
+
+    Raises UserError for a batch size that leaves the lifter a minibatch of one sample.
+    """
+    optimisation = optimisation or Optimisation(epochs=10, lr=1e-4, schedule=())
+    loading, settings = loading or Loading(train_batch_size=16, test_batch_size=16), settings or StitchedTraining()
+    device = model.mean.device
+    model = model.to(memory_format=torch.channels_last)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = model.hourglass.architecture.batch_norm_momentum
+        elif isinstance(module, nn.Dropout):
+            module.p = dropout
+    sizes = ", ".join(f"{part} {count_parameters(getattr(model, part)):,}" for part in PARTS)
+    images = f"{len(training)} training and " if training else ""
+    inform(
+        f"{images}{len(validation)} validation images, {model.normalisation.kind} normalisation, parameters: {sizes}"
+        f"{f'; the {settings.freeze} is frozen' if settings.freeze != 'none' else ''}\n{DEFINITIONS}"
+    )
+    if compiled:
+        model.compile()
+    trainer = StitchedTrainer(model, device, optimisation, experiment, settings, processes)
+    seed, workers, train_loader = optimisation.seed, loading.workers, None
+    if training:
+        batch_size, together = loading.train_batch_size, optimisation.sync_batch_norm
+        if settings.freeze != "lifter":  # the hourglass's batch norm has the pixels of one image
+            require_batches_of_several(len(training), batch_size, 1 if together else processes.size, processes.size)
+        crops = FrameCrops(training, settings.augment_training_data, seed)
+        train_loader = training_loader(crops, batch_size, workers, seed, processes)
+    validation_loader = shard_loader(FrameCrops(validation), loading.test_batch_size, workers, processes)
+    averages = train(model, trainer.hooks(), train_loader, validation_loader, optimisation, experiment, processes)
+    trainer.unreadable.warn()
+    return averages
+
+
+def images_of(files: Human36mFiles, subjects: Sequence[int], actions: Sequence[str]) -> Frames:
+    """The images of these subjects and actions, with their truth. UserError where there is none."""
+    return find_frames(load_pose_set(files, subjects, actions), files.data_dir / "images")

@@ -1,6 +1,6 @@
 """The five hooks that train the stitched network, image to 3D pose, through the shared loop."""
 
-from argparse import Namespace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,43 +11,78 @@ from stitched.loading import stitched_extras
 from stitched.stitched_network import StitchedNetwork, StitchedOutput
 from twod_threed.mpjpe import joint_errors, procrustes_align
 from utils.compute.devices import GradientStep, autocast, batch_generator, to_device
-from utils.compute.distributed import gather_objects
+from utils.compute.distributed import ALONE, Processes
 from utils.human36m_frames import target_heatmaps
-from utils.osutils import warn
 from utils.plotting_utils import Ratio
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
+from utils.training.settings import Experiment, Optimisation
+from utils.training.unreadable import Unreadable
 from utils.training_utils import TrainingHooks
 from utils.transform import H36M_2D, MPII, joint_map
 
 PARTS = ("hourglass", "lifter")
 
 
+@dataclass(frozen=True)
+class StitchedTraining:
+    """What is fine-tuned, and what for.
+
+    Attributes:
+        freeze: the network that stays as it is, "hourglass" or "lifter"; "none" trains both.
+        hourglass_lr, lifter_lr: a network's own learning rate; None for the common one.
+        heatmap_loss_coeff, pose_3d_loss_coeff: weights of the two losses.
+        remove_intermediate_supervision: put the heat-map loss on the last stack alone.
+        sigma, label_type: width, in heat-map pixels, and shape of the target peaks.
+        augment_training_data: random scale, shift, rotation, flip and colour of the crops.
+    """
+
+    freeze: str = "none"
+    hourglass_lr: float | None = None
+    lifter_lr: float | None = None
+    heatmap_loss_coeff: float = 100.0
+    pose_3d_loss_coeff: float = 1.0
+    remove_intermediate_supervision: bool = False
+    sigma: float = 1.0
+    label_type: str = "Gaussian"
+    augment_training_data: bool = True
+
+
 class StitchedTrainer:
     """Hooks, and what they share: the device, which parts stay as they are, which images could not be read."""
 
-    def __init__(self, options: Namespace, model: StitchedNetwork, device: torch.device):
-        self.options, self.device, self.normalisation = options, device, model.normalisation
-        self.trained = [part for part in PARTS if part != options.freeze]
+    def __init__(
+        self,
+        model: StitchedNetwork,
+        device: torch.device,
+        optimisation: Optimisation,
+        experiment: Experiment,
+        settings: StitchedTraining | None = None,
+        processes: Processes = ALONE,
+    ):
+        self.device, self.normalisation = device, model.normalisation
+        self.optimisation, self.experiment, self.processes = optimisation, experiment, processes
+        self.settings = settings or StitchedTraining()
+        self.trained = [part for part in PARTS if part != self.settings.freeze]
         self.joints = torch.tensor(joint_map(MPII, H36M_2D), device=device)
-        self.step = GradientStep(options, device)
+        self.step = GradientStep(device, optimisation.precision, optimisation.clip)
         self.saved = stitched_extras(model) | {"grad_scaler": self.step}
-        self.unreadable: dict[str, set[int]] = {"training": set(), "validation": set()}
-        self.warned_of = {"training": 0, "validation": 0}
+        self.unreadable = Unreadable("images", processes)
+        self.write_state = make_checkpoint_fn(experiment.script, experiment.settings, self.saved, processes)
 
     def hooks(self) -> TrainingHooks:
-        self.write_state = make_checkpoint_fn(self.options.script, self.options, self.saved)
         return TrainingHooks(
             make_optimizer_fn=self.make_optimizer,
-            load_fn=make_load_fn(self.options, self.saved),
+            load_fn=make_load_fn(self.experiment.allow_unsafe_load, self.saved, self.processes),
             checkpoint_fn=self.checkpoint,
             update_op=self.update,
             validation_loss=self.validate,
             best_metric="MPJPE",
+            lower_is_better=("loss", "heatmap_loss", "pose_3d_loss", "MPJPE", "P-MPJPE", "2D_error"),
         )
 
     # ---------------------------------------------------------------------------------------------- the hooks
     def make_optimizer(self, model: StitchedNetwork, lr: float, weight_decay: float) -> torch.optim.Optimizer:
-        """Adam, with AMSGrad if the options say so: a parameter group a network, each with a rate of its own.
+        """Adam, with AMSGrad if asked for: a parameter group per network, each with a rate of its own.
 
         A frozen network has no group, and its parameters ask for no gradient.
         """
@@ -57,27 +92,28 @@ class StitchedTrainer:
             {"name": part, "params": list(getattr(model, part).parameters()), "lr": self.learning_rate(part, lr)}
             for part in self.trained
         ]
-        return torch.optim.Adam(groups, lr, weight_decay=weight_decay, amsgrad=self.options.use_amsprop, fused=True)
+        amsgrad = self.optimisation.use_amsprop
+        return torch.optim.Adam(groups, lr, weight_decay=weight_decay, amsgrad=amsgrad, fused=True)
 
     def update(
-        self, model: StitchedNetwork, optimizer, minibatch: dict, iteration: int, options: Namespace
+        self, model: StitchedNetwork, optimizer, minibatch: dict, iteration: int, optimisation: Optimisation
     ) -> dict[str, Tensor]:
         """One training step on a minibatch of `FrameCrops`."""
-        self._note_unreadable("training", minibatch)
+        self.unreadable.note("training", minibatch)
         batch = to_device(minibatch, self.device)
         for part in PARTS:  # the loop has put the whole network in training mode
             getattr(model, part).train(part in self.trained)
-        with autocast(self.device, options.precision):
+        with autocast(self.device, optimisation.precision):
             output = model(self.prepare(model, batch, iteration), batch["to_photo"])
         losses = self.losses(output, batch)
-        self.step(losses["loss"], model.parameters(), optimizer)
+        self.step(losses["loss"], model.parameters(), optimizer, batch.get("part"))
         return {name: loss.detach() for name, loss in losses.items()}
 
     def validate(self, model: StitchedNetwork, minibatch: dict) -> dict:
         """Losses; MPJPE and P-MPJPE in mm and 2D_error in px of the image, mean over joints and readable images."""
-        self._note_unreadable("validation", minibatch)
+        self.unreadable.note("validation", minibatch)
         batch = to_device(minibatch, self.device)
-        with autocast(self.device, self.options.precision):
+        with autocast(self.device, self.optimisation.precision):
             output = model(self.prepare(model, batch), batch["to_photo"])
         readable, truth = batch["readable"], batch["pose_3d"]
         off_2d = output.pose_2d.float().index_select(1, self.joints) - batch["pose_2d"]
@@ -90,19 +126,20 @@ class StitchedTrainer:
     def checkpoint(self, model, optimizer, epoch, best, directory: Path, is_best: bool) -> None:
         """The default checkpoint, and a warning if images were met that can't be read."""
         self.write_state(model, optimizer, epoch, best, directory, is_best)
-        self.warn_of_unreadable()
+        self.unreadable.warn()
 
     # ---------------------------------------------------------------------------------------------- their parts
     def learning_rate(self, part: str, lr: float) -> float:
         """The part's own, else the common one."""
-        own = getattr(self.options, f"{part}_lr")
+        own = getattr(self.settings, f"{part}_lr")
         return lr if own is None else own
 
     def prepare(self, model: StitchedNetwork, batch: dict, iteration: int | None = None) -> Tensor:
         """uint8 crops to network input (B, 3, H, W): with an iteration, for training, in random colours if asked."""
         images = batch["image"].float() / 255
-        if iteration is not None and self.options.augment_training_data:
-            images = jitter_colour(images, batch_generator(self.options.seed, iteration, self.device))
+        if iteration is not None and self.settings.augment_training_data:
+            generator = batch_generator(self.optimisation.seed, iteration, self.device, batch.get("part"))
+            images = jitter_colour(images, generator)
         return (images - model.mean[:, None, None]).contiguous(memory_format=torch.channels_last)
 
     def losses(self, output: StitchedOutput, batch: dict) -> dict[str, Tensor]:
@@ -112,9 +149,9 @@ class StitchedTrainer:
         pose_3d_loss is the mean squared error of the normalised 3D pose. An image that can't be read counts as right
         in both.
         """
-        options = self.options
-        maps = output.heatmaps[-1:] if options.remove_intermediate_supervision else output.heatmaps
-        targets = target_heatmaps(batch, maps[0].shape[-2:], options.sigma, options.label_type)
+        how = self.settings
+        maps = output.heatmaps[-1:] if how.remove_intermediate_supervision else output.heatmaps
+        targets = target_heatmaps(batch, maps[0].shape[-2:], how.sigma, how.label_type)
         weights = batch["annotated"][..., None, None]
         errors = [((one.float().index_select(1, self.joints) - targets) * weights).square().mean() for one in maps]
         predicted, truth = (self.normalisation.target(pose) for pose in (output.pose_3d, batch["pose_3d"]))
@@ -123,21 +160,9 @@ class StitchedTrainer:
             "pose_3d_loss": ((predicted - truth) * batch["readable"][:, None, None]).square().mean(),
         }
         losses["loss"] = (
-            options.heatmap_loss_coeff * losses["heatmap_loss"] + options.pose_3d_loss_coeff * losses["pose_3d_loss"]
+            how.heatmap_loss_coeff * losses["heatmap_loss"] + how.pose_3d_loss_coeff * losses["pose_3d_loss"]
         )
         return losses
-
-    def warn_of_unreadable(self) -> None:
-        """Warn of the images that can't be read and were met since the last time."""
-        for part in self.unreadable:
-            images = self.unreadable[part] = set().union(*gather_objects(self.unreadable[part]))
-            if len(images) > self.warned_of[part]:
-                self.warned_of[part] = len(images)
-                warn(f"{len(images)} {part} images can't be read; they don't count")
-
-    def _note_unreadable(self, part: str, minibatch: dict) -> None:
-        """`minibatch` is still on the CPU: looking at it makes nobody wait for the device."""
-        self.unreadable[part].update(minibatch["index"][~minibatch["readable"]].tolist())
 
 
 def _mean(errors: Tensor, readable: Tensor) -> Ratio:

@@ -5,8 +5,10 @@ once for all of them.
 """
 
 import argparse
+import atexit
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +25,11 @@ show_messages()  # tests read warnings as the command line prints them
 # One thread per process: the processes of the suite fill the cores already. Nothing above imports torch or numpy.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
+
+# Statistics that tests compute are kept beside no real ones; processes that tests start share them.
+if "HUMAN_POSE_CACHE" not in os.environ:
+    os.environ["HUMAN_POSE_CACHE"] = tempfile.mkdtemp(prefix="human_pose_cache_")
+    atexit.register(shutil.rmtree, os.environ["HUMAN_POSE_CACHE"], ignore_errors=True)
 
 # Files that take long and can't be divided: they go first, so that none of them runs alone at the end.
 LONGEST = ("test_several_processes.py", "test_lost_process.py", "test_distributed.py", "test_interrupt.py")

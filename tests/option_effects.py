@@ -1,7 +1,8 @@
 """What the tests of a training script's options share: what a run left, and how an option must change it."""
 
+import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,29 @@ def assert_effect(run: Callable[..., Run], option: str, effect: Effect) -> None:
     if effect.keeps:
         assert effect.keeps(having) == effect.keeps(without)
     assert having.options()[option] != without.options()[option]
+
+
+def with_bad_losses(update: Callable) -> Callable:
+    """An update hook whose losses are NaN, though it has trained."""
+
+    def bad(self, *arguments):
+        return {name: loss * torch.nan for name, loss in update(self, *arguments).items()}
+
+    return bad
+
+
+def assert_ended_by_bad_losses(checkpoints: Path, err: str) -> None:
+    """One line says when and on which samples, and no checkpoint was written."""
+    assert "error: the loss is NaN or infinite in 2 steps in a row, from step 1 (epoch 1) on samples " in err
+    assert [path.name for path in checkpoints.iterdir() if path.suffix == ".tar"] == []
+
+
+def assert_tested(options: set[str], effects: Mapping[str, Effect], tests: Mapping[str, Any]) -> None:
+    """Every option has an effect that is tested, or a test among `tests` (a module's globals) that passes it."""
+    sources = [inspect.getsource(one) for name, one in tests.items() if name.startswith("test_")]
+    passed = {option for option in options if any(f'"--{option}"' in s or f"{option}=" in s for s in sources)}
+    assert options - set(effects) - passed == set(), "no test passes these options"
+    assert set(effects) <= options
 
 
 # ------------------------------------------------------------------------------------------ what is compared

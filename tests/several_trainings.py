@@ -21,7 +21,7 @@ import stacked_hourglass.trainer
 from options import GROUPS, SCRIPTS
 from twod_threed.trainer import LifterTrainer
 from utils.command_line.cli import main
-from utils.compute.distributed import rank
+from utils.compute.distributed import Processes
 from utils.compute.launched import joined
 
 
@@ -30,10 +30,10 @@ def interrupted_at(step: int):
     """Within it rank 1 of a training of the lifter is interrupted in this step; both processes must end by that."""
     update = LifterTrainer.update
 
-    def interrupted_update(self, model, optimizer, minibatch, iteration, options):
-        if rank() == 1 and iteration == step:
+    def interrupted_update(self, model, optimizer, minibatch, iteration, optimisation):
+        if minibatch["part"].processes.rank == 1 and iteration == step:
             os.kill(os.getpid(), signal.SIGINT)
-        return update(self, model, optimizer, minibatch, iteration, options)
+        return update(self, model, optimizer, minibatch, iteration, optimisation)
 
     LifterTrainer.update = interrupted_update
     try:
@@ -47,17 +47,17 @@ def interrupted_at(step: int):
         LifterTrainer.update = update
 
 
-def run(command: dict) -> None:
+def run(command: dict, processes: Processes) -> None:
     entry, *argv = map(str, command["argv"])
     with interrupted_at(command["interrupt"]) if "interrupt" in command else contextlib.nullcontext():
-        main(entry, SCRIPTS[entry], GROUPS, argv)
+        main(entry, SCRIPTS[entry], GROUPS, argv, processes)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     stacked_hourglass.trainer.PICTURES = 1  # TensorBoard's PNG of several people takes long
     os.chdir(sys.argv[1])
-    with joined("several_trainings.py", "HOROVOD_RANK" in os.environ, "cpu"):
-        several_processes.leave_results(Path("exchanges"))
+    with joined("several_trainings.py", "HOROVOD_RANK" in os.environ, "cpu") as processes:
+        several_processes.leave_results(Path("exchanges"), processes)
         for one in json.loads(Path("commands.json").read_text()):
-            run(one)
+            run(one, processes)

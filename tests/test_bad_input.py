@@ -263,8 +263,8 @@ class TestPeople:
         result = train(mpii, tmp_path)
         assert result.warnings() == [
             *at_reading,
-            "warning: 1 training people have photos that can't be read; they don't count",
-            "warning: 2 validation people have photos that can't be read; they don't count",
+            "warning: 1 training people's photos are unreadable: excluded from loss and metrics",
+            "warning: 2 validation people's photos are unreadable: excluded from loss and metrics",
         ]
         assert result.out.startswith("6 training and 4 validation people")
         trained = tmp_path / "checkpoints" / EXPERIMENT

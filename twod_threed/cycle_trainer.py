@@ -1,7 +1,7 @@
 """The five hooks that train the 3D pose baseline within a cycle GAN; plain training's are inherited."""
 
-from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,12 +13,14 @@ from twod_threed.model import FullyConnectedProjection, LinearModel, ProjectNet
 from twod_threed.mpjpe import joint_errors
 from twod_threed.normalisation import fit
 from twod_threed.trainer import LifterTrainer
-from utils.compute.batch_parts import integers
+from utils.compute.batch_parts import Part, integers
 from utils.compute.devices import GradientStep, autocast, batch_generator
+from utils.compute.distributed import ALONE, Processes
 from utils.data_utils import centre_on_hip, normalise_instance
 from utils.human36m_dataset import PoseSet
 from utils.osutils import UserError
-from utils.training.checkpoints import load_state, make_checkpoint_fn, make_load_fn, read_checkpoint
+from utils.training.checkpoints import load_state, read_checkpoint
+from utils.training.settings import Optimisation
 from utils.training_utils import TrainingHooks
 
 CRITIC_BETAS = (0.5, 0.9)  # of Adam
@@ -32,13 +34,39 @@ DEFINITIONS = (
 )
 
 
+@dataclass(frozen=True)
+class CycleSettings:
+    """The losses of the cycle GAN with their weights, and how the networks beside the lifter learn.
+
+    Attributes:
+        gan_coeff: of the critics' judgement of generated 2D and 3D poses.
+        cycle_coeff: of the errors after 2D -> 3D -> 2D and 3D -> 2D -> 3D.
+        regression_coeff: of the errors on pairs of 2D and 3D; 0 uses no pairs.
+        gradient_penalty_coeff: of the critics' gradient penalty.
+        discr_updates_per_gen_update: critic updates, each on fresh poses, before each other step.
+        use_fc_for_projection: a network like the lifter in place of the weak perspective.
+        project_lr, discr_2d_lr, discr_3d_lr: learning rates of the projection and the critics.
+    """
+
+    gan_coeff: float = 0.005
+    cycle_coeff: float = 0.5
+    regression_coeff: float = 1.0
+    gradient_penalty_coeff: float = 10.0
+    discr_updates_per_gen_update: int = 2
+    use_fc_for_projection: bool = False
+    project_lr: float = 1e-4
+    discr_2d_lr: float = 3e-4
+    discr_3d_lr: float = 3e-4
+
+
 class CycleTrainer(LifterTrainer):
     """Hooks around a `CycleGAN`. Checkpoints hold the lifter as plain training writes it, and the rest beside it."""
 
-    def __init__(self, options: Namespace, *arguments: Any, **named: Any):
+    def __init__(self, *arguments: Any, cycle: CycleSettings | None = None, **named: Any):
         """As for `LifterTrainer`, without `errors`."""
-        super().__init__(options, *arguments, **named)
-        self.critic_step = GradientStep(options, self.device)
+        super().__init__(*arguments, **named)
+        self.cycle_settings = cycle or CycleSettings()
+        self.critic_step = GradientStep(self.device, self.optimisation.precision, self.optimisation.clip)
         self.saved["grad_scaler_critics"] = self.critic_step
 
     def hooks(self) -> TrainingHooks:
@@ -49,77 +77,81 @@ class CycleTrainer(LifterTrainer):
             update_op=self.update,
             validation_loss=self.validate,
             best_metric="MPJPE",
+            lower_is_better=("loss", "MPJPE", "P-MPJPE", "cycle_2d", "cycle_3d", "projection", "turned"),
         )
 
     # ------------------------------------------------------------------------------------------ state
     def make_optimizer(self, model: CycleGAN, lr: float, weight_decay: float) -> tuple[torch.optim.Optimizer, ...]:
-        """The generators' Adam and the critics', each with a rate a network; AMSGrad if the options say so."""
-        options = self.options
-        settings = {"weight_decay": weight_decay, "amsgrad": options.use_amsprop, "fused": True}
+        """The generators' Adam and the critics', a rate per network; AMSGrad if asked for."""
+        rates = self.cycle_settings
+        settings = {"weight_decay": weight_decay, "amsgrad": self.optimisation.use_amsprop, "fused": True}
         generators = [
             {"params": model.lifter.parameters(), "lr": lr},
-            {"params": model.projection.parameters(), "lr": options.project_lr},
+            {"params": model.projection.parameters(), "lr": rates.project_lr},
         ]
         critics = [
-            {"params": model.critic_2d.parameters(), "lr": options.discr_2d_lr},
-            {"params": model.critic_3d.parameters(), "lr": options.discr_3d_lr},
+            {"params": model.critic_2d.parameters(), "lr": rates.discr_2d_lr},
+            {"params": model.critic_3d.parameters(), "lr": rates.discr_3d_lr},
         ]
         return torch.optim.Adam(generators, **settings), torch.optim.Adam(critics, betas=CRITIC_BETAS, **settings)
 
     def checkpoint(self, model: CycleGAN, optimizer, epoch, best, directory, is_best) -> None:
-        write = make_checkpoint_fn(self.options.script, self.options, self.saved | {COMPANIONS: model.companions})
+        write = self.checkpoint_fn(**{COMPANIONS: model.companions})
         write(model.lifter, optimizer, epoch, best, directory, is_best)
 
     def load(self, model: CycleGAN, optimizer, path):
         """A checkpoint of plain training gives the lifter alone."""
-        companions = read_checkpoint(path, self.options.allow_unsafe_load).get(COMPANIONS)
+        companions = read_checkpoint(path, self.experiment.allow_unsafe_load, self.processes).get(COMPANIONS)
         if companions is not None:
-            check_projection(companions, self.options, path)
+            check_projection(companions, self.cycle_settings.use_fc_for_projection, path)
             load_state(model.companions, companions, path)
-        _, *rest = make_load_fn(self.options, self.saved)(model.lifter, optimizer, path)
+        _, *rest = self.load_fn()(model.lifter, optimizer, path)
         return model, *rest
 
     # ------------------------------------------------------------------------------------------ training
-    def update(self, model: CycleGAN, optimizers, minibatch: dict, iteration: int, options: Namespace) -> dict:
+    def update(
+        self, model: CycleGAN, optimizers, minibatch: dict, iteration: int, optimisation: Optimisation
+    ) -> dict[str, Tensor]:
         """Critic steps, then a step of lifter and projection, on 2D poses and on 3D poses drawn apart from them."""
         for optimizer in optimizers:
             self.set_rates(optimizer, iteration)
         generators, critics = optimizers
-        rng = batch_generator(options.seed, iteration, self.device)
+        part, weights = minibatch.get("part"), self.cycle_settings
+        rng = batch_generator(optimisation.seed, iteration, self.device, part)
         poses_2d, own_3d = self.training.poses(minibatch["index"], self.augmentation, rng)
         lifted = self.lift(model.lifter, poses_2d, rng)
         other_3d = self.draw(len(poses_2d), rng)[1]
         shapes = self.project(model, other_3d)
         real, fake = self.judged(model, poses_2d, other_3d), Poses(shapes, self.in_units(model, lifted))
 
-        losses = self.train_critics(model, critics, real, fake, rng) if options.gan_coeff else {}
+        losses = self.train_critics(model, critics, real, fake, rng, part) if weights.gan_coeff else {}
         parts = {}
-        if options.regression_coeff:
+        if weights.regression_coeff:
             parts["regression"] = self.regression(model, lifted, own_3d, real.shape)
-        if options.cycle_coeff:
+        if weights.cycle_coeff:
             parts["cycle"] = self.cycle(model, lifted, real.shape, shapes, other_3d, rng, poses_2d)
-        if options.gan_coeff:
-            with autocast(self.device, options.precision):
+        if weights.gan_coeff:
+            with autocast(self.device, optimisation.precision):
                 parts["gan"] = model.adversarial_loss(fake)
-        loss = sum(getattr(options, f"{name}_coeff") * part for name, part in parts.items())
-        self.step(loss, model.generator_parameters(), generators)
-        if options.max_norm:
-            model.lifter.constrain(options.max_norm)
-        return {"loss": loss.detach()} | {name: part.detach() for name, part in parts.items()} | losses
+        loss = sum(getattr(weights, f"{name}_coeff") * value for name, value in parts.items())
+        self.step(loss, model.generator_parameters(), generators, part)
+        if self.settings.max_norm:
+            model.lifter.constrain(self.settings.max_norm)
+        return {"loss": loss.detach()} | {name: value.detach() for name, value in parts.items()} | losses
 
     def train_critics(
-        self, model: CycleGAN, optimizer, real: Poses, fake: Poses, rng: torch.Generator
+        self, model: CycleGAN, optimizer, real: Poses, fake: Poses, rng: torch.Generator, part: Part | None = None
     ) -> dict[str, Tensor]:
         """One update on these poses, and more on fresh ones; losses of the last."""
-        for number in range(self.options.discr_updates_per_gen_update):
+        for number in range(self.cycle_settings.discr_updates_per_gen_update):
             if number:
                 real, fake = self.fresh(model, len(real.pose), rng)
             fake = Poses(*(poses.detach() for poses in fake))
-            with autocast(self.device, self.options.precision):
+            with autocast(self.device, self.optimisation.precision):
                 distances = model.distances(real, fake)
             penalty = model.penalty(real, fake, rng)  # in full precision: it is a small difference from one
-            loss = self.options.gradient_penalty_coeff * penalty - sum(distances)
-            self.critic_step(loss, model.critic_parameters(), optimizer)
+            loss = self.cycle_settings.gradient_penalty_coeff * penalty - sum(distances)
+            self.critic_step(loss, model.critic_parameters(), optimizer, part)
         return named(distances) | {"penalty": penalty.detach()}
 
     @torch.no_grad()
@@ -166,7 +198,7 @@ class CycleTrainer(LifterTrainer):
             "projection": 100 * (projected - shapes).norm(dim=-1).mean(),
             "turned": 100 * turned.float().mean(),
         }
-        if self.options.gan_coeff:
+        if self.cycle_settings.gan_coeff:
             real, fake = Poses(shapes, poses_3d / model.scale), Poses(projected, predicted / model.scale)
             result |= named(model.distances(real, fake))
         return result
@@ -179,7 +211,7 @@ class CycleTrainer(LifterTrainer):
 
     def project(self, model: CycleGAN, poses_3d: Tensor) -> Tensor:
         """(B, 17, 3) mm, hip anywhere -> shapes (B, 16, 2)."""
-        with autocast(self.device, self.options.precision):
+        with autocast(self.device, self.optimisation.precision):
             return model.projection(poses_3d)
 
     def judged(self, model: CycleGAN, poses_2d: Tensor, poses_3d: Tensor) -> Poses:
@@ -195,20 +227,26 @@ def named(distances: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
     return {name: distance.detach() for name, distance in zip(("critic_2d", "critic_3d"), distances, strict=True)}
 
 
-def build_cycle_gan(options: Namespace, lifter: LinearModel, training: PoseSet) -> CycleGAN:
+def build_cycle_gan(
+    lifter: LinearModel,
+    training: PoseSet,
+    use_fc_for_projection: bool = False,
+    dropout: float = 0.5,
+    processes: Processes = ALONE,
+) -> CycleGAN:
     """The lifter with new companions; a fully connected projection has the lifter's size."""
     projection = ProjectNet()
-    if options.use_fc_for_projection:
-        projection = FullyConnectedProjection(lifter.w1.out_features, len(lifter.linear_stages), options.dropout)
+    if use_fc_for_projection:
+        projection = FullyConnectedProjection(lifter.w1.out_features, len(lifter.linear_stages), dropout)
     # Whatever the lifter's normalisation: to a critic, whose slope is bounded, a mm counts the same in every joint.
-    scale = fit(training, "instance").stddev_3d[0, 0].item()
+    scale = fit(training, "instance", processes).stddev_3d[0, 0].item()
     return CycleGAN(lifter, projection, scale)
 
 
-def check_projection(companions: Mapping[str, Tensor], options: Namespace, path) -> None:
+def check_projection(companions: Mapping[str, Tensor], use_fc_for_projection: bool, path) -> None:
     """UserError where a checkpoint's projection is of the other kind."""
     connected = "projection.w1.weight" in companions
-    if connected != options.use_fc_for_projection:
+    if connected != use_fc_for_projection:
         raise UserError(
-            f"--use_fc_for_projection {options.use_fc_for_projection}: {path} was trained with {connected}; give that"
+            f"--use_fc_for_projection {use_fc_for_projection}: {path} was trained with {connected}; give that"
         )

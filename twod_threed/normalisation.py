@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from utils.compute.cache import cached
+from utils.compute.distributed import ALONE, Processes
 from utils.data_utils import normalise_instance
 from utils.human36m_dataset import PoseSet
 
@@ -66,9 +67,10 @@ def from_plain(content: Mapping) -> Normalisation:
     return Normalisation(content["kind"], *(torch.tensor(content[name], dtype=torch.float32) for name in TENSORS))
 
 
-def fit(poses: PoseSet, kind: str) -> Normalisation:
+def fit(poses: PoseSet, kind: str, processes: Processes = ALONE) -> Normalisation:
     """Statistics of a training set, computed once and cached under a key of its content."""
-    return from_plain(cached("pose_statistics", _identity(poses, kind), lambda: _fit(poses, kind).plain()))
+    compute = lambda: _fit(poses, kind).plain()  # noqa: E731
+    return from_plain(cached("pose_statistics", _identity(poses, kind), compute, processes=processes))
 
 
 def _identity(poses: PoseSet, kind: str) -> Iterator[str]:

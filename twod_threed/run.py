@@ -16,7 +16,8 @@ from twod_threed.loading import ensure_normalisation, load_lifter
 from twod_threed.model import OUTPUT_JOINTS, LinearModel, with_hip
 from utils.compute.batch_parts import shard
 from utils.compute.devices import autocast, pick_device
-from utils.compute.distributed import gather_objects, is_main
+from utils.compute.distributed import Processes
+from utils.compute.launched import processes_of
 from utils.console.option_rules import refuse_useless, say_if_workers_are_of_no_use
 from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
 from utils.human36m.files import find_sequences
@@ -33,7 +34,7 @@ HIP_OFF_MIDDLE = 0.15
 def lifter_h36m(options: Namespace) -> None:
     """`run.py 2d3d_h36m`."""
     say_if_workers_are_of_no_use(options)
-    device = pick_device(options.device)
+    device = pick_device(options.device, processes_of(options))
     model = load_lifter(options.load, device, options.allow_unsafe_load)
     if options.compile:
         model.compile()
@@ -57,14 +58,15 @@ def run_human36m(model: LinearModel, options: Namespace) -> int:
     ensure_normalisation(model, files, actions, options.load)
     subjects = TRAIN_SUBJECTS if options.run_with_train else TEST_SUBJECTS
     poses = load_pose_set(files, subjects, actions, options.use_hg, model.input_places).to(device)
+    processes = processes_of(options)
     inputs, truth, lifted, metas = {}, {}, {}, {}
-    for name, index in shard(list(poses.clips())):
+    for name, index in shard(list(poses.clips()), processes):
         poses_2d, poses_3d = poses.poses(index)
         lifted[name] = lift(model, poses_2d, options)
         inputs[name], truth[name] = poses_2d.cpu(), poses_3d.cpu()
         metas[name] = {"frames": poses.row[index // CAMERAS].cpu(), "skeleton": H36M_2D.name}
-    inputs, truth, lifted, metas = (_of_all_ranks(part) for part in (inputs, truth, lifted, metas))
-    if is_main():
+    inputs, truth, lifted, metas = (_of_all_ranks(part, processes) for part in (inputs, truth, lifted, metas))
+    if processes.is_main:
         _save(options.output_dir, lifted, metas, inputs)
         save_predictions(options.output_dir / "2d_pose_ground_truths.pt", inputs)
         save_predictions(options.output_dir / "3d_pose_ground_truths.pt", truth)
@@ -92,10 +94,12 @@ def run_file(model: LinearModel, options: Namespace) -> int:
     order = input_order(path, poses, options)
     inputs = {name: people[:, order].float() for name, people in poses.items()}
     require_hip_first(inputs, path)
-    lifted = _of_all_ranks({name: lift(model, people, options) for name, people in shard(list(inputs.items()))})
+    processes = processes_of(options)
+    own = {name: lift(model, people, options) for name, people in shard(list(inputs.items()), processes)}
+    lifted = _of_all_ranks(own, processes)
     kind = "frames" if options.process_as_video else "people"
     metas = {name: {"skeleton": H36M_2D.name, "entry": kind} for name in inputs}
-    if is_main():
+    if processes.is_main:
         _save(options.output_dir, lifted, metas, inputs)
     return sum(map(len, lifted.values()))
 
@@ -156,9 +160,9 @@ def _order_in_metas(path: Path) -> str | None:
     return name if name in SKELETONS else None
 
 
-def _of_all_ranks(part: dict[str, Any]) -> dict[str, Any]:
+def _of_all_ranks(part: dict[str, Any], processes: Processes) -> dict[str, Any]:
     """The entries of all processes, in order; each has made a part of them."""
-    return {name: value for one in gather_objects(part) for name, value in one.items()}
+    return {name: value for one in processes.gather_objects(part) for name, value in one.items()}
 
 
 def _save(directory: Path, lifted: dict[str, Tensor], metas: dict[str, dict], inputs: dict[str, Tensor]) -> None:

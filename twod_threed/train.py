@@ -1,83 +1,96 @@
-"""Train the 3D pose baseline, 2D to 3D, on Human3.6M.
+"""Train the 3D pose baseline, 2D to 3D, on Human3.6M or on arrays of poses.
 
 python train.py 2d3d_h36m --data_dir sample --epochs 20
 python train.py 2d3d_h36m --orthogonal_data_augmentation --z_rotations_only
 python train.py 2d3d_h36m --cycle_gan --regression_coeff 0      # 2D and 3D poses that do not belong together
+
+In Python: train_lifter(PosePairs(poses_2d, poses_3d), PosePairs(other_2d, other_3d), Experiment("lifter"))
 """
 
 from argparse import Namespace
+from dataclasses import dataclass
 
-from twod_threed.cycle_trainer import DEFINITIONS, CycleTrainer, build_cycle_gan
-from twod_threed.detector_errors import load_errors
+from twod_threed.cycle_trainer import DEFINITIONS, CycleSettings, CycleTrainer, build_cycle_gan
+from twod_threed.detector_errors import DetectorErrors, load_errors
 from twod_threed.loading import architecture_of, read_architecture, require_normalisation
 from twod_threed.model import LinearModel
 from twod_threed.normalisation import Normalisation, fit, from_plain
-from twod_threed.trainer import LifterTrainer
+from twod_threed.pose_pairs import PosePairs
+from twod_threed.trainer import LifterTrainer, LifterTraining
 from utils.compute.devices import pick_device
-from utils.compute.distributed import world_size
-from utils.console.option_rules import refuse_disagreement, refuse_useless, say_if_workers_are_of_no_use
+from utils.compute.distributed import ALONE, Processes
+from utils.compute.launched import processes_of
+from utils.console.evaluation_tables import print_averages
+from utils.console.option_rules import (
+    from_options,
+    refuse_disagreement,
+    refuse_useless,
+    say_if_workers_are_of_no_use,
+)
+from utils.data_utils import OrthogonalAugmentation
 from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
 from utils.human36m.files import find_sequences
 from utils.human36m.report import report
-from utils.human36m_dataset import load_pose_set
-from utils.osutils import UserError
+from utils.human36m_dataset import PoseSet, load_pose_set
+from utils.osutils import UserError, inform
+from utils.training.resume import experiment_of, settle_experiment
 from utils.training.samplers import IndexLoader
-from utils.training_utils import settle_experiment, start_checkpoint, start_path, train
+from utils.training.settings import Experiment, Loading, Optimisation
+from utils.training_utils import train
 
 AUGMENTATION = ("orthogonal_data_augmentation_prob", "flip_prob", "z_rotations_only")
 CRITICS = ("gradient_penalty_coeff", "discr_updates_per_gen_update", "discr_2d_lr", "discr_3d_lr")
 CYCLE = ("gan_coeff", "cycle_coeff", "regression_coeff", "use_fc_for_projection", "project_lr", *CRITICS)
 
 
-def lifter_h36m(options: Namespace) -> dict[str, float]:
-    """`train.py 2d3d_h36m`; returns the averages of the last validation."""
-    settle_experiment(options)
-    check_options(options)
+@dataclass(frozen=True)
+class LifterShape:
+    """Width of the hidden layers, and residual stages."""
+
+    linear_size: int = 1024
+    num_stage: int = 2
+
+
+# ------------------------------------------------------------------------------------------ the script's door
+def lifter_h36m(options: Namespace) -> None:
+    """`train.py 2d3d_h36m`."""
+    processes = processes_of(options)
+    options = settle_experiment(options, processes)
+    _check_options(options)
     say_if_workers_are_of_no_use(options)
-    device = pick_device(options.device)
-    actions = select_actions(options.action)
-    files = find_sequences(options.data_dir)
+    experiment = experiment_of(options)
+    actions, files = select_actions(options.action), find_sequences(options.data_dir)
     print(report(files))
-    errors = load_errors(options.detector_errors).to(device) if options.detector_errors else None
     training, validation = (
-        load_pose_set(files, subjects, actions, options.use_hg, options.input_places).to(device)
+        load_pose_set(files, subjects, actions, options.use_hg, options.input_places)
         for subjects in (TRAIN_SUBJECTS, TEST_SUBJECTS)
     )
-    require_batches_of_several(options, len(training))
-    start = start_checkpoint(options)
-    model = build_model(options, start).to(device)
-    normalisation = _normalisation(options, start, training)
-    print(
-        f"{len(training)} training and {len(validation)} validation samples (a frame in a camera), "
-        f"{normalisation.kind} normalisation, {sum(p.numel() for p in model.parameters()):,} parameters\n"
-        f"MPJPE: mm, mean over 17 joints and all frames, hips aligned (Protocol 1); MPJPE/ACTION: of one action"
+    augmentation = None
+    if options.orthogonal_data_augmentation:
+        prob = options.orthogonal_data_augmentation_prob
+        augmentation = from_options(OrthogonalAugmentation, options, prob=prob)
+    _refuse_another_shape(options, experiment, processes)
+    averages = train_lifter(
+        training,
+        validation,
+        experiment,
+        shape=from_options(LifterShape, options),
+        normalisation="dataset" if options.dataset_normalization else "instance",
+        optimisation=from_options(Optimisation, options),
+        loading=from_options(Loading, options),
+        settings=from_options(LifterTraining, options),
+        augmentation=augmentation,
+        errors=load_errors(options.detector_errors) if options.detector_errors else None,
+        cycle=from_options(CycleSettings, options) if options.cycle_gan else None,
+        device=options.device,
+        compiled=options.compile,
+        processes=processes,
     )
-    if errors:
-        print("MPJPE_detected: the same, with a 2D network's errors on the input, of other people than in training")
-    if options.compile:
-        model.compile()
-    train_loader = IndexLoader(len(training), options.train_batch_size, device, options.seed)
-    validation_loader = IndexLoader(len(validation), options.test_batch_size, device)
-    trainer_type = CycleTrainer if options.cycle_gan else LifterTrainer
-    trainer = trainer_type(options, training, validation, normalisation.to(device), len(train_loader), errors)
-    if options.cycle_gan:
-        model = build_cycle_gan(options, model, training).to(device)
-        print(DEFINITIONS)
-    return train(model, trainer.hooks(), train_loader, validation_loader, options)
+    if experiment.evaluate:
+        print_averages(averages)
 
 
-def build_model(options: Namespace, checkpoint: dict | None) -> LinearModel:
-    """The network that the options describe, or in the shape of the checkpoint that training starts from."""
-    if checkpoint is None:
-        without_hip = not options.dataset_normalization
-        return LinearModel(options.linear_size, options.num_stage, options.dropout, without_hip)
-    path = start_path(options)
-    shape = architecture_of(checkpoint, path)
-    refuse_disagreement(options, {name: shape[name] for name in ("linear_size", "num_stage")}, path)
-    return LinearModel(**shape, dropout=options.dropout)
-
-
-def check_options(options: Namespace) -> None:
+def _check_options(options: Namespace) -> None:
     """UserError for options that contradict one another or would have no effect."""
     augmented = options.orthogonal_data_augmentation
     rules = [
@@ -99,29 +112,118 @@ def check_options(options: Namespace) -> None:
         raise UserError("--gradient_penalty_coeff 0 leaves the critics' scores without bound; give a number above 0")
 
 
-def require_batches_of_several(options: Namespace, samples: int) -> None:
+def _refuse_another_shape(options: Namespace, experiment: Experiment, processes: Processes) -> None:
+    """UserError for options that contradict the checkpoint that training starts from."""
+    checkpoint, path = experiment.start_checkpoint(processes), experiment.start_path(processes)
+    if checkpoint is None:
+        return
+    shape = architecture_of(checkpoint, path)
+    refuse_disagreement(options, {name: shape[name] for name in ("linear_size", "num_stage")}, path)
+    if stored := checkpoint.get("normalisation"):
+        require_normalisation(options, stored["kind"], path)
+
+
+# ------------------------------------------------------------------------------------------ the training
+def train_lifter(
+    training: PoseSet | PosePairs,
+    validation: PoseSet | PosePairs,
+    experiment: Experiment,
+    *,
+    shape: LifterShape | None = None,
+    normalisation: str = "instance",
+    optimisation: Optimisation | None = None,
+    loading: Loading | None = None,
+    settings: LifterTraining | None = None,
+    augmentation: OrthogonalAugmentation | None = None,
+    errors: DetectorErrors | None = None,
+    cycle: CycleSettings | None = None,
+    device: str = "auto",
+    compiled: bool = False,
+    processes: Processes = ALONE,
+) -> dict[str, float]:
+    """Train the 3D baseline; returns the averages of the last validation.
+
+    The network lies in `experiment.directory`: `load_lifter(experiment.directory)` gives the best one.
+
+    Args:
+        training, validation: arrays of 2D and 3D poses as `PosePairs`, or Human3.6M's poses with their cameras.
+        experiment: where files go, and what training starts from. With `evaluate` it validates only.
+        shape, normalisation: of a new network, "instance" or "dataset"; weights to start from have their own.
+        optimisation: by default `Optimisation(lr=1e-3, schedule=())`.
+        loading: by default batches of 64 in training and 4096 in validation; poses are on the device, and `workers`
+            have nothing to do.
+        augmentation: of the training poses; needs a `PoseSet`.
+        errors: a 2D network's errors, to add to the input.
+        cycle: train within a cycle GAN, for 2D and 3D poses that do not belong together.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        compiled: compile the network: slower start, faster steps.
+
+    Raises UserError for a checkpoint to start from that is missing or another network's, and for a batch size that
+    leaves a minibatch of one sample.
+    """
+    optimisation = optimisation or Optimisation(lr=1e-3, schedule=())
+    loading = loading or Loading(train_batch_size=64, test_batch_size=4096)
+    settings = settings or LifterTraining()
+    place = pick_device(device, processes)
+    training, validation = training.to(place), validation.to(place)
+    errors = errors.to(place) if errors else None
+    if not experiment.evaluate:
+        batch_size, together = loading.train_batch_size, optimisation.sync_batch_norm
+        require_batches_of_several(len(training), batch_size, 1 if together else processes.size, processes.size)
+    start, path = experiment.start_checkpoint(processes), experiment.start_path(processes)
+    if start is None:
+        form = vars(shape or LifterShape()) | {"without_hip": normalisation == "instance"}
+    else:
+        form = architecture_of(start, path)
+    model = LinearModel(**form, dropout=settings.dropout).to(place)
+    statistics = _normalisation(start, training, normalisation, processes)
+    inform(
+        f"{len(training)} training and {len(validation)} validation samples (a frame in a camera), "
+        f"{statistics.kind} normalisation, {sum(p.numel() for p in model.parameters()):,} parameters\n"
+        f"MPJPE: mm, mean over 17 joints and all frames, hips aligned (Protocol 1); MPJPE/ACTION: of one action"
+    )
+    if errors:
+        inform("MPJPE_detected: the same, with a 2D network's errors on the input, of other people than in training")
+    experiment.warn_if_untrained()
+    if compiled:
+        model.compile()
+    train_loader = IndexLoader(len(training), loading.train_batch_size, place, optimisation.seed, processes)
+    validation_loader = IndexLoader(len(validation), loading.test_batch_size, place, processes=processes)
+    common = {"settings": settings, "augmentation": augmentation, "processes": processes}
+    parts = training, validation, statistics.to(place), len(train_loader), optimisation, experiment
+    if cycle is None:
+        trainer = LifterTrainer(*parts, **common, errors=errors)
+    else:
+        trainer = CycleTrainer(*parts, **common, cycle=cycle)
+        model = build_cycle_gan(model, training, cycle.use_fc_for_projection, settings.dropout, processes).to(place)
+        inform(DEFINITIONS)
+    return train(model, trainer.hooks(), train_loader, validation_loader, optimisation, experiment, processes)
+
+
+def require_batches_of_several(samples: int, batch_size: int, apart: int = 1, processes: int = 1) -> None:
     """UserError where a training batch would hold a single sample, of which batch norm has no deviation.
 
-    Each of several processes has a batch of its own, unless batch norm sees them together.
+    Args:
+        batch_size: of one process.
+        apart: how many processes have batch norms of their own: all, or 1 where batch norm sees them together.
+        processes: how many there are.
     """
-    size, ranks = options.train_batch_size, world_size()
-    last = samples % (size * ranks) or size * ranks
-    apart = 1 if options.sync_batch_norm else ranks
-    if not options.evaluate and min(last, size * ranks) < 2 * apart:
+    last = samples % (batch_size * processes) or batch_size * processes
+    if min(last, batch_size * processes) < 2 * apart:
         left = "one sample" if apart == 1 else f"{last}, for {apart} processes,"
         raise UserError(
-            f"--train_batch_size {size}: a batch of {left} of the {samples} would be left, and batch norm needs two; "
-            "choose another size"
+            f"--train_batch_size {batch_size}: a batch of {left} of the {samples} would be left, and batch norm needs "
+            "two; choose another size"
         )
 
 
-def _normalisation(options: Namespace, checkpoint: dict | None, training) -> Normalisation:
+def _normalisation(
+    checkpoint: dict | None, training: PoseSet | PosePairs, kind: str, processes: Processes
+) -> Normalisation:
     """The checkpoint's, where training starts from one that has it, else fitted to the training set."""
-    asked = "dataset" if options.dataset_normalization else "instance"
     stored = (checkpoint or {}).get("normalisation")
-    if stored is None and checkpoint is not None:  # a published network saw its training set's normalisation
-        asked = "instance" if read_architecture(checkpoint["state_dict"])["without_hip"] else "dataset"
-    if stored is None:
-        return fit(training, asked)
-    require_normalisation(options, stored["kind"], start_path(options))
-    return from_plain(stored)
+    if stored is not None:
+        return from_plain(stored)
+    if checkpoint is not None:  # a published network saw its training set's normalisation
+        kind = "instance" if read_architecture(checkpoint["state_dict"])["without_hip"] else "dataset"
+    return fit(training, kind, processes)

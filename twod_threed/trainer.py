@@ -1,6 +1,6 @@
 """The five hooks that train the 3D pose baseline through the shared loop; data and arithmetic stay on the device."""
 
-from argparse import Namespace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -10,12 +10,35 @@ from twod_threed.detector_errors import DetectorErrors
 from twod_threed.model import LinearModel, with_hip
 from twod_threed.mpjpe import joint_errors, procrustes_align
 from twod_threed.normalisation import Normalisation
+from twod_threed.pose_pairs import PosePairs
 from utils.compute.devices import GradientStep, autocast, batch_generator
+from utils.compute.distributed import ALONE, Processes
 from utils.data_utils import OrthogonalAugmentation, centre_on_hip, drop_joints
 from utils.human36m_dataset import CAMERAS, PoseSet
 from utils.plotting_utils import Ratio
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
-from utils.training_utils import TrainingHooks, decays_until
+from utils.training.settings import Experiment, Optimisation
+from utils.training_utils import TrainingHooks
+
+
+@dataclass(frozen=True)
+class LifterTraining:
+    """How the 3D baseline is regularised, how its rate falls, and what is measured.
+
+    Attributes:
+        dropout: probability that a hidden unit is dropped.
+        max_norm: largest norm of a unit's weights, kept after every step; 0 for none.
+        drop_joint_prob: probability that a joint of the input is set to zero.
+        lr_decay, lr_gamma: steps in which the learning rate falls by lr_gamma, continuously.
+        procrustes: validate also after Procrustes alignment (Protocol 2).
+    """
+
+    dropout: float = 0.5
+    max_norm: float = 1.0
+    drop_joint_prob: float = 0.0
+    lr_decay: int = 100_000
+    lr_gamma: float = 0.96
+    procrustes: bool = False
 
 
 class LifterTrainer:
@@ -23,64 +46,82 @@ class LifterTrainer:
 
     def __init__(
         self,
-        options: Namespace,
-        training: PoseSet,
-        validation: PoseSet,
+        training: PoseSet | PosePairs,
+        validation: PoseSet | PosePairs,
         normalisation: Normalisation,
         steps: int,
+        optimisation: Optimisation,
+        experiment: Experiment,
+        *,
+        settings: LifterTraining | None = None,
+        augmentation: OrthogonalAugmentation | None = None,
         errors: DetectorErrors | None = None,
+        processes: Processes = ALONE,
     ):
-        """`errors`: to add to 2D poses in training; validation is then also with errors, and `best` follows that."""
-        self.options, self.training, self.validation = options, training, validation
+        """
+        Args:
+            training, validation: on the training device, as is `normalisation`.
+            steps: of an epoch.
+            augmentation: of the training poses, before they are projected.
+            errors: to add to 2D poses in training; validation is then also with errors, and `best` follows that.
+        """
+        self.training, self.validation, self.errors = training, validation, errors
         self.device, self.normalisation, self.steps_per_epoch = training.device, normalisation, steps
-        self.errors = errors
-        self.augmentation = None
-        if options.orthogonal_data_augmentation:
-            self.augmentation = OrthogonalAugmentation(
-                options.orthogonal_data_augmentation_prob, options.flip_prob, options.z_rotations_only
-            )
-        self.step = GradientStep(options, self.device)
+        self.optimisation, self.experiment, self.processes = optimisation, experiment, processes
+        self.settings, self.augmentation = settings or LifterTraining(), augmentation
+        self.step = GradientStep(self.device, optimisation.precision, optimisation.clip)
         self.saved = {"normalisation": normalisation.plain(), "grad_scaler": self.step}
         self.saved["input_places"] = training.places
         self.actions = sorted({sequence.action for sequence in validation.sequences})
-        numbers = [self.actions.index(sequence.action) for sequence in validation.sequences]
-        self.action_of = torch.tensor(numbers, device=self.device)[validation.sequence]  # (F,)
+        if self.actions:
+            numbers = [self.actions.index(sequence.action) for sequence in validation.sequences]
+            self.action_of = torch.tensor(numbers, device=self.device)[validation.sequence]  # (F,)
 
     def hooks(self) -> TrainingHooks:
         return TrainingHooks(
             make_optimizer_fn=self.make_optimizer,
-            load_fn=make_load_fn(self.options, self.saved),
-            checkpoint_fn=make_checkpoint_fn(self.options.script, self.options, self.saved),
+            load_fn=self.load_fn(),
+            checkpoint_fn=self.checkpoint_fn(),
             update_op=self.update,
             validation_loss=self.validate,
             best_metric="MPJPE_detected" if self.errors else "MPJPE",
+            lower_is_better=("loss", "MPJPE", "P-MPJPE", "MPJPE_detected"),
         )
+
+    def load_fn(self):
+        return make_load_fn(self.experiment.allow_unsafe_load, self.saved, self.processes)
+
+    def checkpoint_fn(self, **more):
+        """The default checkpoint hook, that writes `more` besides."""
+        return make_checkpoint_fn(self.experiment.script, self.experiment.settings, self.saved | more, self.processes)
 
     def make_optimizer(self, model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
-        """Adam (Martinez et al.), with AMSGrad if the options say so; fused: one kernel for all parameters."""
-        return torch.optim.Adam(
-            model.parameters(), lr, weight_decay=weight_decay, amsgrad=self.options.use_amsprop, fused=True
-        )
+        """Adam (Martinez et al.), with AMSGrad if asked for; fused: one kernel for all parameters."""
+        amsgrad = self.optimisation.use_amsprop
+        return torch.optim.Adam(model.parameters(), lr, weight_decay=weight_decay, amsgrad=amsgrad, fused=True)
 
-    def update(self, model: LinearModel, optimizer, minibatch: dict, iteration: int, options: Namespace) -> dict:
+    def update(
+        self, model: LinearModel, optimizer, minibatch: dict, iteration: int, optimisation: Optimisation
+    ) -> dict[str, Tensor]:
         """One training step: project, augment, normalise and learn, all on the device."""
-        generator = batch_generator(options.seed, iteration, self.device)
+        part = minibatch.get("part")
+        generator = batch_generator(optimisation.seed, iteration, self.device, part)
         poses_2d, poses_3d = self.training.poses(minibatch["index"], self.augmentation, generator)
         if self.errors:
             poses_2d = self.errors.added(poses_2d, generator)
         loss = F.mse_loss(self.lift(model, poses_2d, generator), self.normalisation.target(poses_3d))
         self.set_rates(optimizer, iteration)
-        self.step(loss, model.parameters(), optimizer)
-        if options.max_norm:
-            model.constrain(options.max_norm)
+        self.step(loss, model.parameters(), optimizer, part)
+        if self.settings.max_norm:
+            model.constrain(self.settings.max_norm)
         return {"loss": loss.detach()}
 
     def lift(self, model: LinearModel, poses_2d: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """(B, 16, 2) px -> (B, 17, 3) in the network's units; in training with a `generator`, which drops joints."""
         inputs = self.normalisation.input(poses_2d)
         if generator is not None:
-            inputs = drop_joints(inputs, self.options.drop_joint_prob, generator)
-        with autocast(self.device, self.options.precision):
+            inputs = drop_joints(inputs, self.settings.drop_joint_prob, generator)
+        with autocast(self.device, self.optimisation.precision):
             return with_hip(model(inputs)).float()
 
     def set_rates(self, optimizer: torch.optim.Optimizer, iteration: int) -> None:
@@ -90,9 +131,8 @@ class LifterTrainer:
 
     def learning_rate(self, initial: float, iteration: int) -> float:
         """The schedule's factor, times lr_gamma for every lr_decay steps, continuously (Martinez et al.)."""
-        options = self.options
-        scheduled = options.gamma ** decays_until(iteration // self.steps_per_epoch, options.schedule)
-        return initial * scheduled * options.lr_gamma ** (iteration / options.lr_decay)
+        scheduled = self.optimisation.rate_factor(iteration // self.steps_per_epoch)
+        return initial * scheduled * self.settings.lr_gamma ** (iteration / self.settings.lr_decay)
 
     def validate(self, model: LinearModel, minibatch: dict) -> dict:
         """`measures` of the network's predictions; with `errors` also MPJPE_detected, MPJPE of inputs with errors."""
@@ -115,12 +155,14 @@ class LifterTrainer:
         result = {"loss": F.mse_loss(outputs, self.normalisation.target(poses_3d))}
         errors = joint_errors(predicted, poses_3d)  # (B, 17) mm
         result |= {"MPJPE": _means(errors)}
-        if self.options.procrustes:
+        if self.settings.procrustes:
             result["P-MPJPE"] = _means(joint_errors(procrustes_align(predicted, poses_3d), poses_3d))
         return result | self.per_action(errors, index)
 
     def per_action(self, errors: Tensor, index: Tensor) -> dict[str, Ratio]:
-        """MPJPE of each action, mm."""
+        """MPJPE of each action, mm; none of poses without actions."""
+        if not self.actions:
+            return {}
         actions = self.action_of[index // CAMERAS]
         sums = errors.new_zeros(len(self.actions)).index_add_(0, actions, errors.mean(1))
         counts = torch.bincount(actions, minlength=len(self.actions))

@@ -21,10 +21,17 @@ class UserError(Exception):
     """
 
 
-def fail(prog: str, message: str) -> NoReturn:
-    """One line on stderr, status 2."""
+class RunFailed(RuntimeError):
+    """A run that can't go on, though its input was accepted. The message is one line: what happened, what to do.
+
+    The entry points print it to stderr and exit with status 1; no traceback.
+    """
+
+
+def fail(prog: str, message: str, status: int = 2) -> NoReturn:
+    """One line on stderr, and the exit status."""
     print(f"{prog}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
-    sys.exit(2)
+    sys.exit(status)
 
 
 def warn(message: str) -> None:

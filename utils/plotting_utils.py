@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from utils.compute.distributed import sum_over_ranks
+from utils.compute.distributed import Processes
 
 
 class Ratio(NamedTuple):
@@ -41,15 +41,22 @@ class Averages:
             self._sums[name] = self._sums.get(name, 0) + total
             self._counts[name] = self._counts.get(name, 0) + count
 
-    def over_ranks(self) -> "Averages":
+    def over_ranks(self, processes: Processes) -> "Averages":
         """The averages over what all processes have been given; every process gets the same."""
         whole = Averages()
-        whole._sums, whole._counts = sum_over_ranks(self._sums), sum_over_ranks(self._counts)
+        whole._sums, whole._counts = processes.sum_over_ranks(self._sums), processes.sum_over_ranks(self._counts)
         return whole
 
     def result(self) -> dict[str, float]:
-        """Name -> average; NaN where nothing was counted."""
-        return {name: (total / self._counts[name]).nanmean().item() for name, total in self._sums.items()}
+        """Name -> average; NaN where nothing was counted, and where a value was NaN."""
+        return {name: _mean(total, self._counts[name]) for name, total in self._sums.items()}
+
+
+def _mean(totals: Tensor, counts: Tensor) -> float:
+    """The mean over those entries that were counted."""
+    counted = counts > 0
+    averages = torch.where(counted, totals / counts, 0)
+    return (averages.sum() / counted.sum()).item()
 
 
 def _widest(tensor: Tensor) -> Tensor:

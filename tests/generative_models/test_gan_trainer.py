@@ -3,15 +3,17 @@
 import pytest
 import torch
 from command_line import call
+from settings_by_name import settings_of
 
 from generative_models import load_pose_gan
 from generative_models.fc_gan import PoseGAN
 from generative_models.measures import measure, sliced_wasserstein
 from generative_models.poses import facing
-from generative_models.trainer import ADAM_BETAS, GANTrainer, two_samples
+from generative_models.trainer import ADAM_BETAS, GANSettings, GANTrainer, two_samples
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.osutils import UserError
+from utils.training.settings import Experiment, Optimisation
 from utils.training.training_log import read_log
 
 NAME = "3d_pose_gan_default"
@@ -24,8 +26,12 @@ def poses(tiny_h36m):
 
 
 @pytest.fixture
-def trainer(poses, parse_options, one_thread):
-    return lambda *argv: GANTrainer(parse_options("--no_grad_clipping", *argv, script="3d_pose_gan"), *poses)
+def trainer(poses, one_thread):
+    def make(**values) -> GANTrainer:
+        optimisation, settings = settings_of({"no_grad_clipping": True} | values, Optimisation, GANSettings)
+        return GANTrainer(*poses, optimisation, Experiment("3d_pose_gan"), settings)
+
+    return make
 
 
 def small_gan(poses, seed: int = 0) -> PoseGAN:
@@ -36,7 +42,7 @@ def small_gan(poses, seed: int = 0) -> PoseGAN:
 def steps(trainer, model, count, start=0, lr=1e-3):
     optimizers = trainer.make_optimizers(model, lr, 0.0)
     index = torch.arange(12)
-    return [trainer.update(model, optimizers, {"index": index}, start + i, trainer.options) for i in range(count)]
+    return [trainer.update(model, optimizers, {"index": index}, start + i, trainer.optimisation) for i in range(count)]
 
 
 def weights(module) -> torch.Tensor:
@@ -45,12 +51,12 @@ def weights(module) -> torch.Tensor:
 
 class TestUpdate:
     def test_the_critic_steps_each_time_the_generator_after_a_few(self, trainer, poses):
-        hooks, model = trainer("--num_discriminator_steps_per_generator_step", 3), small_gan(poses)
+        hooks, model = trainer(num_discriminator_steps_per_generator_step=3), small_gan(poses)
         moved = []
         optimizers = hooks.make_optimizers(model, 1e-3, 0.0)
         for iteration in range(7):
             before = [weights(part) for part in (model.critic, model.generator, model.average)]
-            losses = hooks.update(model, optimizers, {"index": torch.arange(9)}, iteration, hooks.options)
+            losses = hooks.update(model, optimizers, {"index": torch.arange(9)}, iteration, hooks.optimisation)
             after = [weights(part) for part in (model.critic, model.generator, model.average)]
             moved.append(tuple(not torch.equal(*pair) for pair in zip(before, after, strict=True)))
             assert ("generator_loss" in losses) == moved[-1][1]
@@ -66,19 +72,19 @@ class TestUpdate:
             assert (group["lr"], group["weight_decay"], group["betas"]) == (0.25, 0.5, ADAM_BETAS)
 
     def test_the_critic_learns_to_tell_them_apart(self, trainer, poses):
-        losses = steps(trainer("--num_discriminator_steps_per_generator_step", 1000), small_gan(poses), 60)
+        losses = steps(trainer(num_discriminator_steps_per_generator_step=1000), small_gan(poses), 60)
         assert losses[-1]["wasserstein"] > losses[0]["wasserstein"] + 100  # mm
         assert losses[-1]["critic_loss"] < losses[0]["critic_loss"]
 
     def test_losses_by_hand(self, trainer, poses):
-        [losses] = steps(trainer("--gradient_penalty_coeff", 7), small_gan(poses), 1)
+        [losses] = steps(trainer(gradient_penalty_coeff=7), small_gan(poses), 1)
         model = small_gan(poses)
         expected = -losses["wasserstein"] / model.scale + 7 * losses["penalty"]
         torch.testing.assert_close(losses["critic_loss"], expected)
 
     def test_weights_are_clipped_without_penalty_alone(self, trainer, poses):
         clipped, free = small_gan(poses), small_gan(poses)
-        [losses] = steps(trainer("--gradient_penalty_coeff", 0, "--clip_max", 0.02), clipped, 1)
+        [losses] = steps(trainer(gradient_penalty_coeff=0, clip_max=0.02), clipped, 1)
         assert weights(clipped.critic).abs().max() <= 0.02
         assert "penalty" not in losses
         steps(trainer(), free, 1)
@@ -86,19 +92,19 @@ class TestUpdate:
         assert weights(clipped.generator).abs().max() > 0.1
 
     def test_random_numbers_depend_on_seed_and_iteration_alone(self, trainer, poses):
-        def critic_after(*argv, start=0):
+        def critic_after(start=0, **values):
             model = small_gan(poses)
             torch.rand(3)
-            steps(trainer(*argv), model, 1, start)
+            steps(trainer(**values), model, 1, start)
             return weights(model.critic)
 
         assert torch.equal(critic_after(), critic_after())
         assert not torch.equal(critic_after(), critic_after(start=1))
-        assert not torch.equal(critic_after(), critic_after("--seed", 1))
+        assert not torch.equal(critic_after(), critic_after(seed=1))
 
     def test_critic_is_trainable_again_behind_a_generator_step(self, trainer, poses):
         model = small_gan(poses)
-        steps(trainer("--num_discriminator_steps_per_generator_step", 1), model, 1)
+        steps(trainer(num_discriminator_steps_per_generator_step=1), model, 1)
         assert all(parameter.requires_grad for parameter in model.critic.parameters())
 
 
@@ -118,12 +124,12 @@ class TestValidation:
         assert hooks.hooks().best_metric == "SW"
         assert not hooks.hooks().higher_is_better
 
-    def test_too_few_poses_are_refused(self, poses, parse_options):
+    def test_too_few_poses_are_refused(self, poses):
         with pytest.raises(UserError, match="3 held-out poses"):
-            GANTrainer(parse_options(script="3d_pose_gan"), poses[0], poses[1][:3])
+            GANTrainer(poses[0], poses[1][:3], Optimisation(), Experiment("3d_pose_gan"))
 
     def test_other_seeds_are_measured_against_the_same_poses(self, trainer):
-        assert torch.equal(trainer().real, trainer("--seed", 5).real)
+        assert torch.equal(trainer().real, trainer(seed=5).real)
 
     def test_two_samples_have_nothing_in_common(self):
         numbers = torch.arange(30.0)[:, None, None].expand(-1, 17, 3)

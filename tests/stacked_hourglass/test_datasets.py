@@ -215,8 +215,9 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone(tiny_mpii):
     assert torch.equal(plain[2, 5]["image"], plain[5]["image"])
 
 
-def _epochs(people: People, options, epochs: int) -> list[list[dict]]:
-    loader = training_loader(people, options)
+def _epochs(people: People, epochs: int, workers: int = 0, seed: int = 0, augment: bool = True) -> list[list[dict]]:
+    """Minibatches of three."""
+    loader = training_loader(PoseCrops(people, augment, seed), 3, workers, seed)
     batches = []
     for epoch in range(epochs):
         loader.batch_sampler.start(epoch)
@@ -224,36 +225,33 @@ def _epochs(people: People, options, epochs: int) -> list[list[dict]]:
     return batches
 
 
-def test_workers_change_nothing(tiny_mpii, parse_options):
+def test_workers_change_nothing(tiny_mpii):
     training, _ = load_mpii(tiny_mpii)
-    alone, helped = (
-        _epochs(training, parse_options("--workers", workers, "--train_batch_size", 3), 2) for workers in (0, 2)
-    )
+    alone, helped = (_epochs(training, 2, workers) for workers in (0, 2))
     for one, other in zip(alone, helped, strict=True):
         for batch, same in zip(one, other, strict=True):
             assert all(torch.equal(batch[key], same[key]) for key in batch)
 
 
-def test_an_epoch_covers_everybody_once_in_another_order_each_time(tiny_mpii, parse_options):
+def test_an_epoch_covers_everybody_once_in_another_order_each_time(tiny_mpii):
     training, _ = load_mpii(tiny_mpii)
-    options = parse_options("--workers", 0, "--train_batch_size", 3)
-    orders = [torch.cat([batch["index"] for batch in epoch]).tolist() for epoch in _epochs(training, options, 3)]
+    orders = [torch.cat([batch["index"] for batch in epoch]).tolist() for epoch in _epochs(training, 3)]
     assert all(sorted(order) == list(range(8)) for order in orders)
     assert len({tuple(order) for order in orders}) == 3
-    assert [len(batch["index"]) for batch in _epochs(training, options, 1)[0]] == [3, 3, 2]  # the last is kept
-    other = _epochs(training, parse_options("--workers", 0, "--train_batch_size", 3, "--seed", 9), 1)[0]
+    assert [len(batch["index"]) for batch in _epochs(training, 1)[0]] == [3, 3, 2]  # the last is kept
+    other = _epochs(training, 1, seed=9)[0]
     assert torch.cat([batch["index"] for batch in other]).tolist() != orders[0]
 
 
-def test_the_seed_reaches_the_augmentation(tiny_mpii, parse_options):
+def test_the_seed_reaches_the_augmentation(tiny_mpii):
     training, _ = load_mpii(tiny_mpii)
-    one, other = (training_loader(training, parse_options("--workers", 0, "--seed", seed)).dataset for seed in (0, 9))
+    one, other = (PoseCrops(training, augment=True, seed=seed) for seed in (0, 9))
     assert not torch.equal(one[0, 0]["to_photo"], other[0, 0]["to_photo"])
 
 
-def test_an_epoch_can_start_behind_its_first_minibatches(tiny_mpii, parse_options):
+def test_an_epoch_can_start_behind_its_first_minibatches(tiny_mpii):
     training, _ = load_mpii(tiny_mpii)
-    loader = training_loader(training, parse_options("--workers", 0, "--train_batch_size", 3))
+    loader = training_loader(PoseCrops(training, augment=True), 3)
     loader.batch_sampler.start(1)
     whole = list(loader)
     loader.batch_sampler.start(1, skip=1)
@@ -261,31 +259,29 @@ def test_an_epoch_can_start_behind_its_first_minibatches(tiny_mpii, parse_option
     assert all(torch.equal(a["image"], b["image"]) for a, b in zip(whole[1:], rest, strict=True))
 
 
-def test_a_validation_loader_is_in_order(tiny_mpii, parse_options):
+def test_a_validation_loader_is_in_order(tiny_mpii):
     _, validation = load_mpii(tiny_mpii)
-    loader = make_loader(PoseCrops(validation), parse_options("--workers", 0), 3)
+    loader = make_loader(PoseCrops(validation), 3)
     batches = list(loader)
     assert torch.cat([batch["index"] for batch in batches]).tolist() == [0, 1, 2, 3]
     assert batches[0]["image"].shape == (3, 3, CROP_SIZE, CROP_SIZE)
     assert batches[0]["readable"].dtype == torch.bool
 
 
-def test_augmentation_is_for_training_where_asked(tiny_mpii, parse_options):
+def test_augmentation_is_for_training_where_asked(tiny_mpii):
     training, _ = load_mpii(tiny_mpii)
-    options = parse_options("--workers", 0, "--augment_training_data", False)
     plain = PoseCrops(training)
-    for batch in _epochs(training, options, 1)[0]:
+    for batch in _epochs(training, 1, augment=False)[0]:
         for index, image in zip(batch["index"], batch["image"], strict=True):
             assert torch.equal(image, plain[int(index)]["image"])
 
 
-def test_loaders_leave_the_global_random_numbers_alone(tiny_mpii, parse_options, tmp_path):
+def test_loaders_leave_the_global_random_numbers_alone(tiny_mpii, tmp_path):
     """Else the initial weights would depend on whether the statistics were cached."""
     training, _ = load_mpii(tiny_mpii)
     before = torch.get_rng_state()
-    options = parse_options("--workers", 0)
-    statistics(training, options, tmp_path)
-    _epochs(training, options, 1)
+    statistics(training, cache=tmp_path)
+    _epochs(training, 1)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -304,34 +300,33 @@ def two_photos(tmp_path) -> People:
     return people_of(paths, center=np.full((3, 2), 200, np.float32), source=(tmp_path / "people.json",))
 
 
-def test_statistics_by_hand(two_photos, parse_options, tmp_path):
-    mean, stddev = statistics(two_photos, parse_options("--workers", 0), tmp_path / "cache")
+def test_statistics_by_hand(two_photos, tmp_path):
+    mean, stddev = statistics(two_photos, cache=tmp_path / "cache")
     assert mean == pytest.approx([0.5, 0.4, 0])  # of 1 and 0; 0.2 and 0.6; 0 and 0
     assert stddev == pytest.approx([0.5, 0.2, 0], abs=1e-6)
     assert all(isinstance(value, float) for value in mean + stddev)
 
 
-def test_statistics_count_the_black_outside_as_the_network_sees_it(two_photos, parse_options, tmp_path):
+def test_statistics_count_the_black_outside_as_the_network_sees_it(two_photos, tmp_path):
     half_out = replace(two_photos.select([0]), center=np.float32([[-0.5, 200]]))
-    mean, stddev = statistics(half_out, parse_options("--workers", 0), tmp_path / "cache")
+    mean, stddev = statistics(half_out, cache=tmp_path / "cache")
     assert mean == pytest.approx([0.5, 0.1, 0], abs=2e-3)
     assert stddev == pytest.approx([0.5, 0.1, 0], abs=2e-3)
 
 
-def test_statistics_are_read_from_the_cache(two_photos, parse_options, tmp_path):
-    options = parse_options("--workers", 0)
-    first = statistics(two_photos, options, tmp_path / "cache")
+def test_statistics_are_read_from_the_cache(two_photos, tmp_path):
+    first = statistics(two_photos, cache=tmp_path / "cache")
     for path in two_photos.image_paths:
         path.unlink(missing_ok=True)
-    assert statistics(two_photos, options, tmp_path / "cache") == first
+    assert statistics(two_photos, cache=tmp_path / "cache") == first
     assert len(list((tmp_path / "cache").iterdir())) == 1
-    assert statistics(two_photos, options, tmp_path / "other") == ([0, 0, 0], [0, 0, 0])  # nothing left to read
+    assert statistics(two_photos, cache=tmp_path / "other") == ([0, 0, 0], [0, 0, 0])  # nothing left to read
 
 
 @pytest.mark.parametrize("change", ["annotation file", "center", "side", "photo", "order of joints", "person"])
-def test_statistics_of_other_people_have_another_key(two_photos, parse_options, tmp_path, change):
-    options, cache = parse_options("--workers", 0), tmp_path / "cache"
-    statistics(two_photos, options, cache)
+def test_statistics_of_other_people_have_another_key(two_photos, tmp_path, change):
+    cache = tmp_path / "cache"
+    statistics(two_photos, cache=cache)
     if change == "annotation file":
         two_photos.source[0].write_text("[{}]")
         other = two_photos
@@ -346,14 +341,14 @@ def test_statistics_of_other_people_have_another_key(two_photos, parse_options, 
         other = replace(two_photos, skeleton=MPII.first(10))
     else:
         other = two_photos.select([0, 1])
-    statistics(other, options, cache)
+    statistics(other, cache=cache)
     assert len(list(cache.iterdir())) == 2
 
 
-def test_statistics_are_the_same_from_another_working_directory(two_photos, parse_options, tmp_path, monkeypatch):
-    options, cache = parse_options("--workers", 0), tmp_path / "cache"
-    statistics(two_photos, options, cache)
+def test_statistics_are_the_same_from_another_working_directory(two_photos, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    statistics(two_photos, cache=cache)
     monkeypatch.chdir(tmp_path)
     relative = replace(two_photos, image_paths=[Path(path.name) for path in two_photos.image_paths])
-    statistics(relative, options, cache)
+    statistics(relative, cache=cache)
     assert len(list(cache.iterdir())) == 1

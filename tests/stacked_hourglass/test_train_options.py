@@ -12,7 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from option_effects import Effect, Run, assert_effect, columns, epochs, run_once, shapes
+from option_effects import (
+    Effect,
+    Run,
+    assert_effect,
+    assert_ended_by_bad_losses,
+    assert_tested,
+    columns,
+    epochs,
+    run_once,
+    shapes,
+    with_bad_losses,
+)
 from scipy.io import loadmat
 from tensorboardX.proto.event_pb2 import Event
 from torch import nn
@@ -23,7 +34,8 @@ from options import GROUPS, SCRIPTS
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass
-from stacked_hourglass.train import build_model, check_options, settle_options
+from stacked_hourglass.train import check_options, new_network, settle_options
+from stacked_hourglass.trainer import HourglassTrainer
 from utils.command_line.cli import main
 from utils.osutils import UserError
 from utils.transform import MPII
@@ -164,16 +176,11 @@ EFFECTS = {
     "precision": Effect(("--precision", "bf16"), weights),
     "seed": Effect(("--seed", 1), weights),
 }
-# Options whose effect is no difference between two whole runs have a test of their own below.
-OWN_TEST = {
-    "data_dir", "load", "exp", "checkpoint_dir", "tb_dir", "resume", "evaluate", "use_horovod", "scale_lr",
-    "compression", "sync_batch_norm", "device", "compile", "workers", "allow_unsafe_load", "debug_traceback",
-}  # fmt: skip
 
 
 def test_every_option_has_a_test():
     options = {option.name for _, option in SCRIPTS["train"]["hourglass_mpii"].options(GROUPS)}
-    assert options == set(EFFECTS) | OWN_TEST
+    assert_tested(options, EFFECTS, globals())
 
 
 def test_the_same_options_do_the_same(run, tiny_mpii, tmp_path):
@@ -213,10 +220,10 @@ def test_the_schedule_lowers_the_rate(run):
     assert [row["lr"] for row in run("--epochs", 2, "--schedule", 1, "--gamma", 0.5).log()] == [2.5e-4, 1.25e-4]
 
 
-def test_a_tiny_clip_makes_tiny_steps(run, parse_options):
+def test_a_tiny_clip_makes_tiny_steps(run):
     """Gradients far below RMSprop's epsilon of 1e-8 barely move anything."""
     torch.manual_seed(0)
-    start = build_model(parse_options(*SMALL)).state_dict()
+    start = new_network(Architecture(stacks=1, features=8)).state_dict()
 
     def moved(run: Run) -> float:
         state = run.state()
@@ -225,6 +232,17 @@ def test_a_tiny_clip_makes_tiny_steps(run, parse_options):
         ).item()
 
     assert moved(run("--grad_clip", 1e-9, "--lr", 1e-3)) < 0.1 * moved(run("--lr", 1e-3))
+
+
+def test_a_loss_that_is_nan_ends_the_training(tiny_mpii, tmp_path, monkeypatch, capsys):
+    def train_with(*argv) -> Run:
+        return train_small(tmp_path, tiny_mpii, *argv)
+
+    monkeypatch.setattr(HourglassTrainer, "update", with_bad_losses(HourglassTrainer.update))
+    with pytest.raises(SystemExit) as ended:
+        train_with("--max_bad_steps", 1)
+    assert ended.value.code == 1
+    assert_ended_by_bad_losses(tmp_path / "model_checkpoints" / NAME, capsys.readouterr().err)
 
 
 def test_debug_writes_a_picture_an_epoch(run):
@@ -255,7 +273,7 @@ def test_exp_and_directories_name_where_things_go(tiny_mpii, tmp_path):
     train_small(tmp_path, tiny_mpii, "--exp", "second", "--checkpoint_dir", "a/b", "--tb_dir", tmp_path / "events")
     assert (tmp_path / "a/b/hourglass_mpii_second/checkpoint.pth.tar").is_file()
     assert len(list((tmp_path / "events/hourglass_mpii_second").iterdir())) == 1
-    assert {path.name for path in tmp_path.iterdir()} == {"a", "events", ".cache"}
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "events"}
 
 
 def test_data_dir_is_what_is_read(fails, tmp_path):
@@ -283,11 +301,12 @@ def test_load_takes_a_published_checkpoint(tiny_mpii, tmp_path):
     assert epochs(loaded) == 1
 
 
-def test_load_brings_the_networks_shape_and_mean(run, tiny_mpii, tmp_path):
+def test_load_brings_the_networks_shape_and_mean(run, tiny_mpii, tmp_path, monkeypatch):
     source = run("--stacks", 2, "--num_classes", 10).checkpoints / "checkpoint.pth.tar"
     content = torch.load(source, weights_only=True)
     torch.save(content | {"mean": [0.1, 0.2, 0.3], "stddev": [0.4, 0.5, 0.6]}, tmp_path / "start.pth")
     argv = ("--data_dir", tiny_mpii, "--workers", 0, "--epochs", 1, "--load", tmp_path / "start.pth")
+    monkeypatch.setenv("HUMAN_POSE_CACHE", str(tmp_path / ".cache"))
     loaded = load_hourglass(train(tmp_path, *argv).checkpoints)
     assert loaded.architecture == Architecture(stacks=2, features=8, num_classes=10)
     assert loaded.mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
@@ -389,6 +408,7 @@ def test_compile_compiles_the_network(tiny_mpii, tmp_path, monkeypatch):
 
 
 def test_workers_reach_every_loader(tiny_mpii, tmp_path, monkeypatch):
+    monkeypatch.setenv("HUMAN_POSE_CACHE", str(tmp_path / "cache"))
     asked = []
 
     class Loader(stacked_hourglass.datasets.DataLoader):

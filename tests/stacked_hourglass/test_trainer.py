@@ -14,15 +14,24 @@ from torch.utils.data import default_collate
 
 from stacked_hourglass import pckh
 from stacked_hourglass.annotations import People, load_mpii
+from stacked_hourglass.augmentation import RandomMasking
 from stacked_hourglass.datasets import PoseCrops
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass
-from stacked_hourglass.trainer import NOT_SCORED, HourglassTrainer
+from stacked_hourglass.trainer import (
+    NOT_SCORED,
+    HourglassAugmentation,
+    HourglassLosses,
+    HourglassTargets,
+    HourglassTrainer,
+    HourglassValidation,
+)
 from stacked_hourglass.visibility import visibility_loss
 from utils.imaging.heatmaps import crop_to_heatmap, heatmap_to_crop, render_heatmaps
 from utils.imaging.images import apply_affine
 from utils.plotting_utils import Averages
+from utils.training.settings import Experiment, Optimisation
 from utils.transform import MPII
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -37,13 +46,22 @@ def parts(tiny_mpii) -> tuple[People, People]:
 
 
 @pytest.fixture
-def make_trainer(parts, parse_options):
-    """`make_trainer("--sigma", 2)`: a trainer with these options for the tiny folder's validation people."""
+def make_trainer(parts):
+    """`make_trainer(HourglassTargets(sigma=2))`: a trainer of these settings for the tiny folder's people."""
+    names = {
+        HourglassTargets: "targets",
+        HourglassLosses: "losses",
+        HourglassAugmentation: "augmentation",
+        HourglassValidation: "evaluation",
+    }
 
-    def make(*argv, people: People | None = None, steps_per_epoch: int = 4) -> HourglassTrainer:
-        options = parse_options(*argv)
-        people = (people or parts[1]).first_joints(options.num_classes)
-        return HourglassTrainer(options, people, CPU, MEAN, STDDEV, steps_per_epoch)
+    def make(
+        *settings, optimisation: Optimisation | None = None, people: People | None = None, joints: int = 16
+    ) -> HourglassTrainer:
+        people = (people or parts[1]).first_joints(joints)
+        named = {names[type(one)]: one for one in settings}
+        experiment = Experiment("hourglass_mpii")
+        return HourglassTrainer(people, CPU, MEAN, STDDEV, 4, optimisation or Optimisation(), experiment, **named)
 
     return make
 
@@ -102,7 +120,7 @@ def one_joint() -> dict:
     ],
 )
 def test_loss_of_empty_maps_is_the_targets_mean_square(make_trainer, label_type, sigma, square):
-    trainer = make_trainer("--label_type", label_type)
+    trainer = make_trainer(HourglassTargets(label_type=label_type))
     losses = trainer.losses([torch.zeros(2, 16, 17, 17)], None, one_joint(), sigma)
     total = sum(square(x * x + y * y) for x in range(-8, 9) for y in range(-8, 9))
     assert losses["heatmap_loss"].item() == pytest.approx(total / (2 * 16 * 17 * 17), rel=1e-5)
@@ -117,7 +135,7 @@ def test_every_stack_counts_unless_intermediate_supervision_is_removed(make_trai
     off_by = [perfect + 3, perfect - 1, perfect + 2]  # counted on the one annotated map: 9, 1, 4 at 17 × 17 places
     share = 17 * 17 / size
     assert make_trainer().losses(off_by, None, batch, 1.0)["loss"].item() == pytest.approx(14 * share, rel=1e-5)
-    last = make_trainer("--remove_intermediate_supervision").losses(off_by, None, batch, 1.0)
+    last = make_trainer(HourglassLosses(remove_intermediate_supervision=True)).losses(off_by, None, batch, 1.0)
     assert last["loss"].item() == pytest.approx(4 * share, rel=1e-5)
     assert make_trainer().losses([perfect] * 3, None, batch, 1.0)["loss"].item() == 0
     one, two = (make_trainer().losses([maps] * n, None, batch, 1.0)["loss"].item() for n in (1, 2))
@@ -147,7 +165,7 @@ def test_visibility_is_added_with_its_coefficient(make_trainer):
     batch["readable"][1] = False
     alone = visibility_loss(logits[:1], batch["visible"][:1], torch.ones(1)).item()
     for coefficient in (0, 0.25):
-        trainer = make_trainer("--predict_joint_visibility", "--joint_visibility_loss_coeff", coefficient)
+        trainer = make_trainer(HourglassLosses(joint_visibility_loss_coeff=coefficient))
         losses = {name: loss.item() for name, loss in trainer.losses(maps, logits, batch, 1.0).items()}
         assert losses["visibility_loss"] == pytest.approx(alone)
         assert losses["loss"] == pytest.approx(losses["heatmap_loss"] + coefficient * alone)
@@ -162,30 +180,30 @@ def test_half_precision_maps_are_compared_in_full(make_trainer):
 
 
 def test_sigma_decays_at_the_epochs_of_the_schedule(make_trainer):
-    trainer = make_trainer("--sigma", 2, "--sigma_decay", 0.5, "--schedule", 1, 3, steps_per_epoch=4)
+    trainer = make_trainer(HourglassTargets(sigma=2, sigma_decay=0.5), optimisation=Optimisation(schedule=(1, 3)))
     sigmas = [trainer.sigma(iteration) for iteration in (0, 3, 4, 11, 12, 400)]
     assert sigmas == [2, 2, 1, 1, 0.5, 0.5]
-    assert make_trainer("--sigma", 2, "--schedule", 1, 3).sigma(400) == 2
+    assert make_trainer(HourglassTargets(sigma=2), optimisation=Optimisation(schedule=(1, 3))).sigma(400) == 2
 
 
 # ------------------------------------------------------------------------------------------ input
 
 
 def test_validation_input_is_the_crop_minus_the_mean(make_trainer, parts):
-    trainer = make_trainer("--add_random_masking", "--mask_prob", 1)
+    trainer = make_trainer(HourglassAugmentation(masking=RandomMasking(mask_prob=1)))
     batch = minibatch(parts[1])
     expected = batch["image"] / 255 - torch.tensor(MEAN)[:, None, None]
     assert torch.allclose(trainer.prepare(batch), expected, atol=1e-6)
 
 
 def test_training_input_without_augmentation_and_masks_is_the_same(make_trainer, parts):
-    trainer, batch = make_trainer("--no_augment_training_data"), minibatch(parts[1])
+    trainer, batch = make_trainer(HourglassAugmentation(augment_training_data=False)), minibatch(parts[1])
     assert torch.equal(trainer.prepare(batch, iteration=5), trainer.prepare(batch))
 
 
 def test_masks_need_no_other_augmentation(make_trainer, parts):
-    argv = ("--no_augment_training_data", "--add_random_masking", "--mask_prob", 1, "--orientation_prob", 1)
-    trainer, batch = make_trainer(*argv, "--mean_valued_prob", 1), minibatch(parts[1])
+    masking = RandomMasking(mask_prob=1, orientation_prob=1, mean_valued_prob=1)
+    trainer, batch = make_trainer(HourglassAugmentation(False, masking)), minibatch(parts[1])
     changed = (trainer.prepare(batch, iteration=5) != trainer.prepare(batch)).any(1)
     columns = changed.any(1)
     assert columns.any(1).all()
@@ -204,12 +222,12 @@ def test_augmented_input_is_jittered_and_the_crops_stay(make_trainer, parts):
 
 def test_an_iterations_random_numbers_depend_on_seed_and_iteration_alone(make_trainer, parts):
     batch = minibatch(parts[1])
-    argv = ("--add_random_masking", "--mask_prob", 1)
-    first = make_trainer(*argv).prepare(batch, 7)
+    masked = HourglassAugmentation(masking=RandomMasking(mask_prob=1))
+    first = make_trainer(masked).prepare(batch, 7)
     torch.rand(5)
-    assert torch.equal(make_trainer(*argv).prepare(batch, 7), first)
-    assert not torch.equal(make_trainer(*argv).prepare(batch, 8), first)
-    assert not torch.equal(make_trainer(*argv, "--seed", 1).prepare(batch, 7), first)
+    assert torch.equal(make_trainer(masked).prepare(batch, 7), first)
+    assert not torch.equal(make_trainer(masked).prepare(batch, 8), first)
+    assert not torch.equal(make_trainer(masked, optimisation=Optimisation(seed=1)).prepare(batch, 7), first)
 
 
 # ------------------------------------------------------------------------------------------ optimizer and update
@@ -217,10 +235,10 @@ def test_an_iterations_random_numbers_depend_on_seed_and_iteration_alone(make_tr
 
 def test_rmsprop_by_default_and_amsprop_is_adam_with_amsgrad(make_trainer):
     model = network()
-    rmsprop = make_trainer("--momentum", 0.3).make_optimizer(model, 1e-3, 0.02)
+    rmsprop = make_trainer(optimisation=Optimisation(momentum=0.3)).make_optimizer(model, 1e-3, 0.02)
     assert isinstance(rmsprop, torch.optim.RMSprop)
     assert [rmsprop.defaults[k] for k in ("lr", "momentum", "weight_decay")] == [1e-3, 0.3, 0.02]
-    amsprop = make_trainer("--use_amsprop").make_optimizer(model, 1e-3, 0.02)
+    amsprop = make_trainer(optimisation=Optimisation(use_amsprop=True)).make_optimizer(model, 1e-3, 0.02)
     assert isinstance(amsprop, torch.optim.Adam)
     assert [amsprop.defaults[k] for k in ("lr", "amsgrad", "weight_decay")] == [1e-3, True, 0.02]
     for optimizer in (rmsprop, amsprop):
@@ -230,7 +248,7 @@ def test_rmsprop_by_default_and_amsprop_is_adam_with_amsgrad(make_trainer):
 def step(trainer: HourglassTrainer, batch: dict, iteration: int = 3, **architecture) -> tuple[HourglassNet, dict]:
     model = network(**architecture).train()
     optimizer = trainer.make_optimizer(model, 1e-3, 0)
-    return model, trainer.update(model, optimizer, batch, iteration, trainer.options)
+    return model, trainer.update(model, optimizer, batch, iteration, trainer.optimisation)
 
 
 def same(one: nn.Module, other: nn.Module) -> bool:
@@ -251,15 +269,15 @@ def test_an_update_moves_the_weights_the_same_way_each_time(make_trainer, parts)
 
 
 def test_repeated_updates_lower_the_loss(make_trainer, parts):
-    trainer = make_trainer("--no_augment_training_data", "--sigma", 3)
+    trainer = make_trainer(HourglassAugmentation(augment_training_data=False), HourglassTargets(sigma=3))
     model, batch = network().train(), minibatch(parts[0])
     optimizer = trainer.make_optimizer(model, 2e-3, 0)
-    losses = [trainer.update(model, optimizer, batch, i, trainer.options)["loss"].item() for i in range(12)]
+    losses = [trainer.update(model, optimizer, batch, i, trainer.optimisation)["loss"].item() for i in range(12)]
     assert losses[-1] < 0.6 * losses[0]
 
 
 def test_an_update_trains_the_visibility_network(make_trainer, parts):
-    trainer = make_trainer("--predict_joint_visibility")
+    trainer = make_trainer()
     model, losses = step(trainer, minibatch(parts[0]), predict_joint_visibility=True)
     assert set(losses) == {"loss", "heatmap_loss", "visibility_loss"}
     assert not torch.equal(
@@ -269,7 +287,7 @@ def test_an_update_trains_the_visibility_network(make_trainer, parts):
 
 def test_a_minibatch_without_any_annotation_does_no_harm(make_trainer, parts, tmp_path):
     people = replace(parts[0], image_paths=[tmp_path / "absent.jpg"] * len(parts[0]))
-    model, losses = step(make_trainer("--predict_joint_visibility"), minibatch(people), predict_joint_visibility=True)
+    model, losses = step(make_trainer(), minibatch(people), predict_joint_visibility=True)
     assert losses["loss"] == 0
     assert all(parameter.isfinite().all() for parameter in model.parameters())
 
@@ -328,7 +346,7 @@ def test_pelvis_and_thorax_and_unannotated_joints_have_no_say(make_trainer, part
 
 
 def test_ten_joints_have_no_torso_and_no_pck(make_trainer, parts):
-    trainer = make_trainer("--num_classes", 10)
+    trainer = make_trainer(joints=10)
     batch = minibatch(parts[1].first_joints(10))
     assert set(trainer.scores(batch["joints"], batch)) == {"PCKh@0.5"}
 
@@ -349,7 +367,7 @@ def test_predictions_are_written_one_based_in_validation_order(make_trainer, par
 @pytest.mark.parametrize("flip", [False, True])
 def test_validation_predicts_what_running_does(make_trainer, parts, tmp_path, flip):
     model, batch = network().eval(), minibatch(parts[1])
-    trainer = make_trainer(*(["--flip"] if flip else []))
+    trainer = make_trainer(HourglassValidation(flip=flip))
     with torch.no_grad():
         trainer.validate(model, batch)
     model.mean, model.skeleton = torch.tensor(MEAN), "MPII"
@@ -359,7 +377,7 @@ def test_validation_predicts_what_running_does(make_trainer, parts, tmp_path, fl
 
 def test_the_flip_test_changes_predictions(make_trainer, parts):
     model, batch = network().eval(), minibatch(parts[1])
-    plain, flipped = make_trainer(), make_trainer("--flip")
+    plain, flipped = make_trainer(), make_trainer(HourglassValidation(flip=True))
     with torch.no_grad():
         plain.validate(model, batch)
         flipped.validate(model, batch)
@@ -369,7 +387,7 @@ def test_the_flip_test_changes_predictions(make_trainer, parts):
 def test_validation_with_batch_statistics_leaves_the_running_ones(make_trainer, parts):
     model, batch = network().eval(), minibatch(parts[1])
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    running, own = make_trainer(), make_trainer("--use_train_mode_to_eval")
+    running, own = make_trainer(), make_trainer(HourglassValidation(use_train_mode_to_eval=True))
     with torch.no_grad():
         first, second = (trainer.validate(model, batch)["loss"] for trainer in (running, own))
     assert first != second
@@ -379,11 +397,13 @@ def test_validation_with_batch_statistics_leaves_the_running_ones(make_trainer, 
 
 def test_visibility_accuracy_by_hand(make_trainer, parts):
     class Sees(Fixed):
+        visibility = True
+
         def forward(self, images, with_visibility=False):
             maps = super().forward(images)
             return (maps, torch.tensor([1.0, -1.0]).repeat(8).expand(len(images), 16)) if with_visibility else maps
 
-    trainer, batch = make_trainer("--predict_joint_visibility"), minibatch(parts[1])
+    trainer, batch = make_trainer(), minibatch(parts[1])
     batch["visible"] = torch.zeros(4, 16, dtype=torch.bool)
     batch["visible"][0] = True  # right for the 8 joints said to be visible; for the others right for the 8 hidden
     batch["readable"][3] = False
@@ -405,7 +425,7 @@ def test_validation_returns_pictures_of_the_first_minibatch_alone(make_trainer, 
 
 
 def test_checkpoint_loads_alone_and_knows_mean_and_joint_order(make_trainer, parts, tmp_path):
-    trainer = make_trainer("--num_classes", 10)
+    trainer = make_trainer(joints=10)
     model = network(num_classes=10).eval()
     hooks = trainer.hooks()
     hooks.checkpoint_fn(model, trainer.make_optimizer(model, 1e-3, 0), 1, 50.0, tmp_path, is_best=True)
@@ -419,7 +439,7 @@ def test_checkpoint_loads_alone_and_knows_mean_and_joint_order(make_trainer, par
 
 
 def test_debug_pictures_are_written_after_whole_epochs(make_trainer, parts, tmp_path):
-    trainer, model = make_trainer("--debug"), network().eval()
+    trainer, model = make_trainer(HourglassValidation(debug=True)), network().eval()
     hooks, optimizer = trainer.hooks(), trainer.make_optimizer(model, 1e-3, 0)
     with torch.no_grad():
         trainer.validate(model, minibatch(parts[1]))
@@ -460,8 +480,8 @@ def test_unreadable_photos_are_nan_and_counted_in_one_warning(make_trainer, tiny
     assert np.isnan(predictions).any((1, 2)).tolist() == bad
     unread = sum(path == training.image_paths[0] for path in training.image_paths)
     assert capsys.readouterr().err.splitlines() == [
-        f"warning: {unread} training people have photos that can't be read; they don't count",
-        f"warning: {sum(bad)} validation people have photos that can't be read; they don't count",
+        f"warning: {unread} training people's photos are unreadable: excluded from loss and metrics",
+        f"warning: {sum(bad)} validation people's photos are unreadable: excluded from loss and metrics",
     ]
 
 

@@ -7,18 +7,21 @@ import numpy as np
 import pytest
 import torch
 from command_line import call
+from settings_by_name import settings_of
 from tiny_fine_tuning import NAME, SMALL, VALIDATION, fine_tune, make_images, make_networks
 from torch import nn
 
 from stacked_hourglass.datasets import make_loader
+from stitched.loading import load_network
 from stitched.stitched_network import StitchedOutput
-from stitched.train import images_of, load_network
-from stitched.trainer import StitchedTrainer
+from stitched.train import images_of
+from stitched.trainer import StitchedTrainer, StitchedTraining
 from twod_threed.mpjpe import mpjpe, p_mpjpe
-from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS
+from utils.human36m.actions import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS
 from utils.human36m.files import find_sequences
 from utils.human36m_frames import FrameCrops, target_heatmaps
 from utils.plotting_utils import Averages
+from utils.training.settings import Experiment, Optimisation
 from utils.transform import H36M, H36M_2D, MPII, joint_map
 
 CPU = torch.device("cpu")
@@ -36,24 +39,27 @@ def networks(images, tmp_path_factory):
 
 
 @pytest.fixture
-def setting(images, networks, parse_options, one_thread):
-    """`setting("--lr", 1)`: the trainer and the network of these options, and the training batch."""
+def setting(images, networks, one_thread):
+    """`setting(lr=1)`: the trainer and the network of these settings, and the training batch."""
 
-    def with_options(*argv, starts=networks):
-        options = parse_options("--data_dir", images, *SMALL, *starts, *argv, script="stitched_fine_tune")
+    def with_settings(starts=networks, dropout=0.5, **values):
+        optimisation, settings = settings_of({"lr": 1e-4, "schedule": ()} | values, Optimisation, StitchedTraining)
         torch.manual_seed(0)
-        model = load_network(options, CPU)
-        trainer = StitchedTrainer(options, model, CPU)
-        frames = images_of(find_sequences(images), TRAIN_SUBJECTS, options)
-        [batch] = make_loader(FrameCrops(frames), options, len(frames))
+        model = load_network(load_hourglass=starts[1], load_2d3d=starts[3], image_scale="human36m")
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = dropout
+        trainer = StitchedTrainer(model, CPU, optimisation, Experiment("stitched_fine_tune"), settings)
+        frames = images_of(find_sequences(images), TRAIN_SUBJECTS, ACTIONS)
+        [batch] = make_loader(FrameCrops(frames), len(frames))
         return trainer, model, batch
 
-    return with_options
+    return with_settings
 
 
-def validation_loader(images, trainer, batch_size):
-    frames = images_of(find_sequences(images), TEST_SUBJECTS, trainer.options)
-    return make_loader(FrameCrops(frames), trainer.options, batch_size)
+def validation_loader(images, batch_size):
+    frames = images_of(find_sequences(images), TEST_SUBJECTS, ACTIONS)
+    return make_loader(FrameCrops(frames), batch_size)
 
 
 def perfect_output(batch):
@@ -64,9 +70,9 @@ def perfect_output(batch):
 
 def step(trainer, model, batch, iteration=0):
     """One training step as the loop does it: the losses."""
-    optimizer = trainer.make_optimizer(model, trainer.options.lr, 0)
+    optimizer = trainer.make_optimizer(model, trainer.optimisation.lr, 0)
     model.train()
-    return trainer.update(model, optimizer, batch, iteration, trainer.options)
+    return trainer.update(model, optimizer, batch, iteration, trainer.optimisation)
 
 
 def copy_of(model):
@@ -84,7 +90,7 @@ class TestLosses:
         assert all(value == 0 for value in trainer.losses(perfect_output(batch), batch).values())
 
     def test_by_hand(self, setting):
-        trainer, _, batch = setting("--heatmap_loss_coeff", 3, "--pose_3d_loss_coeff", 0.5)
+        trainer, _, batch = setting(heatmap_loss_coeff=3, pose_3d_loss_coeff=0.5)
         perfect = perfect_output(batch)
         maps = perfect.heatmaps[0].clone()
         maps[:, MPII.index("l_wrist")] += 2  # one of 16 joints, in two stacks
@@ -97,7 +103,7 @@ class TestLosses:
         assert losses["loss"] == pytest.approx(3 * 0.5 + 0.5 * 16 / 51, rel=1e-5)
 
     def test_the_gradient_of_a_joints_maps_is_at_its_name(self, setting):
-        trainer, _, batch = setting("--pose_3d_loss_coeff", 0)
+        trainer, _, batch = setting(pose_3d_loss_coeff=0)
         perfect = perfect_output(batch)
         maps = perfect.heatmaps[0].clone().requires_grad_()
         moved = dict(batch)
@@ -131,19 +137,19 @@ class TestLosses:
 # ------------------------------------------------------------------------------------------ one step
 class TestStep:
     def test_the_3d_loss_alone_reaches_the_first_convolution(self, setting):
-        trainer, model, batch = setting("--heatmap_loss_coeff", 0, "--no_grad_clipping")
+        trainer, model, batch = setting(heatmap_loss_coeff=0, no_grad_clipping=True)
         step(trainer, model, batch)
         assert model.hourglass.conv1.weight.grad.abs().max() > 0
 
     def test_every_parameter_gets_a_gradient(self, setting):
-        trainer, model, batch = setting("--dropout", 0)
+        trainer, model, batch = setting(dropout=0)
         step(trainer, model, batch)
         without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
         # Batch norm takes out what a constant before it adds.
         assert [name for name in without if not name.endswith("bias")] == []
 
     def test_each_network_has_its_rate(self, setting):
-        trainer, model, _ = setting("--lr", 1e-3, "--hourglass_lr", 1e-5)
+        trainer, model, _ = setting(lr=1e-3, hourglass_lr=1e-5)
         groups = trainer.make_optimizer(model, 1e-3, 0.25).param_groups
         assert [(g["name"], g["lr"], g["weight_decay"]) for g in groups] == [
             ("hourglass", 1e-5, 0.25),
@@ -153,7 +159,7 @@ class TestStep:
 
     @pytest.mark.parametrize("frozen", PARTS)
     def test_a_frozen_part_stays_and_draws_nothing(self, setting, frozen):
-        trainer, model, batch = setting("--freeze", frozen)
+        trainer, model, batch = setting(freeze=frozen)
         before = copy_of(model)
         step(trainer, model, batch)
         assert changed(model, before, frozen) == []
@@ -162,14 +168,14 @@ class TestStep:
         assert set(dropouts) == {frozen != "lifter"}
 
     def test_random_colours_depend_on_seed_and_iteration_alone(self, setting):
-        def first(iteration, *argv):
-            trainer, model, batch = setting(*argv)
+        def first(iteration, **values):
+            trainer, model, batch = setting(**values)
             return trainer.prepare(model, batch, iteration)
 
         assert torch.equal(first(3), first(3))
         assert not torch.equal(first(3), first(4))
-        assert not torch.equal(first(3), first(3, "--seed", 1))
-        assert torch.equal(first(3, "--augment_training_data", False), first(None))
+        assert not torch.equal(first(3), first(3, seed=1))
+        assert torch.equal(first(3, augment_training_data=False), first(None))
 
 
 # ------------------------------------------------------------------------------------------ validation
@@ -183,7 +189,7 @@ class TestValidation:
 
     def test_the_metrics_are_those_of_their_names(self, setting, images):
         trainer, model, _ = setting()
-        [batch] = validation_loader(images, trainer, VALIDATION)
+        [batch] = validation_loader(images, VALIDATION)
         with torch.no_grad():
             output = model(trainer.prepare(model, batch), batch["to_photo"])
         pose_2d = output.pose_2d[:, joint_map(MPII, H36M_2D)]
@@ -194,20 +200,22 @@ class TestValidation:
 
     def test_batches_do_not_matter(self, setting, images):
         trainer, model, _ = setting()
-        small, large = (self.averages(trainer, model, validation_loader(images, trainer, size)) for size in (3, 10))
+        small, large = (self.averages(trainer, model, validation_loader(images, size)) for size in (3, 10))
         assert small == pytest.approx(large, rel=1e-4)
 
     def test_an_image_that_cannot_be_read_does_not_count(self, setting, images, capsys):
         trainer, model, _ = setting()
-        frames = images_of(find_sequences(images), TEST_SUBJECTS, trainer.options)
-        kept = self.averages(trainer, model, make_loader(FrameCrops(frames.select(np.arange(3))), trainer.options, 3))
+        frames = images_of(find_sequences(images), TEST_SUBJECTS, ACTIONS)
+        kept = self.averages(trainer, model, make_loader(FrameCrops(frames.select(np.arange(3))), 3))
         dataset = FrameCrops(replace(frames, number=np.where(np.arange(VALIDATION) < 3, frames.number, 999)))
-        result = self.averages(trainer, model, make_loader(dataset, trainer.options, 2))
+        result = self.averages(trainer, model, make_loader(dataset, 2))
         for name in ("MPJPE", "P-MPJPE", "2D_error"):
             assert result[name] == pytest.approx(kept[name], rel=1e-4)
-        trainer.warn_of_unreadable()
-        trainer.warn_of_unreadable()
-        assert capsys.readouterr().err == "warning: 1 validation images can't be read; they don't count\n"
+        trainer.unreadable.warn()
+        trainer.unreadable.warn()
+        assert (
+            capsys.readouterr().err == "warning: 1 validation images are unreadable: excluded from loss and metrics\n"
+        )
 
 
 # ------------------------------------------------------------------------------------------ whole trainings
@@ -250,10 +258,10 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_been(images, networks
     straight = fine_tune(tmp_path / "straight", images, *networks, *setting)
     update = StitchedTrainer.update
 
-    def interrupted(self, model, optimizer, minibatch, iteration, options):
+    def interrupted(self, model, optimizer, minibatch, iteration, optimisation):
         if iteration == 1:
             signal.raise_signal(signal.SIGINT)
-        return update(self, model, optimizer, minibatch, iteration, options)
+        return update(self, model, optimizer, minibatch, iteration, optimisation)
 
     folder = tmp_path / "interrupted"
     folder.mkdir()

@@ -3,23 +3,25 @@
 import pytest
 import torch
 from command_line import call
+from settings_by_name import settings_of
 
 from twod_threed import load_lifter
 from twod_threed.cycle_gan import CycleGAN, Poses, place
-from twod_threed.cycle_trainer import COMPANIONS, CycleTrainer, build_cycle_gan
+from twod_threed.cycle_trainer import COMPANIONS, CycleSettings, CycleTrainer, build_cycle_gan
 from twod_threed.model import FullyConnectedProjection, LinearModel, ProjectNet
 from twod_threed.mpjpe import mpjpe
 from twod_threed.normalisation import fit
-from twod_threed.trainer import LifterTrainer
-from utils.data_utils import LIFTER_INPUT_JOINTS, normalise_instance
+from twod_threed.trainer import LifterTrainer, LifterTraining
+from utils.data_utils import LIFTER_INPUT_JOINTS, OrthogonalAugmentation, normalise_instance
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.plotting_utils import Averages
 from utils.training.samplers import IndexLoader
+from utils.training.settings import Experiment, Optimisation
 from utils.training.training_log import read_log
 
 CPU = torch.device("cpu")
-KINDS = pytest.mark.parametrize("kind", [(), ("--dataset_normalization",)], ids=["instance", "dataset"])
+KINDS = pytest.mark.parametrize("kind", ["instance", "dataset"])
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +31,16 @@ def pose_sets(tiny_h36m):
 
 
 @pytest.fixture
-def trainer(pose_sets, parse_options, tmp_path, monkeypatch):
-    """`trainer("--cycle_coeff", 0)`: the hooks' owner, with ten steps an epoch; or plain training's."""
-    monkeypatch.chdir(tmp_path)
+def trainer(pose_sets):
+    """`trainer(cycle_coeff=0)`: the hooks' owner, with ten steps an epoch; or plain training's."""
 
-    def make(*argv: object, plain: bool = False) -> LifterTrainer:
-        options = parse_options("--no_grad_clipping", "--cycle_gan", *argv, script="2d3d_h36m")
-        kind = "dataset" if options.dataset_normalization else "instance"
-        return (LifterTrainer if plain else CycleTrainer)(options, *pose_sets, fit(pose_sets[0], kind), steps=10)
+    def make(kind: str = "instance", plain: bool = False, augmentation=None, **values) -> LifterTrainer:
+        defaults = {"schedule": (), "no_grad_clipping": True}
+        kinds = Optimisation, LifterTraining, CycleSettings
+        optimisation, settings, cycle = settings_of(defaults | values, *kinds)
+        parts = *pose_sets, fit(pose_sets[0], kind), 10, optimisation, Experiment("2d3d_h36m")
+        named = {"settings": settings, "augmentation": augmentation}
+        return LifterTrainer(*parts, **named) if plain else CycleTrainer(*parts, **named, cycle=cycle)
 
     return make
 
@@ -48,7 +52,8 @@ def small_lifter(trainer) -> LinearModel:
 
 def small_gan(trainer) -> CycleGAN:
     lifter = small_lifter(trainer)
-    return build_cycle_gan(trainer.options, lifter, trainer.training)
+    connected = trainer.cycle_settings.use_fc_for_projection
+    return build_cycle_gan(lifter, trainer.training, connected, trainer.settings.dropout)
 
 
 def one_step(trainer, index, iteration=0, model=None):
@@ -57,7 +62,7 @@ def one_step(trainer, index, iteration=0, model=None):
     optimizers = trainer.make_optimizer(model, 1e-3, 0)
     for group in (group for one in as_tuple(optimizers) for group in one.param_groups):
         group["initial_lr"] = group["lr"]
-    losses = trainer.update(model, optimizers, {"index": index}, iteration, trainer.options)
+    losses = trainer.update(model, optimizers, {"index": index}, iteration, trainer.optimisation)
     return {name: value.item() for name, value in losses.items()}, model, optimizers
 
 
@@ -70,23 +75,23 @@ def unchanged(network, before) -> set[str]:
 
 
 ALONE = {
-    "regression": ("--gan_coeff", 0, "--cycle_coeff", 0),
-    "cycle": ("--gan_coeff", 0, "--regression_coeff", 0),
-    "gan": ("--cycle_coeff", 0, "--regression_coeff", 0),
+    "regression": {"gan_coeff": 0, "cycle_coeff": 0},
+    "cycle": {"gan_coeff": 0, "regression_coeff": 0},
+    "gan": {"cycle_coeff": 0, "regression_coeff": 0},
 }
 
 
 class TestUpdate:
     def test_with_regression_alone_the_lifter_learns_as_in_plain_training(self, trainer):
         index = torch.arange(0, 20)
-        _, gan, _ = one_step(trainer(*ALONE["regression"], "--drop_joint_prob", 0.1), index, iteration=3)
-        plain = trainer("--drop_joint_prob", 0.1, plain=True)
+        _, gan, _ = one_step(trainer(**ALONE["regression"], drop_joint_prob=0.1), index, iteration=3)
+        plain = trainer(drop_joint_prob=0.1, plain=True)
         _, lifter, _ = one_step(plain, index, iteration=3, model=small_lifter(plain))
         assert unchanged(gan.lifter, lifter.state_dict()) == set(lifter.state_dict())
 
     @KINDS
     def test_the_regression_by_hand(self, trainer, pose_sets, kind):
-        hooks, index = trainer(*kind, *ALONE["regression"]), torch.arange(0, 20, 3)
+        hooks, index = trainer(kind, **ALONE["regression"]), torch.arange(0, 20, 3)
         losses, *_ = one_step(hooks, index)
         poses_2d, poses_3d = pose_sets[0].poses(index)
         lifted = small_lifter(hooks).train()(hooks.normalisation.input(poses_2d))
@@ -98,7 +103,7 @@ class TestUpdate:
 
     @KINDS
     def test_the_cycles_by_hand(self, trainer, pose_sets, kind):
-        hooks, index = trainer(*kind, *ALONE["cycle"], "--cycle_coeff", 3), torch.arange(0, 20, 3)
+        hooks, index = trainer(kind, **ALONE["cycle"] | {"cycle_coeff": 3}), torch.arange(0, 20, 3)
         other = torch.arange(1, 8)
         hooks.draw = lambda count, rng: pose_sets[0].poses(other)
         losses, *_ = one_step(hooks, index)
@@ -114,10 +119,10 @@ class TestUpdate:
 
     @KINDS
     def test_what_the_critics_see(self, trainer, pose_sets, kind):
-        hooks, index, other = trainer(*kind, *ALONE["gan"]), torch.arange(0, 20, 3), torch.arange(1, 8)
+        hooks, index, other = trainer(kind, **ALONE["gan"]), torch.arange(0, 20, 3), torch.arange(1, 8)
         hooks.draw = lambda count, rng: pose_sets[0].poses(other)
         seen = []
-        hooks.train_critics = lambda model, optimizer, real, fake, rng: seen.append((real, fake)) or {}
+        hooks.train_critics = lambda model, optimizer, real, fake, rng, part: seen.append((real, fake)) or {}
         one_step(hooks, index)
         [(real, fake)] = seen
         (poses_2d, _), (_, poses_3d) = pose_sets[0].poses(index), pose_sets[0].poses(other)
@@ -130,7 +135,7 @@ class TestUpdate:
 
     def test_without_regression_no_pair_is_used(self, trainer, pose_sets):
         """The 3D poses of the minibatch's 2D poses are not looked at, nor are pairs among the poses drawn."""
-        hooks, index, asked = trainer("--regression_coeff", 0), torch.arange(20), []
+        hooks, index, asked = trainer(regression_coeff=0), torch.arange(20), []
 
         class Spy:
             device = CPU
@@ -156,21 +161,21 @@ class TestUpdate:
 
     def test_the_draws_depend_on_seed_and_iteration_alone(self, trainer):
         index = torch.arange(20)
-        first, *_ = one_step(trainer("--orthogonal_data_augmentation"), index, iteration=3)
+        first, *_ = one_step(trainer(augmentation=OrthogonalAugmentation()), index, iteration=3)
         torch.rand(5)
-        assert one_step(trainer("--orthogonal_data_augmentation"), index, iteration=3)[0] == first
-        assert one_step(trainer("--orthogonal_data_augmentation"), index, iteration=4)[0] != first
-        assert one_step(trainer("--orthogonal_data_augmentation", "--seed", 1), index, iteration=3)[0] != first
+        assert one_step(trainer(augmentation=OrthogonalAugmentation()), index, iteration=3)[0] == first
+        assert one_step(trainer(augmentation=OrthogonalAugmentation()), index, iteration=4)[0] != first
+        assert one_step(trainer(augmentation=OrthogonalAugmentation(), seed=1), index, iteration=3)[0] != first
 
     @pytest.mark.parametrize("updates", [1, 3])
     def test_critics_take_as_many_steps_as_asked(self, trainer, updates):
-        hooks = trainer("--discr_updates_per_gen_update", updates)
+        hooks = trainer(discr_updates_per_gen_update=updates)
         _, _, (generators, critics) = one_step(hooks, torch.arange(20))
         assert {state["step"].item() for state in generators.state.values()} == {1}
         assert {state["step"].item() for state in critics.state.values()} == {updates}
 
     def test_without_gan_loss_critics_stay(self, trainer):
-        hooks = trainer("--gan_coeff", 0)
+        hooks = trainer(gan_coeff=0)
         losses, gan, _ = one_step(hooks, torch.arange(20))
         before = small_gan(hooks)
         assert unchanged(gan.critic_3d, before.critic_3d.state_dict()) == set(gan.critic_3d.state_dict())
@@ -178,7 +183,7 @@ class TestUpdate:
 
     def test_a_critics_first_step_goes_up_the_distance(self, trainer):
         """Of Adam: every weight moves by the rate."""
-        hooks = trainer("--discr_updates_per_gen_update", 1, "--discr_2d_lr", 1e-4, "--discr_3d_lr", 3e-4)
+        hooks = trainer(discr_updates_per_gen_update=1, discr_2d_lr=1e-4, discr_3d_lr=3e-4)
         _, gan, _ = one_step(hooks, torch.arange(20))
         before = small_gan(hooks)
         for name, rate in (("critic_2d", 1e-4), ("critic_3d", 3e-4)):
@@ -194,12 +199,12 @@ class TestUpdate:
         assert expected <= unchanged(gan.lifter, lifter.state_dict())
 
     def test_max_norm_is_of_the_lifter(self, trainer):
-        _, gan, _ = one_step(trainer("--max_norm", 0.5), torch.arange(20))
+        _, gan, _ = one_step(trainer(max_norm=0.5), torch.arange(20))
         assert gan.lifter.w1.weight.norm(dim=1).max() <= 0.5 + 1e-6
         assert gan.critic_3d.layers[0][0].weight.norm(dim=1).max() > 0.5
 
     def test_a_fully_connected_projection_learns(self, trainer):
-        hooks = trainer("--use_fc_for_projection", "--dropout", 0)
+        hooks = trainer(use_fc_for_projection=True, dropout=0)
         _, gan, _ = one_step(hooks, torch.arange(20))
         assert isinstance(gan.projection, FullyConnectedProjection)
         assert gan.projection.w1.out_features == 16  # as wide as the lifter
@@ -209,14 +214,14 @@ class TestUpdate:
 
 class TestRates:
     def test_every_network_has_its_own(self, trainer):
-        hooks = trainer("--project_lr", 2e-3, "--discr_2d_lr", 3e-3, "--discr_3d_lr", 4e-3)
+        hooks = trainer(project_lr=2e-3, discr_2d_lr=3e-3, discr_3d_lr=4e-3)
         optimizers = hooks.make_optimizer(small_gan(hooks), 1e-3, 0.25)
         groups = [group for one in optimizers for group in one.param_groups]
         assert [group["lr"] for group in groups] == [1e-3, 2e-3, 3e-3, 4e-3]
         assert [group["weight_decay"] for group in groups] == [0.25] * 4
 
     def test_the_decay_acts_on_all(self, trainer):
-        hooks = trainer("--lr_decay", 10, "--lr_gamma", 0.5, "--discr_3d_lr", 4e-3)
+        hooks = trainer(lr_decay=10, lr_gamma=0.5, discr_3d_lr=4e-3)
         _, _, optimizers = one_step(hooks, torch.arange(8), iteration=10)
         rates = [group["lr"] for one in optimizers for group in one.param_groups]
         assert rates == pytest.approx([0.5e-3, 0.5e-4, 1.5e-4, 2e-3])
@@ -232,7 +237,7 @@ class TestValidation:
 
     @KINDS
     def test_the_measures_by_hand(self, trainer, kind):
-        hooks = trainer(*kind)
+        hooks = trainer(kind)
         gan, normalisation = small_gan(hooks).eval(), hooks.normalisation
         result = self.averages(hooks, gan)
         poses_2d, truth = hooks.validation.all_poses()
@@ -260,7 +265,7 @@ class TestValidation:
         assert self.averages(hooks, gan, 7) == pytest.approx(result, rel=1e-3, abs=1e-5)
 
     def test_critics_that_learn_nothing_are_not_asked(self, trainer):
-        hooks = trainer("--gan_coeff", 0)
+        hooks = trainer(gan_coeff=0)
         assert "critic_3d" not in self.averages(hooks, small_gan(hooks).eval())
 
 

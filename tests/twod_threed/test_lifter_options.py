@@ -225,7 +225,7 @@ def test_exp_and_directories_name_where_things_go(tiny_h36m, tmp_path):
     train(tmp_path, tiny_h36m, "--exp", "second", "--checkpoint_dir", "a/b", "--tb_dir", "events")
     assert (tmp_path / "a/b/2d3d_h36m_second/checkpoint.pth.tar").is_file()
     assert len(list((tmp_path / "events/2d3d_h36m_second").iterdir())) == 1
-    assert {path.name for path in tmp_path.iterdir()} == {"a", "events", ".cache"}
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "events"}
 
 
 def test_the_log_has_the_rate_of_an_epochs_last_step(run):

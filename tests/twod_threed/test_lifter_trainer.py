@@ -3,15 +3,18 @@
 import pytest
 import torch
 from command_line import call
+from settings_by_name import settings_of
 
 from twod_threed.model import LinearModel
 from twod_threed.mpjpe import mpjpe, p_mpjpe
 from twod_threed.normalisation import fit
-from twod_threed.trainer import LifterTrainer
+from twod_threed.trainer import LifterTrainer, LifterTraining
+from utils.data_utils import OrthogonalAugmentation
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.plotting_utils import Averages
 from utils.training.samplers import IndexLoader
+from utils.training.settings import Experiment, Optimisation
 from utils.training.training_log import read_log
 
 CPU = torch.device("cpu")
@@ -24,14 +27,14 @@ def pose_sets(tiny_h36m):
 
 
 @pytest.fixture
-def trainer(pose_sets, parse_options, tmp_path, monkeypatch):
-    """`trainer("--max_norm", 0)`: the hooks' owner, with a step of 10 samples."""
-    monkeypatch.chdir(tmp_path)
+def trainer(pose_sets):
+    """`trainer(max_norm=0)`: the hooks' owner, with a step of 10 samples."""
 
-    def make(*argv: object) -> LifterTrainer:
-        options = parse_options("--no_grad_clipping", *argv, script="2d3d_h36m")
-        kind = "dataset" if options.dataset_normalization else "instance"
-        return LifterTrainer(options, *pose_sets, fit(pose_sets[0], kind), steps=10)
+    def make(augmentation: OrthogonalAugmentation | None = None, **values) -> LifterTrainer:
+        defaults = {"schedule": (), "no_grad_clipping": True}
+        optimisation, settings = settings_of(defaults | values, Optimisation, LifterTraining)
+        parts = *pose_sets, fit(pose_sets[0], "instance"), 10, optimisation, Experiment("2d3d_h36m")
+        return LifterTrainer(*parts, settings=settings, augmentation=augmentation)
 
     return make
 
@@ -47,7 +50,7 @@ def one_step(trainer, index, iteration=0):
     optimizer = trainer.make_optimizer(model, 1e-3, 0)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
-    losses = trainer.update(model, optimizer, {"index": index}, iteration, trainer.options)
+    losses = trainer.update(model, optimizer, {"index": index}, iteration, trainer.optimisation)
     return losses["loss"].item(), model
 
 
@@ -64,48 +67,48 @@ class TestUpdate:
 
     def test_one_step_of_adam(self, trainer):
         """Adam's first step moves every weight by the rate, against the sign of its gradient."""
-        _, model = one_step(trainer("--max_norm", 0), torch.arange(20))
+        _, model = one_step(trainer(max_norm=0), torch.arange(20))
         moved = (model.w1.weight - small_model().w1.weight).abs()
         torch.testing.assert_close(moved, torch.full_like(moved, 1e-3), rtol=0.01, atol=0)
 
     def test_max_norm_is_kept(self, trainer):
-        _, model = one_step(trainer("--max_norm", 0.5), torch.arange(20))
+        _, model = one_step(trainer(max_norm=0.5), torch.arange(20))
         assert model.w1.weight.norm(dim=1).max() <= 0.5 + 1e-6
-        _, model = one_step(trainer("--max_norm", 0), torch.arange(20))
+        _, model = one_step(trainer(max_norm=0), torch.arange(20))
         assert model.w1.weight.norm(dim=1).max() > 0.6
 
     def test_augmentation_depends_on_seed_and_iteration_alone(self, trainer):
-        augmented = ("--orthogonal_data_augmentation", "--drop_joint_prob", 0.2)
+        augmented = {"augmentation": OrthogonalAugmentation(), "drop_joint_prob": 0.2}
         index = torch.arange(20)
-        first, _ = one_step(trainer(*augmented), index, iteration=3)
+        first, _ = one_step(trainer(**augmented), index, iteration=3)
         torch.rand(5)
-        assert one_step(trainer(*augmented), index, iteration=3)[0] == first
-        assert one_step(trainer(*augmented), index, iteration=4)[0] != first
-        assert one_step(trainer(*augmented, "--seed", 1), index, iteration=3)[0] != first
+        assert one_step(trainer(**augmented), index, iteration=3)[0] == first
+        assert one_step(trainer(**augmented), index, iteration=4)[0] != first
+        assert one_step(trainer(**augmented, seed=1), index, iteration=3)[0] != first
 
     def test_without_augmentation_the_seed_has_no_part_in_a_step(self, trainer):
         index = torch.arange(20)
-        assert one_step(trainer("--seed", 1), index, iteration=4)[0] == one_step(trainer(), index)[0]
+        assert one_step(trainer(seed=1), index, iteration=4)[0] == one_step(trainer(), index)[0]
 
 
 class TestLearningRate:
     def test_it_decays_continuously(self, trainer):
-        hooks = trainer("--lr_decay", 100, "--lr_gamma", 0.5)
+        hooks = trainer(lr_decay=100, lr_gamma=0.5)
         assert hooks.learning_rate(1e-3, 0) == 1e-3
         assert hooks.learning_rate(1e-3, 50) == pytest.approx(1e-3 * 0.5**0.5)
         assert hooks.learning_rate(1e-3, 200) == pytest.approx(0.25e-3)
         assert trainer().learning_rate(1, 100_000) == pytest.approx(0.96)
 
     def test_the_schedule_acts_besides(self, trainer):
-        hooks = trainer("--schedule", 2, 3, "--gamma", 0.1, "--lr_decay", 100, "--lr_gamma", 0.5)
+        hooks = trainer(schedule=(2, 3), gamma=0.1, lr_decay=100, lr_gamma=0.5)
         for iteration, scheduled in ((19, 1), (20, 0.1), (30, 0.01)):  # ten steps an epoch
             assert hooks.learning_rate(1, iteration) == pytest.approx(scheduled * 0.5 ** (iteration / 100))
 
     def test_it_reaches_the_optimizer(self, trainer):
-        hooks, model = trainer("--lr_decay", 10, "--lr_gamma", 0.5), small_model()
+        hooks, model = trainer(lr_decay=10, lr_gamma=0.5), small_model()
         optimizer = hooks.make_optimizer(model, 1e-3, 0)
         optimizer.param_groups[0]["initial_lr"] = 1e-3
-        hooks.update(model, optimizer, {"index": torch.arange(8)}, 10, hooks.options)
+        hooks.update(model, optimizer, {"index": torch.arange(8)}, 10, hooks.optimisation)
         assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5e-3)
 
 
@@ -126,7 +129,7 @@ class TestValidation:
         return predicted - predicted[:, :1], poses_3d
 
     def test_mpjpe_is_the_metric_of_that_name(self, trainer):
-        hooks = trainer("--procrustes")
+        hooks = trainer(procrustes=True)
         predicted, truth = self.expected(hooks)
         result = self.averages(hooks, 1000)
         assert result["MPJPE"] == pytest.approx(mpjpe(predicted, truth).item(), rel=1e-5)
@@ -144,7 +147,7 @@ class TestValidation:
 
     def test_batches_do_not_matter(self, trainer):
         """Not even where a batch lacks an action."""
-        hooks = trainer("--procrustes")
+        hooks = trainer(procrustes=True)
         assert self.averages(hooks, 7) == pytest.approx(self.averages(hooks, 1000), rel=1e-4)
 
 

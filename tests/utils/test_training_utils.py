@@ -1,7 +1,6 @@
 import json
 import math
 import sys
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,12 @@ from event_files import events
 from tiny_trainer import SAMPLES, Noise, Trainer, all_files, at_update, log_of, options_for, run
 from torch import nn
 
+from utils.console.evaluation_tables import print_averages
 from utils.training.checkpoints import read_checkpoint
 from utils.training.samplers import EpochSampler
+from utils.training.settings import Experiment, Optimisation
 from utils.training.training_log import read_log
-from utils.training_utils import batch_size_of, decays_until, experiment_directory, learning_rate_of, set_learning_rate
+from utils.training_utils import batch_size_of, learning_rate_of, set_learning_rate
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +95,7 @@ def test_the_best_follows_its_metric(tmp_path, higher_is_better, values, best_af
     settings = {
         "metric": lambda epoch: values[epoch - 1],
         "best_metric": "metric",
-        "higher_is_better": higher_is_better,
+        "higher_is_better": ("metric",) if higher_is_better else (),
     }
     trainer = run(tmp_path, settings=settings)
     assert [is_best for *_, is_best in trainer.named("checkpoint")] == [bool(b) for b in best_after]
@@ -132,9 +133,13 @@ def test_evaluate_validates_and_writes_nothing(tmp_path, capsys):
         second = run(tmp_path, evaluate=True, **source)
         assert second.averages == first.averages
         assert [call[0] for call in second.calls] == ["make_optimizer", "load", *["validate"] * 3]
+        print_averages(second.averages)
         printed = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
         assert printed == {name: f"{value:.6g}" for name, value in first.averages.items()}
+        Experiment("tiny", evaluate=True, **source).warn_if_untrained()
+        assert capsys.readouterr().err == ""
     run(tmp_path, evaluate=True)
+    Experiment("tiny", evaluate=True).warn_if_untrained()
     assert "untrained" in capsys.readouterr().err
     assert {name: (tmp_path / name).read_bytes() for name in all_files(tmp_path)} == before
 
@@ -149,7 +154,7 @@ def test_two_optimizers(tmp_path, monkeypatch):
             self.optimizer = torch.optim.Adam(model[0].parameters(), lr), torch.optim.SGD(model[2].parameters(), 2 * lr)
             return self.optimizer
 
-        def update(self, model, optimizer, minibatch, iteration, options):
+        def update(self, model, optimizer, minibatch, iteration, optimisation):
             self.note("update", iteration, *(one.param_groups[0]["lr"] for one in optimizer))
             losses = {}
             for name, one, part in zip(("critic_loss", "generator_loss"), optimizer, (model[0], model[2]), strict=True):
@@ -186,15 +191,15 @@ def test_the_learning_rate_follows_the_schedule():
     weights = [nn.Parameter(torch.zeros(1)) for _ in range(3)]
     groups = [{"params": [weights[0]], "lr": 1.0}, {"params": [weights[1]], "lr": 8.0}]
     optimizers = torch.optim.SGD(groups, lr=0.5), torch.optim.Adam([weights[2]], lr=2.0)
-    options = Namespace(schedule=[2, 5], gamma=0.5)
+    optimisation = Optimisation(schedule=[2, 5], gamma=0.5)
     rates = []
     for epoch in (0, 1, 2, 4, 5, 9, 0):
-        set_learning_rate(optimizers, epoch, options)
+        set_learning_rate(optimizers, epoch, optimisation)
         rates.append([group["lr"] for one in optimizers for group in one.param_groups])
         assert learning_rate_of(optimizers) == rates[-1][0]
     assert rates == [[1, 8, 2]] * 2 + [[0.5, 4, 1]] * 2 + [[0.25, 2, 0.5]] * 2 + [[1, 8, 2]]
-    assert [decays_until(epoch, []) for epoch in (0, 99)] == [0, 0]
-    assert decays_until(60, [90, 60]) == 1
+    assert [Optimisation(schedule=[]).decays(epoch) for epoch in (0, 99)] == [0, 0]
+    assert Optimisation(schedule=[90, 60]).decays(60) == 1
 
 
 def test_the_sampler_gives_every_index_once_an_epoch():
@@ -226,5 +231,6 @@ def test_the_size_of_a_minibatch():
 
 
 def test_where_an_experiment_lives():
-    options = Namespace(script="hourglass_mpii", exp="seven", checkpoint_dir="model_checkpoints")
-    assert experiment_directory(options) == Path("model_checkpoints/hourglass_mpii_seven")
+    experiment = Experiment("hourglass_mpii", exp="seven")
+    assert experiment.directory == Path("model_checkpoints/hourglass_mpii_seven")
+    assert experiment.tb_directory == Path("tb_logs/hourglass_mpii_seven")

@@ -11,9 +11,12 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from utils.compute.devices import GradientStep, autocast
+from utils.console.option_rules import from_options
 from utils.plotting_utils import Ratio
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
+from utils.training.resume import experiment_of
 from utils.training.samplers import EpochSampler
+from utils.training.settings import Optimisation
 from utils.training.training_log import read_log
 from utils.training_utils import TrainingHooks, train
 
@@ -38,13 +41,14 @@ class Noise(Dataset):
 
 
 def options_for(folder, **changes):
+    """As a command line gives them."""
     defaults = {
         "script": "tiny", "use_horovod": False, "exp": "default", "given": set(),
         "checkpoint_dir": folder / "checkpoints", "tb_dir": folder / "tb",
         "lr": 0.02, "weight_decay": 0.0, "epochs": 4, "schedule": [2], "gamma": 0.5, "tb_log_freq": 2, "seed": 0,
         "resume": False, "load": None, "evaluate": False, "allow_unsafe_load": False,
         "precision": "fp32", "grad_clip": 10.0, "no_grad_clipping": False,
-        "scale_lr": False, "sync_batch_norm": False, "compression": "none", "again": False,
+        "scale_lr": False, "sync_batch_norm": False, "compression": "none", "max_bad_steps": 3,
     }  # fmt: skip
     return Namespace(**defaults | changes)
 
@@ -58,23 +62,26 @@ def tiny_network():
 class Trainer:
     """Five hooks for the tiny network, that note their calls."""
 
-    def __init__(self, options, metric=None, stop_at=None, **hooks):
-        self.options, self.calls, self.metric = options, [], metric
+    def __init__(self, options, metric=None, stop_at=None, loss_factor=None, **hooks):
+        """`options`: as a command line gives them. `loss_factor(iteration)` multiplies the loss of a step."""
+        self.optimisation, self.experiment = from_options(Optimisation, options), experiment_of(options)
+        self.calls, self.metric, self.loss_factor = [], metric, loss_factor or (lambda iteration: 1.0)
         self.stop_at = stop_at or (lambda call: False)
-        self.step = GradientStep(options, CPU)
-        self.load, self.write = make_load_fn(options), make_checkpoint_fn(options.script, options)
+        self.step = GradientStep(CPU, self.optimisation.precision, self.optimisation.clip)
+        self.load = make_load_fn()
+        self.write = make_checkpoint_fn(self.experiment.script, self.experiment.settings)
         self.hook_settings = hooks
 
     def run(self):
         train_loader = DataLoader(
-            Noise(), batch_sampler=EpochSampler(SAMPLES, BATCH, self.options.seed), generator=torch.Generator()
+            Noise(), batch_sampler=EpochSampler(SAMPLES, BATCH, self.optimisation.seed), generator=torch.Generator()
         )
         validation_loader = DataLoader(Noise(), batch_size=BATCH, generator=torch.Generator())
         self.model = tiny_network()
         hooks = TrainingHooks(
             self.make_optimizer, self.load_checkpoint, self.checkpoint, self.update, self.validate, **self.hook_settings
         )
-        return train(self.model, hooks, train_loader, validation_loader, self.options)
+        return train(self.model, hooks, train_loader, validation_loader, self.optimisation, self.experiment)
 
     def note(self, *call):
         self.calls.append(call)
@@ -94,13 +101,13 @@ class Trainer:
         self.note("checkpoint", epoch, best, is_best)
         self.write(model, optimizer, epoch, best, directory, is_best)
 
-    def update(self, model, optimizer, minibatch, iteration, options):
+    def update(self, model, optimizer, minibatch, iteration, optimisation):
         assert model.training
         self.note("update", iteration, minibatch["index"].tolist(), optimizer.param_groups[0]["lr"])
-        with autocast(CPU, options.precision):
+        with autocast(CPU, optimisation.precision):
             prediction = model(minibatch["x"])
-        loss = nn.functional.mse_loss(prediction.float(), minibatch["y"])
-        self.step(loss, model.parameters(), optimizer)
+        loss = nn.functional.mse_loss(prediction.float(), minibatch["y"]) * self.loss_factor(iteration)
+        self.step(loss, model.parameters(), optimizer, minibatch["part"])
         return {"loss": loss.detach()}
 
     def validate(self, model, minibatch):

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from utils.compute.allocator import keep_large_blocks
 from utils.compute.launcher import TORCHRUN
 from utils.console.messages import show_messages
-from utils.osutils import UserError, fail, suggestion
+from utils.osutils import RunFailed, UserError, fail, suggestion
 
 OUTPUT_FOLDERS = ("output_dir", "checkpoint_dir", "tb_dir")
 
@@ -146,8 +146,11 @@ class Parser(argparse.ArgumentParser):
 
 
 # ------------------------------------------------------------------------------------------ entry point
-def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequence[str]) -> None:
-    """Parse `argv` and run the script it names. Bad input ends in one line on stderr and status 2."""
+def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequence[str], processes=None) -> None:
+    """Parse `argv` and run the script it names. Bad input ends in one line on stderr and status 2.
+
+    `processes` are those of a program that has joined them before; the script gets them as `options.processes`.
+    """
     prog = f"{entry}.py"
     if len(argv) > 1 and argv[0] in ("-h", "--help") and argv[1] in scripts:
         argv = [argv[1], "--help"]
@@ -163,7 +166,9 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
     options = parse(prog, name, script, groups, argv[1:])
     keep_large_blocks()
     try:
-        with _company(options, script, f"{prog} {name}"):
+        with _company(options, script, f"{prog} {name}", processes) as company:
+            if company is not None:
+                options.processes = company
             _check(options, script)
             _prepare(options, script)
             getattr(import_module(script.module), script.function)(options)
@@ -175,6 +180,10 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
         if options.debug_traceback:
             traceback.print_exc()
         fail(f"{prog} {name}", str(error))
+    except RunFailed as error:
+        if options.debug_traceback:
+            traceback.print_exc()
+        fail(f"{prog} {name}", str(error), status=1)
 
 
 def parse(prog: str, name: str, script: Script, groups: Groups, argv: Sequence[str]) -> argparse.Namespace:
@@ -261,8 +270,10 @@ def _given(script: Script, groups: Groups, argv: Sequence[str]) -> set[str]:
     }
 
 
-def _company(options: argparse.Namespace, script: Script, name: str) -> AbstractContextManager:
-    """Within it this process is one of those that a launcher has started, if one has."""
+def _company(options: argparse.Namespace, script: Script, name: str, processes) -> AbstractContextManager:
+    """Within it this process is one of those that a launcher has started, which it gives; None where none has."""
+    if processes is not None:
+        return nullcontext(processes)
     if not _is_launched(options):
         return nullcontext()
     use_horovod = getattr(options, "use_horovod", "HOROVOD_RANK" in os.environ)  # without the option as launched
@@ -293,10 +304,10 @@ def _prepare(options: argparse.Namespace, script: Script) -> None:
         if getattr(options, name, None):
             _require_writable(name, getattr(options, name))
     if script.sample and str(getattr(options, "data_dir", "")) == "sample":
-        from utils.compute.distributed import on_main
+        from utils.compute.launched import processes_of
         from utils.sample.sample_data import ensure_sample
 
-        options.data_dir = on_main(lambda: ensure_sample(script.sample))
+        options.data_dir = processes_of(options).on_main(lambda: ensure_sample(script.sample))
     if getattr(options, "workers", 0):
         _limit_workers(options)
     if hasattr(options, "seed"):
@@ -307,12 +318,12 @@ def _prepare(options: argparse.Namespace, script: Script) -> None:
 
 def _limit_workers(options: argparse.Namespace) -> None:
     """No more workers than cores, of which the processes of one machine have equal shares."""
-    from utils.compute.distributed import local_size
-
+    processes = getattr(options, "processes", None)
+    here = processes.local_size if processes else 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    most = max(cores // local_size(), 1)
+    most = max(cores // here, 1)
     if options.workers > most:
-        shared = f" and {local_size()} processes" if local_size() > 1 else ""
+        shared = f" and {here} processes" if here > 1 else ""
         print(f"workers: {most} instead of {options.workers}, since this machine has {cores} cores{shared}")
         options.workers = most
 

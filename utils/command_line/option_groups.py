@@ -78,6 +78,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("grad_clip", "largest norm of the gradient", 10.0, positive),
         Option("no_grad_clipping", "leave gradients as they are", False, bool),
         Option("tb_log_freq", "steps between two entries in TensorBoard", 50, count),
+        Option("max_bad_steps", "end when the loss is NaN or infinite in more steps in a row; 0: never", 3, whole),
     ),
     "evaluation": (
         Option("test_batch_size", "samples a forward pass outside training", 6, count),

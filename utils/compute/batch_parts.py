@@ -5,23 +5,26 @@ it, and draws the random numbers of the whole of it, so that two processes compu
 size would.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from utils.compute.distributed import all_reduce_sum, rank, world_size
+from utils.compute.distributed import ALONE, Processes
 
 
 @dataclass(frozen=True)
 class Part:
-    """This rank's rows of a global minibatch: `size` of `total`, from `start` on. Sizes differ by one at most."""
+    """This rank's rows of a global minibatch: `size` of `total`, from `start` on. Sizes differ by one at most.
+
+    The training loop puts it into the minibatch as "part"; without one, a minibatch is whole.
+    """
 
     start: int
     size: int
     total: int
+    processes: Processes = field(default=ALONE, repr=False, compare=False)
 
     @property
     def rows(self) -> slice:
@@ -30,69 +33,44 @@ class Part:
 
     @property
     def weight(self) -> float:
-        """What a mean over this part counts in the mean over ranks, so that this is the mean over all samples."""
-        return world_size() * self.size / self.total
+        """What a mean over this part counts in the mean over ranks, so that this is the mean over all samples.
+
+        The gradients of all ranks are averaged with equal weights, though the last minibatch may leave some fewer.
+        """
+        return self.processes.size * self.size / self.total
 
 
-def part_of(total: int) -> Part:
+def part_of(total: int, processes: Processes = ALONE) -> Part:
     """The rank's contiguous part of `total` samples."""
-    start, end = (total * one // world_size() for one in (rank(), rank() + 1))
-    return Part(start, end - start, total)
+    start, end = (total * one // processes.size for one in (processes.rank, processes.rank + 1))
+    return Part(start, end - start, total, processes)
 
 
-def shard(items: Sequence) -> Sequence:
+def shard(items: Sequence, processes: Processes = ALONE) -> Sequence:
     """The rank's part of a sequence: in the order of ranks, the parts are the whole."""
-    part = part_of(len(items))
+    part = part_of(len(items), processes)
     return items[part.start : part.start + part.size]
 
 
-# ------------------------------------------------------------------------------------------ the step's part
-_current: Part | None = None
-
-
-@contextmanager
-def training_on(part: Part) -> Iterator[None]:
-    """Within the block, a step of the training loop, this is the part that is trained on."""
-    global _current  # noqa: PLW0603 - a step is one at a time
-    former, _current = _current, part
-    try:
-        yield
-    finally:
-        _current = former
-
-
-def current_part() -> Part | None:
-    """The part that the step of the training loop trains on; None outside of one."""
-    return _current
-
-
-def loss_weight() -> float:
-    """What the step's loss, a mean over the rank's samples, has to be multiplied by; 1 for equal parts.
-
-    The gradients of all ranks are averaged with equal weights, though the last minibatch may leave some fewer samples.
-    """
-    return 1.0 if _current is None else _current.weight
-
-
-def mean_of_counted(total: Tensor, count: Tensor) -> Tensor:
+def mean_of_counted(total: Tensor, count: Tensor, part: Part | None = None) -> Tensor:
     """A loss's mean over those of the minibatch that count, of which the rank's samples have `total` () and `count` ().
 
     Some ranks' samples may have more that counts (joints with annotations) than others'. 0 where nothing counts. Among
-    several ranks it is the rank's part of that mean: with `loss_weight`, the parts' mean over ranks is the whole.
+    several ranks it is the rank's part of that mean: with `Part.weight`, the parts' mean over ranks is the whole.
     """
-    part = _current
-    if part is None or world_size() == 1:
+    if part is None or part.processes.size == 1:
         return total / count.clamp(min=1)
-    of_all = all_reduce_sum(count).clamp(min=1)
+    of_all = part.processes.all_reduce_sum(count).clamp(min=1)
     return total * (part.total / (of_all * max(part.size, 1)))
 
 
+# ------------------------------------------------------------------------------------------ random numbers
 class BatchGenerator(torch.Generator):
     """A generator by which the functions below draw for the whole minibatch and give the rank's rows."""
 
     def __new__(cls, device: torch.device | str = "cpu", part: Part | None = None):
         generator = super().__new__(cls, device)
-        generator.part = part if part is not None else _current
+        generator.part = part
         return generator
 
 

@@ -1,15 +1,21 @@
-"""Numbers that take a while to compute, kept under `.cache/` by a key of what they were computed from."""
+"""Numbers that take a while to compute, kept in a folder by a key of what they were computed from."""
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from utils.compute.distributed import on_main
+from utils.compute.distributed import ALONE, Processes
 from utils.osutils import write_text
 
-CACHE = Path(".cache")
+VARIABLE = "HUMAN_POSE_CACHE"
+
+
+def cache_folder() -> Path:
+    """The folder that the environment variable HUMAN_POSE_CACHE names, else `.cache` in the project's folder."""
+    return Path(os.environ.get(VARIABLE) or Path(__file__).resolve().parents[2] / ".cache")
 
 
 def key_of(parts: Iterable[str | bytes]) -> str:
@@ -21,18 +27,27 @@ def key_of(parts: Iterable[str | bytes]) -> str:
     return digest.hexdigest()[:32]
 
 
-def cached(name: str, parts: Iterable[str | bytes], compute: Callable[[], Any], folder: Path = CACHE) -> Any:
+def cached(
+    name: str,
+    parts: Iterable[str | bytes],
+    compute: Callable[[], Any],
+    folder: Path | None = None,
+    processes: Processes = ALONE,
+) -> Any:
     """What `compute` gives (plain types), from `<folder>/<name>_<key>.json` if it is there; written there if not.
 
     Of several processes rank 0 does it for all.
+
+    Args:
+        folder: by default `cache_folder()`.
     """
 
     def on_this_machine() -> Any:
-        path = folder / f"{name}_{key_of(parts)}.json"
+        path = (folder or cache_folder()) / f"{name}_{key_of(parts)}.json"
         if path.is_file():
             return json.loads(path.read_text())
         result = compute()
         write_text(path, json.dumps(result, indent=1))
         return result
 
-    return on_main(on_this_machine)
+    return processes.on_main(on_this_machine)

@@ -1,7 +1,6 @@
-"""Where and how the numbers are computed: device, seeds, precision, one optimizer step."""
+"""How the numbers are computed: device, seeds, precision, one optimizer step."""
 
 import random
-from argparse import Namespace
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from functools import cache
@@ -10,21 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from utils.compute.batch_parts import BatchGenerator, loss_weight
-from utils.compute.distributed import local_device, reduced_gradients
+from utils.compute.batch_parts import BatchGenerator, Part
+from utils.compute.distributed import ALONE, Processes
 from utils.osutils import UserError, warn
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def pick_device(name: str) -> torch.device:
-    """The device for `--device`: auto takes CUDA, then MPS, then the CPU. UserError where it is not there.
+def pick_device(name: str, processes: Processes = ALONE) -> torch.device:
+    """The device for `--device`: auto takes CUDA, then MPS, then the CPU. UserError where it is not available.
 
     Of several processes on a machine each has a GPU of its own.
     """
     if name == "auto":
         mps = torch.backends.mps.is_available()
-        return local_device(torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"))
+        return processes.local_device(torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"))
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -35,7 +34,7 @@ def pick_device(name: str) -> torch.device:
         raise UserError("--device mps: not available here; try --device auto")
     if device.type not in ("cpu", "cuda", "mps"):
         raise UserError(f"--device {name}: unknown; choose auto, cpu, cuda, cuda:N or mps")
-    return local_device(device)
+    return processes.local_device(device)
 
 
 def seed_everything(seed: int) -> None:
@@ -50,9 +49,11 @@ def seeded_generator(seed: int, number: int, device: torch.device | str = "cpu")
     return torch.Generator(device).manual_seed(_mixed(seed, number))
 
 
-def batch_generator(seed: int, number: int, device: torch.device | str = "cpu") -> BatchGenerator:
-    """A generator that (seed, number) fixes, for a training step: see `utils.compute.batch_parts`."""
-    return BatchGenerator(device).manual_seed(_mixed(seed, number))
+def batch_generator(
+    seed: int, number: int, device: torch.device | str = "cpu", part: Part | None = None
+) -> BatchGenerator:
+    """A generator that (seed, number) fixes, for a training step on `part`: see `utils.compute.batch_parts`."""
+    return BatchGenerator(device, part).manual_seed(_mixed(seed, number))
 
 
 def _mixed(seed: int, number: int) -> int:
@@ -86,20 +87,28 @@ def to_device(minibatch: dict, device: torch.device) -> dict:
 class GradientStep:
     """Backward, unscale, clip, step: what every update hook ends with.
 
-    The loss is the mean over this process's samples; the gradients come out as those of the mean over all processes'.
     `state_dict` holds the loss scale of fp16; it belongs in the checkpoint.
     """
 
-    def __init__(self, options: Namespace, device: torch.device):
-        if options.precision == "fp16" and device.type == "cpu":
+    def __init__(self, device: torch.device, precision: str = "fp32", clip: float | None = None):
+        """`clip`: the largest norm of the gradient; None leaves it as it is."""
+        if precision == "fp16" and device.type == "cpu":
             raise UserError("--precision fp16 needs a GPU; on a CPU choose fp32 or bf16")
-        self._clip = None if options.no_grad_clipping else options.grad_clip
-        self._scaler = torch.amp.GradScaler(device.type, enabled=options.precision == "fp16")
+        self._clip = clip
+        self._scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
-    def __call__(self, loss: Tensor, parameters: Iterable[nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+    def __call__(
+        self,
+        loss: Tensor,
+        parameters: Iterable[nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        part: Part | None = None,
+    ) -> None:
+        """One step. The loss is the mean over the samples of `part`, the gradients those of the mean over all parts."""
+        weight, processes = (1.0, ALONE) if part is None else (part.weight, part.processes)
         optimizer.zero_grad()
-        self._scaler.scale(loss * loss_weight()).backward()
-        with reduced_gradients(optimizer):
+        self._scaler.scale(loss * weight).backward()
+        with processes.reduced_gradients(optimizer):
             self._scaler.unscale_(optimizer)
             if self._clip is not None:
                 nn.utils.clip_grad_norm_(parameters, self._clip)

@@ -1,10 +1,10 @@
-"""Training and prediction in several processes, on one machine or many, behind one small interface.
+"""Training and prediction in several processes, on one machine or many, behind one object that is passed along.
 
     torchrun --nproc_per_node 2 train.py …                     torch.distributed: NCCL on GPUs, Gloo on CPUs
     horovodrun -np 2 python train.py … --use_horovod           Horovod, imported only then
 
-A process has a `rank`; rank 0 is the main one, which alone writes. Started alone, a process is rank 0 of 1 and every
-function here does nothing. Functions that exchange something must be called by all ranks, in the same order.
+`join` gives the `Processes`; a command line does it (`utils.compute.launched`). `ALONE` is a process by itself, rank 0
+of 1, and the default wherever processes are an argument: all it does is nothing.
 """
 
 import copy
@@ -27,13 +27,241 @@ from utils.osutils import UserError
 T = TypeVar("T")
 Optimizers = torch.optim.Optimizer | tuple[torch.optim.Optimizer, ...]
 COMPRESSIONS = ("none", "fp16")
+SIGNS_OF_A_LOST_PROCESS = (
+    "Connection closed by peer", "Connection reset by peer", "Broken pipe", "HorovodInternalError", "NCCL",
+    "is killed by signal: Terminated",  # a worker process of the data loader: the launcher ends whole groups
+)  # fmt: skip
 
 
-# ------------------------------------------------------------------------------------------ who is who
-_engine = Alone()
+class Processes:
+    """The processes of a job, seen from one of them. All must make the calls that exchange something, in one order.
+
+    Attributes:
+        rank: of this process; rank 0 is the main one, which alone writes.
+        size: how many there are.
+        local_rank: the rank among the processes of this machine, which is also the number of its GPU.
+        local_size: how many run on this machine.
+    """
+
+    def __init__(self, engine: Alone | None = None):
+        self._engine = Alone() if engine is None else engine
+        self.rank, self.size = self._engine.rank, self._engine.size
+        self.local_rank, self.local_size = self._engine.local_rank, self._engine.local_size
+
+    def __deepcopy__(self, memo: dict) -> "Processes":
+        """Itself: a network that is copied stays among the same processes."""
+        return self
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is rank 0, which alone writes and prints."""
+        return self.rank == 0
+
+    @property
+    def is_launched(self) -> bool:
+        """Whether a launcher has started this process, be it as the only one."""
+        return type(self._engine) is not Alone
+
+    def local_device(self, device: torch.device) -> torch.device:
+        """ "cuda" as this process's own GPU, made the current one; other devices as they are.
+
+        UserError where a machine has fewer GPUs than processes, or all were to use a single one.
+        """
+        if self.size == 1 or device.type != "cuda":
+            return device
+        if device.index is not None:
+            raise UserError(f"--device {device}: each process takes a GPU of its own; say --device cuda")
+        if self.local_size > torch.cuda.device_count():
+            raise UserError(
+                f"{self.local_size} processes on a machine with {torch.cuda.device_count()} GPUs; start as many "
+                "processes as GPUs, or add --device cpu"
+            )
+        torch.cuda.set_device(self.local_rank)
+        return torch.device("cuda", self.local_rank)
+
+    def close(self) -> None:
+        """Leave the other processes."""
+        self._engine.close()
+
+    # -------------------------------------------------------------------------------------- exchange
+    def barrier(self) -> None:
+        """Wait until all ranks are here."""
+        self._engine.sum_(torch.zeros(1))()
+
+    def all_reduce_sum(self, tensor: Tensor) -> Tensor:
+        """The sum over all ranks of tensors of one shape; a new tensor."""
+        total = tensor.detach().clone(memory_format=torch.contiguous_format)
+        self._engine.sum_(total)()
+        return total
+
+    def all_reduce_mean(self, tensor: Tensor) -> Tensor:
+        """The mean over all ranks of floating-point tensors of one shape; a new tensor."""
+        return self.all_reduce_sum(tensor) / self.size
+
+    def sum_over_ranks(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Name -> the sum over the ranks that have it, on the device it has here (else the CPU).
+
+        Every rank gets the same numbers to the last bit, in the same order. A rank that had no samples has no names.
+        """
+        totals: dict[str, Tensor] = {}
+        for part in self.gather_objects({name: value.detach().cpu() for name, value in values.items()}):
+            for name, value in part.items():
+                totals[name] = totals[name] + value if name in totals else value
+        return {name: total.to(values[name].device) if name in values else total for name, total in totals.items()}
+
+    def broadcast_object(self, value: T) -> T:
+        """Rank 0's value, which can be pickled, on every rank."""
+        return self._engine.broadcast_object(value)
+
+    def gather_objects(self, value: T) -> list[T]:
+        """Every rank's value, in the order of ranks."""
+        return self._engine.gather_objects(value)
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """All ranks' (n, …) tensors, in the order of ranks, as one (sum of n, …); n may differ and be 0."""
+        return torch.cat(self.gather_objects(rows.detach().cpu())).to(rows.device) if self.size > 1 else rows
+
+    def on_main(self, function: Callable[[], T]) -> T:
+        """What `function` gives on rank 0, for all ranks; no other calls it. Its UserErrors are raised everywhere."""
+        if self.size == 1:
+            return function()
+        result = error = None
+        if self.is_main:
+            try:
+                result = function()
+            except (UserError, OSError) as problem:
+                error = str(problem)
+        result, error = self.broadcast_object((result, error))
+        if error is not None:
+            raise UserError(error)
+        return result
+
+    def any_rank(self, flag: bool) -> bool:
+        """Whether any rank says yes."""
+        return any(self.gather_objects(flag)) if self.size > 1 else flag
+
+    def start_sum(self, tensor: Tensor) -> Callable[[], Any]:
+        """Start an in-place sum over all ranks; call the returned function to wait for it."""
+        return self._engine.sum_(tensor)
+
+    # -------------------------------------------------------------------------------------- networks, optimizers
+    def wrap_model(self, model: nn.Module, compression: str = "none") -> nn.Module:
+        """The network as a trainer's update hook should call it: under torchrun, backward averages the gradients.
+
+        A container of networks that are called one by one names them in its attribute `apart`, e.g. ("generator",
+        "companions.critic"); then each of them is wrapped, and the container is a shallow copy that shares everything
+        else. Weights stay where they are: checkpoint and validate the network that was given.
+
+        Args:
+            model: on its device, its parts frozen that are to be and, with `--compile`, compiled already. Rank 0's
+                weights are handed to all ranks.
+            compression: "fp16" halves what is sent.
+        """
+        if self.size == 1:
+            return model
+        self.broadcast_model(model)
+        parts = getattr(model, "apart", ("",))
+        return _with_parts(model, "", parts, lambda part: self._engine.wrap_model(part, compression))
+
+    def wrap_optimizer(self, optimizer: Optimizers, model: nn.Module, compression: str = "none") -> Optimizers:
+        """The optimizer, or tuple of them, whose gradients Horovod averages during backward; else the same one.
+
+        Before its state is loaded: Horovod's is a new object. `model` names the parameters.
+        """
+        if isinstance(optimizer, tuple):
+            return tuple(self.wrap_optimizer(one, model, compression) for one in optimizer)
+        own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        named = [(name, parameter) for name, parameter in model.named_parameters() if id(parameter) in own]
+        return self._engine.wrap_optimizer(optimizer, named, compression)
+
+    def reduced_gradients(self, optimizer: torch.optim.Optimizer) -> AbstractContextManager:
+        """A block between backward and the next one: the gradients are averaged over all ranks, `step` leaves them so.
+
+        To unscale and clip them, and then to step, as one process with the whole minibatch would.
+        """
+        return self._engine.reduced(optimizer)
+
+    def broadcast_model(self, model: nn.Module) -> None:
+        """Rank 0's parameters and buffers, on every rank."""
+        self._fused([*model.parameters(), *model.buffers()], self._engine.broadcast_)
+
+    def broadcast_optimizer(self, optimizer: Optimizers) -> None:
+        """Rank 0's optimizer state (moments, step counts, rates), on every rank."""
+        if self.size == 1:
+            return
+        optimizers = optimizer if isinstance(optimizer, tuple) else (optimizer,)
+        file = io.BytesIO()
+        if self.is_main:
+            torch.save([one.state_dict() for one in optimizers], file)
+        content = self.broadcast_object(file.getvalue())  # a file: pickled tensors would come out on rank 0's GPU
+        if not self.is_main:
+            states = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            for one, state in zip(optimizers, states, strict=True):
+                one.load_state_dict(state)
+
+    def average_batch_norms(self, model: nn.Module) -> None:
+        """Running statistics of batch norms as the mean over all ranks, each of which saw its part of the minibatches.
+
+        Before a validation or a checkpoint, so that all ranks have the same network.
+        """
+        norms = [one for one in model.modules() if isinstance(one, BatchNorm) and one.running_mean is not None]
+        statistics = [tensor for norm in norms for tensor in (norm.running_mean, norm.running_var)]
+        self._fused(statistics, lambda tensor: tensor.copy_(self.all_reduce_mean(tensor)))
+
+    @torch.no_grad()
+    def _fused(self, tensors: Iterable[Tensor], operation: Callable[[Tensor], Any]) -> None:
+        """An operation in place on many tensors, one call for all of a type instead of hundreds."""
+        if self.size == 1:
+            return
+        kinds: dict[tuple, list[Tensor]] = {}
+        for tensor in tensors:
+            kinds.setdefault((tensor.dtype, tensor.device), []).append(tensor)
+        for alike in kinds.values():
+            flat = torch.cat([tensor.reshape(-1) for tensor in alike])
+            operation(flat)
+            for tensor, part in zip(alike, flat.split([tensor.numel() for tensor in alike]), strict=True):
+                tensor.copy_(part.view_as(tensor))
+
+    # -------------------------------------------------------------------------------------- restarts
+    def job(self) -> dict[str, str] | None:
+        """What tells this launch of torchrun from others, to be kept with the experiment; None outside torchrun.
+
+        `torchrun --max_restarts` starts all ranks again when one has died, with the same command line. The launcher's
+        store outlives them, and so does a token in it.
+        """
+        if not isinstance(self._engine, Torch):
+            return None
+        run_id = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+        return self.on_main(lambda: {"token": _token_of_launch(), "run_id": run_id})
+
+    def restarted(self, former: Mapping[str, str] | None) -> bool:
+        """Whether this is a later attempt of the launch whose `job` was kept.
+
+        A new main machine has a new store; then it is the same if the run's name is and an attempt has failed before.
+        """
+        now = self.job()
+        if not now or not former:
+            return False
+        failed_before = self.any_rank(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0")
+        same_run = now["run_id"] != "none" and now["run_id"] == former.get("run_id")
+        return now["token"] == former.get("token") or (same_run and failed_before)
+
+    def lost_process(self, error: BaseException) -> str | None:
+        """One line for an error that another rank's end has caused, or None for other errors."""
+        text = f"{type(error).__name__}: {error}"
+        known = isinstance(error, dist.DistError) or any(sign in text for sign in SIGNS_OF_A_LOST_PROCESS)
+        if self.size == 1 or not known:
+            return None
+        return (
+            f"rank {self.rank}: another process of this job has ended; the last checkpoint is whole, go on with "
+            f"--resume ({text.splitlines()[0][:160]})"
+        )
 
 
-def init(use_horovod: bool = False, device: str = "auto") -> None:
+ALONE = Processes()
+
+
+def join(use_horovod: bool = False, device: str = "auto") -> Processes:
     """Join the other processes, if this one was started as one of several; once, before anything is read or seeded.
 
     Args:
@@ -42,7 +270,6 @@ def init(use_horovod: bool = False, device: str = "auto") -> None:
 
     Raises UserError: Horovod is not installed, or lacks GPU operations; the option and the launcher disagree.
     """
-    global _engine  # noqa: PLW0603 - one group a process, as in torch.distributed itself
     device_type = "cuda" if device.startswith(("auto", "cuda")) and torch.cuda.is_available() else "cpu"
     by_torchrun, by_horovodrun = os.environ.keys() >= TORCHRUN, "HOROVOD_RANK" in os.environ
     if use_horovod and by_torchrun and not by_horovodrun:
@@ -50,126 +277,8 @@ def init(use_horovod: bool = False, device: str = "auto") -> None:
     if by_horovodrun and not use_horovod:
         raise UserError("started by horovodrun: add --use_horovod, or start it by torchrun")
     if use_horovod or by_torchrun:
-        _engine = (Horovod if use_horovod else Torch)(device_type)
-
-
-def shutdown() -> None:
-    """Leave the other processes; alone again."""
-    global _engine  # noqa: PLW0603
-    _engine.close()
-    _engine = Alone()
-
-
-def rank() -> int:
-    return _engine.rank
-
-
-def local_rank() -> int:
-    """The rank among the processes of this machine, which is also the number of its GPU."""
-    return _engine.local_rank
-
-
-def local_size() -> int:
-    """How many of the processes run on this machine."""
-    return _engine.local_size
-
-
-def world_size() -> int:
-    return _engine.size
-
-
-def is_launched() -> bool:
-    """Whether a launcher has started this process, be it as the only one."""
-    return type(_engine) is not Alone
-
-
-def is_main() -> bool:
-    """Whether this is rank 0, which alone writes and prints."""
-    return _engine.rank == 0
-
-
-def local_device(device: torch.device) -> torch.device:
-    """ "cuda" as this process's own GPU, made the current one; other devices as they are.
-
-    UserError where a machine has fewer GPUs than processes, or all were to use a single one.
-    """
-    if world_size() == 1 or device.type != "cuda":
-        return device
-    if device.index is not None:
-        raise UserError(f"--device {device}: each process takes a GPU of its own; say --device cuda")
-    if local_size() > torch.cuda.device_count():
-        raise UserError(
-            f"{local_size()} processes on a machine with {torch.cuda.device_count()} GPUs; start as many processes as "
-            "GPUs, or add --device cpu"
-        )
-    torch.cuda.set_device(local_rank())
-    return torch.device("cuda", local_rank())
-
-
-# ------------------------------------------------------------------------------------------ exchange
-def barrier() -> None:
-    """Wait until all ranks are here."""
-    _engine.sum_(torch.zeros(1))()
-
-
-def all_reduce_sum(tensor: Tensor) -> Tensor:
-    """The sum over all ranks of tensors of one shape; a new tensor."""
-    total = tensor.detach().clone(memory_format=torch.contiguous_format)
-    _engine.sum_(total)()
-    return total
-
-
-def all_reduce_mean(tensor: Tensor) -> Tensor:
-    """The mean over all ranks of floating-point tensors of one shape; a new tensor."""
-    return all_reduce_sum(tensor) / world_size()
-
-
-def sum_over_ranks(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Name -> the sum over the ranks that have it, on the device it has here (else the CPU).
-
-    Every rank gets the same numbers to the last bit, in the same order. A rank that had no samples has no names.
-    """
-    totals: dict[str, Tensor] = {}
-    for part in gather_objects({name: value.detach().cpu() for name, value in values.items()}):
-        for name, value in part.items():
-            totals[name] = totals[name] + value if name in totals else value
-    return {name: total.to(values[name].device) if name in values else total for name, total in totals.items()}
-
-
-def broadcast_object(value: T) -> T:
-    """Rank 0's value, which can be pickled, on every rank."""
-    return _engine.broadcast_object(value)
-
-
-def gather_objects(value: T) -> list[T]:
-    """Every rank's value, in the order of ranks."""
-    return _engine.gather_objects(value)
-
-
-def gather(rows: Tensor) -> Tensor:
-    """All ranks' (n, …) tensors, in the order of ranks, as one (sum of n, …); n may differ and be 0."""
-    return torch.cat(gather_objects(rows.detach().cpu())).to(rows.device) if world_size() > 1 else rows
-
-
-def on_main(function: Callable[[], T]) -> T:
-    """What `function` gives on rank 0, for all ranks; nobody else calls it. Its UserErrors are raised everywhere."""
-    if world_size() == 1:
-        return function()
-    result = error = None
-    if is_main():
-        try:
-            result = function()
-        except (UserError, OSError) as problem:
-            error = str(problem)
-    result, error = broadcast_object((result, error))
-    if error is not None:
-        raise UserError(error)
-    return result
-
-
-def any_rank(flag: bool) -> bool:
-    """Whether any rank says yes."""
-    return any(gather_objects(flag)) if world_size() > 1 else flag
+        return Processes((Horovod if use_horovod else Torch)(device_type))
+    return ALONE
 
 
 class AnyRankLater:
@@ -178,14 +287,15 @@ class AnyRankLater:
     So the exchange goes on beside the step, nobody waits for it, and all ranks get a yes at the same step.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, processes: Processes = ALONE) -> None:
+        self._processes = processes
         self._pending: tuple[Tensor, Callable] | None = None
 
     def __call__(self, flag: bool) -> bool:
-        if world_size() == 1:
+        if self._processes.size == 1:
             return flag
         former, votes = self._pending, torch.tensor([float(flag)])
-        self._pending = votes, _engine.sum_(votes)
+        self._pending = votes, self._processes.start_sum(votes)
         if former is None:
             return False
         former[1]()
@@ -196,26 +306,6 @@ class AnyRankLater:
         if self._pending:
             self._pending[1]()
             self._pending = None
-
-
-# ------------------------------------------------------------------------------------------ networks, optimizers
-def wrap_model(model: nn.Module, compression: str = "none") -> nn.Module:
-    """The network as a trainer's update hook should call it: under torchrun, gradients are averaged during backward.
-
-    A container of networks that are called one by one names them in its attribute `apart`, e.g. ("generator",
-    "companions.critic"); then each of them is wrapped, and the container is a shallow copy that shares everything
-    else. Weights stay where they are: checkpoint and validate the network that was given.
-
-    Args:
-        model: on its device, its parts frozen that are to be and, with `--compile`, compiled already. Rank 0's weights
-            are handed to all ranks.
-        compression: "fp16" halves what is sent.
-    """
-    if world_size() == 1:
-        return model
-    broadcast_model(model)
-    parts = getattr(model, "apart", ("",))
-    return _with_parts(model, "", parts, lambda part: _engine.wrap_model(part, compression))
 
 
 def _with_parts(model: nn.Module, name: str, parts: Iterable[str], wrap: Callable) -> nn.Module:
@@ -230,110 +320,5 @@ def _with_parts(model: nn.Module, name: str, parts: Iterable[str], wrap: Callabl
     return view
 
 
-def wrap_optimizer(optimizer: Optimizers, model: nn.Module, compression: str = "none") -> Optimizers:
-    """The optimizer, or tuple of them, whose gradients Horovod averages during backward; else the same one.
-
-    Before its state is loaded: Horovod's is a new object. `model` names the parameters.
-    """
-    if isinstance(optimizer, tuple):
-        return tuple(wrap_optimizer(one, model, compression) for one in optimizer)
-    own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    named = [(name, parameter) for name, parameter in model.named_parameters() if id(parameter) in own]
-    return _engine.wrap_optimizer(optimizer, named, compression)
-
-
-def reduced_gradients(optimizer: torch.optim.Optimizer) -> AbstractContextManager:
-    """A block between backward and the next one: the gradients are averaged over all ranks, `step` leaves them so.
-
-    To unscale and clip them, and then to step, as one process with the whole minibatch would.
-    """
-    return _engine.reduced(optimizer)
-
-
-def broadcast_model(model: nn.Module) -> None:
-    """Rank 0's parameters and buffers, on every rank."""
-    _fused([*model.parameters(), *model.buffers()], _engine.broadcast_)
-
-
-def broadcast_optimizer(optimizer: Optimizers) -> None:
-    """Rank 0's optimizer state (moments, step counts, rates), on every rank."""
-    if world_size() == 1:
-        return
-    optimizers = optimizer if isinstance(optimizer, tuple) else (optimizer,)
-    file = io.BytesIO()
-    if is_main():
-        torch.save([one.state_dict() for one in optimizers], file)
-    content = broadcast_object(file.getvalue())  # as a file, since pickled tensors would come out on rank 0's GPU
-    if not is_main():
-        states = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        for one, state in zip(optimizers, states, strict=True):
-            one.load_state_dict(state)
-
-
-def average_batch_norms(model: nn.Module) -> None:
-    """Running statistics of batch norms as the mean over all ranks, each of which saw its part of the minibatches.
-
-    Before a validation or a checkpoint, so that all ranks have the same network.
-    """
-    norms = [one for one in model.modules() if isinstance(one, BatchNorm) and one.running_mean is not None]
-    statistics = [tensor for norm in norms for tensor in (norm.running_mean, norm.running_var)]
-    _fused(statistics, lambda tensor: tensor.copy_(all_reduce_mean(tensor)))
-
-
-@torch.no_grad()
-def _fused(tensors: Iterable[Tensor], operation: Callable[[Tensor], Any]) -> None:
-    """An operation in place on many tensors, one call for all of a type instead of hundreds."""
-    if world_size() == 1:
-        return
-    kinds: dict[tuple, list[Tensor]] = {}
-    for tensor in tensors:
-        kinds.setdefault((tensor.dtype, tensor.device), []).append(tensor)
-    for alike in kinds.values():
-        flat = torch.cat([tensor.reshape(-1) for tensor in alike])
-        operation(flat)
-        for tensor, part in zip(alike, flat.split([tensor.numel() for tensor in alike]), strict=True):
-            tensor.copy_(part.view_as(tensor))
-
-
-# ------------------------------------------------------------------------------------------ restarts
-def job() -> dict[str, str] | None:
-    """What tells this launch of torchrun from others, to be kept with the experiment; None outside torchrun.
-
-    `torchrun --max_restarts` starts all ranks again when one has died, with the same command line. The launcher's
-    store outlives them, and so does a token in it.
-    """
-    if not isinstance(_engine, Torch):
-        return None
-    return on_main(lambda: {"token": _token_of_launch(), "run_id": os.environ.get("TORCHELASTIC_RUN_ID", "none")})
-
-
-def restarted(former: Mapping[str, str] | None) -> bool:
-    """Whether this is a later attempt of the launch whose `job` was kept.
-
-    A new main machine has a new store; then it is the same if the run's name is and an attempt has failed before.
-    """
-    now = job()
-    if not now or not former:
-        return False
-    failed_before = any_rank(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0")
-    same_run = now["run_id"] != "none" and now["run_id"] == former.get("run_id")
-    return now["token"] == former.get("token") or (same_run and failed_before)
-
-
 def _token_of_launch() -> str:
     return launchers_store().compare_set("token_of_launch", "", uuid.uuid4().hex).decode()
-
-
-def lost_process(error: BaseException) -> str | None:
-    """One line for an error that another rank's end has caused, or None for other errors."""
-    signs = (
-        "Connection closed by peer", "Connection reset by peer", "Broken pipe", "HorovodInternalError", "NCCL",
-        "is killed by signal: Terminated",  # a worker process of the data loader: the launcher ends whole groups
-    )  # fmt: skip
-    text = f"{type(error).__name__}: {error}"
-    if world_size() == 1 or not (isinstance(error, dist.DistError) or any(sign in text for sign in signs)):
-        return None
-    return (
-        f"rank {rank()}: another process of this job has ended; the last checkpoint is whole, go on with --resume "
-        f"({text.splitlines()[0][:160]})"
-    )

@@ -29,7 +29,7 @@ class Alone:
     size = local_size = 1
 
     def sum_(self, tensor: Tensor) -> Callable[[], Any]:
-        """Start to sum `tensor` over all ranks, in place; the result is there when what this gives was called."""
+        """Start an in-place sum of `tensor` over all ranks; call the returned function to wait for it."""
         return lambda: None
 
     def broadcast_(self, tensor: Tensor) -> None:

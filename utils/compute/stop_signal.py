@@ -4,7 +4,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from utils.compute.distributed import AnyRankLater, any_rank
+from utils.compute.distributed import ALONE, AnyRankLater, Processes
 
 
 class StopSignal:
@@ -13,9 +13,9 @@ class StopSignal:
     Several processes stop together, whichever of them got the signal.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, processes: Processes = ALONE) -> None:
         self.requested = False
-        self._any_rank_later = AnyRankLater()
+        self._processes, self._any_rank_later = processes, AnyRankLater(processes)
 
     def after_step(self) -> bool:
         """Whether to stop here; asked after every step."""
@@ -24,7 +24,7 @@ class StopSignal:
     def after_epoch(self) -> bool:
         """Whether to stop here; asked after every epoch."""
         self._any_rank_later.close()
-        return any_rank(self.requested)
+        return self._processes.any_rank(self.requested)
 
     def __enter__(self) -> "StopSignal":
         self._former = signal.signal(signal.SIGINT, self._handle)

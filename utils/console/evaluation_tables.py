@@ -73,3 +73,9 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_nan(item) for key, item in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def print_averages(averages: Mapping[str, float]) -> None:
+    """A validation's averages: name and value, a tab between."""
+    for name, value in averages.items():
+        print(f"{name}\t{value:.6g}")

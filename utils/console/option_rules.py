@@ -20,6 +20,11 @@ def from_options(kind: type[Settings], options: Namespace, **others: Any) -> Set
     return kind(**named | others)
 
 
+def with_values(options: Namespace, **values: Any) -> Namespace:
+    """New options: these, but for the given values."""
+    return Namespace(**vars(options) | values)
+
+
 def refuse_useless(options: Namespace, rules: Iterable[tuple[bool, Iterable[str], str]]) -> None:
     """UserError for options that contradict others or would have no effect.
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from utils.compute.batch_parts import mean_of_counted
+from utils.compute.batch_parts import Part, mean_of_counted
 
 STRIDE = 4
 LOCATION_TEMPERATURE = 0.05  # of `location_loss`: the height by which a place that is e times as likely is higher
@@ -57,7 +57,7 @@ def render_heatmaps(
     return maps.masked_fill(~inside[..., None, None], 0.0)
 
 
-def location_loss(heatmaps: Tensor, targets: Tensor, counted: Tensor) -> Tensor:
+def location_loss(heatmaps: Tensor, targets: Tensor, counted: Tensor, part: Part | None = None) -> Tensor:
     """Cross-entropy, in nats, of each map as a distribution of the joint's place: softmax(map / T) against its target.
 
     Where nearly all of a target is empty, the squared error hardly tells a map with a peak in a wrong place from a good
@@ -68,6 +68,7 @@ def location_loss(heatmaps: Tensor, targets: Tensor, counted: Tensor) -> Tensor:
         heatmaps: (B, J, H, W).
         targets: the same, as `render_heatmaps` gives them; one without a peak (a joint outside the map) does not count.
         counted: (B, J) bool.
+        part: which part of a minibatch of several processes this is.
 
     Returns: the mean over the joints that count (`batch_parts.mean_of_counted`); 0 where none does.
     """
@@ -76,7 +77,7 @@ def location_loss(heatmaps: Tensor, targets: Tensor, counted: Tensor) -> Tensor:
     counted = counted & (mass > 0)
     log_places = (heatmaps.flatten(2) / LOCATION_TEMPERATURE).log_softmax(-1)
     errors = -(flat * log_places).sum(-1) / torch.where(mass > 0, mass, 1.0)
-    return mean_of_counted(errors.masked_fill(~counted, 0.0).sum(), counted.sum())
+    return mean_of_counted(errors.masked_fill(~counted, 0.0).sum(), counted.sum(), part)
 
 
 def decode_heatmaps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from utils.compute.distributed import is_main
+from utils.compute.distributed import ALONE, Processes
 from utils.osutils import counted
 from utils.predictions.coco_results import save_coco_results
 from utils.predictions.prediction_arrays import save_prediction_array
@@ -76,7 +76,7 @@ class PoseResults:
             if isinstance(values := getattr(self, one.name), dict):
                 values.update(getattr(other, one.name))
 
-    def save(self, directory: Path) -> list[Path]:
+    def save(self, directory: Path, processes: Processes = ALONE) -> list[Path]:
         """Write the files that apply (of several processes rank 0 does); returns their paths."""
         poses = {
             "2d_pose_estimations.pt": self.joints,
@@ -85,13 +85,13 @@ class PoseResults:
             "3d_pose_ground_truths.pt": self.truth_3d,
         }
         names, arrays = [name for name, content in poses.items() if content], []
-        if is_main():
+        if processes.is_main:
             for name in names:
                 save_predictions(directory / name, poses[name])
             save_metas(directory / "metas.pt", self.metas)
             save_coco_results(directory / "predictions.json", self.joints, self.scores, self.joints_3d or None)
         if self.in_validation_order is not None:
             arrays = [VALIDATION_FILE]
-            if is_main():
+            if processes.is_main:
                 save_prediction_array(directory / VALIDATION_FILE, self.in_validation_order)
         return [directory / name for name in (*names, *arrays, "metas.pt", "predictions.json")]

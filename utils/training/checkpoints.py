@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from utils.compute.distributed import gather_objects, is_main, on_main, rank
+from utils.compute.distributed import ALONE, Processes
 from utils.osutils import UserError, atomic_path, warn
 from utils.training.checkpoint_paths import BEST, LATEST, find_checkpoint
 
 FORMAT_VERSION = 1
 
 
-def read_checkpoint(path: str | Path, allow_unsafe: bool = False) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, allow_unsafe: bool = False, processes: Processes = ALONE) -> dict[str, Any]:
     """Read a checkpoint to the CPU. Of several processes rank 0 reads it for all.
 
     A bare state dict (a published checkpoint) is wrapped as {"state_dict": …}; a "module." prefix, left by
@@ -28,7 +28,7 @@ def read_checkpoint(path: str | Path, allow_unsafe: bool = False) -> dict[str, A
 
     Raises UserError for a missing, truncated or foreign file, and for one that needs unpickling.
     """
-    return on_main(lambda: _read_checkpoint(find_checkpoint(path), allow_unsafe))
+    return processes.on_main(lambda: _read_checkpoint(find_checkpoint(path), allow_unsafe))
 
 
 def _read_checkpoint(path: Path, allow_unsafe: bool) -> dict[str, Any]:
@@ -109,29 +109,38 @@ def restore_rng_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def plain_options(options: Any) -> dict[str, Any]:
-    """An option namespace as plain types, for checkpoints and JSON."""
-    return {key: _plain(value) for key, value in sorted(vars(options).items())}
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as plain types, sorted by name, for checkpoints and JSON."""
+    return {key: _plain(value) for key, value in sorted(values.items())}
 
 
-def make_checkpoint_fn(script: str, options: Any, extra: Mapping[str, Any] | None = None):
+def make_checkpoint_fn(
+    script: str,
+    settings: Mapping[str, Any],
+    extra: Mapping[str, Any] | None = None,
+    processes: Processes = ALONE,
+):
     """The default checkpoint hook: `checkpoint_fn(model, optimizer, epoch, best, directory, is_best)`.
 
-    `extra` holds plain values that go in besides, e.g. a hourglass's `mean` and `stddev`; an object in it with a
-    `state_dict` (a gradient scaler) is asked for its state at every write. Of several processes all must call the hook,
-    since each has random numbers of its own; rank 0 writes.
+    Of several processes all must call it, since each has random numbers of its own; rank 0 writes.
+
+    Args:
+        script: which training writes it.
+        settings: of the training, kept under "options" as plain types.
+        extra: plain values that go in besides, e.g. an hourglass's `mean` and `stddev`. An object with a `state_dict`
+            (a gradient scaler) is asked for its state at every write.
     """
 
     def checkpoint_fn(model, optimizer, epoch, best, directory, is_best):
-        own_rng, *other_rng = gather_objects(rng_state())  # of rank 0, of the others
-        if not is_main():
+        own_rng, *other_rng = processes.gather_objects(rng_state())  # of rank 0, of the others
+        if not processes.is_main:
             return
         optimizers = optimizer if isinstance(optimizer, tuple) else (optimizer,)
         states = {k: v.state_dict() if hasattr(v, "state_dict") else v for k, v in (extra or {}).items()}
         checkpoint = {
             "format_version": FORMAT_VERSION,
             "script": script,
-            "options": plain_options(options),
+            "options": plain(settings),
             "state_dict": model.state_dict(),
             "optimizer": [o.state_dict() for o in optimizers],
             "epoch": epoch,
@@ -147,7 +156,7 @@ def make_checkpoint_fn(script: str, options: Any, extra: Mapping[str, Any] | Non
     return checkpoint_fn
 
 
-def make_load_fn(options: Any, extra: Mapping[str, Any] | None = None):
+def make_load_fn(allow_unsafe: bool = False, extra: Mapping[str, Any] | None = None, processes: Processes = ALONE):
     """The default load hook: `load_fn(model, optimizer, path)` -> model, optimizer, epochs done, best value (or None).
 
     A bare state dict, or None for the optimizer, loads weights alone and starts at epoch 0. `extra` is as for
@@ -155,7 +164,7 @@ def make_load_fn(options: Any, extra: Mapping[str, Any] | None = None):
     """
 
     def load_fn(model, optimizer, path):
-        checkpoint = read_checkpoint(path, options.allow_unsafe_load)
+        checkpoint = read_checkpoint(path, allow_unsafe, processes)
         load_state(model, checkpoint["state_dict"], path)
         if optimizer is None or "optimizer" not in checkpoint:
             return model, optimizer, 0, None
@@ -169,8 +178,10 @@ def make_load_fn(options: Any, extra: Mapping[str, Any] | None = None):
             if hasattr(value, "load_state_dict") and name in checkpoint:
                 value.load_state_dict(checkpoint[name])
         rng = [checkpoint.get("rng"), *checkpoint.get("rng_of_other_ranks", [])]
-        if rank() < len(rng) and rng[rank()]:  # with more processes than before, the new ones start from their seeds
-            restore_rng_state(rng[rank()])
+        if (
+            processes.rank < len(rng) and rng[processes.rank]
+        ):  # with more processes than before, the new ones start from their seeds
+            restore_rng_state(rng[processes.rank])
         return model, optimizer, checkpoint.get("epoch", 0), checkpoint.get("best")
 
     return load_fn

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from utils.compute.batch_parts import Part, part_of, shard
 from utils.compute.devices import seeded_generator
-from utils.compute.distributed import world_size
+from utils.compute.distributed import ALONE, Processes
 
 
 class IndexLoader:
@@ -17,10 +17,17 @@ class IndexLoader:
     Among several processes each gives its part of every minibatch in training, and else its part of the samples.
     """
 
-    def __init__(self, length: int, batch_size: int, device: torch.device, seed: int | None = None):
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        device: torch.device,
+        seed: int | None = None,
+        processes: Processes = ALONE,
+    ):
         """Without a `seed`, samples come in order. `batch_size` is of one process."""
-        self._length, self._device, self._seed = length, device, seed
-        self._batch_size = batch_size if seed is None else batch_size * world_size()
+        self._length, self._device, self._seed, self._processes = length, device, seed, processes
+        self._batch_size = batch_size if seed is None else batch_size * processes.size
         self._epoch = self._skip = 0
         self.batch_sampler = self
 
@@ -30,7 +37,7 @@ class IndexLoader:
 
     def part(self, number: int) -> Part:
         """This process's part of the `number`-th minibatch of an epoch in training, from 0."""
-        return part_of(min(self._batch_size, self._length - number * self._batch_size))
+        return part_of(min(self._batch_size, self._length - number * self._batch_size), self._processes)
 
     def __len__(self) -> int:
         return len(range(0, len(self._in_order()), self._batch_size))
@@ -46,7 +53,7 @@ class IndexLoader:
 
     def _in_order(self) -> Tensor:
         samples = torch.arange(self._length)
-        return shard(samples) if self._seed is None else samples
+        return shard(samples, self._processes) if self._seed is None else samples
 
 
 class EpochSampler:
@@ -58,9 +65,10 @@ class EpochSampler:
     Among several processes each gets its part of every minibatch; all of them have the same order.
     """
 
-    def __init__(self, length: int, batch_size: int, seed: int):
+    def __init__(self, length: int, batch_size: int, seed: int, processes: Processes = ALONE):
         """`batch_size` is of one process."""
-        self._length, self._batch_size, self._seed = length, batch_size * world_size(), seed
+        self._length, self._batch_size, self._seed = length, batch_size * processes.size, seed
+        self._processes = processes
         self._epoch = self._skip = 0
 
     def start(self, epoch: int, skip: int = 0) -> None:
@@ -69,7 +77,7 @@ class EpochSampler:
 
     def part(self, number: int) -> Part:
         """This process's part of the `number`-th minibatch of an epoch, from 0."""
-        return part_of(min(self._batch_size, self._length - number * self._batch_size))
+        return part_of(min(self._batch_size, self._length - number * self._batch_size), self._processes)
 
     def __len__(self) -> int:
         return math.ceil(self._length / self._batch_size)

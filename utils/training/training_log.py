@@ -1,25 +1,32 @@
-"""What training leaves to be read: `log.txt`, TensorBoard events, a line an epoch; and the stop signal."""
+"""What training leaves to be read: `options.json`, `log.txt`, TensorBoard events, and a message per epoch."""
 
+import json
 import math
 import shutil
-import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from utils.compute.distributed import is_main
-from utils.osutils import UserError, write_text
+from utils.compute.distributed import ALONE, Processes
+from utils.osutils import UserError, inform, warn, write_text
+
+OPTIONS_FILE = "options.json"
+BETTER = "better"  # where it says of metrics whether "higher" or "lower" is better
 
 
 class TrainingLog:
-    """`log.txt` (tab-separated, a line an epoch), TensorBoard scalars and pictures, and a printed line an epoch.
+    """`log.txt` (tab-separated, a line per epoch), TensorBoard scalars and pictures, and a message per epoch.
 
     Of several processes rank 0 alone leaves something. On resume (epochs done > 0) it goes on behind the lines of the
     epochs done.
     """
 
-    def __init__(self, directory: Path, tb_directory: Path, epochs_done: float, steps: int):
+    def __init__(
+        self, directory: Path, tb_directory: Path, epochs_done: float, steps: int, processes: Processes = ALONE
+    ):
         self._writer = None
-        if not is_main():
+        if not processes.is_main:
             return
         self._path = directory / "log.txt"
         self._steps = steps
@@ -46,7 +53,7 @@ class TrainingLog:
             self._writer.add_scalar(name if "/" in name else f"train_step/{name}", value, iteration)
 
     def epoch(self, epoch, learning_rate, seconds, train, validation, pictures, is_best) -> None:
-        """One epoch is done: a row in log.txt, scalars and pictures in TensorBoard, a line on stdout."""
+        """One epoch is done: a row in log.txt, scalars and pictures in TensorBoard, a message."""
         if not self._writer:
             return
         row = {"epoch": epoch, "lr": learning_rate, "seconds": seconds}
@@ -67,7 +74,21 @@ class TrainingLog:
         # A name with two slashes is a part of another number (an action's share): to log.txt and TensorBoard only.
         brief = {name: value for name, value in row.items() if name != "epoch" and name.count("/") < 2}
         shown = "  ".join(f"{name} {value:.4g}" for name, value in brief.items())
-        print(f"epoch {epoch}  {shown}{'  (best so far)' if is_best else ''}", flush=True)
+        inform(f"epoch {epoch}  {shown}{'  (best so far)' if is_best else ''}")
+
+
+def write_options(path: Path, settings: Mapping[str, Any], job: Any, better: Mapping[str, str]) -> None:
+    """`options.json`: the settings, the launch that wrote it, and which metrics are "better" "higher" or "lower"."""
+    write_text(path, json.dumps({**settings, "job": job, BETTER: dict(better)}, indent=1))
+
+
+def read_better(log: Path) -> dict[str, str]:
+    """Metric -> whether "higher" or "lower" is better, from the `options.json` beside a log; {} in older ones."""
+    try:
+        better = json.loads((log.parent / OPTIONS_FILE).read_text(encoding="utf-8")).get(BETTER, {})
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return better if isinstance(better, dict) else {}
 
 
 def read_log(path: Path) -> tuple[list[str], list[dict[str, float]]]:
@@ -81,7 +102,7 @@ def read_log(path: Path) -> tuple[list[str], list[dict[str, float]]]:
         try:
             values = [float(text) for text in line.split("\t")]
         except ValueError:
-            raise UserError(f"{path}: line {number} holds something that is no number") from None
+            raise UserError(f"{path}: line {number} has a field that is not a number") from None
         if len(values) != len(columns):
             raise UserError(f"{path}: line {number} has {len(values)} fields, line 1 names {len(columns)}")
         rows.append(dict(zip(columns, values, strict=True)))
@@ -95,4 +116,4 @@ def put_aside(*directories: Path) -> None:
             old = directory.with_name(directory.name + ".old")
             shutil.rmtree(old, ignore_errors=True)
             directory.rename(old)
-            print(f"{directory} held an earlier run; it is now {old}", file=sys.stderr)
+            warn(f"{directory} held an earlier run; it is now {old}")

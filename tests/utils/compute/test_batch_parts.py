@@ -1,39 +1,25 @@
-from argparse import Namespace
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from ranks import rank_of
 
-from utils.compute import batch_parts, distributed
 from utils.compute.batch_parts import (
     BatchGenerator,
     Part,
     integers,
-    loss_weight,
     mean_of_counted,
     normal,
     part_of,
     shard,
-    training_on,
     uniform,
 )
+from utils.compute.devices import batch_generator
 
 
 def parts_of(total: int, ranks: int) -> list[Part]:
     """The parts of all ranks."""
-    with pytest.MonkeyPatch.context() as patch:
-        parts = []
-        for rank in range(ranks):
-            patch.setattr(distributed, "_engine", Namespace(rank=rank, size=ranks))
-            parts.append(part_of(total))
-        return parts
-
-
-def weights_of(parts: list[Part]) -> list[float]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distributed, "_engine", Namespace(rank=0, size=len(parts)))
-        return [part.weight for part in parts]
+    return [part_of(total, rank_of(rank, ranks)) for rank in range(ranks)]
 
 
 @given(st.integers(1, 200), st.integers(1, 20))
@@ -42,7 +28,7 @@ def test_parts_are_the_whole_in_order_and_of_equal_size(total, ranks):
     assert [row for part in parts for row in range(part.start, part.start + part.size)] == list(range(total))
     sizes = {part.size for part in parts}
     assert max(sizes) - min(sizes) <= (0 if total % ranks == 0 else 1)
-    assert sum(weights_of(parts)) == pytest.approx(ranks)
+    assert sum(part.weight for part in parts) == pytest.approx(ranks)
     for part in parts:
         rows = range(total)[part.rows]
         assert list(rows) == (list(range(part.start, part.start + part.size)) or [0])
@@ -52,15 +38,13 @@ def test_parts_are_the_whole_in_order_and_of_equal_size(total, ranks):
 def test_weighted_means_of_the_parts_make_the_mean(total, ranks):
     values = torch.arange(total, dtype=torch.float64).square()
     parts = parts_of(total, ranks)
-    means = [weight * values[part.rows].mean() for part, weight in zip(parts, weights_of(parts), strict=True)]
+    means = [part.weight * values[part.rows].mean() for part in parts]
     assert torch.stack(means).mean().item() == pytest.approx(values.mean().item())
 
 
-def test_shards_may_be_empty(monkeypatch):
-    monkeypatch.setattr(distributed, "_engine", Namespace(rank=0, size=3))
-    assert shard([7, 8]) == []
-    monkeypatch.setattr(distributed, "_engine", Namespace(rank=2, size=3))
-    assert shard([7, 8]) == [8]
+def test_shards_may_be_empty():
+    assert shard([7, 8], rank_of(0, 3)) == []
+    assert shard([7, 8], rank_of(2, 3)) == [8]
 
 
 def test_alone_a_shard_is_all():
@@ -68,15 +52,10 @@ def test_alone_a_shard_is_all():
     assert part_of(5) == Part(0, 5, 5)
 
 
-def test_the_weight_is_the_parts_within_its_step_alone(monkeypatch):
-    monkeypatch.setattr(distributed, "_engine", Namespace(rank=0, size=2))
-    assert loss_weight() == 1
-    with training_on(part_of(5)):
-        assert loss_weight() == 2 * 2 / 5
-    assert loss_weight() == 1
-    with pytest.raises(RuntimeError), training_on(part_of(5)):
-        raise RuntimeError
-    assert loss_weight() == 1
+def test_the_weight_of_a_part():
+    assert part_of(5, rank_of(0, 2)).weight == 2 * 2 / 5
+    assert part_of(5, rank_of(1, 2)).weight == 2 * 3 / 5
+    assert part_of(5).weight == 1
 
 
 @pytest.mark.parametrize(("draw", "as_torch"), [(uniform, torch.rand), (normal, torch.randn)])
@@ -85,8 +64,7 @@ def test_ranks_draw_the_rows_of_the_whole_minibatch(draw, as_torch):
     parts = parts_of(5, 2)
     drawn = [draw(part.size, 2, 3, generator=BatchGenerator(part=part).manual_seed(4)) for part in parts]
     assert torch.equal(torch.cat(drawn), whole)
-    with training_on(parts[1]):
-        assert torch.equal(draw(3, 2, 3, generator=BatchGenerator().manual_seed(4)), drawn[1])
+    assert torch.equal(draw(3, 2, 3, generator=batch_generator(0, 4, part=parts[1])), drawn[1])
     assert torch.equal(draw(5, 2, 3, generator=torch.Generator().manual_seed(4)), whole)
     assert torch.equal(draw(5, 2, 3, generator=BatchGenerator().manual_seed(4)), whole)
 
@@ -121,13 +99,16 @@ def test_a_wrong_number_of_samples_is_noticed():
 def test_the_mean_of_what_counts_is_that_of_all_ranks(samples, ranks):
     """Though some ranks have more that counts than others."""
     values, counted = (torch.tensor(part, dtype=torch.float64) for part in zip(*samples, strict=True))
-    parts, total = parts_of(len(samples), ranks), []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distributed, "_engine", Namespace(rank=0, size=ranks))
-        patch.setattr(batch_parts, "all_reduce_sum", lambda _: counted.sum())
-        for part in parts:
-            own, its = values[part.rows], counted[part.rows]
-            with training_on(part):
-                total.append(mean_of_counted((own * its).sum(), its.sum()) * loss_weight())
+    everybodys = counted.sum()
+
+    def sum_over_all(count):
+        count.copy_(everybodys)
+        return lambda: None
+
+    total = []
+    for rank in range(ranks):
+        part = part_of(len(samples), rank_of(rank, ranks, sum_over_all))
+        own, its = values[part.rows], counted[part.rows]
+        total.append(mean_of_counted((own * its).sum(), its.sum(), part) * part.weight)
     expected = (values * counted).sum() / counted.sum().clamp(min=1)
     torch.testing.assert_close(torch.stack(total).mean(), expected)

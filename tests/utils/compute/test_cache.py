@@ -1,6 +1,8 @@
 import json
+from pathlib import Path
 
-from utils.compute.cache import cached, key_of
+from utils.compute import cache
+from utils.compute.cache import VARIABLE, cache_folder, cached, key_of
 
 
 def test_computed_once_for_one_key(tmp_path):
@@ -23,3 +25,16 @@ def test_computed_once_for_one_key(tmp_path):
 def test_parts_do_not_run_into_one_another():
     assert key_of(["ab", "c"]) != key_of(["a", "bc"])
     assert key_of(["a"]) == key_of([b"a"])
+
+
+def test_the_folder_is_the_projects_wherever_one_works(monkeypatch, tmp_path):
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.chdir(tmp_path)
+    assert cache_folder() == Path(cache.__file__).resolve().parents[2] / ".cache"
+    assert (cache_folder().parent / "train.py").is_file()
+
+
+def test_the_folder_can_be_another(monkeypatch, tmp_path):
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "elsewhere"))
+    cached("numbers", ["a"], lambda: 7)
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == [f"numbers_{key_of(['a'])}.json"]

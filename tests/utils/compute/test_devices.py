@@ -1,6 +1,5 @@
 import math
 import random
-from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -12,10 +11,6 @@ from utils.compute.devices import GradientStep, autocast, pick_device, seed_ever
 from utils.osutils import UserError
 
 CPU = torch.device("cpu")
-
-
-def step_options(**changes):
-    return Namespace(**{"precision": "fp32", "grad_clip": 10.0, "no_grad_clipping": False} | changes)
 
 
 # ------------------------------------------------------------------------------------------ devices
@@ -106,17 +101,17 @@ def test_bf16_on_a_cpu_without_it_is_fp32_and_says_so_once(capsys, capabilities)
 
 def test_fp16_is_refused_on_a_cpu():
     with pytest.raises(UserError, match="--precision fp16 needs a GPU"):
-        GradientStep(step_options(precision="fp16"), CPU)
+        GradientStep(CPU, "fp16")
 
 
 # ------------------------------------------------------------------------------------------ one step
-def one_step(loss_scale=1.0, **changes):
+def one_step(loss_scale=1.0, clip=10.0):
     """w = (1, 1) after a step of rate 1 along the gradient (3, 4) * loss_scale."""
     weight = nn.Parameter(torch.ones(2))
     optimizer = torch.optim.SGD([weight], lr=1.0)
     weight.grad = torch.tensor([100.0, 100.0])  # left over; must not count
     loss = (weight * torch.tensor([3.0, 4.0])).sum() * loss_scale
-    GradientStep(step_options(**changes), CPU)(loss, [weight], optimizer)
+    GradientStep(CPU, clip=clip)(loss, [weight], optimizer)
     return weight.tolist()
 
 
@@ -125,19 +120,19 @@ def test_a_small_gradient_is_not_clipped():
 
 
 def test_a_large_gradient_is_clipped_to_its_norm():
-    assert one_step(grad_clip=1.0) == pytest.approx([1 - 0.6, 1 - 0.8], abs=1e-5)
+    assert one_step(clip=1.0) == pytest.approx([1 - 0.6, 1 - 0.8], abs=1e-5)
     assert one_step(loss_scale=100) == pytest.approx([1 - 6, 1 - 8], abs=1e-4)
 
 
 def test_no_grad_clipping_leaves_gradients_alone():
-    assert one_step(grad_clip=1.0, no_grad_clipping=True) == [-2, -3]
+    assert one_step(clip=None) == [-2, -3]
 
 
 def test_a_step_in_bf16_trains(capabilities):
     capabilities["avx512_bf16"] = True
     torch.manual_seed(0)
     model = nn.Linear(4, 1)
-    step, optimizer = GradientStep(step_options(precision="bf16"), CPU), torch.optim.SGD(model.parameters(), 0.1)
+    step, optimizer = GradientStep(CPU, "bf16"), torch.optim.SGD(model.parameters(), 0.1)
     x = torch.randn(16, 4)
     losses = []
     for _ in range(30):
@@ -152,7 +147,7 @@ def test_a_step_in_bf16_trains(capabilities):
 
 def test_fp32_takes_any_loss_scale_and_has_none():
     state = {"scale": 2.0, "growth_factor": 2.0, "backoff_factor": 0.5, "growth_interval": 9, "_growth_tracker": 0}
-    step = GradientStep(step_options(), CPU)
+    step = GradientStep(CPU)
     for former in ({}, state):
         step.load_state_dict(former)
         assert step.state_dict() == {}
@@ -161,7 +156,7 @@ def test_fp32_takes_any_loss_scale_and_has_none():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="the loss scale of fp16 needs a GPU")
 def test_the_loss_scale_goes_through_a_checkpoint():
     device = torch.device("cuda")
-    step, other = (GradientStep(step_options(precision="fp16"), device) for _ in range(2))
+    step, other = (GradientStep(device, "fp16") for _ in range(2))
     step.load_state_dict(step.state_dict() | {"scale": 1024.0})
     other.load_state_dict(step.state_dict())
     assert other.state_dict()["scale"] == 1024

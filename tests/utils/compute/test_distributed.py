@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from launchers import ENGINES, LAUNCHERS
+from ranks import rank_of
 from several_processes import KINDS, network, ten_steps
 from torch import nn
 
 from utils.compute import distributed, engines
+from utils.compute.distributed import ALONE, AnyRankLater, Processes
 from utils.osutils import UserError
 
 
@@ -125,36 +127,37 @@ def no_launcher(monkeypatch):
 
 
 @pytest.fixture
-def two_processes(monkeypatch):
-    monkeypatch.setattr(distributed, "_engine", Namespace(rank=1, size=2, local_rank=1, local_size=2))
+def two_processes() -> Processes:
+    return rank_of(1, 2)
 
 
 def test_alone_everything_is_as_it_was(no_launcher):
-    distributed.init()
+    processes = distributed.join()
+    assert processes is ALONE
     model, row = nn.Linear(2, 1), torch.ones(1, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    assert (distributed.rank(), distributed.local_rank(), distributed.world_size()) == (0, 0, 1)
-    assert (distributed.local_size(), distributed.is_main(), distributed.job()) == (1, True, None)
-    assert distributed.wrap_model(model) is model
-    assert distributed.wrap_optimizer(optimizer, model) is optimizer
-    assert distributed.wrap_optimizer((optimizer, optimizer), model) == (optimizer, optimizer)
-    assert distributed.gather(row) is row
-    assert distributed.gather_objects(row) == [row]
-    assert distributed.broadcast_object(row) is row
-    assert distributed.all_reduce_mean(row).tolist() == [[1, 1]]
-    assert distributed.sum_over_ranks({"row": row})["row"].tolist() == [[1, 1]]
-    assert distributed.on_main(lambda: 3) == 3
-    assert [distributed.any_rank(flag) for flag in (True, False)] == [True, False]
-    assert distributed.AnyRankLater()(True) is True
-    assert distributed.local_device(torch.device("cuda")) == torch.device("cuda")
-    assert not distributed.restarted({"token": "x", "run_id": "none"})
-    assert distributed.lost_process(RuntimeError("Connection closed by peer")) is None
+    assert (processes.rank, processes.local_rank, processes.size) == (0, 0, 1)
+    assert (processes.local_size, processes.is_main, processes.job()) == (1, True, None)
+    assert processes.wrap_model(model) is model
+    assert processes.wrap_optimizer(optimizer, model) is optimizer
+    assert processes.wrap_optimizer((optimizer, optimizer), model) == (optimizer, optimizer)
+    assert processes.gather(row) is row
+    assert processes.gather_objects(row) == [row]
+    assert processes.broadcast_object(row) is row
+    assert processes.all_reduce_mean(row).tolist() == [[1, 1]]
+    assert processes.sum_over_ranks({"row": row})["row"].tolist() == [[1, 1]]
+    assert processes.on_main(lambda: 3) == 3
+    assert [processes.any_rank(flag) for flag in (True, False)] == [True, False]
+    assert AnyRankLater()(True) is True
+    assert processes.local_device(torch.device("cuda")) == torch.device("cuda")
+    assert not processes.restarted({"token": "x", "run_id": "none"})
+    assert processes.lost_process(RuntimeError("Connection closed by peer")) is None
     before = [value.clone() for value in (*model.state_dict().values(), *row)]
-    for nothing in (distributed.barrier, lambda: distributed.broadcast_model(model), distributed.shutdown):
+    for nothing in (processes.barrier, lambda: processes.broadcast_model(model), processes.close):
         nothing()
-    distributed.broadcast_optimizer(optimizer)
-    distributed.average_batch_norms(model)
-    with distributed.reduced_gradients(optimizer):
+    processes.broadcast_optimizer(optimizer)
+    processes.average_batch_norms(model)
+    with processes.reduced_gradients(optimizer):
         pass
     assert all(map(torch.equal, before, (*model.state_dict().values(), *row)))
 
@@ -162,18 +165,17 @@ def test_alone_everything_is_as_it_was(no_launcher):
 def test_without_horovod_the_option_says_what_to_run(no_launcher, monkeypatch):
     monkeypatch.setitem(sys.modules, "horovod.torch", None)
     with pytest.raises(UserError, match=r"^--use_horovod: Horovod is not installed; scripts/install_horovod.sh"):
-        distributed.init(use_horovod=True)
-    assert distributed.world_size() == 1
+        distributed.join(use_horovod=True)
 
 
 def test_the_option_and_the_launcher_must_agree(no_launcher, monkeypatch):
     for name in distributed.TORCHRUN:
         monkeypatch.setenv(name, "0")
     with pytest.raises(UserError, match=r"^--use_horovod: this was started by torchrun"):
-        distributed.init(use_horovod=True)
+        distributed.join(use_horovod=True)
     monkeypatch.setenv("HOROVOD_RANK", "0")
     with pytest.raises(UserError, match=r"started by horovodrun: add --use_horovod"):
-        distributed.init()
+        distributed.join()
 
 
 def test_horovod_for_cpus_is_refused_on_a_gpu(no_launcher, monkeypatch):
@@ -181,26 +183,26 @@ def test_horovod_for_cpus_is_refused_on_a_gpu(no_launcher, monkeypatch):
     built = Namespace(init=lambda: None, nccl_built=lambda: 0)
     monkeypatch.setattr(engines, "import_module", lambda name: built)
     with pytest.raises(UserError, match=r"--use_horovod: this Horovod was built for CPUs; .*--gpu"):
-        distributed.init(use_horovod=True)
+        distributed.join(use_horovod=True)
 
 
 def test_each_process_takes_its_own_gpu(two_processes, monkeypatch):
     current = []
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert distributed.local_device(torch.device("cpu")) == torch.device("cpu")
-    assert distributed.local_device(torch.device("cuda")) == torch.device("cuda:1")
+    assert two_processes.local_device(torch.device("cpu")) == torch.device("cpu")
+    assert two_processes.local_device(torch.device("cuda")) == torch.device("cuda:1")
     assert current == [1]
     with pytest.raises(UserError, match=r"^--device cuda:1: each process takes a GPU of its own"):
-        distributed.local_device(torch.device("cuda:1"))
+        two_processes.local_device(torch.device("cuda:1"))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(UserError, match="2 processes on a machine with 1 GPUs"):
-        distributed.local_device(torch.device("cuda"))
+        two_processes.local_device(torch.device("cuda"))
 
 
 def test_the_end_of_another_rank_is_told_from_other_errors(two_processes):
-    gone = distributed.lost_process(RuntimeError("[gloo/pair.cc:534] Connection closed by peer [127.0.0.1]:5123"))
+    gone = two_processes.lost_process(RuntimeError("[gloo/pair.cc:534] Connection closed by peer [127.0.0.1]:5123"))
     line = "rank 1: another process of this job has ended; the last checkpoint is whole, go on with --resume"
     assert gone == f"{line} (RuntimeError: [gloo/pair.cc:534] Connection closed by peer [127.0.0.1]:5123)"
-    assert distributed.lost_process(RuntimeError("shape mismatch")) is None
-    assert distributed.lost_process(torch.distributed.DistNetworkError("no route")).startswith(line)
+    assert two_processes.lost_process(RuntimeError("shape mismatch")) is None
+    assert two_processes.lost_process(torch.distributed.DistNetworkError("no route")).startswith(line)

@@ -2,14 +2,14 @@
 
 import os
 import signal
-from argparse import Namespace
 
 import pytest
+from ranks import rank_of
 
 from utils.command_line import cli
 from utils.command_line.cli import Option, Script, main, whole
-from utils.compute import distributed, launched
-from utils.osutils import UserError
+from utils.compute import launched
+from utils.osutils import RunFailed, UserError
 
 
 class Left(BaseException):
@@ -22,25 +22,20 @@ def join(monkeypatch):
     former = signal.getsignal(signal.SIGTERM)
 
     def join_as(rank: int, **settings):
-        def init(*_):
-            distributed._engine = Namespace(rank=rank, size=2, local_size=2, close=lambda: None)
-
         def leave(status):
             raise Left(status)
 
-        monkeypatch.setattr(distributed, "init", init)
+        monkeypatch.setattr(launched, "join", lambda *_: rank_of(rank, 2))
         monkeypatch.setattr(os, "_exit", leave)
         monkeypatch.setattr(launched, "SECONDS_FOR_RANK_0", 0)
         return launched.joined("it.py", use_horovod=False, device="cpu", **settings)
 
     yield join_as
     signal.signal(signal.SIGTERM, former)
-    distributed.shutdown()
 
 
 def leaves(join, capsys, problem: BaseException, rank: int = 0, **settings) -> tuple[int, str]:
     """Exit status and stderr of a process whose work ends so."""
-    distributed.shutdown()  # of the process before
     with pytest.raises(Left) as left, join(rank, **settings):
         raise problem
     return left.value.args[0], capsys.readouterr().err
@@ -48,18 +43,16 @@ def leaves(join, capsys, problem: BaseException, rank: int = 0, **settings) -> t
 
 def test_rank_0_alone_speaks(join, capsys):
     for rank in (0, 1):
-        with join(rank):
-            print(f"rank {rank}")
-        assert distributed.world_size() == 1, "it has left the others"
+        with join(rank) as processes:
+            print(f"rank {processes.rank}")
     print("after")
     assert capsys.readouterr().out == "rank 0\nafter\n"
 
 
 def test_a_nested_entry_point_joins_no_second_time(join):
-    with join(0):
-        with join(1):
-            assert distributed.rank() == 0
-        assert distributed.world_size() == 2
+    with join(1) as processes:
+        main("it", {"it": SCRIPT}, GROUPS, ["it"], processes)
+    assert noted[-1][1] is processes
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -73,6 +66,7 @@ def test_faults_end_as_they_do_alone(join, capsys, rank):
     assert err.endswith("ZeroDivisionError: seven\n")
     status, err = leaves(join, capsys, UserError("wrong"), rank, show_traceback=True)
     assert (status, err[:9]) == (2, "Traceback")
+    assert leaves(join, capsys, RunFailed("the loss is NaN"), rank) == (1, "it.py: error: the loss is NaN\n")
 
 
 def test_the_end_of_another_rank_is_one_line(join, capfd):
@@ -99,17 +93,17 @@ def test_scripts_of_one_process_are_refused_in_several(join, capsys):
 
 def test_processes_share_the_workers(join, monkeypatch, capsys):
     monkeypatch.setattr(cli.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    groups = {"machine": (Option("workers", "processes", 6, whole), Option("debug_traceback", "it", False, bool))}
-    script = Script(__name__, "note", "It.", "nothing", ("workers", "debug_traceback"), several=True)
     noted.clear()
-    with join(0):
-        main("it", {"it": script}, groups, ["it"])
-    assert noted == [4]
+    with join(0) as processes:
+        main("it", {"it": SCRIPT}, GROUPS, ["it"], processes)
+    assert noted == [(4, processes)]
     assert capsys.readouterr().out == "workers: 4 instead of 6, since this machine has 8 cores and 2 processes\n"
 
 
-noted: list[int] = []
+noted: list[tuple] = []
+GROUPS = {"machine": (Option("workers", "processes", 6, whole), Option("debug_traceback", "it", False, bool))}
+SCRIPT = Script(__name__, "note", "It.", "nothing", ("workers", "debug_traceback"), several=True)
 
 
 def note(options) -> None:
-    noted.append(options.workers)
+    noted.append((options.workers, launched.processes_of(options)))

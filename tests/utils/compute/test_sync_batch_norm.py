@@ -1,33 +1,32 @@
 import copy
-from argparse import Namespace
 
 import pytest
 import torch
+from ranks import rank_of
 from torch import nn
 
-from utils.compute import distributed
-from utils.compute.batch_parts import Part, training_on
+from utils.compute.batch_parts import Part
+from utils.compute.distributed import ALONE, Processes
 from utils.compute.sync_batch_norm import synchronise_batch_norms
 
 
-@pytest.fixture
-def twin(monkeypatch):
+def twin() -> Processes:
     """As if another rank had the very same samples: every sum over the two is twice one's own."""
 
     def doubled(tensor):
         tensor.mul_(2)
         return lambda: None
 
-    monkeypatch.setattr(distributed, "_engine", Namespace(rank=0, size=2, sum_=doubled))
+    return rank_of(0, 2, doubled)
 
 
-def norms(kind=nn.BatchNorm2d, **settings) -> tuple[nn.Module, nn.Module]:
+def norms(kind=nn.BatchNorm2d, processes: Processes | None = None, **settings) -> tuple[nn.Module, nn.Module]:
     """A batch norm with gains and biases of its own, and the same one synchronised."""
     norm = kind(3, **settings)
     for parameter in norm.parameters():
         nn.init.uniform_(parameter)
     synchronised = copy.deepcopy(norm)
-    synchronise_batch_norms(nn.Sequential(synchronised))
+    synchronise_batch_norms(nn.Sequential(synchronised), processes or twin())
     return norm, synchronised
 
 
@@ -41,7 +40,7 @@ def loss_of(output: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(
     "settings", [{}, {"affine": False}, {"momentum": None}, {"momentum": 0.3}, {"track_running_stats": False}]
 )
-def test_two_ranks_are_one_with_both_their_samples(kind, shape, settings, twin):
+def test_two_ranks_are_one_with_both_their_samples(kind, shape, settings):
     plain, synchronised = norms(kind, **settings)
     for step in range(2):
         own = (1000 + 3 * torch.randn(shape, generator=torch.Generator().manual_seed(step))).requires_grad_()
@@ -60,7 +59,7 @@ def test_two_ranks_are_one_with_both_their_samples(kind, shape, settings, twin):
     torch.testing.assert_close(synchronised.state_dict(), plain.state_dict(), rtol=1e-5, atol=1e-5)
 
 
-def test_half_precision_has_its_statistics_in_full(twin):
+def test_half_precision_has_its_statistics_in_full():
     plain, synchronised = norms()
     images = (100 + torch.randn(8, 3, 4, 4)).bfloat16()
     output = synchronised(images)
@@ -70,11 +69,9 @@ def test_half_precision_has_its_statistics_in_full(twin):
 
 
 @pytest.mark.parametrize("alone", [True, False])
-def test_it_is_plain_where_there_is_nobody_to_ask(alone, request):
+def test_it_is_plain_where_there_is_nobody_to_ask(alone):
     """Alone; and without gradients, in a validation whose ranks have unequal numbers of minibatches."""
-    if not alone:
-        request.getfixturevalue("twin")
-    plain, synchronised = norms()
+    plain, synchronised = norms(processes=ALONE if alone else twin())
     images = torch.randn(4, 3, 2, 2)
     with torch.set_grad_enabled(alone):
         for training in (True, False):
@@ -85,31 +82,31 @@ def test_it_is_plain_where_there_is_nobody_to_ask(alone, request):
 def test_networks_keep_their_parameters_and_names():
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 4), nn.BatchNorm1d(4))
     before = {name: id(value) for name, value in model.state_dict(keep_vars=True).items()}
-    synchronise_batch_norms(model)
+    synchronise_batch_norms(model, twin())
     assert {name: id(value) for name, value in model.state_dict(keep_vars=True).items()} == before
     assert [isinstance(model[1], nn.BatchNorm2d), isinstance(model[4], nn.BatchNorm1d)] == [True, True]
 
 
-def test_only_steps_and_gradients_wait_for_the_other_rank(twin):
+def test_only_steps_and_gradients_wait_for_the_other_rank():
     """A validation with each batch's statistics goes on alone; a step's passes without gradient do not."""
     plain, synchronised = norms()
     samples = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         torch.testing.assert_close(synchronised(samples), plain(samples), rtol=0, atol=0)
-        with training_on(Part(0, 4, 8)):
+        with synchronised.shared.training_on(Part(0, 4, 8)):
             synchronised(samples)
             plain(torch.cat([samples, samples]))
     torch.testing.assert_close(synchronised.running_var, plain.running_var)
 
 
-def test_statistics_stand_still_where_they_are_told_to(twin):
+def test_statistics_stand_still_where_they_are_told_to():
     _, synchronised = norms()
     synchronised.track_running_stats = False
     synchronised(torch.randn(4, 3, 2, 2) + 5)
     assert synchronised.running_mean.tolist() == [0, 0, 0]
 
 
-def test_a_sample_that_stands_in_for_none_does_not_count(monkeypatch):
+def test_a_sample_that_stands_in_for_none_does_not_count():
     """A rank without a sample repeats one; the sum over ranks has nothing of it."""
     seen = []
 
@@ -118,8 +115,7 @@ def test_a_sample_that_stands_in_for_none_does_not_count(monkeypatch):
         tensor += 1
         return lambda: None
 
-    monkeypatch.setattr(distributed, "_engine", Namespace(rank=0, size=2, sum_=only_ours))
-    _, synchronised = norms()
-    with training_on(Part(0, 0, 1)):
+    _, synchronised = norms(processes=rank_of(0, 2, only_ours))
+    with synchronised.shared.training_on(Part(0, 0, 1)):
         synchronised(torch.ones(1, 3, 2, 2))
     assert not torch.cat(seen).any()

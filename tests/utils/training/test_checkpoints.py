@@ -3,7 +3,6 @@ import json
 import os
 import pickle
 import random
-from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +19,16 @@ from utils.training.checkpoints import (
     load_state,
     make_checkpoint_fn,
     make_load_fn,
-    plain_options,
+    plain,
     read_checkpoint,
     restore_rng_state,
     rng_state,
     write_checkpoint,
 )
 
-OPTIONS = Namespace(allow_unsafe_load=False, lr=0.1, data_dir=Path("data/mpii"), given={"lr", "exp"}, schedule=[60, 90])
+SETTINGS = {
+    "allow_unsafe_load": False, "lr": 0.1, "data_dir": Path("data/mpii"), "given": {"lr", "exp"}, "schedule": [60, 90],
+}  # fmt: skip
 
 
 class RunsCode:
@@ -84,7 +85,7 @@ def test_a_round_trip_restores_network_optimizer_and_random_numbers(tmp_path):
     network, optimizer = trained()
     scaler = nn.Linear(1, 1)  # anything with a state of its own
     extra = {"mean": [0.1, 0.2, 0.3], "scaler": scaler}
-    make_checkpoint_fn("hourglass_mpii", OPTIONS, extra)(network, optimizer, 7, 81.5, tmp_path, is_best=False)
+    make_checkpoint_fn("hourglass_mpii", SETTINGS, extra)(network, optimizer, 7, 81.5, tmp_path, is_best=False)
     expected = copy.deepcopy((network.state_dict(), optimizer.state_dict(), scaler.state_dict()))
     drawn = random.random(), np.random.rand(), np.random.randn(), torch.rand(3)  # noqa: NPY002
     assert os.listdir(tmp_path) == [LATEST]
@@ -93,7 +94,7 @@ def test_a_round_trip_restores_network_optimizer_and_random_numbers(tmp_path):
     for parameter in other.parameters():
         nn.init.zeros_(parameter)
     optimizer = torch.optim.Adam(other.parameters(), 5.0)
-    load_fn = make_load_fn(OPTIONS, {"mean": None, "scaler": new_scaler})
+    load_fn = make_load_fn(extra={"mean": None, "scaler": new_scaler})
     model, loaded_optimizer, epoch, best = load_fn(other, optimizer, tmp_path)
     assert model is other
     assert loaded_optimizer is optimizer
@@ -107,7 +108,7 @@ def test_a_round_trip_restores_network_optimizer_and_random_numbers(tmp_path):
 
 def test_a_checkpoint_is_plain_and_has_what_rebuilds_the_model(tmp_path):
     network, optimizer = trained()
-    make_checkpoint_fn("hourglass_mpii", OPTIONS, {"mean": [0.5]})(
+    make_checkpoint_fn("hourglass_mpii", SETTINGS, {"mean": [0.5]})(
         network, optimizer, 1.5, None, tmp_path, is_best=True
     )
     for name in (LATEST, BEST):
@@ -123,46 +124,46 @@ def test_several_optimizers(tmp_path):
     generator, critic = small_network(), small_network(6)
     both = nn.ModuleList([generator, critic])
     optimizers = tuple(trained(network)[1] for network in both)
-    make_checkpoint_fn("gan", OPTIONS)(both, optimizers, 1, 0.0, tmp_path, is_best=False)
+    make_checkpoint_fn("gan", SETTINGS)(both, optimizers, 1, 0.0, tmp_path, is_best=False)
     fresh = tuple(torch.optim.Adam(network.parameters()) for network in both)
-    make_load_fn(OPTIONS)(both, fresh, tmp_path)
+    make_load_fn()(both, fresh, tmp_path)
     for one, other in zip(optimizers, fresh, strict=True):
         assert_same_state(one.state_dict(), other.state_dict())
-    message = one_line_error(make_load_fn(OPTIONS), both, fresh[0], tmp_path)
+    message = one_line_error(make_load_fn(), both, fresh[0], tmp_path)
     assert "holds 2 optimizers, this script trains with 1" in message
 
 
 def test_none_for_the_optimizer_loads_weights_alone(tmp_path):
     network, optimizer = trained()
-    make_checkpoint_fn("s", OPTIONS)(network, optimizer, 7, 1.0, tmp_path, is_best=False)
+    make_checkpoint_fn("s", SETTINGS)(network, optimizer, 7, 1.0, tmp_path, is_best=False)
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
     other = small_network().requires_grad_(False)
     torch.manual_seed(5)
-    assert make_load_fn(OPTIONS)(other, None, tmp_path) == (other, None, 0, None)
+    assert make_load_fn()(other, None, tmp_path) == (other, None, 0, None)
     assert_same_state(other.state_dict(), network.state_dict())
     assert torch.equal(torch.rand(1), expected), "the generators were touched"
 
 
 def test_another_kind_of_optimizer_starts_anew_with_a_warning(tmp_path, capsys):
     network, optimizer = trained()
-    make_checkpoint_fn("s", OPTIONS)(network, optimizer, 3, 0.5, tmp_path, is_best=False)
+    make_checkpoint_fn("s", SETTINGS)(network, optimizer, 3, 0.5, tmp_path, is_best=False)
     rmsprop = torch.optim.RMSprop(network.parameters(), 0.25)
-    *_, epoch, best = make_load_fn(OPTIONS)(network, rmsprop, tmp_path)
+    *_, epoch, best = make_load_fn()(network, rmsprop, tmp_path)
     assert (epoch, best) == (3, 0.5)
     assert rmsprop.state_dict()["state"] == {}
     assert rmsprop.param_groups[0]["lr"] == 0.25
     assert "starts anew" in capsys.readouterr().err
 
     network, optimizer = trained(optimizer_type=torch.optim.RMSprop)
-    make_checkpoint_fn("s", OPTIONS)(network, optimizer, 3, 0.5, tmp_path, is_best=False)
+    make_checkpoint_fn("s", SETTINGS)(network, optimizer, 3, 0.5, tmp_path, is_best=False)
     adam = torch.optim.Adam(network.parameters(), amsgrad=True)
-    make_load_fn(OPTIONS)(network, adam, tmp_path)
+    make_load_fn()(network, adam, tmp_path)
     assert adam.state_dict()["state"] == {}
     assert "another kind of optimizer" in capsys.readouterr().err
     adam = torch.optim.Adam([{"params": list(network[:1].parameters())}, {"params": list(network[1:].parameters())}])
-    make_load_fn(OPTIONS)(network, adam, tmp_path)
+    make_load_fn()(network, adam, tmp_path)
     assert "starts anew" in capsys.readouterr().err
 
 
@@ -179,7 +180,7 @@ def test_a_published_checkpoint_loads(tmp_path):
     torch.save(published, tmp_path / "published.pth.tar")
     other = small_network(4)
     rmsprop = torch.optim.RMSprop(other.parameters())
-    assert make_load_fn(OPTIONS)(other, rmsprop, tmp_path / "published.pth.tar")[2:] == (90, None)
+    assert make_load_fn()(other, rmsprop, tmp_path / "published.pth.tar")[2:] == (90, None)
     assert_same_state(other.state_dict(), network.state_dict())
     assert_same_state(rmsprop.state_dict(), optimizer.state_dict())
 
@@ -190,7 +191,7 @@ def test_a_bare_state_dict_loads_weights_alone(tmp_path, zipped):
     torch.save(network.state_dict(), tmp_path / "weights.pth", _use_new_zipfile_serialization=zipped)
     assert set(read_checkpoint(tmp_path / "weights.pth")) == {"state_dict"}
     other = small_network()
-    assert make_load_fn(OPTIONS)(other, optimizer, tmp_path / "weights.pth") == (other, optimizer, 0, None)
+    assert make_load_fn()(other, optimizer, tmp_path / "weights.pth") == (other, optimizer, 0, None)
     assert_same_state(other.state_dict(), network.state_dict())
 
 
@@ -255,7 +256,7 @@ def test_a_failure_in_mid_write_leaves_the_former_checkpoint(tmp_path, monkeypat
 def whole(tmp_path):
     """The content of a good checkpoint."""
     network, optimizer = trained()
-    make_checkpoint_fn("s", OPTIONS)(network, optimizer, 1, 0.0, tmp_path, is_best=False)
+    make_checkpoint_fn("s", SETTINGS)(network, optimizer, 1, 0.0, tmp_path, is_best=False)
     return (tmp_path / LATEST).read_bytes()
 
 
@@ -364,13 +365,13 @@ def test_the_state_of_the_generators_is_plain(tmp_path):
 
 
 def test_options_become_plain_types():
-    plain = plain_options(OPTIONS)
-    assert plain == {
+    stored = plain(SETTINGS)
+    assert stored == {
         "allow_unsafe_load": False,
         "data_dir": "data/mpii",
         "given": ["exp", "lr"],
         "lr": 0.1,
         "schedule": [60, 90],
     }
-    assert json.loads(json.dumps(plain)) == plain
-    assert plain_options(Namespace(paths=[Path("a"), None], flag=True)) == {"flag": True, "paths": ["a", None]}
+    assert json.loads(json.dumps(stored)) == stored
+    assert plain({"paths": [Path("a"), None], "flag": True}) == {"flag": True, "paths": ["a", None]}

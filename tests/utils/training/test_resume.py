@@ -8,8 +8,8 @@ import pytest
 from tiny_trainer import STEPS, Trainer, all_files, assert_same_run, at_update, interrupted, log_of, options_for, run
 
 from utils.osutils import UserError
+from utils.training.resume import experiment_of, settle_experiment
 from utils.training.training_log import read_log
-from utils.training_utils import experiment_directory, settle_experiment
 
 
 @pytest.fixture(autouse=True)
@@ -77,8 +77,7 @@ def test_the_former_signal_handler_is_back_after_a_run(tmp_path):
 def test_a_resumed_optimizer_has_the_settings_that_the_options_ask_for(tmp_path):
     run(tmp_path, epochs=1, lr=0.5, weight_decay=0.25)
     options = options_for(tmp_path, epochs=2, resume=True, given={"epochs", "resume"})
-    settle_experiment(options)  # nothing else given: as before
-    kept = Trainer(options)
+    kept = Trainer(settle_experiment(options))  # nothing else given: as before
     kept.run()
     assert {lr for *_, lr in kept.named("update")} == {0.5}
     assert kept.optimizer.param_groups[0]["weight_decay"] == 0.25
@@ -94,7 +93,7 @@ def test_nothing_to_resume_is_an_error_and_writes_nothing(tmp_path):
 
 
 def test_a_new_run_puts_the_former_one_aside(tmp_path, capsys):
-    directory = experiment_directory(options_for(tmp_path))
+    directory = experiment_of(options_for(tmp_path)).directory
     for epochs in (1, 2, 3):
         run(tmp_path, epochs=epochs)
     assert len(read_log(directory / "log.txt")[1]) == 3
@@ -111,7 +110,9 @@ def test_a_resumed_run_has_its_former_options_unless_others_are_given(tmp_path):
     run(tmp_path, **former)
     given = {"epochs", "resume"}
     options = options_for(tmp_path, resume=True, epochs=7, given=given, data_dir=Path("data/mpii"), new=3)
-    settle_experiment(options)
+    typed = Namespace(**vars(options))
+    options = settle_experiment(options)
+    assert typed.lr == 0.02, "what was typed stays"
     assert (options.lr, options.schedule, options.gamma, options.weight_decay) == (0.5, [1], 0.25, 0.125)
     assert options.data_dir == Path("data/x")
     assert (options.epochs, options.resume, options.new) == (7, True, 3)
@@ -122,5 +123,6 @@ def test_without_resume_options_stay(tmp_path):
     run(tmp_path, lr=0.5, epochs=1)
     options = options_for(tmp_path)
     before = Namespace(**vars(options))
-    settle_experiment(options)
+    settled = settle_experiment(options)
     assert options == before
+    assert settled == Namespace(**vars(before), again=False)

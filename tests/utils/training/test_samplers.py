@@ -1,11 +1,10 @@
 """Minibatches of indices: order, reshuffling, starting in the middle."""
 
-from argparse import Namespace
 from itertools import chain
 
 import torch
+from ranks import rank_of
 
-from utils.compute import distributed
 from utils.training.samplers import IndexLoader
 
 CPU = torch.device("cpu")
@@ -38,21 +37,20 @@ def test_it_can_start_anywhere():
     assert batches(loader, epoch=3, skip=5) == batches(loader, epoch=3)[5:]
 
 
-def test_two_ranks_have_the_whole_of_every_minibatch(monkeypatch):
+def test_two_ranks_have_the_whole_of_every_minibatch():
     """In training each has its part of it, twice as large; elsewhere its part of the samples, in order."""
     whole = batches(IndexLoader(50, 16, CPU, seed=1))
     trained, validated = [], []
     for rank in range(2):
-        monkeypatch.setattr(distributed, "_engine", Namespace(rank=rank, size=2))
-        loader = IndexLoader(50, 8, CPU, seed=1)
+        processes = rank_of(rank, 2)
+        loader = IndexLoader(50, 8, CPU, seed=1, processes=processes)
         trained.append(batches(loader))
         assert [loader.part(number).size for number in range(len(loader))] == [len(one) for one in trained[-1]]
-        validated += [index for batch in batches(IndexLoader(50, 8, CPU)) for index in batch]
+        validated += [index for batch in batches(IndexLoader(50, 8, CPU, processes=processes)) for index in batch]
     assert [one + other for one, other in zip(*trained, strict=True)] == whole
     assert validated == list(range(50))
 
 
-def test_a_rank_may_be_left_without_samples(monkeypatch):
-    monkeypatch.setattr(distributed, "_engine", Namespace(rank=0, size=3))
-    loader = IndexLoader(2, 8, CPU)
+def test_a_rank_may_be_left_without_samples():
+    loader = IndexLoader(2, 8, CPU, processes=rank_of(0, 3))
     assert (len(loader), batches(loader)) == (0, [])

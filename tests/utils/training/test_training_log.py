@@ -71,7 +71,7 @@ def test_the_best_epoch_is_marked_on_stdout(tmp_path, capsys):
         (b"step\tloss\n1\t2\n", "not a training log"),
         (b"\xff\xfe\x00binary", "not a training log"),
         (b"epoch\tloss\n1\t2\n2\n", "line 3 has 1 fields, line 1 names 2"),
-        (b"epoch\tloss\n1\ttwo\n", "line 2 holds something that is no number"),
+        (b"epoch\tloss\n1\ttwo\n", "line 2 has a field that is not a number"),
     ],
 )
 def test_what_is_no_log_is_refused(tmp_path, content, reason):
