@@ -10,12 +10,14 @@ max-norm. Contenders take turns, so that other load on the machine meets all of 
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -29,12 +31,11 @@ from torch.utils.data import DataLoader, Dataset
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from options import GROUPS, SCRIPTS
 from twod_threed.model import LinearModel
 from twod_threed.normalisation import Normalisation, fit
-from twod_threed.trainer import LifterTrainer
+from twod_threed.train import LifterShape
+from twod_threed.trainer import LifterTrainer, LifterTraining
 from utils.camera_utils import Camera, stack_cameras
-from utils.command_line.cli import parse
 from utils.data_utils import LIFTER_INPUT_JOINTS, OrthogonalAugmentation
 from utils.human36m.actions import ACTIONS, TRAIN_SUBJECTS
 from utils.human36m.files import Sequence, find_sequences
@@ -42,6 +43,7 @@ from utils.human36m_dataset import CAMERAS, PoseSet, load_pose_set
 from utils.osutils import UserError
 from utils.sample.sample_data import ensure_sample
 from utils.training.samplers import IndexLoader
+from utils.training.settings import Experiment, Optimisation
 from utils.training_utils import set_learning_rate
 from utils.transform import H36M
 
@@ -51,6 +53,10 @@ BATCH, DATA_BATCH, LARGE_BATCH = 64, 4096, 8192
 HUMAN36M_FRAMES = 389_938  # of S1, S5, S6, S7, S8; times 4 cameras 1.56 million samples
 BARS = {"data": 60.0, "fp32": 1.25, "bf16": 3.0}
 MEMORY_BAR = 1000.0  # MB
+
+# As `train.py 2d3d_h36m --orthogonal_data_augmentation` has them.
+OPTIMISATION = Optimisation(lr=1e-3, schedule=())
+SETTINGS, SHAPE, AUGMENTATION = LifterTraining(), LifterShape(), OrthogonalAugmentation()
 
 Step = Callable[[], int]  # does one minibatch, gives its number of poses
 
@@ -128,17 +134,17 @@ def common_data(minibatches: Endless) -> int:
     return len(minibatches()[0])
 
 
-def common_step(minibatches: Endless, model: nn.Module, optimizer, options: argparse.Namespace) -> int:
+def common_step(minibatches: Endless, model: nn.Module, optimizer) -> int:
     inputs, targets = minibatches()
     loss = F.mse_loss(model(inputs), targets)
     optimizer.zero_grad()
     loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), options.grad_clip, foreach=False)
+    nn.utils.clip_grad_norm_(model.parameters(), OPTIMISATION.grad_clip, foreach=False)
     optimizer.step()
     with torch.no_grad():
         for module in model.modules():
-            if options.max_norm and isinstance(module, nn.Linear):
-                module.weight.mul_(options.max_norm / module.weight.norm().clamp(min=options.max_norm))
+            if SETTINGS.max_norm and isinstance(module, nn.Linear):
+                module.weight.mul_(SETTINGS.max_norm / module.weight.norm().clamp(min=SETTINGS.max_norm))
     loss.item()  # as is usual, for a running average
     return len(inputs)
 
@@ -172,23 +178,26 @@ def our_data(poses: PoseSet, normalisation: Normalisation, indices: IndexStream,
 class OurTraining:
     """Whole training steps: `LifterTrainer.update` on an index."""
 
-    def __init__(self, poses: PoseSet, normalisation: Normalisation, options: argparse.Namespace, batch_size: int):
-        self.options, self.indices, self.iteration = options, IndexStream(len(poses), batch_size), 0
-        self.trainer = LifterTrainer(options, poses, poses, normalisation, steps=max(1, len(poses) // batch_size))
-        self.model = make_model(options)
-        self.optimizer = self.trainer.make_optimizer(self.model, options.lr, options.weight_decay)
-        set_learning_rate(self.optimizer, 0, options)
+    def __init__(self, poses: PoseSet, normalisation: Normalisation, batch_size: int, precision: str = "fp32"):
+        self.optimisation = replace(OPTIMISATION, precision=precision)
+        self.indices, self.iteration = IndexStream(len(poses), batch_size), 0
+        steps, experiment = max(1, len(poses) // batch_size), Experiment("2d3d_h36m")
+        parts = poses, poses, normalisation, steps, self.optimisation, experiment
+        self.trainer = LifterTrainer(*parts, settings=SETTINGS, augmentation=AUGMENTATION)
+        self.model = make_model()
+        self.optimizer = self.trainer.make_optimizer(self.model, OPTIMISATION.lr, OPTIMISATION.weight_decay)
+        set_learning_rate(self.optimizer, 0, self.optimisation)
 
     def __call__(self) -> int:
         index = self.indices()
-        self.trainer.update(self.model, self.optimizer, {"index": index}, self.iteration, self.options)
+        self.trainer.update(self.model, self.optimizer, {"index": index}, self.iteration, self.optimisation)
         self.iteration += 1
         return len(index)
 
 
-def make_model(options: argparse.Namespace) -> LinearModel:
+def make_model() -> LinearModel:
     torch.manual_seed(0)
-    return LinearModel(options.linear_size, options.num_stage, options.dropout, without_hip=True).train()
+    return LinearModel(SHAPE.linear_size, SHAPE.num_stage, SETTINGS.dropout, without_hip=True).train()
 
 
 # ------------------------------------------------------------------------------------------ measuring
@@ -233,24 +242,21 @@ def measure_data(poses: PoseSet, normalisation: Normalisation, arguments: argpar
     verdict(f"data path, batch {DATA_BATCH}", rates[f"ours, batch {DATA_BATCH}"] / best, BARS["data"])
 
 
-def measure_training(poses: PoseSet, normalisation: Normalisation, options, arguments: argparse.Namespace) -> None:
+def measure_training(poses: PoseSet, normalisation: Normalisation, arguments: argparse.Namespace) -> None:
     large = arguments.large_batch
     baselines = {}
     for workers in (0, 2):
-        model = make_model(options)
+        model = make_model()
         for stage in (model, *model.linear_stages):
-            stage.dropout = nn.Dropout(options.dropout)
+            stage.dropout = nn.Dropout(SETTINGS.dropout)
         adam = torch.optim.Adam(
-            model.parameters(), options.lr, weight_decay=options.weight_decay, foreach=False, fused=False
+            model.parameters(), OPTIMISATION.lr, weight_decay=OPTIMISATION.weight_decay, foreach=False, fused=False
         )
         minibatches = Endless(OnePoseDataset(poses, normalisation), workers)
-        baselines[f"common, {workers} workers, fp32, batch {BATCH}"] = partial(
-            common_step, minibatches, model, adam, options
-        )
+        baselines[f"common, {workers} workers, fp32, batch {BATCH}"] = partial(common_step, minibatches, model, adam)
     ours = {}
     for precision, size in (("fp32", BATCH), ("bf16", BATCH), ("bf16", large)):
-        settings = argparse.Namespace(**vars(options) | {"precision": precision})
-        ours[f"ours, {precision}, batch {size}"] = OurTraining(poses, normalisation, settings, size)
+        ours[f"ours, {precision}, batch {size}"] = OurTraining(poses, normalisation, size, precision)
     small = {name: step for name, step in ours.items() if name.endswith(f" {BATCH}")}
     rates = take_turns(baselines | small, arguments)
     # A large minibatch takes a second or more, and one is enough to warm up.
@@ -292,12 +298,11 @@ def memory_of_training(frames: int) -> dict[str, float]:
 
     Must have a process of its own: the most that it ever held counts.
     """
-    options = training_options(Path())
     few = generated_poses(BATCH)
-    OurTraining(few, fit(few, "instance"), options, BATCH)()
+    OurTraining(few, fit(few, "instance"), BATCH)()
     before = resident_memory("VmRSS")
     poses = generated_poses(frames)
-    training = OurTraining(poses, fit(poses, "instance"), options, BATCH)
+    training = OurTraining(poses, fit(poses, "instance"), BATCH)
     for _ in range(20):
         training()
     return {"now": resident_memory("VmRSS") - before, "most": resident_memory("VmHWM") - before}
@@ -315,8 +320,9 @@ def measure_memory(frames: int) -> None:
         print("  not measured: this needs Linux's /proc")
         return
     command = [sys.executable, str(Path(__file__).resolve()), "--only_memory", "--frames", str(frames)]
-    with tempfile.TemporaryDirectory() as folder:  # its .cache is empty, so that the normalisation is fitted
-        answer = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
+    with tempfile.TemporaryDirectory() as folder:  # an empty cache, so that the normalisation is fitted
+        environment = os.environ | {"HUMAN_POSE_CACHE": folder}
+        answer = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
     held = json.loads(answer.splitlines()[-1])
     met = "met" if held["most"] < MEMORY_BAR else "MISSED"
     print(
@@ -326,12 +332,6 @@ def measure_memory(frames: int) -> None:
 
 
 # ------------------------------------------------------------------------------------------
-def training_options(folder: Path) -> argparse.Namespace:
-    """The options of `train.py 2d3d_h36m --orthogonal_data_augmentation`."""
-    argv = ["--data_dir", str(folder), "--orthogonal_data_augmentation"]
-    return parse("train.py", "2d3d_h36m", SCRIPTS["train"]["2d3d_h36m"], GROUPS, argv)
-
-
 def cpu_has_bf16() -> bool:
     path = Path("/proc/cpuinfo")
     flags = path.read_text().split() if path.is_file() else []
@@ -371,7 +371,7 @@ def main() -> None:
         parser.error(str(error))
     print_machine(len(poses), arguments.turns)
     measure_data(poses, normalisation, arguments)
-    measure_training(poses, normalisation, training_options(folder), arguments)
+    measure_training(poses, normalisation, arguments)
     measure_memory(arguments.frames)
 
 

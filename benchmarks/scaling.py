@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
-from utils.compute.distributed import barrier, init, is_main, shutdown, wrap_model
+from utils.compute.distributed import Processes, join
 
 LAUNCHED = "SCALING_BENCHMARK"  # set for the two processes
 
@@ -50,21 +50,21 @@ def train(model: torch.nn.Module, optimizer: torch.optim.Optimizer, images: torc
     return (time.perf_counter() - start[0]) / steps, (time.process_time() - start[1]) / steps
 
 
-def measure(options: argparse.Namespace) -> dict[str, list[tuple[float, float]]]:
+def measure(options: argparse.Namespace, processes: Processes) -> dict[str, list[tuple[float, float]]]:
     """Way -> (clock, processor) seconds a step of each turn, on rank 0."""
     torch.manual_seed(0)
     model = HourglassNet(Architecture(stacks=options.stacks, features=options.features)).train()
     optimizer = torch.optim.RMSprop(model.parameters(), 1e-5)
-    parallel = wrap_model(model)
+    parallel = processes.wrap_model(model)
     images = torch.rand(options.batch, 3, options.size, options.size) - 0.5
     times: dict[str, list] = {"one": [], "two": []}
     for turn in range(options.turns + 1):
         for way in times:
-            barrier()
-            if way == "two" or is_main():
+            processes.barrier()
+            if way == "two" or processes.is_main:
                 found = train(parallel if way == "two" else model, optimizer, images, options.steps)
                 times[way] += [found] if turn else []  # the first warms up
-            barrier()
+            processes.barrier()
     return times
 
 
@@ -74,10 +74,10 @@ def main() -> None:
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
         environment = os.environ | {"OMP_NUM_THREADS": str(options.threads), LAUNCHED: "1"}
         sys.exit(subprocess.run([sys.executable, *torchrun, *sys.argv], env=environment, check=False).returncode)
-    init(device="cpu")
+    processes = join(device="cpu")
     torch.set_num_threads(options.threads)
-    times = measure(options)
-    if is_main():
+    times = measure(options, processes)
+    if processes.is_main:
         clock, work = (
             {way: statistics.median(turn[i] for turn in turns) for way, turns in times.items()} for i in (0, 1)
         )
@@ -88,7 +88,7 @@ def main() -> None:
         print(
             f"efficiency: {rates['two'] / rates['one'] / 2:.2f} by the clock, {work['one'] / work['two']:.2f} in work"
         )
-    shutdown()
+    processes.close()
 
 
 if __name__ == "__main__":

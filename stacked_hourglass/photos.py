@@ -129,6 +129,7 @@ def predict_samples(
         title: of the progress bar.
         batch_size: samples that the predictor sees at once.
         workers: processes that decode and crop.
+        processes: of several, each predicts its part; all get what all have.
     """
     loader, parts = shard_loader(crops, batch_size, workers, processes), []
     for batch in progress(loader, len(loader), title, "batch"):

@@ -113,7 +113,7 @@ def run_frames(predictor: StitchedPredictor, frames: Frames, options: Namespace)
     it as `skeleton_truth`.
     """
     crops = FrameCrops(frames)
-    found = predict_samples(predictor, crops, "frames", options.test_batch_size, options.workers)
+    found = predict_samples(predictor, crops, "frames", options.test_batch_size, options.workers, processes_of(options))
     lost = without_pose(found[0])
     report_unreadable([str(frames.path(i)) for i in lost], len(frames), "left out", f"{frames.images_dir}", "image")
     results = PoseResults(predictor.skeleton, predictor.score_threshold, image_kind="image")

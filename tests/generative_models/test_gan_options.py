@@ -3,16 +3,30 @@
 Runs go through the real entry point, in this process, on one action of the tiny data.
 """
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from command_line import call
-from option_effects import Effect, Run, assert_effect, columns, epochs, event_bytes, run_once, shapes
+from option_effects import (
+    Effect,
+    Run,
+    assert_effect,
+    assert_ended_by_bad_losses,
+    assert_tested,
+    columns,
+    epochs,
+    event_bytes,
+    run_once,
+    shapes,
+    with_bad_losses,
+)
 from torch import nn
 
 from generative_models.fc_gan import Generator
+from generative_models.trainer import GANTrainer
 from options import GROUPS, SCRIPTS
 
 NAME = "3d_pose_gan_default"
@@ -102,17 +116,11 @@ EFFECTS = {
     "precision": Effect(("--precision", "bf16"), weights),
     "seed": Effect(("--seed", 1), weights),
 }
-# Options whose effect is no difference between two whole runs have a test of their own below.
-OWN_TEST = {
-    "data_dir", "load", "exp", "checkpoint_dir", "tb_dir", "resume", "evaluate", "use_horovod", "scale_lr",
-    "compression", "device", "compile", "allow_unsafe_load", "debug_traceback", "test_batch_size", "no_grad_clipping",
-    "workers",
-}  # fmt: skip
 
 
 def test_every_option_has_a_test():
     options = {option.name for _, option in SCRIPTS["train"]["3d_pose_gan"].options(GROUPS)}
-    assert options == set(EFFECTS) | OWN_TEST
+    assert_tested(options, EFFECTS, globals())
 
 
 def test_the_same_options_do_the_same(run, tiny_h36m, tmp_path):
@@ -167,8 +175,8 @@ def test_batches_of_validation_do_not_matter(run):
 
 
 def test_workers_are_said_to_be_of_no_use(run):
-    assert "--workers 1: of no use" in run("--workers", 1).out
-    assert "of no use" not in run().out
+    assert "--workers 1: ignored" in run("--workers", 1).out
+    assert "ignored" not in run().out
 
 
 def test_exp_and_directories_name_where_things_go(tiny_h36m, tmp_path):
@@ -239,8 +247,20 @@ def test_compile_compiles_the_generator(tiny_h36m, tmp_path, monkeypatch):
     assert compiled == [Generator]
 
 
-def test_debug_traceback_shows_it(tiny_h36m, tmp_path):
-    argv = ("--data_dir", tiny_h36m, *SMALL, "--action", "Walkin", "--debug_traceback")
+def test_a_loss_that_is_nan_ends_the_training(tiny_h36m, tmp_path, monkeypatch):
+    monkeypatch.setattr(GANTrainer, "update", with_bad_losses(GANTrainer.update))
+    ended = call("train", "3d_pose_gan", "--data_dir", tiny_h36m, *SMALL, "--max_bad_steps", 1, cwd=tmp_path)
+    assert ended.status == 1
+    assert_ended_by_bad_losses(tmp_path / "model_checkpoints" / NAME, ended.err)
+
+
+def test_horovod_is_refused_where_it_is_not_installed(fails, monkeypatch):
+    monkeypatch.setitem(sys.modules, "horovod.torch", None)
+    assert "scripts/install_horovod.sh" in fails("--use_horovod")
+
+
+def test_debug_traceback_shows_it(tmp_path):
+    argv = ("--data_dir", tmp_path / "nowhere", *SMALL, "--debug_traceback")
     assert "Traceback (most recent call last)" in call("train", "3d_pose_gan", *argv, cwd=tmp_path).err
 
 

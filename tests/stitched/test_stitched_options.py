@@ -5,18 +5,30 @@ Runs go through the real entry point, in this process, on a few images.
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from command_line import call
-from option_effects import Effect, Run, assert_effect, epochs, event_bytes, run_once
-from tiny_fine_tuning import SMALL, TRAINING, fine_tune, make_images, make_networks
+from option_effects import (
+    Effect,
+    Run,
+    assert_effect,
+    assert_ended_by_bad_losses,
+    assert_tested,
+    epochs,
+    event_bytes,
+    run_once,
+    with_bad_losses,
+)
+from tiny_fine_tuning import NAME, SMALL, TRAINING, fine_tune, make_images, make_networks
 from torch import nn
 
 from options import GROUPS, SCRIPTS
 from stitched.stitched_network import StitchedNetwork
+from stitched.trainer import StitchedTrainer
 
 
 @pytest.fixture(scope="module")
@@ -101,19 +113,11 @@ EFFECTS = {
     "precision": Effect(("--precision", "bf16"), weights),
     "seed": Effect(("--seed", 1), weights),
 }
-# Options whose effect is no difference between two whole runs have a test of their own below.
-OWN_TEST = {
-    "data_dir", "load", "load_hourglass", "load_2d3d", "exp", "checkpoint_dir", "tb_dir", "resume", "evaluate",
-    "use_horovod", "scale_lr", "compression", "sync_batch_norm", "device", "compile", "workers", "allow_unsafe_load",
-    "debug_traceback", "test_batch_size", "no_grad_clipping", "freeze", "remove_intermediate_supervision", "stacks",
-    "features", "blocks", "num_classes", "use_layer_norm", "no_batch_norm_affine", "predict_joint_visibility",
-    "linear_size", "num_stage", "dataset_normalization",
-}  # fmt: skip
 
 
 def test_every_option_has_a_test():
     options = {option.name for _, option in SCRIPTS["train"]["stitched_fine_tune"].options(GROUPS)}
-    assert options == set(EFFECTS) | OWN_TEST
+    assert_tested(options, EFFECTS, globals())
 
 
 def test_the_same_options_do_the_same(run, images, networks, tmp_path):
@@ -262,8 +266,22 @@ def test_old_pickles_load_only_where_allowed(run, fails, images, tmp_path):
     fine_tune(tmp_path / "run", images, *argv, "--allow_unsafe_load", "--evaluate")
 
 
-def test_debug_traceback_shows_it(images, networks, tmp_path):
-    argv = ("--data_dir", images, *SMALL, *networks, "--action", "Walkin", "--debug_traceback")
+def test_a_loss_that_is_nan_ends_the_training(images, networks, tmp_path, monkeypatch):
+    monkeypatch.setattr(StitchedTrainer, "update", with_bad_losses(StitchedTrainer.update))
+    ended = call(
+        "train", "stitched_fine_tune", "--data_dir", images, *SMALL, *networks, "--max_bad_steps", 1, cwd=tmp_path
+    )
+    assert ended.status == 1
+    assert_ended_by_bad_losses(tmp_path / "model_checkpoints" / NAME, ended.err)
+
+
+def test_horovod_is_refused_where_it_is_not_installed(fails, monkeypatch):
+    monkeypatch.setitem(sys.modules, "horovod.torch", None)
+    assert "scripts/install_horovod.sh" in fails("--use_horovod")
+
+
+def test_debug_traceback_shows_it(networks, tmp_path):
+    argv = ("--data_dir", tmp_path / "nowhere", *SMALL, *networks, "--debug_traceback")
     assert "Traceback (most recent call last)" in call("train", "stitched_fine_tune", *argv, cwd=tmp_path).err
 
 

@@ -4,6 +4,7 @@ Runs go through the real entry point, in this process, on two actions of the tin
 """
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +13,25 @@ import numpy as np
 import pytest
 import torch
 from command_line import call
-from option_effects import Effect, Run, assert_effect, columns, epochs, event_bytes, run_once, shapes
+from option_effects import (
+    Effect,
+    Run,
+    assert_effect,
+    assert_ended_by_bad_losses,
+    assert_tested,
+    columns,
+    epochs,
+    event_bytes,
+    run_once,
+    shapes,
+    with_bad_losses,
+)
 from torch import nn
 
 from options import GROUPS, SCRIPTS
 from twod_threed.detector_errors import save_errors
 from twod_threed.model import LinearModel
+from twod_threed.trainer import LifterTrainer
 from utils.camera_utils import CAMERA_NAMES
 from utils.human36m.actions import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS
 from utils.human36m.files import find_sequences
@@ -130,7 +144,7 @@ EFFECTS = {
     "drop_joint_prob": Effect(("--drop_joint_prob", 0.2), weights),
     "use_hg": Effect(("--use_hg",), weights),
     "input_places": Effect(("--input_places", "mpii"), weights),
-    "detector_errors": Effect(("--detector_errors", ERRORS), lambda run: columns(run) | set(map(str, weights(run)))),
+    "detector_errors": Effect(("--detector_errors", ERRORS), weights),
     "action": Effect(("--action", "Sitting,Walking"), columns),
     # validation
     "procrustes": Effect(("--procrustes",), columns, keeps=weights),
@@ -162,17 +176,11 @@ EFFECTS = {
     "seed": Effect(("--seed", 1), weights),
     "workers": Effect(("--workers", 1), lambda run: "--workers 1: ignored" in run.out, keeps=weights),
 }
-# Options whose effect is no difference between two whole runs have a test of their own below.
-OWN_TEST = {
-    "data_dir", "load", "exp", "checkpoint_dir", "tb_dir", "resume", "evaluate", "use_horovod", "scale_lr",
-    "compression", "sync_batch_norm", "device", "compile", "allow_unsafe_load", "debug_traceback", "test_batch_size",
-    "no_grad_clipping",
-}  # fmt: skip
 
 
 def test_every_option_has_a_test():
     options = {option.name for _, option in SCRIPTS["train"]["2d3d_h36m"].options(GROUPS)}
-    assert options == set(EFFECTS) | OWN_TEST
+    assert_tested(options, EFFECTS, globals())
 
 
 def test_the_same_options_do_the_same(run, detected, tmp_path):
@@ -292,8 +300,26 @@ def test_compile_compiles_the_network(tiny_h36m, tmp_path, monkeypatch):
     assert compiled == [LinearModel]
 
 
-def test_debug_traceback_shows_it(tiny_h36m, tmp_path):
-    argv = ("--data_dir", tiny_h36m, *SMALL, "--action", "Walkin", "--debug_traceback")
+def test_detector_errors_are_also_measured(run):
+    with_errors = run("--detector_errors", ERRORS)
+    assert columns(with_errors) - columns(run()) == {"val/MPJPE_detected"}
+    assert with_errors.checkpoint()["best"] == pytest.approx(with_errors.log()[-1]["val/MPJPE_detected"], rel=1e-4)
+
+
+def test_a_loss_that_is_nan_ends_the_training(tiny_h36m, tmp_path, monkeypatch):
+    monkeypatch.setattr(LifterTrainer, "update", with_bad_losses(LifterTrainer.update))
+    ended = call("train", "2d3d_h36m", "--data_dir", tiny_h36m, *SMALL, "--max_bad_steps", 1, cwd=tmp_path)
+    assert ended.status == 1
+    assert_ended_by_bad_losses(tmp_path / "model_checkpoints" / NAME, ended.err)
+
+
+def test_horovod_is_refused_where_it_is_not_installed(fails, monkeypatch):
+    monkeypatch.setitem(sys.modules, "horovod.torch", None)
+    assert "scripts/install_horovod.sh" in fails("--use_horovod")
+
+
+def test_debug_traceback_shows_it(tmp_path):
+    argv = ("--data_dir", tmp_path / "nowhere", *SMALL, "--debug_traceback")
     assert "Traceback (most recent call last)" in call("train", "2d3d_h36m", *argv, cwd=tmp_path).err
 
 

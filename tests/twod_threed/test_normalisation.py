@@ -87,6 +87,7 @@ def test_through_plain_types_and_back(poses, kind):
 
 
 def test_statistics_are_computed_once_a_set_and_kind(poses, tmp_path, monkeypatch):
+    monkeypatch.setenv("HUMAN_POSE_CACHE", str(tmp_path / "cache"))
     computed = []
     compute = twod_threed.normalisation._fit
     monkeypatch.setattr(twod_threed.normalisation, "_fit", lambda *args: computed.append(args) or compute(*args))
@@ -95,7 +96,7 @@ def test_statistics_are_computed_once_a_set_and_kind(poses, tmp_path, monkeypatc
     assert torch.equal(first.mean_2d, again.mean_2d)
     fit(poses, "instance")
     assert len(computed) == 2
-    assert len(list((tmp_path / ".cache").iterdir())) == 2
+    assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
 @pytest.mark.parametrize("part", ["world", "detections", "R", "T", "f", "c", "k", "p"])
