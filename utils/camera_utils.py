@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.compute.arrays import as_tensor, in_kind
 from utils.osutils import UserError, atomic_path
 
 CAMERA_NAMES = ("54138969", "55011271", "58860488", "60457274")  # cameras 1 to 4 of every subject
@@ -62,7 +63,9 @@ class Camera:
     camera a sample for (B, J, 3). Results have the wider type of camera and points: for float32 throughout use
     `camera.to(torch.float32)`. Devices must agree. Gradients flow to the points and to the camera.
 
-    Raises ValueError for tensors of other shapes.
+    Points may be NumPy arrays; results then are arrays too. The camera's own values may be arrays or lists.
+
+    Raises ValueError for other shapes, TypeError for points that are neither arrays nor tensors.
     """
 
     R: Tensor
@@ -86,18 +89,21 @@ class Camera:
                 )
             object.__setattr__(self, attribute, value)
 
+    @in_kind
     def world_to_camera(self, points: Tensor) -> Tensor:
         """(…, 3) world, mm → (…, 3) camera frame, mm: X = R (P − T)."""
         x, y, z = (self._checked(points) - self._a_joint(self.T)).split(1, dim=-1)
         column_x, column_y, column_z = (self._a_joint(column) for column in self.R.unbind(-1))
         return x * column_x + y * column_y + z * column_z
 
+    @in_kind
     def camera_to_world(self, points: Tensor) -> Tensor:
         """(…, 3) camera frame, mm → (…, 3) world, mm: P = Rᵀ X + T."""
         x, y, z = self._checked(points).split(1, dim=-1)
         row_x, row_y, row_z = (self._a_joint(row) for row in self.R.unbind(-2))
         return x * row_x + y * row_y + z * row_z + self._a_joint(self.T)
 
+    @in_kind
     def project(self, points: Tensor) -> Tensor:
         """(…, 3) camera frame, mm → (…, 2) px, by the formula at the top of this module.
 
@@ -132,6 +138,7 @@ class Camera:
         return vector.unsqueeze(-2) if self.R.dim() > 2 else vector
 
     def _checked(self, points: Tensor) -> Tensor:
+        points = as_tensor(points)
         stacked = self.R.dim() - 2
         if points.shape[-1:] != (3,) or (stacked and not 2 <= points.dim() <= stacked + 2):
             form = f"(…, J, 3) with up to {stacked} leading dimensions" if stacked else "(…, 3)"

@@ -324,3 +324,20 @@ def test_an_unknown_kind_of_table_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"one of cameras\.h5"):
         read_cameras(tmp_path / "cameras.pkl")
     assert find_camera_table(tmp_path) is None
+
+
+# ------------------------------------------------------------------------------------------ arrays
+@pytest.mark.parametrize("method", ["world_to_camera", "camera_to_world", "project"])
+def test_arrays_in_give_arrays_out(method):
+    values = {"R": np.eye(3), "T": [0.0, 0.0, -5000.0], "f": [1100.0, 1200.0], "c": [500.0, 510.0]}
+    camera = Camera(**values, k=np.array([-0.2, 0.2, 0.0]), p=np.zeros(2))
+    points = np.array([[[10.0, -20.0, 4000.0], [300.0, 200.0, 5000.0]]])
+    result = getattr(camera.to(torch.float64), method)(points)
+    assert isinstance(result, np.ndarray)
+    expected = getattr(camera.to(torch.float64), method)(torch.from_numpy(points))
+    assert isinstance(expected, torch.Tensor)
+    np.testing.assert_array_equal(result, expected.numpy())
+    with pytest.raises(TypeError, match="expected a numeric NumPy array or a tensor, got a list"):
+        getattr(camera, method)([[1.0, 2.0, 3.0]])
+    with pytest.raises(ValueError, match=r"points have shape \(5, 2\); this camera takes"):
+        getattr(camera, method)(np.zeros((5, 2)))
