@@ -29,6 +29,10 @@ _SALIENCY_CHANGES = {
     "num_pictures": {"help": "photos or frames to draw, evenly spread over all; by default all of them"},
     "person_box": {"help": "people in the photos: whole, hog, detect, or a JSON file of boxes"},
 }
+_OF_CHECKPOINT = {
+    name: {"default": None, "help": "the checkpoint's own is used; refused where this disagrees"}
+    for name in ("linear_size", "num_stage", "dataset_normalization")
+}
 _STITCHED_HELP = {
     "load": {"help": "stitched checkpoint (stitched_fine_tune): wins over the two others"},
     "dataset_normalization": {"help": "the checkpoint's own is used; refused where this disagrees"},
@@ -143,15 +147,15 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "a 2d3d_h36m checkpoint, and Human3.6M or a 2d_pose_estimations.pt",
             (
                 "data_dir", "load", "output_dir", "run_with_train", "process_as_video", "input_joint_order", "machine",
-                "test_batch_size", "action", "use_hg",
+                "test_batch_size", "action", "use_hg", "fully connected network", "dataset_normalization",
             ),
             {
                 "data_dir": Path("data/h36m"), "output_dir": Path("data/2d3d_h36m"), "test_batch_size": 4096,
                 "workers": 0,
             },
             required=("load",), sample="h36m", several=True,
-            changes=_NO_WORKERS | {
-                "data_dir": {"help": "Human3.6M folder, or a .pt of 2D poses; 'sample' too"},
+            changes=_NO_WORKERS | _OF_CHECKPOINT | {
+                "data_dir": {"help": "Human3.6M folder, a .pt of 2D poses, or a run's folder with one; 'sample' too"},
                 "action": {"help": "actions to run on: All, or names with commas between"},
             },
             checks=(_CHECKPOINT, Check("utils.human36m.folder:require_folder_or_file", ("data_dir",))),
@@ -281,14 +285,13 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "Draw one pose of Human3.6M in many orientations: 2D truth, 3D truth and 3D prediction.",
             "a 2d3d_h36m checkpoint, and Human3.6M in data/h36m, or --data_dir sample",
             (
-                "data_dir", "load", "index", "num_orientations", "z_rotations_only", "dataset_normalization", "seed",
-                "output_dir", "allow_unsafe_load", "debug_traceback",
+                "data_dir", "load", "index", "num_orientations", "z_rotations_only", "fully connected network",
+                "dataset_normalization", "seed", "output_dir", "allow_unsafe_load", "debug_traceback",
             ),
             {"data_dir": Path("data/h36m"), "output_dir": Path("visualizations/orthog_augmentation")},
             required=("load",), sample="h36m",
-            changes={
+            changes=_OF_CHECKPOINT | {
                 "index": {"help": "the test sample to draw, from 0: frame index // 4 of S9 and S11, camera index % 4"},
-                "dataset_normalization": {"help": "the checkpoint's own is used; refused where this disagrees"},
             },
             checks=(_CHECKPOINT, _H36M),
         ),

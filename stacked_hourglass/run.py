@@ -42,6 +42,9 @@ def hourglass_mpii(options: Namespace) -> None:
         processes=processes_of(options),
     )
     seconds = time.monotonic() - start
+    if not is_camera(options.data_dir):
+        for meta in results.metas.values():
+            meta["img_dir"] = str(image_folder(options.data_dir))
     results.save(options.output_dir, processes_of(options))
     print(results.summary(seconds))
     print(f"joints in {results.skeleton.name} order, zero-based photo pixels: {options.output_dir}")

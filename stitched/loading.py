@@ -25,6 +25,7 @@ from twod_threed.loading import load_lifter, require_normalisation
 from twod_threed.model import LinearModel
 from twod_threed.normalisation import from_plain
 from utils.compute.devices import pick_device
+from utils.console.option_rules import given_value
 from utils.osutils import UserError, warn
 from utils.training.checkpoints import load_state, read_checkpoint, written_by
 from utils.transform import MPII
@@ -73,7 +74,7 @@ def load_stitched(options: Namespace, device: str | torch.device = "cpu", image_
     paths = options.load, options.load_hourglass, options.load_2d3d
     model = load_network(*paths, device=device, image_scale=image_scale, allow_unsafe=options.allow_unsafe_load)
     path = options.load or options.load_2d3d or demo_weights.DEMO_WEIGHTS
-    require_normalisation(options, model.normalisation.kind, path)
+    require_normalisation(given_value(options, "dataset_normalization"), model.normalisation.kind, path)
     return model
 
 

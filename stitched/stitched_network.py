@@ -1,6 +1,5 @@
 """Hourglass, soft-argmax and 3D baseline as one differentiable network: images to 2D and 3D poses."""
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -10,7 +9,7 @@ from stacked_hourglass.hourglass import HourglassNet
 from stacked_hourglass.inference import to_photo as map_to_photo
 from stitched.soft_argmax import SoftArgmax2D
 from twod_threed.model import LinearModel, with_hip
-from twod_threed.normalisation import TENSORS, Normalisation
+from twod_threed.normalisation import Normalisation
 from utils.data_utils import centre_on_hip, instance_scale
 from utils.imaging.heatmaps import heatmap_to_crop
 from utils.transform import H36M_2D, MPII, joint_map
@@ -117,13 +116,6 @@ class StitchedNetwork(nn.Module):
             joints = at_training_scale(joints, self.normalisation)
         output = with_hip(self.lifter(self.normalisation.input(joints)))
         return centre_on_hip(self.normalisation.to_mm(output))
-
-    def _apply(self, fn, recurse=True):
-        """Moving or casting the network does the same to its normalisation."""
-        super()._apply(fn, recurse)
-        tensors = {name: fn(getattr(self.normalisation, name)) for name in TENSORS}
-        self.normalisation = replace(self.normalisation, **tensors)
-        return self
 
 
 def at_training_scale(poses: Tensor, normalisation: Normalisation) -> Tensor:

@@ -26,7 +26,7 @@ from utils.compute.devices import pick_device
 from utils.compute.distributed import ALONE, Processes
 from utils.compute.launched import processes_of
 from utils.console.evaluation_tables import print_averages
-from utils.console.option_rules import from_options, refuse_disagreement, refuse_useless
+from utils.console.option_rules import from_options, given_value, refuse_disagreement, refuse_useless
 from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
 from utils.human36m.files import Human36mFiles, find_sequences
 from utils.human36m.report import report
@@ -81,7 +81,8 @@ def _network(options: Namespace, experiment: Experiment, device: torch.device) -
     hourglass, lifter = (None, None) if experiment.resume else (options.load_hourglass, options.load_2d3d)
     unsafe = options.allow_unsafe_load
     model = load_network(load, hourglass, lifter, device=device, image_scale="human36m", allow_unsafe=unsafe)
-    require_normalisation(options, model.normalisation.kind, load or lifter)
+    asked = given_value(options, "dataset_normalization")
+    require_normalisation(asked, model.normalisation.kind, load or lifter)
     architecture = model.hourglass.architecture
     if "batch_norm_momentum" in options.given:  # no weight has its shape from it, so training may change it
         architecture = replace(architecture, batch_norm_momentum=options.batch_norm_momentum)

@@ -68,6 +68,7 @@ SURFACE = {
     | words("num_discriminator_steps_per_generator_step gradient_penalty_coeff clip_max held_out"),
     ("run", "2d3d_h36m"): words(
         "load data_dir output_dir test_batch_size run_with_train process_as_video input_joint_order action use_hg "
+        "linear_size num_stage dataset_normalization "
         "device precision compile workers seed allow_unsafe_load debug_traceback"
     ),
     ("run", "hourglass_mpii"): NETWORK
@@ -93,7 +94,7 @@ SURFACE = {
     ("viz", "saliency_and_prob_maps_with_skeleton"): SALIENCY,
     ("viz", "orthog_augmentation"): words(
         "data_dir load index num_orientations z_rotations_only dataset_normalization seed output_dir allow_unsafe_load "
-        "debug_traceback"
+        "linear_size num_stage debug_traceback"
     ),
     ("viz", "3d_pose_gan"): words(
         "data_dir load num_pictures interpolate nearest seed output_dir allow_unsafe_load debug_traceback"

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from twod_threed.lifting import lift
 from twod_threed.loading import ensure_normalisation, load_lifter, require_normalisation
-from twod_threed.run import lift
 from twod_threed.viz import frame_mpjpe
 from utils.camera_utils import CAMERA_NAMES, Camera
+from utils.console.option_rules import given_value, refuse_disagreement
 from utils.data_utils import OrthogonalAugmentation
 from utils.human36m.actions import ACTIONS, TEST_SUBJECTS
 from utils.human36m.files import find_sequences
@@ -36,24 +37,25 @@ def orthog_augmentation(options: Namespace) -> None:
     original, the others are turned at random (`seed`), never mirrored. Writes `orthog_augmentation_<index>.png` into
     `output_dir`, and prints the MPJPE of each orientation.
 
-    Raises UserError for an index out of range, and for a normalisation other than the checkpoint's.
+    Raises UserError for an index out of range, and for an architecture or normalisation other than the checkpoint's.
     """
     output_dir = require_folder(options.output_dir)
     model = load_lifter(options.load, allow_unsafe=options.allow_unsafe_load)
+    refuse_disagreement(options, model.architecture(), options.load)
     files = find_sequences(options.data_dir)
     ensure_normalisation(model, files, ACTIONS, options.load)
-    require_normalisation(options, model.normalisation.kind, options.load)
+    require_normalisation(given_value(options, "dataset_normalization"), model.normalisation.kind, options.load)
     samples = load_pose_set(files, TEST_SUBJECTS, ACTIONS)
     if options.index >= len(samples):
         raise UserError(
             f"--index {options.index}: {options.data_dir} has {len(samples)} test samples (frames of S9 and S11 times "
-            f"{CAMERAS} cameras); right is 0 to {len(samples) - 1}"
+            f"{CAMERAS} cameras); expected 0 to {len(samples) - 1}"
         )
     generator = torch.Generator().manual_seed(options.seed)
     poses_2d, truth = orientations(
         samples, options.index, options.num_orientations, options.z_rotations_only, generator
     )
-    prediction = lift(model, poses_2d, Namespace(test_batch_size=len(poses_2d), precision="fp32"))
+    prediction = lift(poses_2d, model)
     errors = [frame_mpjpe(*pair) for pair in zip(prediction, truth, strict=True)]
     path = output_dir / f"orthog_augmentation_{options.index}.png"
     tilt = camera_tilt(_camera(samples, options.index))
@@ -80,7 +82,7 @@ def orientations(
 def draw(
     poses_2d: Tensor, truth: Tensor, prediction: Tensor, errors: list[float], tilt: float, name: str
 ) -> np.ndarray:
-    """A column an orientation, `COLUMNS` of them side by side, all to one scale.
+    """One column per orientation, `COLUMNS` of them side by side, all to one scale.
 
     Args:
         poses_2d: (N, 16, 2) px.
@@ -112,7 +114,7 @@ def camera_tilt(camera: Camera) -> float:
 
 
 def sample_name(samples: PoseSet, index: int) -> str:
-    """Such as "S9/Walking 1/54138969, frame 12"; frames count from 0."""
+    """E.g. "S9/Walking 1/54138969, frame 12"; frames count from 0."""
     frame, camera = divmod(index, CAMERAS)
     sequence = samples.sequences[samples.sequence[frame]]
     return f"S{sequence.subject}/{sequence.name}/{CAMERA_NAMES[camera]}, frame {samples.row[frame]}"

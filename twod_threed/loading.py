@@ -1,6 +1,5 @@
 """A 3D baseline from a checkpoint's path alone: ours, or one of the public PyTorch port."""
 
-from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from twod_threed.model import INPUT_JOINTS, LinearModel
 from twod_threed.normalisation import fit, from_plain
+from utils.compute.devices import pick_device
 from utils.human36m.actions import TRAIN_SUBJECTS
 from utils.human36m.files import Human36mFiles
 from utils.human36m_dataset import load_pose_set
@@ -18,19 +18,20 @@ from utils.training.checkpoints import load_state, read_checkpoint, written_by
 
 
 def load_lifter(path: str | Path, device: str | torch.device = "cpu", allow_unsafe: bool = False) -> LinearModel:
-    """The network in eval mode, with the attributes `normalisation`, px and mm to and from what it sees, and
-    `input_places`, where it takes spine and thorax to lie (`utils.data_utils.lifter_input_joints`).
+    """The 3D baseline of a checkpoint, ours or a published one, in eval mode, with its architecture read from the file.
 
-    The architecture is read from the file. A published checkpoint holds no normalisation: there it is None, and
-    the caller has to fit "dataset" statistics on Human3.6M's training set.
+    `normalisation` is a part of it, which follows `.to(device)`: `twod_threed.lift` needs nothing else. A published
+    checkpoint holds none; there it is None, and `ensure_normalisation` fits "dataset" statistics to Human3.6M's
+    training subjects.
 
-    Raises UserError for a file that is no such network's checkpoint.
+    Raises UserError for a file that is no such network's checkpoint, and a device that is not available.
     """
+    device = pick_device(device) if isinstance(device, str) else device
     checkpoint = read_checkpoint(path, allow_unsafe)
     model = LinearModel(**architecture_of(checkpoint, path))
     load_state(model, checkpoint["state_dict"], path)
     stored = checkpoint.get("normalisation")
-    model.normalisation = from_plain(stored).to(torch.device(device)) if stored else None
+    model.normalisation = from_plain(stored) if stored else None
     model.input_places = checkpoint.get("input_places", "h36m")
     return model.to(device).eval()
 
@@ -53,16 +54,18 @@ def ensure_normalisation(model: LinearModel, files: Human36mFiles, actions: Iter
         model.normalisation = fit(load_pose_set(files, TRAIN_SUBJECTS, actions), "dataset").to(device)
 
 
-def require_normalisation(options: Namespace, stored: str, path: str | Path) -> None:
-    """UserError where the command line says another kind of normalisation than that of the checkpoint `path`."""
-    if "dataset_normalization" not in options.given:
+def require_normalisation(asked: bool | None, stored: str, path: str | Path) -> None:
+    """UserError where `asked`, whether to normalise by "dataset", differs from the `stored` kind of a checkpoint.
+
+    None asks for nothing.
+    """
+    if asked is None or stored == ("dataset" if asked else "instance"):
         return
-    asked = "dataset" if options.dataset_normalization else "instance"
-    if asked != stored:
-        raise UserError(
-            f"--dataset_normalization {options.dataset_normalization} is {asked} normalisation, but {path} was trained "
-            f"with {stored} normalisation; leave the option out"
-        )
+    kind = "dataset" if asked else "instance"
+    raise UserError(
+        f"--dataset_normalization {asked} is {kind} normalisation, but {path} was trained with {stored} normalisation; "
+        "leave the option out"
+    )
 
 
 def read_architecture(state: dict[str, Tensor]) -> dict:

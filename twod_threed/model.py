@@ -7,6 +7,7 @@ names follow the public PyTorch port, so that its checkpoints load as they are.
 import torch
 from torch import Tensor, nn
 
+from twod_threed.normalisation import Normalisation
 from utils.data_utils import LIFTER_INPUT_JOINTS, bone_lengths, normalise_instance, select_joints
 from utils.transform import Skeleton
 
@@ -58,7 +59,14 @@ class LinearModel(nn.Module):
         without_hip: for poses that have their hip at zero: the network sees 15 joints and predicts 16, and the
             hip's zeros are put back. Otherwise all 16 joints go in.
         output_size: numbers that come out: 51, or 48 in the public port's checkpoints.
+
+    Attributes:
+        normalisation: `Normalisation` from px to the network's input and from its output to mm, or None; it moves with
+            the network, and is no part of its state dict.
+        input_places: where the network takes spine and thorax to lie: "h36m" or "mpii" (`lifter_input_joints`).
     """
+
+    normalisation: Normalisation | None
 
     def __init__(
         self,
@@ -69,7 +77,8 @@ class LinearModel(nn.Module):
         output_size: int = 3 * OUTPUT_JOINTS,
     ):
         super().__init__()
-        self.without_hip = without_hip
+        self.without_hip, self.input_places = without_hip, "h36m"
+        self.register_module("normalisation", None)
         inside = 2 * INPUT_JOINTS - 2 * without_hip
         self.w1 = nn.Linear(inside, linear_size)
         self.batch_norm1 = nn.BatchNorm1d(linear_size)
@@ -90,6 +99,10 @@ class LinearModel(nn.Module):
         if self.without_hip:
             x = nn.functional.pad(x, (3, 0))  # the hip
         return x.unflatten(1, (-1, 3)) if poses.ndim == 3 else x
+
+    def architecture(self) -> dict[str, int]:
+        """What shaped the network, by the names of `train.py 2d3d_h36m`'s options."""
+        return {"linear_size": self.w1.out_features, "num_stage": len(self.linear_stages)}
 
     @torch.no_grad()
     def constrain(self, max_norm: float) -> None:

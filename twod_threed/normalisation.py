@@ -11,10 +11,9 @@ All deviations are population deviations (ddof 0).
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from utils.compute.cache import cached
 from utils.compute.distributed import ALONE, Processes
@@ -22,11 +21,13 @@ from utils.data_utils import normalise_instance
 from utils.human36m_dataset import PoseSet
 
 KINDS = ("instance", "dataset")
+TENSORS = ("mean_2d", "stddev_2d", "mean_3d", "stddev_3d")
 
 
-@dataclass(frozen=True, eq=False)
-class Normalisation:
-    """Between px or mm and what the network sees.
+class Normalisation(nn.Module):
+    """Between px or mm and what the network sees. A part of the network: its numbers follow `.to(device)`.
+
+    They are no part of the network's state dict; `plain` is what a checkpoint holds.
 
     Attributes:
         kind: "instance" or "dataset".
@@ -34,11 +35,16 @@ class Normalisation:
         mean_3d, stddev_3d: (17, 3), mm; zero and one common number in "instance".
     """
 
-    kind: str
     mean_2d: Tensor
     stddev_2d: Tensor
     mean_3d: Tensor
     stddev_3d: Tensor
+
+    def __init__(self, kind: str, mean_2d: Tensor, stddev_2d: Tensor, mean_3d: Tensor, stddev_3d: Tensor):
+        super().__init__()
+        self.kind = kind
+        for name, value in zip(TENSORS, (mean_2d, stddev_2d, mean_3d, stddev_3d), strict=True):
+            self.register_buffer(name, value, persistent=False)
 
     def input(self, poses: Tensor) -> Tensor:
         """(B, 16, 2) px -> network input of the same shape."""
@@ -52,15 +58,9 @@ class Normalisation:
         """The network's (B, 17, 3) -> mm, hip at zero."""
         return output * self.stddev_3d + self.mean_3d
 
-    def to(self, device: torch.device) -> "Normalisation":
-        return Normalisation(self.kind, *(getattr(self, name).to(device) for name in TENSORS))
-
     def plain(self) -> dict:
         """For checkpoints; `from_plain` undoes it."""
         return {"kind": self.kind} | {name: getattr(self, name).tolist() for name in TENSORS}
-
-
-TENSORS = ("mean_2d", "stddev_2d", "mean_3d", "stddev_3d")
 
 
 def from_plain(content: Mapping) -> Normalisation:

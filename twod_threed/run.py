@@ -1,172 +1,226 @@
 """3D poses from 2D poses, by a trained 3D baseline.
 
 python run.py 2d3d_h36m --load CHECKPOINT                                    # Human3.6M's S9 and S11 in data/h36m
-python run.py 2d3d_h36m --load CHECKPOINT --data_dir data/hourglass_mpii/2d_pose_estimations.pt
+python run.py 2d3d_h36m --load CHECKPOINT --data_dir data/hourglass_mpii     # the 2D poses of run.py hourglass_mpii
+python run.py 2d3d_h36m --load CHECKPOINT --data_dir poses.pt --input_joint_order MPII
 """
 
 import time
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from twod_threed.loading import ensure_normalisation, load_lifter
-from twod_threed.model import OUTPUT_JOINTS, LinearModel, with_hip
-from utils.compute.batch_parts import shard
-from utils.compute.devices import autocast, pick_device
-from utils.compute.distributed import Processes
+from twod_threed.joint_order import pelvis_is_between_hips, whole_poses
+from twod_threed.lifting import BATCH_SIZE, JOINT_ORDERS, LiftedPoses, input_order, lift_entries, lift_pose_set
+from twod_threed.loading import ensure_normalisation, load_lifter, require_normalisation
+from twod_threed.model import LinearModel
+from utils.compute.devices import pick_device
+from utils.compute.distributed import ALONE, Processes
 from utils.compute.launched import processes_of
-from utils.console.option_rules import refuse_useless, say_if_workers_are_of_no_use
+from utils.console.commands import shell_command
+from utils.console.option_rules import given_value, refuse_disagreement, refuse_useless, say_if_workers_are_of_no_use
 from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
 from utils.human36m.files import find_sequences
-from utils.human36m_dataset import CAMERAS, load_pose_set
-from utils.osutils import UserError
+from utils.human36m_dataset import load_pose_set
+from utils.osutils import UserError, counted, warn
 from utils.predictions.coco_results import save_coco_results
 from utils.predictions.prediction_files import load_metas, load_predictions, save_metas, save_predictions
-from utils.transform import H36M, H36M_2D, SKELETONS, joint_map
+from utils.transform import H36M, H36M_2D, MPII, SKELETONS
 
-# In the lifter's order the hip is the middle of the two hips; farther away (of the body's size), the order is another.
-HIP_OFF_MIDDLE = 0.15
+POSES_2D, POSES_3D = "2d_pose_estimations.pt", "3d_pose_estimations.pt"
+TRUTH_2D, TRUTH_3D = "2d_pose_ground_truths.pt", "3d_pose_ground_truths.pt"
 
 
 def lifter_h36m(options: Namespace) -> None:
     """`run.py 2d3d_h36m`."""
+    data = _file_or_folder(options.data_dir)
+    _check_options(options, data)
     say_if_workers_are_of_no_use(options)
     device = pick_device(options.device, processes_of(options))
-    model = load_lifter(options.load, device, options.allow_unsafe_load)
+    lifter = load_lifter(options.load, device, options.allow_unsafe_load)
+    refuse_disagreement(options, lifter.architecture(), options.load)
     if options.compile:
-        model.compile()
+        lifter.compile()
     start = time.monotonic()
-    run = run_file if Path(options.data_dir).is_file() else run_human36m
-    count = run(model, options)
+    results = (_lift_file if data.is_file() else _lift_human36m)(data, lifter, options)
+    if processes_of(options).is_main:
+        save_lifted(results, options.output_dir)
     seconds = time.monotonic() - start
+    count = len(results)
     print(
-        f"{count} poses, {seconds:.1f} s, {count / seconds:.0f} poses/s\n"
+        f"{counted(count, 'pose')}, {seconds:.1f} s, {count / seconds:.0f} poses/s\n"
         f"3D poses: mm, camera coordinates (x right, y down, z forward), hip at the origin: {options.output_dir}"
     )
+    print(_commands_for_file(data, options.output_dir) if data.is_file() else _commands_for_truth(options.output_dir))
 
 
-def run_human36m(model: LinearModel, options: Namespace) -> int:
-    """Human3.6M's test (or training) subjects, with the truth beside the predictions; gives the number of poses."""
-    for_files = f"is for a file of 2D poses; {options.data_dir} is a Human3.6M folder"
-    refuse_useless(options, [(True, ["input_joint_order", "process_as_video"], for_files)])
-    files = find_sequences(options.data_dir)
-    actions = select_actions(options.action)
-    device = next(model.parameters()).device
-    ensure_normalisation(model, files, actions, options.load)
+# ------------------------------------------------------------------------------------------ options
+def _file_or_folder(data_dir: Path) -> Path:
+    """`data_dir`, or the file of 2D poses in it, where it is the folder of a run."""
+    inside = Path(data_dir) / POSES_2D
+    return inside if inside.is_file() else Path(data_dir)
+
+
+def _check_options(options: Namespace, data: Path) -> None:
+    """UserError for options that would have no effect, and for an output folder whose files would be lost."""
+    is_file = data.is_file()
+    rules = [
+        (is_file, ["run_with_train", "use_hg", "action"], f"is for a Human3.6M folder; {data} is a file of 2D poses"),
+        (
+            not is_file,
+            ["input_joint_order", "process_as_video"],
+            f"is for a file of 2D poses; {data} is a Human3.6M folder",
+        ),
+    ]
+    refuse_useless(options, rules)
+    if is_file and _metas_path(data).is_file() and Path(options.output_dir).resolve() == data.parent.resolve():
+        raise UserError(
+            f"--output_dir {options.output_dir} holds the 2D poses, whose metas.pt would be overwritten; give another "
+            "folder"
+        )
+
+
+def _require_stored_normalisation(options: Namespace, lifter: LinearModel) -> None:
+    """UserError where `--dataset_normalization` was given and is not the lifter's."""
+    require_normalisation(given_value(options, "dataset_normalization"), lifter.normalisation.kind, options.load)
+
+
+def _settings(options: Namespace) -> dict[str, Any]:
+    """How to lift, as keyword arguments."""
+    return {
+        "batch_size": options.test_batch_size,
+        "precision": options.precision,
+        "processes": processes_of(options),
+    }
+
+
+def _lift_human36m(folder: Path, lifter: LinearModel, options: Namespace) -> LiftedPoses:
+    files, actions = find_sequences(folder), select_actions(options.action)
+    ensure_normalisation(lifter, files, actions, options.load)
+    _require_stored_normalisation(options, lifter)
     subjects = TRAIN_SUBJECTS if options.run_with_train else TEST_SUBJECTS
-    poses = load_pose_set(files, subjects, actions, options.use_hg, model.input_places).to(device)
-    processes = processes_of(options)
-    inputs, truth, lifted, metas = {}, {}, {}, {}
-    for name, index in shard(list(poses.clips()), processes):
-        poses_2d, poses_3d = poses.poses(index)
-        lifted[name] = lift(model, poses_2d, options)
-        inputs[name], truth[name] = poses_2d.cpu(), poses_3d.cpu()
-        metas[name] = {"frames": poses.row[index // CAMERAS].cpu(), "skeleton": H36M_2D.name}
-    inputs, truth, lifted, metas = (_of_all_ranks(part, processes) for part in (inputs, truth, lifted, metas))
-    if processes.is_main:
-        _save(options.output_dir, lifted, metas, inputs)
-        save_predictions(options.output_dir / "2d_pose_ground_truths.pt", inputs)
-        save_predictions(options.output_dir / "3d_pose_ground_truths.pt", truth)
-    print(
-        f"score them: python eval.py h36m_MPJPE --prediction_files {options.output_dir / '3d_pose_estimations.pt'}\n"
-        f"draw them: python viz.py 2d_gt_3d_gt_3d_pred --2d_pose_ground_truths "
-        f"{options.output_dir / '2d_pose_ground_truths.pt'} --3d_pose_ground_truths "
-        f"{options.output_dir / '3d_pose_ground_truths.pt'} --3d_pose_estimations "
-        f"{options.output_dir / '3d_pose_estimations.pt'}"
-    )
-    return sum(map(len, lifted.values()))
+    poses = load_pose_set(files, subjects, actions, options.use_hg, lifter.input_places).to(lifter.w1.weight.device)
+    return lift_pose_set(poses, lifter, **_settings(options))
 
 
-def run_file(model: LinearModel, options: Namespace) -> int:
-    """A `.pt` of 2D poses: each entry people × joints × 2 px, or with --process_as_video frames × joints × 2."""
-    path = Path(options.data_dir)
-    for_folders = f"is for a Human3.6M folder; {path} is a file of 2D poses"
-    refuse_useless(options, [(True, ["run_with_train", "use_hg", "action"], for_folders)])
-    if model.normalisation is None:
+def _lift_file(path: Path, lifter: LinearModel, options: Namespace) -> LiftedPoses:
+    if lifter.normalisation is None:
         raise UserError(
             f"{options.load}: a published checkpoint holds no normalisation, so it can't lift poses of a file; "
             "give a checkpoint of train.py 2d3d_h36m"
         )
-    poses = load_predictions(path)
-    order = input_order(path, poses, options)
-    inputs = {name: people[:, order].float() for name, people in poses.items()}
-    require_hip_first(inputs, path)
-    processes = processes_of(options)
-    own = {name: lift(model, people, options) for name, people in shard(list(inputs.items()), processes)}
-    lifted = _of_all_ranks(own, processes)
+    _require_stored_normalisation(options, lifter)
+    order = options.input_joint_order or _order_in_metas(path)
+    results = lift_file(path, lifter, order, **_settings(options))
     kind = "frames" if options.process_as_video else "people"
-    metas = {name: {"skeleton": H36M_2D.name, "entry": kind} for name in inputs}
-    if processes.is_main:
-        _save(options.output_dir, lifted, metas, inputs)
-    return sum(map(len, lifted.values()))
+    results.metas = {name: meta | {"entry": kind} for name, meta in results.metas.items()}
+    return results
 
 
-def input_order(path: Path, poses: dict[str, Tensor], options: Namespace) -> list[int]:
-    """For every input joint of the lifter its index in the file's poses.
+# ------------------------------------------------------------------------------------------ files of 2D poses
+def lift_file(
+    path: Path,
+    lifter: LinearModel,
+    joint_order: str | None = None,
+    *,
+    batch_size: int = BATCH_SIZE,
+    precision: str = "fp32",
+    processes: Processes = ALONE,
+) -> LiftedPoses:
+    """Lift a `.pt` of 2D poses, name -> people (or frames) × joints × 2 px.
 
-    The file's order is --input_joint_order, or what `metas.pt` beside the file says, or the lifter's own.
-    Raises UserError where the poses have another number of joints than that order.
+    `joint_order` None, where the order is not known, takes the lifter's own, and poses that look like another order are
+    refused. Where it is known, such poses are poor ones, and a warning says so.
+
+    Raises UserError for a file that can't be read, another number of joints, no pose without NaN, and another order.
     """
-    name = options.input_joint_order or _order_in_metas(path) or H36M_2D.name
-    skeleton = SKELETONS[name]
-    wrong = next((key for key, people in poses.items() if people.shape[1:] != (len(skeleton), 2)), None)
+    poses, order = load_predictions(path), joint_order or H36M_2D.name
+    _require_joints(poses, order, path)
+    _check_order(poses, order, joint_order is not None, path)
+    if order == MPII.name and lifter.input_places != "mpii":
+        warn(
+            "spine and thorax are approximate: MPII's thorax and upper neck stand in for those of Human3.6M, on which "
+            "this lifter was trained; train.py 2d3d_h36m --input_places mpii trains one for MPII's"
+        )
+    return lift_entries(poses, lifter, order, batch_size=batch_size, precision=precision, processes=processes)
+
+
+def _require_joints(poses: Mapping[str, Tensor], order: str, path: Path) -> None:
+    """UserError where the lifter can't take a joint order, or an entry is not N × its joints × 2."""
+    if order not in JOINT_ORDERS:
+        raise UserError(
+            f"{path}: {order} order lacks joints that the lifter needs; expected one of {', '.join(JOINT_ORDERS)}"
+        )
+    joints = len(SKELETONS[order])
+    wrong = next((key for key, people in poses.items() if people.shape[1:] != (joints, 2)), None)
     if wrong is not None:
         shape = " × ".join(map(str, poses[wrong].shape))
-        raise UserError(f"{path}: {wrong!r} is {shape}; poses in {name} order are people × {len(skeleton)} × 2")
-    try:
-        return joint_map(skeleton, H36M_2D)
-    except KeyError as error:
-        raise UserError(f"--input_joint_order {name}: lacks a joint that the lifter needs ({error.args[0]})") from None
-
-
-def require_hip_first(poses: dict[str, Tensor], path: Path) -> None:
-    """UserError where the first joint is not the middle of the hips: then the joints are in another order."""
-    everybody = torch.cat([people for people in poses.values() if len(people)] or [torch.empty(0, len(H36M_2D), 2)])
-    everybody = everybody[everybody.isfinite().all(-1).all(-1)]
-    if not len(everybody):
-        raise UserError(f"{path}: holds no pose without NaN")
-    right, left = (everybody[:, H36M_2D.index(name)] for name in ("r_hip", "l_hip"))
-    off = (everybody[:, 0] - (right + left) / 2).norm(dim=-1)
-    size = (everybody.amax(1) - everybody.amin(1)).norm(dim=-1).clamp(min=1e-6)
-    if (off / size).median() > HIP_OFF_MIDDLE:
         raise UserError(
-            f"{path}: its joints are not in Human3.6M's order (the first is not the middle of the hips); "
-            "say which with --input_joint_order, e.g. MPII for the hourglass's poses"
+            f"{path}: {wrong!r} is {shape}; expected people × {joints} × 2 px for {order} order; --input_joint_order "
+            f"takes {', '.join(JOINT_ORDERS)}"
         )
 
 
-@torch.inference_mode()
-def lift(model: LinearModel, poses: Tensor, options: Namespace) -> Tensor:
-    """(N, 16, 2) px -> (N, 17, 3) mm, hip at the origin, on the CPU. A pose with NaN gives NaN."""
-    device = next(model.parameters()).device
-    parts = []
-    for part in poses.to(device).split(options.test_batch_size):
-        with autocast(device, options.precision):
-            output = with_hip(model(model.normalisation.input(part))).float()
-        mm = model.normalisation.to_mm(output)
-        parts.append((mm - mm[:, :1]).cpu())
-    return torch.cat(parts) if parts else torch.empty(0, OUTPUT_JOINTS, 3)
+def _check_order(poses: Mapping[str, Tensor], order: str, known: bool, path: Path) -> None:
+    """Where the pelvis is mostly not between the hips: UserError if nobody said the joint order, else a warning."""
+    whole = whole_poses(people[:, input_order(order)] for people in poses.values())
+    if not len(whole):
+        raise UserError(f"{path}: holds no pose without NaN")
+    if pelvis_is_between_hips(whole):
+        return
+    if not known:
+        raise UserError(
+            f"{path}: its joints are not in Human3.6M's order (the first is not between the hips); say which with "
+            "--input_joint_order, e.g. MPII for poses of an hourglass"
+        )
+    warn(
+        f"{path}: in most poses the pelvis is far from the middle of the hips: either the 2D poses are poor, and so "
+        f"will be the 3D poses, or their joints are not in {order} order"
+    )
+
+
+def _metas_path(path: Path) -> Path:
+    return path.with_name("metas.pt")
+
+
+def _entries_of_metas(path: Path) -> list[dict]:
+    """The entries of `metas.pt` beside a prediction file; none where there is no such file."""
+    beside = _metas_path(path)
+    return [meta for meta in load_metas(beside).values() if isinstance(meta, dict)] if beside.is_file() else []
 
 
 def _order_in_metas(path: Path) -> str | None:
-    metas_path = path.with_name("metas.pt")
-    if not metas_path.is_file():
-        return None
-    entries = [entry for entry in load_metas(metas_path).values() if isinstance(entry, dict)]
-    name = entries[0].get("skeleton") if entries else None
+    """The joint order that `metas.pt` beside a prediction file names, if it is a known one."""
+    name = next((meta.get("skeleton") for meta in _entries_of_metas(path)), None)
     return name if name in SKELETONS else None
 
 
-def _of_all_ranks(part: dict[str, Any], processes: Processes) -> dict[str, Any]:
-    """The entries of all processes, in order; each has made a part of them."""
-    return {name: value for one in processes.gather_objects(part) for name, value in one.items()}
+# ------------------------------------------------------------------------------------------ results
+def save_lifted(results: LiftedPoses, directory: Path) -> None:
+    """Write 3D poses, `metas.pt` and `predictions.json`, and where the truth is known, that and the 2D poses."""
+    facts = {"skeleton_3d": H36M.name, "unit": "mm", "root": "hip"}
+    save_predictions(directory / POSES_3D, results.lifted)
+    save_metas(directory / "metas.pt", {name: meta | facts for name, meta in results.metas.items()})
+    save_coco_results(directory / "predictions.json", results.inputs, keypoints_3d=results.lifted)
+    if results.truth:
+        save_predictions(directory / TRUTH_2D, results.inputs)
+        save_predictions(directory / TRUTH_3D, results.truth)
 
 
-def _save(directory: Path, lifted: dict[str, Tensor], metas: dict[str, dict], inputs: dict[str, Tensor]) -> None:
-    metas = {name: meta | {"skeleton_3d": H36M.name, "unit": "mm", "root": "hip"} for name, meta in metas.items()}
-    save_predictions(directory / "3d_pose_estimations.pt", lifted)
-    save_metas(directory / "metas.pt", metas)
-    save_coco_results(directory / "predictions.json", {k: v.cpu() for k, v in inputs.items()}, keypoints_3d=lifted)
+def _commands_for_truth(output_dir: Path) -> str:
+    """How to score and draw poses whose truth lies beside them."""
+    score = shell_command("eval", "h36m_MPJPE", {"prediction_files": output_dir / POSES_3D})
+    files = {name.removesuffix(".pt"): output_dir / name for name in (TRUTH_2D, TRUTH_3D, POSES_3D)}
+    return f"score them: {score}\ndraw them: {shell_command('viz', '2d_gt_3d_gt_3d_pred', files)}"
+
+
+def _commands_for_file(path: Path, output_dir: Path) -> str:
+    """How to draw poses lifted from a file: with the photos that `metas.pt` beside it names."""
+    img_dir = next((meta["img_dir"] for meta in _entries_of_metas(path) if meta.get("img_dir")), None)
+    if img_dir is None or not Path(img_dir).exists():
+        return "draw them: viz.py 2d_overlay_3d_pred, with the photos of the 2D poses as --img_dir"
+    files = {"img_dir": img_dir, "2d_pose_estimations": path, "3d_pose_estimations": output_dir / POSES_3D}
+    return f"draw them: {shell_command('viz', '2d_overlay_3d_pred', files)}"

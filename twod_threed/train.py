@@ -23,6 +23,7 @@ from utils.compute.launched import processes_of
 from utils.console.evaluation_tables import print_averages
 from utils.console.option_rules import (
     from_options,
+    given_value,
     refuse_disagreement,
     refuse_useless,
     say_if_workers_are_of_no_use,
@@ -120,7 +121,7 @@ def _refuse_another_shape(options: Namespace, experiment: Experiment, processes:
     shape = architecture_of(checkpoint, path)
     refuse_disagreement(options, {name: shape[name] for name in ("linear_size", "num_stage")}, path)
     if stored := checkpoint.get("normalisation"):
-        require_normalisation(options, stored["kind"], path)
+        require_normalisation(given_value(options, "dataset_normalization"), stored["kind"], path)
 
 
 # ------------------------------------------------------------------------------------------ the training

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from twod_threed.joint_order import pelvis_is_between_hips, skeleton_2d, whole_poses
 from twod_threed.mpjpe import JOINT_SETS, from_hip, mpjpe
 from twod_threed.pose_sequences import load_ground_truth, load_predicted
 from utils.console.progress import progress
@@ -22,14 +23,11 @@ from utils.imaging.draw3d import draw_pose_2d, draw_pose_3d, panel_row
 from utils.osutils import UserError, require_folder, warn
 from utils.predictions.picture_files import ContactSheet, warn_about_nan
 from utils.predictions.prediction_files import load_predictions
-from utils.transform import H36M, H36M_2D, Skeleton
+from utils.transform import H36M, H36M_2D
 
 SHEET = {"pictures": 24, "columns": 3, "cell": (640, 280)}
 CAMERA_TILT = 13.0  # degrees; Human3.6M's cameras look down by 11 to 16
 FOLDERS = re.compile(r"\w[\w .-]*(/\w[\w .-]*)*")
-# Farthest that a pelvis is drawn from the middle of the hips, in diagonals of the pose. Human3.6M's is there within
-# some 0.03; read in MPII's order an ankle would be the pelvis, and the knees the hips.
-PELVIS_OFF_HIPS = 0.1
 
 
 def truth_and_prediction(options: Namespace) -> None:
@@ -44,13 +42,15 @@ def truth_and_prediction(options: Namespace) -> None:
     Raises UserError, with nothing written, for a file that is missing, damaged, of other sequences, frames or units
     than the truth, in another order, or, in 3D, not finite. 2D joints that are NaN are counted and not drawn.
     """
-    output_dir = require_folder(options.output_dir)
-    truth = load_ground_truth(Path(options.pose_3d_ground_truths))
-    prediction = _load_estimations(options, truth)
-    inputs = _load_inputs(options, truth)
+    output_dir, truth_path = require_folder(options.output_dir), Path(options.pose_3d_ground_truths)
+    truth = load_ground_truth(truth_path)
+    prediction = _load_estimations(Path(options.pose_3d_estimations), truth, truth_path)
+    inputs = _load_inputs(Path(options.pose_2d_ground_truths), truth, truth_path)
     bad_key = next((key for key in truth if not FOLDERS.fullmatch(key)), None)
     if bad_key is not None:
-        raise UserError(f"--3d_pose_ground_truths: {bad_key!r} can't name folders; right is 'S9/Walking 1/54138969'")
+        raise UserError(
+            f"--3d_pose_ground_truths: {bad_key!r} can't name folders; expected e.g. 'S9/Walking 1/54138969'"
+        )
     frames = spread_frames({key: len(poses) for key, poses in truth.items()}, options.num_pictures)
     warn_about_nan(inputs, "2D")
 
@@ -79,7 +79,7 @@ def compare(joints_2d: Tensor, truth: Tensor, prediction: Tensor, heading: str =
     truth, prediction = from_hip(truth), from_hip(prediction)
     view = {"camera_tilt": CAMERA_TILT, "limits": torch.stack([truth, prediction])}
     panels = [
-        draw_pose_2d(joints_2d, _skeleton_2d(len(joints_2d))),
+        draw_pose_2d(joints_2d, skeleton_2d(len(joints_2d))),
         draw_pose_3d(truth, H36M, **view),
         draw_pose_3d(prediction, H36M, truth=truth, **view),
     ]
@@ -103,24 +103,23 @@ def spread_frames(frames: Mapping[str, int], count: int) -> list[tuple[str, int]
 
 
 # ------------------------------------------------------------------------------------------ files
-def _load_estimations(options: Namespace, truth: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    path = Path(options.pose_3d_estimations)
+def _load_estimations(path: Path, truth: Mapping[str, Tensor], truth_path: Path) -> dict[str, Tensor]:
     if path.suffix.lower() != ".pt":
         raise UserError(
             f"--3d_pose_estimations {path}: unknown suffix {path.suffix!r}; 3D poses are .pt files of run.py"
         )
-    return load_predicted(path, truth, Path(options.pose_3d_ground_truths))
+    return load_predicted(path, truth, truth_path)
 
 
-def _load_inputs(options: Namespace, truth: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _load_inputs(path: Path, truth: Mapping[str, Tensor], truth_path: Path) -> dict[str, Tensor]:
     """2D poses of the sequences of `truth`: key -> (frames, 16 or 17, 2) px, as on file."""
-    name = f"--2d_pose_ground_truths {options.pose_2d_ground_truths}"
-    inputs = load_predictions(options.pose_2d_ground_truths)
+    name = f"--2d_pose_ground_truths {path}"
+    inputs = load_predictions(path)
     missing, surplus = [key for key in truth if key not in inputs], [key for key in inputs if key not in truth]
     if missing:
         raise UserError(
-            f"{name}: {len(missing)} of the {len(truth)} sequences of {options.pose_3d_ground_truths} are missing "
-            f"({missing[0]!r}); right is one for each, from the same run"
+            f"{name}: {len(missing)} of the {len(truth)} sequences of {truth_path} are missing ({missing[0]!r}); "
+            "expected one for each, from the same run"
         )
     if surplus:
         warn(f"{name}: {len(surplus)} sequences have no 3D truth and are not drawn ({surplus[0]!r})")
@@ -128,8 +127,8 @@ def _load_inputs(options: Namespace, truth: Mapping[str, Tensor]) -> dict[str, T
     other = next((key for key in truth if len(inputs[key]) != len(truth[key])), None)
     if other is not None:
         raise UserError(
-            f"{name}: {other!r} has {len(inputs[other])} frames, its 3D truth has {len(truth[other])}; one 2D pose for "
-            "each frame is right"
+            f"{name}: {other!r} has {len(inputs[other])} frames, its 3D truth has {len(truth[other])}; expected a "
+            "2D pose for each frame"
         )
     shapes = {tuple(poses.shape[1:]) for poses in inputs.values()}
     if len(shapes) > 1 or next(iter(shapes)) not in {(len(skeleton), 2) for skeleton in (H36M_2D, H36M)}:
@@ -139,21 +138,13 @@ def _load_inputs(options: Namespace, truth: Mapping[str, Tensor]) -> dict[str, T
     return inputs
 
 
-def _skeleton_2d(joints: int) -> Skeleton:
-    return {len(skeleton): skeleton for skeleton in (H36M_2D, H36M)}[joints]
-
-
 def _require_order(inputs: Mapping[str, Tensor], name: str) -> None:
     """UserError where the pelvis is mostly not between the hips: the joints are in another order."""
-    poses = torch.cat([value.double() for value in inputs.values()])
-    poses = poses[poses.isfinite().all(dim=2).all(dim=1)]
+    poses = whole_poses(inputs.values())
     if not len(poses):
         raise UserError(f"{name}: no frame has all its joints, each a finite position in px")
-    skeleton = _skeleton_2d(poses.shape[1])
-    pelvis, right, left = poses[:, skeleton.indices(["pelvis", "r_hip", "l_hip"])].unbind(dim=1)
-    diagonals = (poses.amax(dim=1) - poses.amin(dim=1)).norm(dim=1).clamp(min=1e-9)
-    if ((pelvis - (right + left) / 2).norm(dim=1) / diagonals).median() > PELVIS_OFF_HIPS:
+    if not pelvis_is_between_hips(poses):
         raise UserError(
             f"{name}: the first joint is not between the hips, so that these are not in Human3.6M's order (MPII's?); "
-            "right is the file that run.py 2d3d_h36m wrote"
+            "give the file that run.py 2d3d_h36m wrote"
         )

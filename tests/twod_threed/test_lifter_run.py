@@ -1,7 +1,10 @@
 """`run.py 2d3d_h36m`: what it writes, for Human3.6M and for files of 2D poses, and what it refuses."""
 
 import json
+import shlex
+import shutil
 
+import numpy as np
 import pytest
 import torch
 from command_line import call, files
@@ -13,6 +16,7 @@ from utils.camera_utils import CAMERA_NAMES
 from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
+from utils.imaging.draw2d import save_image
 from utils.predictions.prediction_files import load_metas, load_predictions, save_metas, save_predictions
 from utils.transform import H36M_2D, LSP, MPII
 
@@ -209,8 +213,61 @@ def test_the_wrong_order_is_refused(run, trained, people, tmp_path):
     error = run(trained, tmp_path / "mpii.pt").refusal()
     assert "--input_joint_order" in error
     assert "not in Human3.6M's order" in error
-    assert "--input_joint_order" in run(trained, tmp_path / "people.pt", "--input_joint_order", "MPII").refusal()
     assert not (tmp_path / "out").exists()
+
+
+def test_poor_poses_of_a_known_order_are_a_warning(run, trained, people, tmp_path):
+    poor, _ = run(trained, tmp_path / "people.pt", "--input_joint_order", "MPII").warnings()
+    assert "the pelvis is far from the middle of the hips" in poor
+    assert "MPII order" in poor
+    save_metas(tmp_path / "metas.pt", {name: {"skeleton": "MPII"} for name in people})
+    poor, approximate = run(trained, tmp_path / "people.pt").warnings()
+    assert "people.pt: in most poses" in poor
+    assert "--input_places mpii" in approximate
+    assert written(tmp_path)["a.jpg"].shape == (3, 17, 3)
+
+
+def test_mpii_poses_are_exact_for_a_lifter_trained_on_their_places(run, trained, people, tmp_path):
+    content = torch.load(trained / "model_best.pth.tar", weights_only=True)
+    torch.save(content | {"input_places": "mpii"}, tmp_path / "lifter.pth.tar")
+    save_predictions(tmp_path / "mpii.pt", {name: in_mpii_order(poses) for name, poses in people.items()})
+    argv = (tmp_path / "mpii.pt", "--input_joint_order", "MPII")
+    assert run(tmp_path / "lifter.pth.tar", *argv).warnings() == []
+    assert len(run(trained, *argv).warnings()) == 1
+
+
+def test_a_runs_folder_stands_for_its_file_and_the_printed_command_draws(run, trained, people, tmp_path):
+    photos, hourglass = tmp_path / "my photos", tmp_path / "hourglass_mpii"
+    for name in people:
+        save_image(photos / name, np.full((1000, 1000, 3), 90, np.uint8))
+    save_predictions(hourglass / "2d_pose_estimations.pt", {k: in_mpii_order(poses) for k, poses in people.items()})
+    metas = {name: {"skeleton": "MPII", "img_dir": str(photos)} for name in people}
+    save_metas(hourglass / "metas.pt", metas)
+    [line] = [line for line in run(trained, hourglass).succeeded().out.splitlines() if line.startswith("draw them: ")]
+    python, entry, *argv = shlex.split(line.removeprefix("draw them: "))
+    assert (python, entry) == ("python", "viz.py")
+    call("viz", *argv, cwd=tmp_path).succeeded()
+    assert {"a.jpg", "b.jpg"} <= set(files(tmp_path / "visualizations/2d_overlay_3d_pred"))
+    shutil.move(photos, tmp_path / "elsewhere")
+    assert "photos of the 2D poses as --img_dir" in run(trained, hourglass).succeeded().out
+
+
+def test_the_metas_of_the_input_are_not_overwritten(run, trained, people, tmp_path):
+    save_predictions(tmp_path / "out/2d_pose_estimations.pt", people)
+    save_metas(tmp_path / "out/metas.pt", {name: {"skeleton": "H36M_2D"} for name in people})
+    assert "metas.pt would be overwritten" in run(trained, tmp_path / "out").refusal()
+
+
+def test_options_that_shaped_the_network_are_checked(run, trained, people, tmp_path):
+    kind = twod_threed.load_lifter(trained).normalisation.kind == "dataset"
+    right = ("--linear_size", 32, "--num_stage", 2, "--dataset_normalization", kind)
+    run(trained, tmp_path / "people.pt", *right).succeeded()
+    for option, value, stored in (("--linear_size", 64, 32), ("--num_stage", 3, 2)):
+        error = run(trained, tmp_path / "people.pt", option, value).refusal()
+        assert f"{option} {value}: {trained} was trained with {stored}" in error
+    error = run(trained, tmp_path / "people.pt", "--dataset_normalization", not kind).refusal()
+    assert "dataset normalisation" in error
+    assert "instance normalisation" in error
 
 
 def test_another_number_of_joints_is_refused(run, trained, tmp_path):
@@ -256,6 +313,8 @@ def test_missing_things_are_refused(run, trained, tiny_h36m, tmp_path):
     assert "no such checkpoint" in run(tmp_path / "nothing.pth", tiny_h36m).refusal()
     assert "no such folder" in run(trained, tmp_path / "nowhere").refusal()
     assert "did you mean Walking?" in run(trained, tiny_h36m, "--action", "walking").refusal()
-    assert "no detected 2D poses" in run(trained, tiny_h36m, "--use_hg").refusal()
+    without = run(trained, tiny_h36m, "--use_hg").refusal()
+    assert "no detected 2D poses" in without
+    assert "leave out --use_hg" in without
     (tmp_path / "no.pt").write_text("nothing")
     assert "no.pt" in run(trained, tmp_path / "no.pt").refusal()

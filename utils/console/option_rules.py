@@ -25,6 +25,11 @@ def with_values(options: Namespace, **values: Any) -> Namespace:
     return Namespace(**vars(options) | values)
 
 
+def given_value(options: Namespace, name: str) -> Any:
+    """The value of an option that stands on the command line; None where it does not, or the script has none such."""
+    return getattr(options, name) if name in options.given else None
+
+
 def refuse_useless(options: Namespace, rules: Iterable[tuple[bool, Iterable[str], str]]) -> None:
     """UserError for options that contradict others or would have no effect.
 
