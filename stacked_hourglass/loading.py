@@ -1,6 +1,5 @@
 """An hourglass from a checkpoint's path alone: ours, a published one, or a whole stitched network's."""
 
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ from torch import nn
 
 from stacked_hourglass.hourglass import MPII_MEAN, Architecture, HourglassNet, infer_architecture
 from utils.compute.devices import pick_device
-from utils.console.option_rules import refuse_disagreement
 from utils.osutils import UserError
 from utils.training.checkpoints import load_state, read_checkpoint, written_by
 
@@ -74,11 +72,6 @@ def read_architecture(checkpoint: dict[str, Any], path: str | Path) -> Architect
             f"{path}: no hourglass network ({written_by(checkpoint)}); give a checkpoint of train.py hourglass_mpii "
             "or stitched_fine_tune, or a published hourglass"
         ) from None
-
-
-def require_same_architecture(architecture: Architecture, options: Namespace, path: str | Path) -> None:
-    """UserError if an option given on the command line contradicts the checkpoint; it names both values."""
-    refuse_disagreement(options, vars(architecture), path)
 
 
 def count_parameters(model: nn.Module) -> int:

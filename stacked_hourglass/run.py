@@ -12,11 +12,12 @@ from argparse import Namespace
 
 from stacked_hourglass.demo_weights import weights_to_load
 from stacked_hourglass.inference import Predictor
-from stacked_hourglass.loading import load_hourglass, require_same_architecture
+from stacked_hourglass.loading import load_hourglass
 from stacked_hourglass.photos import find_poses, image_folder
 from utils.compute.devices import pick_device
 from utils.compute.launched import processes_of
 from utils.console.commands import shell_command
+from utils.console.option_rules import refuse_disagreement
 from utils.imaging.image_sources import is_camera
 from utils.osutils import UserError
 
@@ -28,7 +29,7 @@ def hourglass_mpii(options: Namespace) -> None:
         raise UserError("--load missing: give a checkpoint of train.py hourglass_mpii, or a published hourglass")
     device = pick_device(options.device, processes_of(options))
     model = load_hourglass(checkpoint, device, options.allow_unsafe_load)
-    require_same_architecture(model.architecture, options, checkpoint)
+    refuse_disagreement(options, vars(model.architecture), checkpoint)
     predictor = Predictor(model, options.precision, options.flip, options.compile)
     start = time.monotonic()
     results = find_poses(

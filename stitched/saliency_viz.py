@@ -14,12 +14,13 @@ from stacked_hourglass.demo_weights import weights_to_load
 from stacked_hourglass.hourglass import HourglassNet
 from stacked_hourglass.inference import as_input, skeleton_of
 from stacked_hourglass.joint_maps import draw_joint_maps, notes
-from stacked_hourglass.loading import load_hourglass, require_same_architecture
+from stacked_hourglass.loading import load_hourglass
 from stacked_hourglass.person_boxes import PersonFinder, make_finder
 from stacked_hourglass.photo_crops import PhotoPeople, crop_people
 from stacked_hourglass.saliency import saliency_maps
 from twod_threed.viz import spread_frames
 from utils.compute.devices import pick_device
+from utils.console.option_rules import refuse_disagreement
 from utils.imaging.draw2d import person_color, resized, side_by_side, text_strip
 from utils.imaging.image_sources import ImageSource, open_source
 from utils.osutils import UserError, first_few, warn
@@ -73,7 +74,7 @@ def open_network(options: Namespace) -> HourglassNet:
         raise UserError("--load missing: give a checkpoint of train.py hourglass_mpii or stitched_fine_tune")
     device = pick_device(options.device)
     network = load_hourglass(path, device, options.allow_unsafe_load)
-    require_same_architecture(network.architecture, options, path)
+    refuse_disagreement(options, vars(network.architecture), path)
     return network
 
 

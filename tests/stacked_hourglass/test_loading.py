@@ -8,7 +8,8 @@ from torch import Tensor, nn
 import stacked_hourglass
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.inference import as_input
-from stacked_hourglass.loading import count_parameters, load_hourglass, read_architecture, require_same_architecture
+from stacked_hourglass.loading import count_parameters, load_hourglass, read_architecture
+from utils.console.option_rules import refuse_disagreement
 from utils.osutils import UserError
 from utils.training.checkpoints import make_checkpoint_fn, read_checkpoint
 
@@ -84,7 +85,7 @@ def test_weights_older_than_batch_norms_counter_load(tmp_path, images):
 def test_our_checkpoint_loads_with_its_path_alone(tmp_path, images, parse_options, architecture):
     model = trained(architecture)
     options = parse_options("--batch_norm_momentum", architecture.batch_norm_momentum)
-    write = make_checkpoint_fn("hourglass_lsp", options, {"mean": [0.1, 0.2, 0.3], "skeleton": "LSP"})
+    write = make_checkpoint_fn("hourglass_lsp", vars(options), {"mean": [0.1, 0.2, 0.3], "skeleton": "LSP"})
     write(model, torch.optim.Adam(model.parameters()), 3, 50.0, tmp_path, is_best=False)
     loaded = load_hourglass(tmp_path)
     assert loaded.architecture == architecture
@@ -214,13 +215,13 @@ def test_an_option_that_contradicts_the_checkpoint_names_both_values(tmp_path, p
     architecture = read_architecture(read_checkpoint(tmp_path / "weights.pth"), "weights.pth")
     options = parse_options("--load", tmp_path, *argv, entry="run")
     with pytest.raises(UserError, match=f"{asked}: weights.pth was trained with {stored}"):
-        require_same_architecture(architecture, options, "weights.pth")
+        refuse_disagreement(options, vars(architecture), "weights.pth")
 
 
 def test_an_option_that_agrees_or_was_not_given_passes(parse_options):
     options = parse_options("--load", "x", "--features", 8, entry="run")  # defaults differ from SMALL in features only
-    require_same_architecture(SMALL, options, "x")
-    require_same_architecture(replace(SMALL, stacks=5), options, "x")
+    refuse_disagreement(options, vars(SMALL), "x")
+    refuse_disagreement(options, vars(replace(SMALL, stacks=5)), "x")
 
 
 def test_count_parameters_leaves_buffers_out():
