@@ -344,8 +344,13 @@ class TestCheckpoints:
         assert not (tmp_path / "out").exists()
         assert not (tmp_path / "checkpoints").exists()
 
-    def test_option_that_agrees_is_no_error(self, photos, run):
-        run(photos, "--features", 8, "--stacks", 1).succeeded()
+    def test_option_that_agrees_is_no_error(self, photos, tmp_path, run):
+        assert run(photos, "--features", 8, "--stacks", 1).warnings() == []
+        having = poses(tmp_path / "out")
+        run(photos).succeeded()
+        without = poses(tmp_path / "out")
+        assert list(having) == list(without) == ["00001.jpg", "00003.jpg"]
+        assert all(torch.equal(having[name], without[name]) for name in having)
 
     @pytest.mark.parametrize("share", [0, 0.3, 0.999])
     def test_truncated(self, tiny_mpii, photos, weights, tmp_path, run, share):

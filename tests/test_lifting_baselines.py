@@ -44,7 +44,7 @@ def test_search_among_some(baselines, training):
     assert torch.equal(nearest.poses_3d, again.poses_3d)
 
 
-def test_eval_scores_the_files(baselines, tiny_h36m, tmp_path):
+def test_eval_scores_the_files(baselines, training, tiny_h36m, tmp_path):
     argv = ["--data_dir", tiny_h36m, "--output_dir", tmp_path, "--device", "cpu"]
     said = call_script(baselines, *argv).succeeded().out
     test = load_pose_set(find_sequences(tiny_h36m), TEST_SUBJECTS, ACTIONS)
@@ -52,7 +52,10 @@ def test_eval_scores_the_files(baselines, tiny_h36m, tmp_path):
     paths = [tmp_path / name / "3d_pose_estimations.pt" for name in ("mean_pose", "nearest_2d")]
     argv = ["--model_names", "mean", "nearest", "--output_dir", tmp_path / "eval", "--prediction_files", *paths]
     call("eval", "h36m_MPJPE", *argv).succeeded()
-    assert set(json.loads((tmp_path / "eval" / "mpjpe.json").read_text())) >= {"mean", "nearest"}
+    scores = json.loads((tmp_path / "eval" / "mpjpe.json").read_text())
+    off = (test.all_poses()[1] - baselines.mean_training_pose(training)).norm(dim=-1).mean().item()
+    assert scores["mean"]["protocol_1"] == pytest.approx(off, rel=1e-4)
+    assert 0 < scores["nearest"]["protocol_1"] < scores["mean"]["protocol_1"]
 
 
 def test_no_such_folder(baselines, tmp_path):
