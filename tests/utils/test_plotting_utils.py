@@ -52,6 +52,13 @@ def test_a_nan_loss_is_not_hidden():
     assert math.isnan(averages.result()["loss"])
 
 
+def test_a_nan_of_one_joint_is_not_hidden():
+    """Joints that were never counted are left out; a joint whose value is NaN is not."""
+    averages = Averages()
+    averages.update({"MPJPE": Ratio(torch.tensor([6.0, NAN, 0.0]), torch.tensor([2.0, 2.0, 0.0]))})
+    assert math.isnan(averages.result()["MPJPE"])
+
+
 def test_names_may_come_and_go():
     averages = Averages()
     averages.update({"a": 1.0}, 2)

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from event_files import events
+from ranks import rank_of
 from tiny_trainer import SAMPLES, Noise, Trainer, all_files, at_update, log_of, options_for, run
 from torch import nn
 
 from utils.console.evaluation_tables import print_averages
+from utils.osutils import RunFailed
+from utils.training.bad_steps import BadSteps
 from utils.training.checkpoints import read_checkpoint
 from utils.training.samplers import EpochSampler
 from utils.training.settings import Experiment, Optimisation
@@ -105,6 +108,57 @@ def test_the_best_follows_its_metric(tmp_path, higher_is_better, values, best_af
     if epochs:
         best = read_checkpoint(path)
         assert (best["epoch"], best["best"]) == (epochs[-1], values[epochs[-1] - 1])
+
+
+# ------------------------------------------------------------------------------------------ losses that are not finite
+NAN_FROM = {"loss_factor": lambda iteration: math.nan if iteration >= 4 else 1.0}
+
+
+def test_a_loss_that_stays_nan_ends_the_training_and_keeps_the_checkpoints(tmp_path):
+    """Steps are three an epoch; from the fifth on the loss is NaN, and with it the weights."""
+    with pytest.raises(RunFailed, match=r"NaN or infinite in 2 steps in a row, from step 5 \(epoch 2\) on samples \d"):
+        run(tmp_path, max_bad_steps=1, tb_log_freq=1, settings=NAN_FROM)
+    for name in ("checkpoint.pth.tar", "model_best.pth.tar"):
+        stored = read_checkpoint(tmp_path / "checkpoints/tiny_default" / name)
+        assert stored["epoch"] == 1
+        assert all(value.isfinite().all() for value in stored["state_dict"].values())
+    assert [row["epoch"] for row in log_of(tmp_path)] == [1]
+
+
+def test_no_checkpoint_is_written_of_weights_that_are_nan(tmp_path):
+    """Though there were fewer bad steps than are survived."""
+    with pytest.raises(RunFailed, match=r"NaN or infinite in 2 steps in a row, from step 5"):
+        run(tmp_path, max_bad_steps=50, settings=NAN_FROM)
+    assert read_checkpoint(tmp_path / "checkpoints/tiny_default/checkpoint.pth.tar")["epoch"] == 1
+
+
+def test_bad_steps_that_end_by_themselves_are_survived():
+    """An infinite loss here and there, whose gradients clipping leaves out, is no reason to stop."""
+    bad = BadSteps(most=1, steps_per_epoch=10)
+    for iteration in range(20):
+        bad.note(iteration, {"loss": torch.tensor(math.inf if iteration % 2 else 1.0)}, torch.arange(4))
+        bad.check()
+    bad.note(20, {"loss": 1.0, "part": torch.tensor(-math.inf)}, torch.arange(40))
+    bad.note(21, {"loss": torch.tensor(math.nan)}, torch.arange(40))
+    with pytest.raises(RunFailed, match=r"2 steps in a row, from step 20 \(epoch 2\) on samples 0, 1, 2, 3;"):
+        bad.check()
+
+
+def test_bad_steps_may_be_ignored(tmp_path):
+    trainer = run(tmp_path, max_bad_steps=0, settings=NAN_FROM)
+    assert math.isnan(trainer.averages["loss"])
+    assert read_checkpoint(tmp_path / "checkpoints/tiny_default/model_best.pth.tar")["epoch"] == 1
+
+
+def test_a_bad_loss_of_one_process_ends_all(monkeypatch):
+    processes = rank_of(0, 2)
+    gathered = iter([[[True, True], [False, False]], [[7], [8, 9]]])
+    monkeypatch.setattr(processes, "gather_objects", lambda own: next(gathered))
+    bad = BadSteps(most=1, steps_per_epoch=10, processes=processes)
+    for iteration in range(2):
+        bad.note(iteration, {"loss": torch.tensor(1.0)}, torch.tensor([7]))
+    with pytest.raises(RunFailed, match="on samples 7, 8, 9;"):
+        bad.check()
 
 
 # ------------------------------------------------------------------------------------------ load, evaluate

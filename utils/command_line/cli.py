@@ -289,7 +289,7 @@ def _is_launched(options: argparse.Namespace) -> bool:
 
 def _check(options: argparse.Namespace, script: Script) -> None:
     """Make the script's checks. Of several processes none does: files may be on the machine of rank 0 alone."""
-    if _is_launched(options):
+    if _is_launched(options) or getattr(options, "resume", False):  # whose options are stored with the checkpoint
         return
     for check in script.checks:
         if "data_dir" in check.options and str(options.data_dir) == "sample":
