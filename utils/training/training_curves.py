@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from utils.osutils import UserError, atomic_path
-from utils.training.training_log import read_log
+from utils.osutils import UserError, atomic_path, inform
+from utils.training.training_log import read_better, read_log
 
 FILE = "training_curves.png"
 PARTS = {"val/": "-", "train/": "--", "": "-"}  # column prefix -> line style
@@ -37,31 +37,43 @@ class Run:
         name: shown in the legend.
         epochs: (E,) the epochs done, ascending.
         curves: log column, such as "val/PCKh@0.5", -> (E,) values; NaN where there is none.
+        better: quantity, such as "PCKh@0.5", -> "higher" or "lower"; None where the training did not say.
     """
 
     name: str
     epochs: np.ndarray
     curves: dict[str, np.ndarray]
+    better: dict[str, str] | None = None
 
 
 def training_curves(options: Namespace) -> None:
-    """`viz.py training_curves`: one figure, a panel a quantity, a colour a training; the best epochs are marked.
+    """`viz.py training_curves`."""
+    loaded = options.load if isinstance(options.load, list | tuple) else [options.load]
+    draw_training_curves(loaded, options.output_dir)
 
-    `--load` holds experiment folders or `log.txt` files. Training and validation of one quantity share a panel.
-    Best is the lowest validation value of a loss or error, and the highest of a PCK or AUC.
+
+def draw_training_curves(experiments: Sequence[str | Path], output_dir: str | Path) -> Path:
+    """One figure: a panel per quantity, a colour per training, the best epochs marked. Returns its path.
+
+    Training and validation of one quantity share a panel. The training's `options.json` says whether higher or lower
+    is better; where it is older, the quantity's name does.
+
+    Args:
+        experiments: folders that trainings wrote, or their `log.txt` files.
+        output_dir: folder for the picture.
 
     Raises UserError, before anything is written, for a missing or bad log; it names the line.
     """
-    loaded = options.load if isinstance(options.load, list | tuple) else [options.load]
-    logs = [find_log(Path(path)) for path in loaded]
+    logs = [find_log(Path(path)) for path in experiments]
     runs = [read_run(log, name) for log, name in zip(logs, run_names(logs), strict=True)]
-    path = Path(options.output_dir) / FILE
+    path = Path(output_dir) / FILE
     try:
         with atomic_path(path) as temporary:
             FigureCanvasAgg(draw(runs)).print_png(temporary)
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise UserError(f"--output_dir {options.output_dir}: can't be written to ({error.strerror})") from None
-    print("\n".join([*map(summary, runs), f"curves: {path}"]))
+        raise UserError(f"--output_dir {output_dir}: can't be written to ({error.strerror})") from None
+    inform("\n".join([*map(summary, runs), f"curves: {path}"]))
+    return path
 
 
 def find_log(path: Path) -> Path:
@@ -89,7 +101,8 @@ def read_run(log: Path, name: str) -> Run:
     epochs = np.array(sorted(by_epoch))
     table = np.array([[by_epoch[epoch][column] for column in columns] for epoch in epochs])  # (E, columns)
     table[~np.isfinite(table)] = np.nan
-    return Run(name, epochs, {c: table[:, i] for i, c in enumerate(columns) if c not in NO_CURVE})
+    curves = {column: table[:, i] for i, column in enumerate(columns) if column not in NO_CURVE}
+    return Run(name, epochs, curves, read_better(log) or None)
 
 
 def run_names(logs: Sequence[Path]) -> list[str]:
@@ -130,8 +143,11 @@ def shown_quantities(runs: Sequence[Run]) -> list[str]:
     return sorted((name for name in names if name not in repeated), key=lambda name: name == "lr")
 
 
-def direction(quantity: str) -> int:
-    """-1 where lower is better, 1 where higher is, 0 where neither is known."""
+def direction(run: Run, quantity: str) -> int:
+    """-1 where lower is better, 1 where higher is, 0 where neither is known. "MPJPE" tells of "MPJPE/Walking" too."""
+    if run.better is not None:
+        named = run.better.get(quantity, run.better.get(quantity.partition("/")[0]))
+        return {"higher": 1, "lower": -1}.get(named, 0)
     if re.search(r"loss|error|mpjpe", quantity, re.IGNORECASE):
         return -1
     return int(bool(re.search(r"pck|auc|accuracy", quantity, re.IGNORECASE)))
@@ -140,9 +156,9 @@ def direction(quantity: str) -> int:
 def best(run: Run, quantity: str) -> tuple[float, float] | None:
     """(epoch, value) of the best validation value of a quantity, the first of equals; None where there is none."""
     values = run.curves.get(f"val/{quantity}")
-    if values is None or not direction(quantity) or np.isnan(values).all():
+    if values is None or not direction(run, quantity) or np.isnan(values).all():
         return None
-    index = np.nanargmax(direction(quantity) * values)
+    index = np.nanargmax(direction(run, quantity) * values)
     return float(run.epochs[index]), float(values[index])
 
 
@@ -181,11 +197,12 @@ def _draw_panel(panel: Axes, runs: Sequence[Run], quantity: str) -> None:
     panel.margins(y=0.08)
     finite = np.concatenate(values)
     finite = finite[np.isfinite(finite)]
-    if direction(quantity) <= 0 and len(finite) and finite.min() > 0 and finite.max() > 5 * finite.min():
+    way = next((way for run in runs if (way := direction(run, quantity))), 0)
+    if way <= 0 and len(finite) and finite.min() > 0 and finite.max() > 5 * finite.min():
         panel.set_yscale("log")
-    if direction(quantity) > 0:
+    if way > 0:
         panel.set_ylim(bottom=0)
-    better = {-1: " (lower is better)", 0: "", 1: " (higher is better)"}[direction(quantity)]
+    better = {-1: " (lower is better)", 0: "", 1: " (higher is better)"}[way]
     panel.set_title(_plain({"lr": "learning rate"}.get(quantity, quantity)) + better, fontsize=11)
     panel.set_xlabel("epoch")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))

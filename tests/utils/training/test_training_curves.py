@@ -9,6 +9,7 @@ import pytest
 from utils.imaging.images import read_image
 from utils.osutils import UserError
 from utils.training.training_curves import best, draw, find_log, read_run, run_names, shown_quantities, training_curves
+from utils.training.training_log import write_options
 
 HEADER = "epoch\tlr\tseconds\ttrain/heatmap_loss\ttrain/loss\tval/loss\tval/PCKh@0.5"
 ROWS = ("1\t0.001\t9\t0.5\t0.5\t0.6\t0.1", "2\t0.001\t9\t0.3\t0.3\t0.2\t0.4", "3\t0.0001\t9\t0.2\t0.2\t0.25\t0.3")
@@ -135,3 +136,16 @@ class TestBadInput:
         (tmp_path / "file").write_text("x")
         with pytest.raises(UserError, match="--output_dir"):
             training_curves(Namespace(load=[folder], output_dir=tmp_path / "file"))
+
+
+def test_the_training_says_which_way_is_better(tmp_path):
+    """Else the name does: an error is better low, a quantity of an unknown name neither way."""
+    (tmp_path / "log.txt").write_text(
+        "epoch\tval/error_budget\tval/turned\tval/MPJPE/Walking\n1\t1\t2\t30\n2\t3\t1\t20\n"
+    )
+    old = read_run(tmp_path / "log.txt", "old")
+    assert (best(old, "error_budget"), best(old, "turned")) == ((1, 1), None)
+    better = {"error_budget": "higher", "turned": "lower", "MPJPE": "lower"}
+    write_options(tmp_path / "options.json", {"lr": 0.1}, None, better)
+    new = read_run(tmp_path / "log.txt", "new")
+    assert [best(new, name) for name in ("error_budget", "turned", "MPJPE/Walking")] == [(2, 3), (2, 1), (2, 20)]
