@@ -31,7 +31,7 @@ from stacked_hourglass.tracking import Tracker
 from utils.compute.batch_parts import shard
 from utils.compute.distributed import ALONE, Processes
 from utils.console.progress import progress
-from utils.imaging.image_sources import CameraSource, ImageSource, PhotoSource, VideoSource, open_source
+from utils.imaging.image_sources import CameraSource, ImageSource, PhotoSource, VideoSource, is_camera, open_source
 from utils.imaging.images import CROP_SIZE, report_unreadable
 from utils.osutils import UserError, counted, first_few, warn
 from utils.predictions.pose_results import PoseResults
@@ -61,6 +61,8 @@ def find_poses(
 ) -> PoseResults:
     """The people of `data_dir`: the annotated ones of an MPII folder, or all in photos, a video, or a camera.
 
+    Each photo's `metas` name the folder (or video) of the images as `img_dir`.
+
     Args:
         data_dir: an MPII folder, a folder of photos, a photo, a video, or a camera's number.
         person_box: where people without annotations are: "whole" (the default: the photo is the person), "hog",
@@ -77,10 +79,16 @@ def find_poses(
         for name, value in (("person_box", person_box), ("max_frames", max_frames)):
             if value is not None:
                 raise UserError(f"--{name}: {data_dir} has annotated people; give its images folder for others")
-        return _run_annotated(predictor, Path(data_dir), run_with_train, batch_size, workers, processes)
-    if run_with_train:
+        results = _run_annotated(predictor, Path(data_dir), run_with_train, batch_size, workers, processes)
+    elif run_with_train:
         raise UserError(f"--run_with_train: {data_dir} has no annotations, so no training people")
-    return _run_photos(predictor, data_dir, person_box, max_frames, batch_size, workers, processes)
+    else:
+        results = _run_photos(predictor, data_dir, person_box, max_frames, batch_size, workers, processes)
+    if not is_camera(data_dir):  # a camera's pictures are not kept
+        folder = str(image_folder(data_dir).absolute())
+        for meta in results.metas.values():
+            meta["img_dir"] = folder
+    return results
 
 
 def image_folder(data_dir: str | Path) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from command_line import Result, call
 from tiny_checkpoints import hourglass_file, lifter_file
 
@@ -26,7 +27,10 @@ def folder(tiny_mpii, tmp_path, monkeypatch) -> Path:
         writer.write(np.full((48, 64, 3), level, np.uint8))
     writer.release()
     hourglass_file(folder / "hourglass.pth.tar")
-    lifter_file(folder / "lifter.pth.tar")  # the stitched network's are the demo weights
+    lifter = lifter_file(folder / "lifter.pth.tar")
+    content = torch.load(lifter, weights_only=True)
+    content["normalisation"]["stddev_3d"] = [[400.0] * 3] * 17  # poses of a person's size
+    torch.save(content, lifter)
     monkeypatch.chdir(folder)
     return folder
 
@@ -47,7 +51,7 @@ def require_that_they_work(result: Result, *scripts: str) -> None:
         call(entry.removesuffix(".py"), script, *argv, "--output_dir", "drawn").succeeded()
 
 
-HOURGLASS = "--load", "hourglass.pth.tar"
+HOURGLASS, LIFTER = ("--load", "hourglass.pth.tar"), ("--load", "lifter.pth.tar")
 ALIKE = "--output_dir", "my poses", "--device", "cpu", "--workers", 0
 
 
@@ -74,8 +78,11 @@ def test_run_stitched_h36m(folder):
 
 def test_run_2d3d_h36m(folder, tiny_h36m):
     (folder / "my h36m").symlink_to(tiny_h36m)
-    lifter = "--load", "lifter.pth.tar"
-    result = call(
-        "run", "2d3d_h36m", "--data_dir", "my h36m", *lifter, "--action", "Walking", *ALIKE, "--output_dir", "poses"
-    )
+    result = call("run", "2d3d_h36m", "--data_dir", "my h36m", *LIFTER, "--action", "Walking", *ALIKE)
     require_that_they_work(result, "h36m_MPJPE", "2d_gt_3d_gt_3d_pred")
+
+
+def test_run_2d3d_h36m_on_the_poses_of_a_run(folder):
+    call("run", "hourglass_mpii", "--data_dir", "my photos", *ALIKE, "--output_dir", "my 2d poses").succeeded()
+    result = call("run", "2d3d_h36m", "--data_dir", "my 2d poses", *LIFTER, *ALIKE)
+    require_that_they_work(result, "2d_overlay_3d_pred")

@@ -171,6 +171,7 @@ class TestPhotos:
         output = run(folder, "--person_box", tmp_path / "boxes.json")
         meta = load_metas(output / "metas.pt")["a.png"]
         assert meta["boxes"].tolist() == [[49.5, 19.5, 129.5, 59.5], [9.5, 19.5, 39.5, 59.5]]
+        assert meta["img_dir"] == str(folder)
         assert meta["box_scores"].tolist() == pytest.approx([0.9, 0.6])
         both = poses(output)["a.png"]
         assert both.shape == (2, 16, 2)

@@ -33,7 +33,7 @@ def options_of(**given):
 
 
 def save_whole(network, folder):
-    write = make_checkpoint_fn("stitched_fine_tune", options_of(load=folder), stitched_extras(network))
+    write = make_checkpoint_fn("stitched_fine_tune", {}, stitched_extras(network))
     write(network, torch.optim.Adam(network.parameters()), 3, 50.0, folder, is_best=False)
     return folder
 
@@ -82,7 +82,7 @@ def test_training_goes_on_from_a_whole_checkpoint(tmp_path, files):
     with torch.no_grad():
         other.hourglass.conv1.weight.zero_()
     optimizer = torch.optim.Adam(other.parameters())
-    other, _, epoch, best = make_load_fn(options_of(load=folder))(other, optimizer, folder)
+    other, _, epoch, best = make_load_fn()(other, optimizer, folder)
     assert (epoch, best) == (3, 50.0)
     assert_same(other, network)
 
