@@ -61,9 +61,9 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         "hourglass_lsp": Script(
             "stacked_hourglass.train", "hourglass_lsp",
             "Train a stacked hourglass on Leeds Sports Pose and its extended training set.",
-            "LSP, LSP-extended or both in data/lsp",
+            "LSP, LSP-extended or both in data/lsp, or --data_dir sample",
             _TRAIN_HOURGLASS, {"data_dir": Path("data/lsp"), "num_classes": 14}, changes=_LOAD_TO_TRAIN,
-            several=True,
+            sample="lsp", several=True,
             checks=(_START,),
         ),
         "2d3d_h36m": Script(
@@ -327,6 +327,20 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ("data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"),
             {"data_dir": Path("data/mpii"), "output_dir": Path("visualizations/mpii_PCKh")},
             required=("prediction_files",), sample="mpii",
+        ),
+        "lsp_PCK": Script(
+            "stacked_hourglass.lsp_evaluation", "lsp_PCK",
+            "PCK@0.2 and PCKh@0.5 of prediction files against LSP's validation people, person- and observer-centric.",
+            "joints.mat of LSP or LSP-extended in data/lsp, or --data_dir sample; and prediction files of 14 joints",
+            ("data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"),
+            {"data_dir": Path("data/lsp"), "output_dir": Path("visualizations/lsp_PCK")},
+            required=("prediction_files",), sample="lsp",
+            changes={
+                "prediction_files": {
+                    "help": "2D predictions in LSP's order: preds_valid.mat of train.py hourglass_lsp, .mat, .h5 or "
+                    ".npz like it (key preds, N × 14 × 2, one-based px, validation order), .pt or .json by photo"
+                },
+            },
         ),
         "h36m_MPJPE": Script(
             "twod_threed.evaluation", "h36m_MPJPE",

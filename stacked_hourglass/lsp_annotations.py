@@ -51,6 +51,11 @@ def load_lsp(data_dir: str | Path) -> tuple[People, People]:
 
     Raises UserError for a missing folder, a damaged or unexpected joints.mat, and no photo at all.
     """
+    return keep_usable(*read_lsp(data_dir))
+
+
+def read_lsp(data_dir: str | Path) -> tuple[People, People]:
+    """As `load_lsp`, whether or not the photos are there; validation people are the same, in the same order."""
     data_dir = Path(data_dir)
     base, extended = _find_sets(data_dir)
     parts = []
@@ -70,7 +75,7 @@ def load_lsp(data_dir: str | Path) -> tuple[People, People]:
             people = people.select(~in_validation)
         parts.append(people)
     training = parts[0].joined(*parts[1:])
-    return keep_usable(_with_crop(training, "training"), _with_crop(validation, "validation"))
+    return _with_crop(training, "training"), _with_crop(validation, "validation")
 
 
 def is_lsp(data_dir: str | Path) -> bool:

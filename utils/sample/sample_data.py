@@ -22,9 +22,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import scipy.io
 
 from utils.osutils import UserError
+from utils.sample.lsp import make_lsp
+from utils.sample.matlab import write_mat
 from utils.sample.scene import SeenPerson, render_scene
 from utils.transform import MPII
 
@@ -45,18 +46,21 @@ _HELPER_ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class SampleMaker:
-    """How one data set's sample is made: `make(folder, training, validation, seed, workers)`, its size and version.
+    """How one data set's sample is made, its size and version.
 
-    `training` and `validation` count what is rendered; `what` says it to the user.
-
-    A new `version` makes `ensure_sample` replace what an older one left on disk.
+    Attributes:
+        make: called as `make(folder, training, validation, seed, workers)`; with a `source`, as `make(folder, source)`.
+        version: a new one makes `ensure_sample` replace what an older one left on disk.
+        training, validation: how many are rendered; `what` says of what.
+        source: the sample that this one is another form of.
     """
 
     make: Callable[..., None]
     version: int
-    training: int
-    validation: int
+    training: int = 0
+    validation: int = 0
     what: str = "people"
+    source: str | None = None
 
 
 def ensure_sample(dataset: str, root: Path = Path("data/sample")) -> Path:
@@ -111,13 +115,20 @@ def _make(dataset: str, maker: SampleMaker, folder: Path, clean: bool) -> None:
     if clean:
         for left in folder.parent.glob(f".{dataset}.*.making"):
             shutil.rmtree(left, ignore_errors=True)
+    source = ensure_sample(maker.source, folder.parent) if maker.source else None
     began = time.perf_counter()
-    size = f"{maker.training} + {maker.validation} {maker.what}"
-    print(f"rendering sample data into {folder}: {size} ...", end=" ", flush=True)
+    if source:
+        print(f"arranging sample data in {folder}: the people of {source} ...", end=" ", flush=True)
+    else:
+        size = f"{maker.training} + {maker.validation} {maker.what}"
+        print(f"rendering sample data into {folder}: {size} ...", end=" ", flush=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{dataset}.", suffix=".making"))
     try:
         made, old = temporary / "new", temporary / "old"
-        maker.make(made, maker.training, maker.validation, seed=0, workers=min(8, os.cpu_count() or 1))
+        if source:
+            maker.make(made, source)
+        else:
+            maker.make(made, maker.training, maker.validation, seed=0, workers=min(8, os.cpu_count() or 1))
         marker = {"dataset": dataset, "version": maker.version}
         (made / MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
         with suppress(FileNotFoundError):
@@ -278,9 +289,8 @@ def _write_detections(folder: Path, people: list[dict]) -> None:
     boxes = np.array([person["head_box"] for person in people]).reshape(-1, 2, 2)
     names = np.empty((1, len(MPII)), object)
     names[0] = _SHORT_NAMES
-    path = folder / "detections_our_format.mat"
-    scipy.io.savemat(
-        path,
+    write_mat(
+        folder / "detections_our_format.mat",
         {
             "jnt_missing": np.all(joints == 0, axis=-1).T.astype(np.uint8),
             "pos_gt_src": joints[..., :2].transpose(1, 2, 0),
@@ -288,8 +298,6 @@ def _write_detections(folder: Path, people: list[dict]) -> None:
             "dataset_joints": names,
         },
     )
-    with open(path, "r+b") as file:  # SciPy writes the time of day into the header's 116 characters
-        file.write(b"MATLAB 5.0 MAT-file, rendered sample data".ljust(116))
 
 
 def _write_poses(folder: Path, people: list[dict]) -> None:
@@ -305,8 +313,10 @@ def make_h36m(folder: Path, training: int, validation: int, seed: int = 0, worke
     human36m.make_h36m(folder, training, validation, seed, workers)
 
 
+_MPII_VERSION = 2
 MAKERS = {
-    "mpii": SampleMaker(make_mpii, version=2, training=1000, validation=160),
+    "mpii": SampleMaker(make_mpii, version=_MPII_VERSION, training=1000, validation=160),
+    "lsp": SampleMaker(make_lsp, version=100 * _MPII_VERSION + 1, source="mpii"),
     "h36m": SampleMaker(make_h36m, version=2, training=160, validation=40, what="pictures, 8,400 poses"),
 }
 
