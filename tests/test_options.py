@@ -101,6 +101,7 @@ SURFACE = {
     ),
     ("viz", "training_curves"): {"load", "output_dir", "debug_traceback"},
     ("eval", "mpii_PCKh"): {"data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"},
+    ("eval", "lsp_PCK"): {"data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"},
     ("eval", "h36m_MPJPE"): {
         "data_dir",
         "prediction_files",
