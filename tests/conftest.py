@@ -32,7 +32,7 @@ if "HUMAN_POSE_CACHE" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["HUMAN_POSE_CACHE"], ignore_errors=True)
 
 # Files that take long and can't be divided: they go first, so that none of them runs alone at the end.
-LONGEST = ("test_several_processes.py", "test_lost_process.py", "test_distributed.py", "test_interrupt.py")
+LONGEST = ("test_several_processes.py", "test_lost_process.py", "test_interrupt.py")
 
 
 @pytest.hookimpl(tryfirst=True)
