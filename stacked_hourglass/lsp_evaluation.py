@@ -87,7 +87,7 @@ def format_tables(tables: Mapping[str, Tables], people: People) -> str:
     counts = counted_people(people.joints, people.annotated)
     lines = [f"PCK and PCKh on {len(people)} validation people of {people.source[-1]}, in %", DEFINITIONS]
     if min(counts.values()) < len(people):
-        lines.append("  people that count: " + ", ".join(f"{counts[metric]} for {metric}" for metric in METRICS))
+        lines.append("  people counted: " + ", ".join(f"{counts[metric]} for {metric}" for metric in METRICS))
     changed = (observer_order(people.joints, people.annotated) != np.arange(len(LSP))).any(axis=1).sum()
     if changed:
         lines.append(f"  labels of {changed} people differ between the two conventions")

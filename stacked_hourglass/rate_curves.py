@@ -69,6 +69,7 @@ def _draw_panel(panel: Axes, curves: Curves, axes: CurveAxes, column: str) -> No
         panel.plot(axes.thresholds, by_column[column], style, color=f"C{index % 10}", label=label)
     panel.set(xlim=(0, axes.thresholds[-1]), ylim=(0, 101), title=axes.titles[column])
     panel.set(xlabel=f"normalised distance (fraction of {axes.unit})", ylabel="detection rate (%)")
+    panel.locator_params(axis="x", nbins=5)  # more labels would touch
     panel.grid(alpha=0.3)
     # Below the axes: inside, it would hide part of a line in one panel or another.
     legend = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "frameon": False}
