@@ -15,6 +15,13 @@ _TRAIN_HOURGLASS = (
     "hourglass network", "hourglass training", "augmentation",
 )  # fmt: skip
 _NO_WORKERS = {"workers": {"help": "accepted as everywhere; poses lie on the device and need no processes"}}
+_SEVERAL_FOLDERS = {
+    "data_dir": {
+        "many": True,
+        "help": "folders of MPII, LSP or COCO, joined for training; the first also validates, and says the joints; "
+        "'sample' makes a small one on first use",
+    }
+}
 _LOAD_TO_TRAIN = {"load": {"help": "checkpoint (file or its folder) whose weights to start from, at epoch 0"}}
 _PHOTOS_HELP = "MPII folder, folder of photos, one photo, a video, or a camera's number; 'sample' too"
 _SALIENCY_TAKES = (
@@ -54,16 +61,16 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "stacked_hourglass.train", "hourglass_mpii",
             "Train a stacked hourglass, RGB to 2D pose, on MPII.",
             "MPII in data/mpii, or --data_dir sample",
-            _TRAIN_HOURGLASS, {"data_dir": Path("data/mpii")}, changes=_LOAD_TO_TRAIN, sample="mpii",
-            several=True,
+            _TRAIN_HOURGLASS, {"data_dir": [Path("data/mpii")]}, changes=_LOAD_TO_TRAIN | _SEVERAL_FOLDERS,
+            sample="mpii", several=True,
             checks=(_START, _MPII),
         ),
         "hourglass_lsp": Script(
             "stacked_hourglass.train", "hourglass_lsp",
             "Train a stacked hourglass on Leeds Sports Pose and its extended training set.",
             "LSP, LSP-extended or both in data/lsp, or --data_dir sample",
-            _TRAIN_HOURGLASS, {"data_dir": Path("data/lsp"), "num_classes": 14}, changes=_LOAD_TO_TRAIN,
-            sample="lsp", several=True,
+            _TRAIN_HOURGLASS, {"data_dir": [Path("data/lsp")], "num_classes": 14},
+            changes=_LOAD_TO_TRAIN | _SEVERAL_FOLDERS, sample="lsp", several=True,
             checks=(_START,),
         ),
         "2d3d_h36m": Script(

@@ -2,7 +2,7 @@
 
 A sample is a dict:
     image     (3, 256, 256) uint8, RGB crop
-    joints    (J, 2) float32, crop pixels
+    joints    (J, 2) float32, crop pixels; NaN for one that `Framing` has put out of view, so that its map is empty
     annotated (J,) bool
     visible   (J,) bool
     to_photo  (2, 3) float32, crop pixels -> photo pixels
@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stacked_hourglass.annotations import People
 from stacked_hourglass.augmentation import draw_geometry
+from stacked_hourglass.framing import Framing, View, blacken_outside, in_view
 from utils.compute.batch_parts import shard
 from utils.compute.cache import cached
 from utils.compute.distributed import ALONE, Processes
@@ -29,13 +30,15 @@ from utils.osutils import file_digest
 from utils.training.samplers import EpochSampler
 
 STATISTICS_VERSION = 1
+FRAMING_STREAM = 1  # random numbers apart from those of scale, rotation and flip
 
 
 class PoseCrops(Dataset):
-    """One sample per person; `augment` draws scale, rotation and flip anew for every (seed, epoch, index)."""
+    """One sample per person; `augment` and `framing` are drawn anew for every (seed, epoch, index)."""
 
-    def __init__(self, people: People, augment: bool = False, seed: int = 0):
-        self.people, self.augment, self.seed = people, augment, seed
+    def __init__(self, people: People, augment: bool = False, seed: int = 0, framing: Framing | None = None):
+        """`augment`: random scale, rotation and flip, of what `framing` shows."""
+        self.people, self.augment, self.seed, self.framing = people, augment, seed, framing
         self._flip_order = people.skeleton.flip_order
 
     def __len__(self) -> int:
@@ -47,17 +50,26 @@ class PoseCrops(Dataset):
         people, scale, rotation, flip = self.people, 1.0, 0.0, False
         if self.augment:
             scale, rotation, flip = draw_geometry(np.random.default_rng([self.seed, epoch, index]))
-        matrix = crop_matrix(people.center[index], people.side[index] * scale, CROP_SIZE, rotation, flip)
+        view = View(people.center[index], people.side[index])
+        if self.framing:
+            rng = np.random.default_rng([self.seed, epoch, index, FRAMING_STREAM])
+            view = self.framing(rng, view, people.joints[index], people.annotated[index], people.skeleton.joints)
+        matrix = crop_matrix(view.center, view.side * scale, CROP_SIZE, rotation, flip)
         try:
             image, readable = crop_from_file(people.image_paths[index], matrix), True
         except ImageError:
             image, readable = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8), False
+        joints, visible = apply_affine(matrix, people.joints[index]).astype(np.float32), people.visible[index]
+        if self.framing:
+            image = blacken_outside(image, matrix, view)
+            seen = in_view(people.joints[index], matrix, CROP_SIZE, view)
+            joints, visible = np.where(seen[:, None], joints, np.float32(np.nan)), visible & seen
         order = self._flip_order if flip else slice(None)
         return {
             "image": torch.from_numpy(image).permute(2, 0, 1),
-            "joints": torch.from_numpy(apply_affine(matrix, people.joints[index]).astype(np.float32)[order]),
+            "joints": torch.from_numpy(joints[order]),
             "annotated": torch.from_numpy(people.annotated[index][order] & readable),
-            "visible": torch.from_numpy(people.visible[index][order] & readable),
+            "visible": torch.from_numpy(visible[order] & readable),
             "to_photo": torch.from_numpy(invert_affine(matrix).astype(np.float32)),
             "index": index,
             "readable": readable,

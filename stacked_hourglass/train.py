@@ -3,6 +3,7 @@
 python train.py hourglass_mpii --data_dir sample --stacks 1 --features 64 --epochs 10
 python train.py hourglass_mpii                      # the published setting, MPII in data/mpii
 python train.py hourglass_lsp --data_dir data/lsp
+python train.py hourglass_mpii --data_dir data/mpii data/lsp data/coco       # MPII's joints; validates on MPII
 
 In Python: train_hourglass(training, validation, Experiment("people"), architecture=Architecture(stacks=1))
 """
@@ -17,7 +18,10 @@ import torch
 from stacked_hourglass.annotations import People, load_mpii
 from stacked_hourglass.augmentation import RandomMasking
 from stacked_hourglass.datasets import PoseCrops, shard_loader, statistics, training_loader
+from stacked_hourglass.degradation import Degradation, RandomErasing
+from stacked_hourglass.framing import Framing
 from stacked_hourglass.hourglass import MPII_MEAN, MPII_STDDEV, Architecture, HourglassNet, scale_weights
+from stacked_hourglass.joined_data import load_joined
 from stacked_hourglass.loading import count_parameters, read_architecture
 from stacked_hourglass.lsp_annotations import load_lsp
 from stacked_hourglass.trainer import (
@@ -52,11 +56,14 @@ def hourglass_lsp(options: Namespace) -> None:
 def _train_as_told(options: Namespace, load_people: Callable[[Path], tuple[People, People]]) -> None:
     processes = processes_of(options)
     options = settle_options(options, processes)
-    training, validation = load_people(options.data_dir)
+    training, validation = load_joined(options.data_dir, load_people)
     for name, people in (("training", training), ("validation", validation)):
         if not len(people) and not (options.evaluate and people is training):
-            raise UserError(f"{options.data_dir}: no {name} people; README.md tells how to get the data")
+            folders = ", ".join(map(str, options.data_dir if people is training else options.data_dir[:1]))
+            raise UserError(f"{folders}: no {name} people; README.md tells how to get the data")
     masking = from_options(RandomMasking, options) if options.add_random_masking else None
+    kinds = {"framing": Framing, "degradation": Degradation, "erasing": RandomErasing}
+    augmentation = {name: from_options(kind, options) for name, kind in kinds.items()}
     averages = train_hourglass(
         training,
         validation,
@@ -66,7 +73,7 @@ def _train_as_told(options: Namespace, load_people: Callable[[Path], tuple[Peopl
         loading=from_options(Loading, options),
         targets=from_options(HourglassTargets, options),
         losses=from_options(HourglassLosses, options),
-        augmentation=from_options(HourglassAugmentation, options, masking=masking),
+        augmentation=from_options(HourglassAugmentation, options, masking=masking, **augmentation),
         evaluation=from_options(HourglassValidation, options),
         scale_weight_factor=options.scale_weight_factor,
         device=options.device,
@@ -94,10 +101,18 @@ def check_options(options: Namespace) -> None:
     """UserError for options that contradict one another or would have no effect."""
     masks = [field.name for field in fields(RandomMasking)]
     batch_norms = ["no_batch_norm_affine", "batch_norm_momentum", "use_train_mode_to_eval", "sync_batch_norm"]
+    cosine = options.schedule_type == "cosine"
     rules = [
         (options.use_layer_norm, batch_norms, "concerns batch norm, and --use_layer_norm leaves none"),
         (not options.predict_joint_visibility, ["joint_visibility_loss_coeff"], "needs --predict_joint_visibility"),
         (not options.add_random_masking, masks, "needs --add_random_masking"),
+        (not options.blur_prob, ["max_blur"], "needs --blur_prob"),
+        (not options.downscale_prob, ["max_downscale"], "needs --downscale_prob"),
+        (not options.jpeg_prob, ["min_jpeg_quality"], "needs --jpeg_prob"),
+        (not options.erase_prob, ["max_erased_area"], "needs --erase_prob"),
+        (not options.location_loss_coeff, ["location_loss_saturation"], "needs --location_loss_coeff"),
+        (cosine, ["gamma"], "is of --schedule_type steps"),
+        (cosine and not options.sigma_decay, ["schedule"], "is of --schedule_type steps, and of --sigma_decay"),
         (options.use_amsprop, ["momentum"], "is RMSprop's, and --use_amsprop takes Adam with AMSGrad"),
     ]
     refuse_useless(options, rules)
@@ -155,7 +170,7 @@ def train_hourglass(
     if compiled:
         model.compile()
     seed, workers = optimisation.seed, loading.workers
-    crops = PoseCrops(training, augmentation.augment_training_data, seed)
+    crops = PoseCrops(training, augmentation.augment_training_data, seed, augmentation.framing)
     train_loader = training_loader(crops, loading.train_batch_size, workers, seed, processes)
     validation_loader = shard_loader(PoseCrops(validation), loading.test_batch_size, workers, processes)
     trainer = HourglassTrainer(

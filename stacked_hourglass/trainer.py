@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from stacked_hourglass.annotations import People
 from stacked_hourglass.augmentation import RandomMasking, jitter_colour
 from stacked_hourglass.batch_hits import pck_hits, pckh_hits
+from stacked_hourglass.degradation import Degradation, RandomErasing
+from stacked_hourglass.framing import Framing
 from stacked_hourglass.inference import batch_statistics, to_photo
 from stacked_hourglass.visibility import visibility_loss
 from utils.compute.batch_parts import shard
@@ -30,11 +32,13 @@ from utils.predictions.prediction_arrays import save_prediction_array
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
 from utils.training.settings import Experiment, Optimisation
 from utils.training.unreadable import Unreadable
+from utils.training.weight_average import WeightAverage
 from utils.training_utils import TrainingHooks
 
 PREDICTIONS_FILE = "preds_valid.mat"
 NOT_SCORED = ("pelvis", "thorax")  # neither PCKh's mean nor PCK's counts them
 PICTURES = 6
+HOST_STREAM = 1 << 40  # far from all numbers of iterations
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,13 @@ class HourglassLosses:
         remove_intermediate_supervision: put the loss on the last stack alone.
         joint_visibility_loss_coeff: of an architecture with `predict_joint_visibility`.
         location_loss_coeff: of `location_loss`; 0 leaves it out.
+        location_loss_saturation: how soon `location_loss` saturates, for labels that are partly wrong; 0: never.
     """
 
     remove_intermediate_supervision: bool = False
     joint_visibility_loss_coeff: float = 1.0
     location_loss_coeff: float = 0.0
+    location_loss_saturation: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,15 @@ class HourglassAugmentation:
     Attributes:
         augment_training_data: random scale, rotation, flip and colour.
         masking: random bars over the pictures; None for none.
+        framing: half bodies, people cut off, loose boxes; None for none.
+        degradation, erasing: blur, scale and JPEG; random rectangles; None for none.
     """
 
     augment_training_data: bool = True
     masking: RandomMasking | None = None
+    framing: Framing | None = None
+    degradation: Degradation | None = None
+    erasing: RandomErasing | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +138,9 @@ class HourglassTrainer:
         whole_order = self.skeleton.name.partition("[")[0]  # how many of its joints, the weights tell
         self.saved = {"mean": list(mean), "stddev": list(stddev), "skeleton": whole_order}
         self.saved["grad_scaler"] = self.step
+        self.average = WeightAverage(optimisation.ema) if optimisation.ema else None
+        if self.average:
+            self.saved["ema"] = self.average
         self.predictions = np.full((len(validation), len(self.skeleton), 2), np.nan)
         self.unreadable = Unreadable("people's photos", processes)
         self.debug_picture: np.ndarray | None = None
@@ -142,6 +156,7 @@ class HourglassTrainer:
             best_metric="PCKh@0.5",
             higher_is_better=("PCKh@0.5", "PCK@0.2", "visibility_accuracy"),
             lower_is_better=("loss", "heatmap_loss", "location_loss", "visibility_loss"),
+            average=self.average,
         )
 
     # ---------------------------------------------------------------------------------------------- the hooks
@@ -203,10 +218,18 @@ class HourglassTrainer:
         images = batch["image"].float() / 255
         if iteration is not None:
             generator = batch_generator(self.optimisation.seed, iteration, self.device, batch.get("part"))
-            if self.augmentation.augment_training_data:
+            how = self.augmentation
+            # Drawn on the CPU, from a stream of its own; see `degradation`.
+            on_host = batch_generator(self.optimisation.seed, iteration + HOST_STREAM, part=batch.get("part"))
+            if how.degradation:
+                images = how.degradation(images, on_host)
+            if how.augment_training_data:
                 images = jitter_colour(images, generator)
-            if masking := self.augmentation.masking:
-                images = masking(images, batch["joints"], batch["annotated"], self.mean, generator)
+            if how.masking:
+                in_view = batch["annotated"] & batch["joints"].isfinite().all(-1)
+                images = how.masking(images, batch["joints"], in_view, self.mean, generator)
+            if how.erasing:
+                images = how.erasing(images, on_host)
         return (images - self.mean[:, None, None]).contiguous(memory_format=torch.channels_last)
 
     def forward(self, model: nn.Module, images: Tensor) -> tuple[list[Tensor], Tensor | None]:
@@ -236,7 +259,10 @@ class HourglassTrainer:
         losses = {"heatmap_loss": torch.stack(errors).sum()}
         losses["loss"] = losses["heatmap_loss"]
         if how.location_loss_coeff:
-            located = [location_loss(maps.float(), targets, batch["annotated"], part) for maps in supervised]
+            saturation = how.location_loss_saturation
+            located = [
+                location_loss(maps.float(), targets, batch["annotated"], part, saturation) for maps in supervised
+            ]
             losses["location_loss"] = torch.stack(located).sum()
             losses["loss"] = losses["loss"] + how.location_loss_coeff * losses["location_loss"]
         if logits is not None:

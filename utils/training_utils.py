@@ -20,6 +20,7 @@ from utils.training.bad_steps import BadSteps
 from utils.training.checkpoints import find_checkpoint
 from utils.training.settings import Experiment, Optimisation
 from utils.training.training_log import OPTIONS_FILE, TrainingLog, put_aside, write_options
+from utils.training.weight_average import WeightAverage
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class TrainingHooks:
         best_metric: the validation value that tells which checkpoint is best.
         higher_is_better, lower_is_better: names of the values of which a higher, a lower one is better; "MPJPE" is
             also of "MPJPE/Walking". Others have no direction. The experiment's options.json keeps them.
+        average: of the weights over the steps, which then is validated, and the "state_dict" of every checkpoint; the
+            checkpoint functions must keep its state too.
     """
 
     make_optimizer_fn: Callable
@@ -49,6 +52,7 @@ class TrainingHooks:
     best_metric: str = "loss"
     higher_is_better: tuple[str, ...] = ()
     lower_is_better: tuple[str, ...] = ("loss",)
+    average: WeightAverage | None = None
 
     def is_better(self, value: float, best: float | None) -> bool:
         """NaN is never better; anything else is better than nothing."""
@@ -89,6 +93,8 @@ def train(
     norms = synchronise_batch_norms(model, processes) if optimisation.sync_batch_norm else None
     processes.broadcast_optimizer(optimizer)
     parallel = processes.wrap_model(model, optimisation.compression)
+    if hooks.average:
+        hooks.average.start(model)
     _open_experiment(experiment, hooks, processes)
 
     directory, steps = experiment.directory, len(train_loader)
@@ -98,20 +104,25 @@ def train(
     bad_steps = BadSteps(optimisation.max_bad_steps, steps, processes)
     log = TrainingLog(directory, experiment.tb_directory, epoch, steps, processes)
     with log, StopSignal(processes) as stop:
-        run = _Run(parallel, optimizer, hooks, train_loader, optimisation, processes, norms, bad_steps, log, stop)
+        run = _Run(
+            model, parallel, optimizer, hooks, train_loader, optimisation, processes, norms, bad_steps, log, stop
+        )
         while epoch < optimisation.epochs:
             start = time.monotonic()
             set_learning_rate(optimizer, int(epoch), optimisation)
             epoch, train_averages = _train_epoch(run, epoch)
             processes.average_batch_norms(model)
             bad_steps.check_weights(model)
-            if epoch % 1:  # stopped between two steps; a finished epoch is validated first
-                hooks.checkpoint_fn(model, optimizer, epoch, best, directory, is_best=False)
-                stop.exit(epoch)
-            averages, pictures = _validate(model, hooks, validation_loader, f"epoch {epoch} validation", processes)
-            is_best = hooks.is_better(averages[hooks.best_metric], best)
-            best = averages[hooks.best_metric] if is_best else best
-            hooks.checkpoint_fn(model, optimizer, epoch, best, directory, is_best)
+            with hooks.average.in_place_of(model) if hooks.average else nullcontext():
+                processes.average_batch_norms(model)
+                if epoch % 1:  # stopped between two steps; a finished epoch is validated first
+                    hooks.checkpoint_fn(model, optimizer, epoch, best, directory, is_best=False)
+                    stop.exit(epoch)
+                title = f"epoch {epoch} validation"
+                averages, pictures = _validate(model, hooks, validation_loader, title, processes)
+                is_best = hooks.is_better(averages[hooks.best_metric], best)
+                best = averages[hooks.best_metric] if is_best else best
+                hooks.checkpoint_fn(model, optimizer, epoch, best, directory, is_best)
             seconds, rate = time.monotonic() - start, learning_rate_of(optimizer)
             log.epoch(epoch, rate, seconds, train_averages, averages, pictures, is_best)
             if stop.after_epoch() and epoch < optimisation.epochs:
@@ -123,7 +134,8 @@ def train(
 class _Run:
     """What all epochs of a training share."""
 
-    model: nn.Module
+    network: nn.Module  # as it is validated and saved
+    model: nn.Module  # the same, wrapped for several processes
     optimizer: torch.optim.Optimizer | tuple[torch.optim.Optimizer, ...]
     hooks: TrainingHooks
     loader: DataLoader
@@ -150,10 +162,14 @@ def _train_epoch(run: _Run, epoch: float) -> tuple[float, dict[str, float]]:
         log_now = (iteration + 1) % optimisation.tb_log_freq == 0
         if log_now:
             magnitudes.before()
+        if optimisation.changes_by_step:
+            set_learning_rate(run.optimizer, (iteration + 0.5) / steps, optimisation)
         part = loader.batch_sampler.part(done)
         with run.norms.training_on(part) if run.norms else nullcontext():
             losses = run.hooks.update_op(run.model, run.optimizer, minibatch | {"part": part}, iteration, optimisation)
         run.bad_steps.note(iteration, losses, minibatch.get("index"))
+        if run.hooks.average:
+            run.hooks.average.update(run.network)
         iteration, done = iteration + 1, done + 1
         for one in (averages, shown):
             one.update(losses, part.size)
@@ -224,8 +240,8 @@ def _in_words(averages: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in averages.items())
 
 
-def set_learning_rate(optimizer, epoch: int, optimisation: Optimisation) -> None:
-    """Every parameter group's own rate, times the schedule's factor of this epoch."""
+def set_learning_rate(optimizer, epoch: float, optimisation: Optimisation) -> None:
+    """Every parameter group's own rate, times the schedule's factor after so many epochs."""
     factor = optimisation.rate_factor(epoch)
     for group in _groups(optimizer):
         group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor

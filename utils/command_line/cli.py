@@ -303,11 +303,14 @@ def _prepare(options: argparse.Namespace, script: Script) -> None:
     for name in OUTPUT_FOLDERS:
         if getattr(options, name, None):
             _require_writable(name, getattr(options, name))
-    if script.sample and str(getattr(options, "data_dir", "")) == "sample":
+    folders = getattr(options, "data_dir", None)
+    if script.sample and "sample" in map(str, folders if isinstance(folders, list) else [folders]):
         from utils.compute.launched import processes_of
         from utils.sample.sample_data import ensure_sample
 
-        options.data_dir = processes_of(options).on_main(lambda: ensure_sample(script.sample))
+        sample = processes_of(options).on_main(lambda: ensure_sample(script.sample))
+        several = isinstance(folders, list)
+        options.data_dir = [sample if str(one) == "sample" else one for one in folders] if several else sample
     if getattr(options, "workers", 0):
         _limit_workers(options)
     if hasattr(options, "seed"):

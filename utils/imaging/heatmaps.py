@@ -57,7 +57,9 @@ def render_heatmaps(
     return maps.masked_fill(~inside[..., None, None], 0.0)
 
 
-def location_loss(heatmaps: Tensor, targets: Tensor, counted: Tensor, part: Part | None = None) -> Tensor:
+def location_loss(
+    heatmaps: Tensor, targets: Tensor, counted: Tensor, part: Part | None = None, saturation: float = 0.0
+) -> Tensor:
     """Cross-entropy, in nats, of each map as a distribution of the joint's place: softmax(map / T) against its target.
 
     Where nearly all of a target is empty, the squared error hardly tells a map with a peak in a wrong place from a good
@@ -69,6 +71,10 @@ def location_loss(heatmaps: Tensor, targets: Tensor, counted: Tensor, part: Part
         targets: the same, as `render_heatmaps` gives them; one without a peak (a joint outside the map) does not count.
         counted: (B, J) bool.
         part: which part of a minibatch of several processes this is.
+        saturation: q above 0 makes a joint's loss e saturate: (1 − exp(−q (e − h))) / q with h the target's entropy,
+            the least value of e. Its gradient is that of e times exp(−q (e − h)): labels that contradict what the
+            network is sure of, as wrong ones do, count little (as in Zhang and Sabuncu, "Generalized Cross Entropy
+            Loss", NeurIPS 2018). An untrained network has e − h of 3 to 6 nats.
 
     Returns: the mean over the joints that count (`batch_parts.mean_of_counted`); 0 where none does.
     """
@@ -77,6 +83,10 @@ def location_loss(heatmaps: Tensor, targets: Tensor, counted: Tensor, part: Part
     counted = counted & (mass > 0)
     log_places = (heatmaps.flatten(2) / LOCATION_TEMPERATURE).log_softmax(-1)
     errors = -(flat * log_places).sum(-1) / torch.where(mass > 0, mass, 1.0)
+    if saturation:
+        places = flat / torch.where(mass > 0, mass, 1.0)[..., None]
+        entropy = -torch.xlogy(places, places).sum(-1)
+        errors = -torch.expm1(-saturation * (errors - entropy)) / saturation
     return mean_of_counted(errors.masked_fill(~counted, 0.0).sum(), counted.sum(), part)
 
 

@@ -6,6 +6,7 @@ Only doors (the functions that scripts name) call this; it gives new options and
 import json
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from utils.compute.distributed import ALONE, Processes
 from utils.console.option_rules import from_options, refuse_useless, with_values
@@ -36,7 +37,7 @@ def settle_experiment(options: Namespace, processes: Processes = ALONE) -> Names
         latest = from_options(Experiment, options).latest(processes)
         stored = read_checkpoint(latest, processes=processes).get("options", {})
         taken = {
-            name: Path(value) if isinstance(getattr(options, name), Path) else value
+            name: _typed(value, getattr(options, name))
             for name, value in stored.items()
             if name not in OF_THIS_CALL and name not in options.given and hasattr(options, name)
         }
@@ -48,6 +49,15 @@ def settle_experiment(options: Namespace, processes: Processes = ALONE) -> Names
     ]
     refuse_useless(options, rules)
     return options
+
+
+def _typed(value: Any, like: Any) -> Any:
+    """A stored value with the type that the option has: paths are stored as text, and one stands for a list of one."""
+    if isinstance(like, Path):
+        return Path(value)
+    if isinstance(like, list) and like and isinstance(like[0], Path):
+        return [Path(one) for one in (value if isinstance(value, list) else [value])]
+    return value
 
 
 def experiment_of(options: Namespace) -> Experiment:

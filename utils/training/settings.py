@@ -1,5 +1,6 @@
 """How a training goes and where it leaves its files: settings with the options' names and defaults."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,11 @@ class Optimisation:
     Attributes:
         epochs: passes over the training set.
         lr: learning rate, for the global batch unless `scale_lr`.
-        schedule, gamma: epochs after which the rate is multiplied by gamma.
+        schedule_type: "steps": the rate is multiplied by `gamma` after each epoch of `schedule`; "cosine": it falls
+            from step to step along half a cosine, to 0 after the last of `epochs`.
+        schedule, gamma: epochs, and the factor of the rate, for "steps".
+        warmup: epochs, or a part of one, in which the rate rises step by step from 0 to what it is after them.
+        ema: decay of the exponential moving average of the weights, which is then what is validated and kept; 0: none.
         weight_decay: L2 penalty on the weights.
         use_amsprop: Adam with AMSGrad in place of the trainer's optimizer.
         momentum: of RMSprop.
@@ -32,8 +37,11 @@ class Optimisation:
 
     epochs: int = 200
     lr: float = 2.5e-4
+    schedule_type: str = "steps"
     schedule: Sequence[int] = (60, 90)
     gamma: float = 0.1
+    warmup: float = 0.0
+    ema: float = 0.0
     weight_decay: float = 0.0
     use_amsprop: bool = False
     momentum: float = 0.0
@@ -56,9 +64,22 @@ class Optimisation:
         """How many epochs of the schedule have been reached."""
         return sum(epoch >= milestone for milestone in self.schedule)
 
-    def rate_factor(self, epoch: int) -> float:
-        """What the initial learning rate is multiplied by in this epoch, counted from 0."""
-        return self.gamma ** self.decays(epoch)
+    @property
+    def changes_by_step(self) -> bool:
+        """Whether the learning rate changes within an epoch."""
+        return self.schedule_type == "cosine" or self.warmup > 0
+
+    def rate_factor(self, epoch: float) -> float:
+        """What the initial learning rate is multiplied by after so many epochs; half-way through a step, for a step.
+
+        Warm-up multiplies by (epoch / warmup) until then. The cosine is (1 + cos(π · done)) / 2, where done is the
+        share of the epochs after the warm-up.
+        """
+        rising = min(epoch / self.warmup, 1.0) if self.warmup else 1.0
+        if self.schedule_type == "steps":
+            return rising * self.gamma ** self.decays(int(epoch))
+        done = (epoch - self.warmup) / max(self.epochs - self.warmup, 1e-9)
+        return rising * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0))) / 2
 
 
 @dataclass(frozen=True)
