@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from stacked_hourglass.annotations import People, load_mpii_training
+from stacked_hourglass.annotations import require_folder as require_mpii
 from stacked_hourglass.coco_annotations import is_coco, load_coco_training
 from stacked_hourglass.lsp_annotations import is_lsp, load_lsp
 from utils.osutils import UserError, warn
@@ -46,14 +47,26 @@ def load_joined(data_dirs: Sequence[str | Path], load_first: Loader) -> tuple[Pe
     return _without_photos_of(parts[0].joined(*parts[1:]), validation), validation
 
 
+def require_mpii_first(data_dirs: Sequence[str | Path]) -> None:
+    """UserError where the first is no MPII folder (or the default's stand-in), or another is no folder. No torch."""
+    first, *others = data_dirs
+    require_mpii(first)
+    for folder in others:
+        _require_folder(folder)
+
+
+def _require_folder(folder: str | Path) -> None:
+    if not Path(folder).is_dir():
+        raise UserError(f"--data_dir {folder}: no such folder; give folders in the MPII, LSP or COCO form")
+
+
 def load_training(data_dir: str | Path) -> People:
     """The training people of a folder in the MPII, LSP or COCO form. Raises UserError as the readers do.
 
     COCO's are those of `train2017`, LSP's the first half of LSP and most of LSP-extended, MPII's those that are not
     marked as validation people.
     """
-    if not Path(data_dir).is_dir():
-        raise UserError(f"--data_dir {data_dir}: no such folder; give folders in the MPII, LSP or COCO form")
+    _require_folder(data_dir)
     if is_coco(data_dir):
         return load_coco_training(data_dir)
     return load_lsp(data_dir)[0] if is_lsp(data_dir) else load_mpii_training(data_dir)

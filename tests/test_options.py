@@ -30,7 +30,9 @@ HOURGLASS = words(
     "stacks features blocks num_classes remove_intermediate_supervision scale_weight_factor use_layer_norm "
     "no_batch_norm_affine batch_norm_momentum predict_joint_visibility joint_visibility_loss_coeff location_loss_coeff "
     "augment_training_data add_random_masking mask_prob orientation_prob mean_valued_prob max_cover_ratio noise_std "
-    "sigma sigma_decay label_type momentum flip use_train_mode_to_eval debug"
+    "sigma sigma_decay label_type momentum flip use_train_mode_to_eval debug "
+    "schedule_type warmup ema location_loss_saturation half_body_prob cut_off_prob box_jitter erase_prob "
+    "max_erased_area blur_prob max_blur downscale_prob max_downscale jpeg_prob min_jpeg_quality"
 )
 TRAIN_HOURGLASS = GENERAL | HOURGLASS | {"sync_batch_norm", "evaluate", "allow_unsafe_load", "debug_traceback"}
 LIFTER = GENERAL | words(
@@ -160,7 +162,7 @@ def test_scripts_refer_to_what_exists(entry, name):
 
 def test_defaults_of_training(parse_options):
     options = parse_options()
-    assert options.data_dir == Path("data/mpii")
+    assert options.data_dir == [Path("data/mpii")]
     assert (options.lr, options.train_batch_size, options.test_batch_size, options.epochs) == (2.5e-4, 6, 6, 200)
     assert (options.workers, options.exp, options.device, options.precision) == (6, "default", "auto", "fp32")
     assert (options.checkpoint_dir, options.tb_dir) == (Path("model_checkpoints"), Path("tb_logs"))
@@ -217,7 +219,7 @@ def test_defaults_of_fine_tuning(parse_options):
 
 def test_defaults_of_the_other_scripts(parse_options):
     lsp = parse_options(script="hourglass_lsp")
-    assert (lsp.data_dir, lsp.num_classes, lsp.lr) == (Path("data/lsp"), 14, 2.5e-4)
+    assert (lsp.data_dir, lsp.num_classes, lsp.lr) == ([Path("data/lsp")], 14, 2.5e-4)
     run = parse_options("--load", "x", entry="run")
     assert (run.data_dir, run.output_dir, run.person_box) == (Path("data/mpii"), Path("data/hourglass_mpii"), "whole")
     for name in ("mpii", "h36m"):

@@ -10,6 +10,7 @@ from PIL import Image
 from stacked_hourglass.annotations import People, load_mpii
 from stacked_hourglass.augmentation import draw_geometry
 from stacked_hourglass.datasets import PoseCrops, make_loader, statistics, training_loader
+from stacked_hourglass.framing import Framing
 from stacked_hourglass.inference import to_photo
 from utils.imaging.images import CROP_SIZE
 from utils.transform import LSP, MPII, Skeleton
@@ -352,3 +353,54 @@ def test_statistics_are_the_same_from_another_working_directory(two_photos, tmp_
     relative = replace(two_photos, image_paths=[Path(path.name) for path in two_photos.image_paths])
     statistics(relative, cache=cache)
     assert len(list(cache.iterdir())) == 1
+
+
+# ------------------------------------------------------------------------------------------ framing
+
+
+@pytest.mark.parametrize("augment", [False, True])
+@pytest.mark.parametrize("framing", [Framing(half_body_prob=1), Framing(cut_off_prob=1), Framing(box_jitter=0.3)])
+def test_joints_are_nan_exactly_where_framing_put_them_out_of_view(tmp_path, framing, augment):
+    """Each joint has a dot of its own colour in a photo that is black elsewhere."""
+    angles = np.linspace(0, 2 * np.pi, len(MPII), endpoint=False)
+    joints = np.stack([200 + 90 * np.cos(angles), 180 + 120 * np.sin(angles)], -1)
+    path = dotted_photo(tmp_path / "dots.png", (401, 367), joints, radius=5)
+    people = people_of([path], joints=joints[None].astype(np.float32), center=np.array([[200, 180]], np.float32))
+    people.annotated[0, 3] = False
+    crops, hidden, shown = PoseCrops(people, augment, framing=framing), 0, 0
+    for epoch in range(12):
+        sample = crops[epoch, 0]
+        image = sample["image"].permute(1, 2, 0).numpy().astype(int)
+        order = slice(None)
+        if np.linalg.det(sample["to_photo"][:, :2].numpy()) < 0:
+            order = MPII.flip_order
+        colors = COLORS[order]
+        out = sample["joints"].isnan().any(-1).numpy()
+        assert not (sample["visible"].numpy() & out).any()
+        assert sample["annotated"].sum() == len(MPII) - 1
+        for color, joint, gone in zip(colors, sample["joints"].numpy(), out, strict=True):
+            if gone:
+                hidden += 1
+                continue
+            shown += 1
+            x, y = np.clip(np.rint(joint).astype(int), 0, CROP_SIZE - 1)
+            assert np.abs(image[y, x] - color).max() < 130
+            assert image[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3].max() > 60
+        torch.testing.assert_close(to_photo(sample["to_photo"][None], sample["joints"][None])[0][~out],
+                                   people_joints(people, order)[~out], rtol=0, atol=0.02)  # fmt: skip
+    assert shown > 60
+    assert hidden > 5
+    assert torch.equal(crops[3, 0]["image"], crops[3, 0]["image"])
+    assert not torch.equal(crops[3, 0]["to_photo"], crops[4, 0]["to_photo"])
+
+
+def people_joints(people, order):
+    return torch.from_numpy(people.joints[0])[torch.arange(len(MPII))[order]]
+
+
+def test_framing_leaves_the_other_random_numbers_alone(tiny_mpii):
+    people = load_mpii(tiny_mpii)[0]
+    plain, off = PoseCrops(people, True, seed=3), PoseCrops(people, True, seed=3, framing=Framing())
+    for index in range(3):
+        for key, value in plain[2, index].items():
+            assert torch.equal(torch.as_tensor(value), torch.as_tensor(off[2, index][key]))

@@ -38,7 +38,7 @@ from stacked_hourglass.train import check_options, new_network, settle_options
 from stacked_hourglass.trainer import HourglassTrainer
 from utils.command_line.cli import main
 from utils.osutils import UserError
-from utils.transform import MPII
+from utils.transform import COCO, MPII
 
 pytestmark = pytest.mark.usefixtures("one_thread", "one_picture")
 
@@ -136,6 +136,9 @@ EFFECTS = {
     "lr": Effect(("--lr", 1e-3), weights),
     "schedule": Effect(("--schedule", 0), weights),
     "gamma": Effect(("--gamma", 0.5), weights, base=("--schedule", 0)),
+    "schedule_type": Effect(("--schedule_type", "cosine"), weights),
+    "warmup": Effect(("--warmup", 1), weights),
+    "ema": Effect(("--ema", 0.9), weights),
     "weight_decay": Effect(("--weight_decay", 0.1), weights),
     "use_amsprop": Effect(("--use_amsprop",), weights),
     "momentum": Effect(("--momentum", 0.5), weights),
@@ -160,6 +163,7 @@ EFFECTS = {
     "scale_weight_factor": Effect(("--scale_weight_factor", 0.5), weights),
     "remove_intermediate_supervision": Effect(("--remove_intermediate_supervision",), weights, base=("--stacks", 2)),
     "location_loss_coeff": Effect(("--location_loss_coeff", 1), weights),
+    "location_loss_saturation": Effect(("--location_loss_saturation", 0.5), weights, base=("--location_loss_coeff", 1)),
     "joint_visibility_loss_coeff": Effect(("--joint_visibility_loss_coeff", 50), weights, base=VISIBILITY),
     "sigma": Effect(("--sigma", 2), weights),
     "sigma_decay": Effect(("--sigma_decay", 0.5), weights, base=("--schedule", 0)),
@@ -172,6 +176,17 @@ EFFECTS = {
     "mean_valued_prob": Effect(("--mean_valued_prob", 0), weights, base=MASKS),
     "max_cover_ratio": Effect(("--max_cover_ratio", 0.9), weights, base=MASKS),
     "noise_std": Effect(("--noise_std", 0.4), weights, base=NOISE),
+    "half_body_prob": Effect(("--half_body_prob", 1), weights),
+    "cut_off_prob": Effect(("--cut_off_prob", 1), weights),
+    "box_jitter": Effect(("--box_jitter", 0.1), weights),
+    "erase_prob": Effect(("--erase_prob", 1), weights),
+    "max_erased_area": Effect(("--max_erased_area", 0.5), weights, base=("--erase_prob", 1)),
+    "blur_prob": Effect(("--blur_prob", 1), weights),
+    "max_blur": Effect(("--max_blur", 4), weights, base=("--blur_prob", 1)),
+    "downscale_prob": Effect(("--downscale_prob", 1), weights),
+    "max_downscale": Effect(("--max_downscale", 8), weights, base=("--downscale_prob", 1)),
+    "jpeg_prob": Effect(("--jpeg_prob", 1), weights),
+    "min_jpeg_quality": Effect(("--min_jpeg_quality", 5), weights, base=("--jpeg_prob", 1)),
     # machine
     "precision": Effect(("--precision", "bf16"), weights),
     "seed": Effect(("--seed", 1), weights),
@@ -361,6 +376,36 @@ def test_resume_takes_over_the_options(run, tiny_mpii, tmp_path):
     assert (stored["sigma"], stored["features"], stored["epochs"]) == (2, 8, 2)
 
 
+def test_several_folders_train_and_the_first_validates(tiny_mpii, tmp_path, monkeypatch, capsys):
+    """An MPII folder beside a COCO folder, and the run goes on with both."""
+    more = tmp_path / "coco"
+    (more / "annotations").mkdir(parents=True)
+    (more / "train2017").symlink_to(tiny_mpii / "images")
+    names = [joint.replace("l_", "left_").replace("r_", "right_") if "_" in joint else joint for joint in COCO.joints]
+    photo = sorted((tiny_mpii / "images").iterdir())[0].name
+    person = {
+        "id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "area": 5000.0, "bbox": [9.0, 9.0, 90.0, 90.0],
+        "keypoints": [50.0, 50.0, 2] * 17,
+    }  # fmt: skip
+    content = {
+        "images": [{"id": 1, "file_name": photo}], "annotations": [person] * 4,
+        "categories": [{"id": 1, "name": "person", "keypoints": names}],
+    }  # fmt: skip
+    (more / "annotations" / "person_keypoints_train2017.json").write_text(json.dumps(content))
+    both = train(tmp_path, "--data_dir", tiny_mpii, more, *SMALL)
+    assert "12 training and 4 validation people" in capsys.readouterr().out
+    assert both.options()["data_dir"] == [str(tiny_mpii), str(more)]
+    assert np.array(predictions(both)).shape == (4, 16, 2)
+    train(tmp_path, "--resume", "--epochs", 2)
+    assert "12 training and 4 validation people" in capsys.readouterr().out
+
+
+def test_every_folder_must_be_there(fails, tiny_mpii, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        train(tmp_path / "x", "--data_dir", tiny_mpii, tmp_path / "nowhere", *SMALL)
+    assert "nowhere: no such folder; give folders in the MPII, LSP or COCO form" in capsys.readouterr().err
+
+
 def test_resume_needs_something_to_resume(fails):
     assert "--resume" in fails("--resume")
 
@@ -448,6 +493,13 @@ def test_horovod_is_refused_where_it_is_not_installed(fails, monkeypatch):
         ("--mean_valued_prob", 0.3),
         ("--max_cover_ratio", 0.3),
         ("--noise_std", 0.3),
+        ("--max_blur", 3),
+        ("--max_downscale", 3),
+        ("--min_jpeg_quality", 30),
+        ("--max_erased_area", 0.1),
+        ("--location_loss_saturation", 0.1),
+        ("--schedule_type", "cosine", "--gamma", 0.5),
+        ("--schedule_type", "cosine", "--schedule", 5),
         ("--no_grad_clipping", "--grad_clip", 3),
         ("--use_amsprop", "--momentum", 0.5),
         ("--resume", "--load", "there"),
@@ -477,6 +529,8 @@ def test_what_contradicts_itself_or_has_no_effect_is_refused(parse_options, argv
         ("--add_random_masking", "--mask_prob", 0.3, "--noise_std", 0),
         ("--no_grad_clipping",),
         ("--no_grad_clipping", False, "--grad_clip", 3),
+        ("--schedule_type", "cosine", "--schedule", 5, "--sigma_decay", 0.5),
+        ("--blur_prob", 0.5, "--max_blur", 3),
         ("--use_amsprop",),
         ("--resume",),
         ("--load", "there", "--evaluate"),

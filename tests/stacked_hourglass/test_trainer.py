@@ -16,6 +16,7 @@ from stacked_hourglass import pckh
 from stacked_hourglass.annotations import People, load_mpii
 from stacked_hourglass.augmentation import RandomMasking
 from stacked_hourglass.datasets import PoseCrops
+from stacked_hourglass.degradation import Degradation, RandomErasing
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass
@@ -210,6 +211,36 @@ def test_masks_need_no_other_augmentation(make_trainer, parts):
     assert 0 < columns.float().mean() < 0.5
     masked = trainer.prepare(batch, iteration=5).movedim(1, -1)[changed]
     assert masked.abs().max() < 1e-6  # the mean, once the mean is subtracted
+
+
+def test_degraded_and_erased_input(make_trainer, parts):
+    batch = minibatch(parts[1])
+    plain = make_trainer(HourglassAugmentation(False)).prepare(batch, 3)
+    kinds = {
+        "degradation": Degradation(blur_prob=1), "erasing": RandomErasing(1),
+    }  # fmt: skip
+    for name, kind in kinds.items():
+        trainer = make_trainer(HourglassAugmentation(False, **{name: kind}))
+        changed = trainer.prepare(batch, 3)
+        assert (changed != plain).flatten(1).any(1).sum() >= 3  # a rectangle may lie on black alone
+        assert torch.equal(trainer.prepare(batch, 3), changed)
+        assert not torch.equal(trainer.prepare(batch, 4), changed)
+        assert torch.equal(trainer.prepare(batch), plain), "validation is as it was"
+
+
+def test_masks_cover_what_is_in_view(make_trainer, parts):
+    """A joint that framing has put out of view has no place, and does not stretch the person's box."""
+    masking = RandomMasking(mask_prob=1, orientation_prob=1, mean_valued_prob=1, max_cover_ratio=1)
+    trainer, batch = make_trainer(HourglassAugmentation(False, masking)), minibatch(parts[1])
+    batch["joints"] = batch["joints"].clone()
+    batch["joints"][:, 4:] = torch.nan
+    batch["annotated"] = torch.ones_like(batch["annotated"])
+    changed = (trainer.prepare(batch, 5) != trainer.prepare(batch)).any(1).any(1)  # (B, W)
+    low, high = batch["joints"][:, :4, 0].amin(1), batch["joints"][:, :4, 0].amax(1)
+    columns = torch.arange(changed.shape[1])
+    assert changed.any()
+    for row, left, right in zip(changed, low, high, strict=True):
+        assert all(left - 1 <= column <= right + 1 for column in columns[row])
 
 
 def test_augmented_input_is_jittered_and_the_crops_stay(make_trainer, parts):

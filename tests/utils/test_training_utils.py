@@ -256,6 +256,57 @@ def test_the_learning_rate_follows_the_schedule():
     assert Optimisation(schedule=[90, 60]).decays(60) == 1
 
 
+def test_a_cosine_with_warm_up_by_hand(tmp_path):
+    """Six steps in two epochs: the rate at the middle of each, with a warm-up of half an epoch."""
+    trainer = run(tmp_path, epochs=2, lr=1.0, schedule_type="cosine", warmup=0.5)
+    rates = [rate for *_, rate in trainer.named("update")]
+    middles = [(step + 0.5) / 3 for step in range(6)]
+    expected = [min(middle / 0.5, 1) * (1 + math.cos(math.pi * max(middle - 0.5, 0) / 1.5)) / 2 for middle in middles]
+    assert rates == pytest.approx(expected)
+    assert rates[0] == pytest.approx(1 / 3)
+    assert 0 < rates[-1] < 0.05
+    assert [row["lr"] for row in log_of(tmp_path)] == pytest.approx([rates[2], rates[5]])
+
+
+def test_rate_factors_by_hand():
+    cosine = Optimisation(epochs=10, schedule_type="cosine", gamma=0.5, schedule=[1])
+    assert [cosine.rate_factor(epoch) for epoch in (0, 5, 10, 12)] == pytest.approx([1, 0.5, 0, 0])
+    assert cosine.changes_by_step
+    warm = Optimisation(epochs=10, warmup=2, schedule=[5], gamma=0.1)
+    assert [warm.rate_factor(epoch) for epoch in (0.5, 1, 2, 4.9, 5)] == pytest.approx([0.25, 0.5, 1, 1, 0.1])
+    assert warm.changes_by_step
+    assert not Optimisation().changes_by_step
+    assert Optimisation(epochs=1, warmup=3, schedule_type="cosine").rate_factor(1) == pytest.approx(1 / 3)
+
+
+def test_the_average_is_validated_and_kept(tmp_path):
+    """It is followed here step by step, from the weights of training."""
+    plain = run(tmp_path / "plain", epochs=1)
+    followed, seen = {}, []
+
+    class Following(Trainer):
+        def update(self, model, *rest):
+            if not followed:
+                followed.update({name: value.clone() for name, value in model.state_dict().items()})
+            result = super().update(model, *rest)
+            seen.append({name: value.clone() for name, value in model.state_dict().items()})
+            decay = min(0.9, len(seen) / (len(seen) + 9))
+            for name, value in seen[-1].items():
+                followed[name] = decay * followed[name] + (1 - decay) * value
+            return result
+
+    trainer = Following(options_for(tmp_path / "averaged", epochs=1, ema=0.9))
+    averages = trainer.run()
+    torch.testing.assert_close(dict(trainer.model.state_dict()), dict(plain.model.state_dict()), rtol=0, atol=0)
+    kept = read_checkpoint(tmp_path / "averaged/checkpoints/tiny_default/model_best.pth.tar")
+    torch.testing.assert_close(kept["state_dict"], followed)
+    assert averages["loss"] != plain.averages["loss"]
+    # Whoever loads it starts from the average.
+    loaded = run(tmp_path / "loaded", epochs=1, lr=1e-12, load=tmp_path / "averaged/checkpoints/tiny_default")
+    torch.testing.assert_close(dict(loaded.model.state_dict()), followed, rtol=0, atol=1e-6)
+    assert loaded.averages["loss"] == pytest.approx(averages["loss"], rel=1e-4)
+
+
 def test_the_sampler_gives_every_index_once_an_epoch():
     sampler = EpochSampler(10, 4, seed=1)
     assert len(sampler) == 3

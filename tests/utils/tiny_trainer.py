@@ -18,6 +18,7 @@ from utils.training.resume import experiment_of
 from utils.training.samplers import EpochSampler
 from utils.training.settings import Optimisation
 from utils.training.training_log import read_log
+from utils.training.weight_average import WeightAverage
 from utils.training_utils import TrainingHooks, train
 
 CPU = torch.device("cpu")
@@ -68,9 +69,11 @@ class Trainer:
         self.calls, self.metric, self.loss_factor = [], metric, loss_factor or (lambda iteration: 1.0)
         self.stop_at = stop_at or (lambda call: False)
         self.step = GradientStep(CPU, self.optimisation.precision, self.optimisation.clip)
-        self.load = make_load_fn()
-        self.write = make_checkpoint_fn(self.experiment.script, self.experiment.settings)
-        self.hook_settings = hooks
+        self.average = WeightAverage(self.optimisation.ema) if self.optimisation.ema else None
+        saved = {"ema": self.average} if self.average else {}
+        self.load = make_load_fn(extra=saved)
+        self.write = make_checkpoint_fn(self.experiment.script, self.experiment.settings, saved)
+        self.hook_settings = hooks | {"average": self.average}
 
     def run(self):
         train_loader = DataLoader(

@@ -292,7 +292,7 @@ def _check(options: argparse.Namespace, script: Script) -> None:
     if _is_launched(options) or getattr(options, "resume", False):  # whose options are stored with the checkpoint
         return
     for check in script.checks:
-        if "data_dir" in check.options and str(options.data_dir) == "sample":
+        if "data_dir" in check.options and _wants_sample(options):
             continue  # made below, on first use
         module, function = check.function.split(":")
         getattr(import_module(module), function)(*(getattr(options, name) for name in check.options))
@@ -303,20 +303,26 @@ def _prepare(options: argparse.Namespace, script: Script) -> None:
     for name in OUTPUT_FOLDERS:
         if getattr(options, name, None):
             _require_writable(name, getattr(options, name))
-    folders = getattr(options, "data_dir", None)
-    if script.sample and "sample" in map(str, folders if isinstance(folders, list) else [folders]):
+    if script.sample and _wants_sample(options):
         from utils.compute.launched import processes_of
         from utils.sample.sample_data import ensure_sample
 
         sample = processes_of(options).on_main(lambda: ensure_sample(script.sample))
-        several = isinstance(folders, list)
-        options.data_dir = [sample if str(one) == "sample" else one for one in folders] if several else sample
+        several = isinstance(options.data_dir, list)
+        folders = [sample if str(one) == "sample" else one for one in options.data_dir] if several else sample
+        options.data_dir = folders
     if getattr(options, "workers", 0):
         _limit_workers(options)
     if hasattr(options, "seed"):
         from utils.compute.devices import seed_everything
 
         seed_everything(options.seed)
+
+
+def _wants_sample(options: argparse.Namespace) -> bool:
+    """Whether the data folder, or one of several, is the sample."""
+    folders = getattr(options, "data_dir", None)
+    return "sample" in map(str, folders if isinstance(folders, list) else [folders])
 
 
 def _limit_workers(options: argparse.Namespace) -> None:

@@ -229,6 +229,29 @@ class TestLocationLoss:
         assert location_loss(agreeing + 5, targets, counted).item() == pytest.approx(entropy.item(), rel=1e-4)
         assert location_loss(agreeing.flip(-1), targets, counted) > entropy + 0.05
 
+    def test_saturated_by_hand(self):
+        """As in `test_by_hand`; the target has one place, so its entropy is 0."""
+        maps = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]]) * LOCATION_TEMPERATURE * math.log(3)
+        target, counted = torch.tensor([[[[0.5, 0.0], [0.0, 0.0]]]]), torch.tensor([[True]])
+        loss = location_loss(maps, target, counted, saturation=2.0)
+        assert loss.item() == pytest.approx((1 - (3 / 8) ** 2) / 2, rel=1e-5)
+
+    def test_what_the_network_is_sure_of_resists_a_wrong_label(self):
+        targets = render_heatmaps(torch.tensor([[[10.0, 3.0]]], dtype=torch.float64), (16, 16), sigma=1.0)
+        counted = torch.tensor([[True]])
+        right = LOCATION_TEMPERATURE * (targets / targets.sum() + 1e-9).log()
+        flat, sure = torch.zeros_like(right), right.flip(-1)
+        gradients = {}
+        for saturation in (0.0, 0.2):
+            for name, start in (("flat", flat), ("sure", sure)):
+                maps = start.clone().requires_grad_()
+                location_loss(maps, targets, counted, saturation=saturation).backward()
+                gradients[name, saturation] = maps.grad.norm().item()
+        assert gradients["sure", 0.2] < 0.2 * gradients["sure", 0.0]
+        assert gradients["flat", 0.2] > 0.3 * gradients["flat", 0.0]
+        at_best = [location_loss(right, targets, counted, saturation=q).item() for q in (0.2, 2.0)]
+        assert at_best == pytest.approx([0, 0], abs=1e-4)
+
     def test_joints_that_do_not_count(self):
         points = torch.tensor([[[2.0, 3.0], [1.0, 1.0], [-50.0, 0.0]]])  # the last is outside
         targets = render_heatmaps(points, (6, 6))

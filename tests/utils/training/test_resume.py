@@ -5,9 +5,11 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_trainer import STEPS, Trainer, all_files, assert_same_run, at_update, interrupted, log_of, options_for, run
 
 from utils.osutils import UserError
+from utils.training.checkpoints import read_checkpoint
 from utils.training.resume import experiment_of, settle_experiment
 from utils.training.training_log import read_log
 
@@ -43,6 +45,35 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, capsys, ite
     # The training average of the epoch that was cut is over its later part.
     rows, expected = log_of(tmp_path / "parts", ("train/loss",)), log_of(tmp_path / "whole", ("train/loss",))
     assert rows == expected
+
+
+@pytest.mark.parametrize("stop_at", [None, 4])
+def test_averaged_weights_and_a_cosine_go_on_to_the_bit(tmp_path, stop_at):
+    how = {"ema": 0.9, "schedule_type": "cosine", "warmup": 0.5}
+    whole = run(tmp_path / "whole", **how)
+    if stop_at is None:  # between two epochs: a cosine of four epochs is not one of two
+        interrupted(tmp_path / "parts", lambda call: call[0] == "checkpoint" and call[1] == 2, **how)
+    else:
+        interrupted(tmp_path / "parts", at_update(stop_at), **how)
+    second = run(tmp_path / "parts", resume=True, **how)
+    assert_same_run(second, whole)
+    for name in ("checkpoint.pth.tar", "model_best.pth.tar"):
+        one, other = (
+            read_checkpoint(tmp_path / part / "checkpoints/tiny_default" / name) for part in ("parts", "whole")
+        )
+        torch.testing.assert_close(one["state_dict"], other["state_dict"], rtol=0, atol=0)
+        assert one["ema"]["steps"] == other["ema"]["steps"]
+        torch.testing.assert_close(one["ema"]["training_weights"], other["ema"]["training_weights"], rtol=0, atol=0)
+
+
+def test_a_run_can_begin_and_cease_to_average(tmp_path):
+    run(tmp_path, epochs=2)
+    averaged = run(tmp_path, resume=True, epochs=3, ema=0.9)
+    assert read_checkpoint(tmp_path / "checkpoints/tiny_default/checkpoint.pth.tar")["ema"]["steps"] == STEPS
+    # Without averaging it goes on from the average, which is the checkpoint's network.
+    ceased = run(tmp_path, resume=True, epochs=4)
+    assert ceased.named("update")[0][0] == 3 * STEPS
+    assert averaged.averages != ceased.averages
 
 
 def test_several_interrupts(tmp_path):
