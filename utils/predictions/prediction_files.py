@@ -8,6 +8,7 @@ Other forms: `utils.predictions.coco_results` (`predictions.json`), `utils.predi
 Writers go through `atomic_path`; what they refuse is a fault of the caller (ValueError). Readers raise UserError.
 """
 
+import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from utils.compute.pickles import pickled_names, unsafe_name
 from utils.osutils import UserError, atomic_path
 from utils.predictions.prediction_arrays import describe, require_file
 
@@ -119,9 +121,12 @@ def _load_torch(path: str | Path, kind: str) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make the unpickler raise nearly anything
-        # The refusal of an unsafe pickle names the global that it wanted to import.
-        if "GLOBAL" in str(error):
-            message = f"needs arbitrary unpickling, which is refused; expected {kind} with plain types and tensors only"
+        if isinstance(error, pickle.UnpicklingError) and (names := pickled_names(path)):
+            named = f" ({name})" if (name := unsafe_name(names)) else ""
+            message = (
+                f"refused, it holds pickled objects that could run code{named}; expected {kind} with plain types and "
+                "tensors only"
+            )
         else:
             message = f"truncated, damaged or not written by torch.save; expected {kind} of run.py"
         raise UserError(f"{path}: {message}") from error

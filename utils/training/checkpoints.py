@@ -1,6 +1,9 @@
 """Checkpoints: plain dicts that `torch.load(weights_only=True)` opens, written so that a kill harms none."""
 
+import pickle
 import random
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ import torch
 from torch import nn
 
 from utils.compute.distributed import ALONE, Processes
+from utils.compute.pickles import is_plain_pickle, pickled_names, unsafe_name
 from utils.osutils import UserError, atomic_path, warn
 from utils.training.checkpoint_paths import BEST, LATEST, find_checkpoint
 
@@ -35,13 +39,7 @@ def _read_checkpoint(path: Path, allow_unsafe: bool) -> dict[str, Any]:
     try:
         content = _torch_load(path, allow_unsafe)
     except Exception as error:  # a damaged pickle raises anything
-        if "Weights only" in str(error):
-            raise UserError(
-                f"{path}: refused, it holds pickled objects that could run code; if you trust where it comes from, "
-                f"add --allow_unsafe_load"
-            ) from None
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise UserError(f"{path}: not a PyTorch checkpoint, or truncated ({reason})") from None
+        raise UserError(f"{path}: {_refusal(path, error)}") from None
     if not isinstance(content, Mapping) or not content:
         raise UserError(f"{path}: holds a {type(content).__name__}, not a checkpoint or state dict")
     checkpoint = dict(content) if "state_dict" in content else {"state_dict": content}
@@ -201,12 +199,43 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict, path: str | P
 
 def _torch_load(path: Path, allow_unsafe: bool) -> Any:
     with open(path, "rb") as file:
-        if not file.read(4).startswith((b"PK\3\4", b"\x80")):  # a zip file, or the pickle of PyTorch before 1.6
-            raise ValueError("neither a zip file nor a pickle")
+        begin = file.read(4)
+    # Of PyTorch, or of PyTorch before 1.6; the last finds pickles of protocols 0 and 1, which begin with anything.
+    if not begin.startswith((b"PK\3\4", b"\x80")) and pickled_names(path) is None:
+        raise ValueError("neither a zip file nor a pickle")
+    plain_pickle = is_plain_pickle(path)
     if allow_unsafe:
         warn(f"{path}: --allow_unsafe_load opens pickled objects, which can run code; only for files you trust")
+        if plain_pickle:
+            return pickle.loads(path.read_bytes())
         return torch.load(path, map_location="cpu", weights_only=False)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    if plain_pickle:
+        raise pickle.UnpicklingError("a plain pickle")
+    with warnings.catch_warnings(category=UserWarning, action="ignore"):  # about other protocols of pickles
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _refusal(path: Path, error: Exception) -> str:
+    """Why a file could not be opened: for what it holds, or for what it is."""
+    reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+    names = pickled_names(path)
+    if "TorchScript" in reason:
+        return "a TorchScript program of torch.jit.save, not a checkpoint; give one that holds the state_dict"
+    if names is not None and isinstance(error, pickle.UnpicklingError):
+        if not names:
+            return "a plain pickle without tensors, not a PyTorch checkpoint"
+        named = f" ({name})" if (name := unsafe_name(names)) else ""
+        return (
+            f"refused, it holds pickled objects that could run code{named}; if you trust where it comes from, add "
+            "--allow_unsafe_load"
+        )
+    if "archive" in reason:  # PyTorch's words are about its sources
+        reason = (
+            "a zip file that torch.save did not write" if zipfile.is_zipfile(path) else "a zip file without its end"
+        )
+    elif "Weights only" in reason:
+        reason = "its pickle is damaged"
+    return f"not a PyTorch checkpoint, or truncated ({reason})"
 
 
 def _plain(value: Any) -> Any:

@@ -62,7 +62,7 @@ def test_loading_refuses_other_kinds(tmp_path, content):
 
 def test_a_pickle_needing_file_is_refused(tmp_path):
     torch.save({"a": np.zeros((1, 16, 2))}, tmp_path / "a.pt")
-    with pytest.raises(UserError, match="arbitrary unpickling"):
+    with pytest.raises(UserError, match="refused, it holds pickled objects that could run code"):
         load_predictions(tmp_path / "a.pt")
 
 

@@ -3,6 +3,7 @@ import json
 import os
 import pickle
 import random
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -310,6 +311,42 @@ def test_pickled_objects_are_refused_without_running_them(tmp_path, capsys, zipp
     opened["trap"].close()
     assert trap.exists()
     assert capsys.readouterr().err.startswith(f"warning: {path}: --allow_unsafe_load opens pickled objects")
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_plain_pickle_of_objects_is_refused_as_what_it_is(tmp_path, protocol):
+    path, trap = tmp_path / "weights.pkl", tmp_path / "ran"
+    path.write_bytes(pickle.dumps({"state_dict": {"w": torch.ones(1)}, "trap": RunsCode(trap)}, protocol))
+    message = one_line_error(read_checkpoint, path)
+    assert message.startswith(f"{path}: refused, it holds pickled objects that could run code (")
+    assert message.endswith("if you trust where it comes from, add --allow_unsafe_load")
+    assert not trap.exists()
+    read_checkpoint(path, allow_unsafe=True)["trap"].close()
+    assert trap.exists()
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old pickle"])
+def test_the_refusal_names_what_a_checkpoint_of_another_protocol_holds(tmp_path, protocol, zipped):
+    content = {"state_dict": {"w": torch.ones(1)}, "best": np.float64(3)}
+    path = tmp_path / "w.pth"
+    torch.save(content, path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    message = one_line_error(read_checkpoint, path)
+    assert "refused, it holds pickled objects that could run code (numpy" in message
+    assert read_checkpoint(path, allow_unsafe=True)["best"] == 3
+
+
+def test_zip_files_of_others_and_damaged_pickles_are_no_refused_objects(tmp_path):
+    path = tmp_path / "other.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", "text")
+    assert "(a zip file that torch.save did not write)" in one_line_error(read_checkpoint, path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02garbage")
+        archive.writestr("archive/version", "3\n")
+    assert "(its pickle is damaged)" in one_line_error(read_checkpoint, path)
+    path.write_bytes(pickle.dumps({"state_dict": [1.0]}))
+    assert one_line_error(read_checkpoint, path).endswith("a plain pickle without tensors, not a PyTorch checkpoint")
 
 
 def test_objects_of_code_that_is_not_here_are_a_clear_refusal(tmp_path, capsys):
