@@ -11,7 +11,7 @@ help:
 	@echo "make demo   2D and 3D poses in a few photos, by the demo weights, drawn"
 	@echo "make test   run the tests, one process per core; those of Horovod need make horovod first"
 	@echo "make demo-train    train a small hourglass on the embedded sample, score it, draw it"
-	@echo "make demo-weights  train the demo weights anew (hours; see docs/model_card.md)"
+	@echo "make demo-weights  train the demo weights anew (how long that takes: docs/model_card.md)"
 	@echo "make horovod       build Horovod, which is optional: python train.py SCRIPT --use_horovod"
 	@echo "make lint   ruff check and format check, and who may import whom (import-linter)"
 	@echo "make bench  run the benchmarks (on an idle machine)"
@@ -19,9 +19,9 @@ help:
 env: $(STAMP)
 
 $(STAMP): requirements.txt requirements-dev.txt constraints.txt
-	@echo "== installing into $(VENV) (PyTorch with CUDA is about 5 GB; a minute or a few) =="
+	@echo "== installing into $(VENV) (PyTorch with CUDA is about 5 GB) =="
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || $(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet uv || echo "uv is not to be had; using pip"
+	@$(BIN)/python -m pip install --quiet uv || echo "uv is not available; using pip"
 	@if [ -x $(BIN)/uv ]; then \
 	  VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -r requirements-dev.txt -c constraints.txt; \
 	else false; fi || $(BIN)/python -m pip install -r requirements-dev.txt -c constraints.txt

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make demo`: from photos to 2D and 3D poses with the weights that come with the project; under 90 seconds.
+# `make demo`: from photos to 2D and 3D poses with the weights that come with the project. Says how long it took.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
@@ -22,7 +22,7 @@ $python viz.py 2d_overlay_3d_pred --img_dir $photos --2d_pose_estimations $found
 say "4/4 draw the heat maps, joint by joint"
 $python viz.py saliency_and_prob_maps --img_dir $photos --output_dir $out/heat_maps
 
-say "done; look at"
+say "done in $SECONDS s; look at"
 echo "  $out/overlay/contact_sheet.png     2D poses"
 echo "  $out/poses_3d/contact_sheet.png    2D and 3D poses"
 echo "  $out/heat_maps/contact_sheet.png   where the network sees each joint"

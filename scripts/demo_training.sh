@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# `make demo-train`: the whole 2D path on the embedded sample. Train, score, predict, draw; about five minutes on two
-# cores.
+# `make demo-train`: the whole 2D path on the embedded sample. Train, score, predict, draw. Says how long it took.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
@@ -8,7 +7,7 @@ out=visualizations/demo_training
 data=data/demo_training
 say() { printf '\n== %s\n' "$*"; }
 
-say "1/5 make the sample (rendered people, once) and train a small hourglass on it: about three minutes"
+say "1/5 make the sample (rendered people, once) and train a small hourglass on it"
 $python train.py hourglass_mpii --data_dir sample --exp demo --stacks 1 --features 64 --epochs 5 \
     --train_batch_size 6 --test_batch_size 32 --lr 1e-3 --schedule 4 --gamma 0.3 --sigma 2 --augment_training_data False
 
@@ -26,7 +25,7 @@ $python viz.py 2d_overlay --img_dir data/sample/mpii/images --2d_pose_estimation
 say "5/5 draw the training curves"
 $python viz.py training_curves --load model_checkpoints/hourglass_mpii_demo --output_dir $out/curves
 
-say "done; look at"
+say "done in $SECONDS s; look at"
 echo "  $out/overlay/contact_sheet.png      predicted poses on photos the network has not seen"
 echo "  $out/curves/training_curves.png     loss and PCKh, epoch by epoch"
 echo "  $out/pckh/pckh_all.png              PCKh curves by joint"

@@ -5,8 +5,8 @@
 #   PHOTOS   an MPII folder (annotations, detections_our_format.mat, images): here 5,600 photos of LSP-extended
 #   MOTION   a Human3.6M folder: here motion capture of the CMU database in that layout
 #   WORK     where everything in between goes; what is there already is not done again
-#   NETWORK, EPOCHS   the hourglass and its training on the photos; as they stand they are for a CPU core, an hour.
-#            For a GPU, ten minutes:  NETWORK="--stacks 2 --features 128 --train_batch_size 64 --lr 2e-3 --compile"
+#   NETWORK, EPOCHS   the hourglass and its training on the photos; as they stand they are for a CPU core.
+#            For a GPU:  NETWORK="--stacks 2 --features 128 --train_batch_size 64 --lr 2e-3 --compile"
 #            EPOCHS="--epochs 150 --schedule 100 135"  (2 stacks of 256 would be more than 20 MB with the 3D baseline)
 set -euo pipefail
 cd "$(dirname "$0")/.."

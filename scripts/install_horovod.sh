@@ -214,7 +214,7 @@ if ls "$kept"/horovod-*.whl > /dev/null 2>&1; then
     make_environment
 else
     require_tools
-    say "building Horovod $version for PyTorch $torch_version ($kind); about 4 minutes on two cores"
+    say "building Horovod $version for PyTorch $torch_version ($kind); this takes minutes"
     make_environment
     fetch_tools
     fetch_sources

@@ -1,5 +1,8 @@
-"""The programs of scripts/ and benchmarks/, which find the project from any working directory."""
+"""The programs of scripts/ and benchmarks/, which find the project from any working directory, and the demo scripts."""
 
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 
@@ -46,3 +49,19 @@ def answers(tmp_path_factory) -> list[str]:
 def test_a_program_answers_help_from_any_folder(answers, program):
     [answer] = (line for line in answers if line.startswith(f"{program} "))
     assert answer == f"{program} 0 usage:"
+
+
+@pytest.mark.parametrize("script", ["demo.sh", "demo_training.sh"])
+def test_a_demo_says_how_long_it_took_and_its_commands_take_their_options(script, tmp_path, parse_options):
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / script, tmp_path / "scripts")
+    python = tmp_path / ".venv/bin/python"  # writes down what it is given
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$@" >> called\n')
+    python.chmod(0o755)
+    out = subprocess.run([tmp_path / "scripts" / script], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert re.search(r"^== done in \d+ s; look at$", out, re.MULTILINE)
+    called = [shlex.split(line) for line in (tmp_path / "called").read_text().splitlines()]
+    assert len(called) == len(re.findall(r"^== \d/\d ", out, re.MULTILINE))
+    for entry, name, *argv in called:
+        parse_options(*argv, entry=entry.removesuffix(".py"), script=name)
