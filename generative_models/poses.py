@@ -10,6 +10,7 @@ the place and the tilt of four cameras.
 import torch
 from torch import Tensor
 
+from utils.compute.arrays import in_kind
 from utils.data_utils import bone_lengths as lengths_of
 from utils.data_utils import centre_on_hip
 from utils.transform import H36M
@@ -28,8 +29,12 @@ STARTS, ENDS = (H36M.indices(joints) for joints in zip(*BONES, strict=True))
 BONE_INDICES = tuple(zip(STARTS, ENDS, strict=True))
 
 
+@in_kind
 def facing(world: Tensor) -> Tensor:
-    """(N, 17, 3) mm, world coordinates -> hip at the origin and turned about the vertical to face -y."""
+    """(N, 17, 3) mm, world coordinates -> hip at the origin and turned about the vertical to face -y.
+
+    Takes an array or a tensor and gives the same kind back.
+    """
     poses = centre_on_hip(world)
     across = poses[:, H36M.index("l_hip")] - poses[:, H36M.index("r_hip")]
     angle = torch.atan2(across[:, 1], across[:, 0])[:, None]

@@ -1,21 +1,22 @@
-"""Annotated people as arrays, and the reader of MPII's annotation files.
+"""The reader of MPII's annotation files.
 
-All readers give `People` in one frame: original image pixels, zero-based, pixel centres at integers.
+It gives `People` in one frame: original image pixels, zero-based, pixel centres at integers.
 MPII's files count from one, as MATLAB does; one is subtracted here and nowhere else.
 """
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from stacked_hourglass.json_entries import numbers, read_entries, require, strings
 from stacked_hourglass.pckh import head_box_sizes
+from stacked_hourglass.people import NECK_TO_TOP_FACTOR, People, approximate_head_sizes
 from utils.imaging.images import CROP_MARGIN
 from utils.osutils import UserError, warn
-from utils.transform import MPII, Skeleton
+from utils.transform import MPII
 
 IMAGES_URL = "https://datasets.d2.mpi-inf.mpg.de/andriluka14cvpr/mpii_human_pose_v1.tar.gz"
 SAMPLE_ADVICE = "or try --data_dir sample, which needs no download"
@@ -24,68 +25,12 @@ SAMPLE_ADVICE = "or try --data_dir sample, which needs no download"
 REFERENCE_HEIGHT = 200.0
 CENTER_SHIFT = 15.0
 
-# PCKh's reference length is 0.6 × the head box's diagonal, which in MPII is 0.75 × the distance from upper neck to
-# head top (over the 2,958 validation people the median ratio is 0.7500, and 98 % lie within 0.745 to 0.757).
-NECK_TO_TOP_FACTOR = 0.75
-
 ANNOTATION_FILE = "mpii_annotations.json"
 HEAD_BOX_FILES = ("detections_our_format.mat", "gt_valid.mat")
 # Where the two JSON forms keep an image's name, the person's position and the person's scale.
 RELEASE_KEYS = ("img_paths", "objpos", "scale_provided")
 SIMPLE_KEYS = ("image", "center", "scale")
 LONGEST_LINK = 1024  # bytes
-
-
-@dataclass(frozen=True)
-class People:
-    """N annotated people; coordinates are original image pixels, zero-based, pixel centres at integers.
-
-    Attributes:
-        skeleton: the order of the J joints.
-        image_paths: N paths; a photo with several people occurs several times.
-        joints: (N, J, 2) float32 x, y; meaningless where not annotated.
-        annotated: (N, J) bool.
-        visible: (N, J) bool, annotated and flagged visible.
-        center: (N, 2) float32 x, y of the crop's centre.
-        side: (N,) float32 side of the square crop, px.
-        head_size: (N,) float32 reference length of PCKh, px; NaN where unknown.
-        source: the files read, for cache keys.
-    """
-
-    skeleton: Skeleton
-    image_paths: list[Path]
-    joints: np.ndarray
-    annotated: np.ndarray
-    visible: np.ndarray
-    center: np.ndarray
-    side: np.ndarray
-    head_size: np.ndarray
-    source: tuple[Path, ...]
-
-    def __len__(self) -> int:
-        return len(self.image_paths)
-
-    def select(self, indices: Sequence[int] | Sequence[bool] | np.ndarray) -> "People":
-        """The people at `indices` (integers, or N booleans), in that order."""
-        indices = np.asarray(indices)
-        chosen = np.arange(len(self))[indices if indices.size else indices.astype(int)]
-        arrays = {field.name: getattr(self, field.name)[chosen] for field in fields(self) if field.type is np.ndarray}
-        return replace(self, image_paths=[self.image_paths[i] for i in chosen], **arrays)
-
-    def first_joints(self, count: int) -> "People":
-        """The same people with the first `count` joints. Raises UserError where `Skeleton.first` does."""
-        per_joint = {name: getattr(self, name)[:, :count] for name in ("joints", "annotated", "visible")}
-        return replace(self, skeleton=self.skeleton.first(count), **per_joint)
-
-    def joined(self, *others: "People") -> "People":
-        """These people, then the others. ValueError unless all have the same skeleton."""
-        parts = (self, *others)
-        if any(people.skeleton != self.skeleton for people in parts):
-            raise ValueError(f"people of {', '.join(people.skeleton.name for people in parts)}; expected one skeleton")
-        names = [field.name for field in fields(self) if field.type is np.ndarray]
-        arrays = {name: np.concatenate([getattr(people, name) for people in parts]) for name in names}
-        paths, source = ([one for part in parts for one in getattr(part, key)] for key in ("image_paths", "source"))
-        return replace(self, image_paths=paths, source=tuple(source), **arrays)
 
 
 def load_mpii(data_dir: str | Path) -> tuple[People, People]:
@@ -277,7 +222,7 @@ def _read_people(path: Path) -> tuple[People, np.ndarray | None]:
         visible=visible,
         center=np.stack([position[:, 0], position[:, 1] + CENTER_SHIFT * scale], axis=1).astype(np.float32),
         side=(CROP_MARGIN * REFERENCE_HEIGHT * scale).astype(np.float32),
-        head_size=_approximate_head_sizes(joints, annotated),
+        head_size=approximate_head_sizes(joints, annotated, MPII),
         source=(path,),
     )
     split = numbers(entries, "isValidation", (), path) > 0 if "isValidation" in entries[0] else None
@@ -285,14 +230,6 @@ def _read_people(path: Path) -> tuple[People, np.ndarray | None]:
 
 
 # Head sizes
-
-
-def _approximate_head_sizes(joints: np.ndarray, annotated: np.ndarray) -> np.ndarray:
-    """(N,) float32 px, 0.75 × |upper neck − head top|; NaN where either is not annotated."""
-    ends = MPII.indices(["upper_neck", "head_top"])
-    neck, top = np.moveaxis(joints[:, ends], 1, 0)
-    length = NECK_TO_TOP_FACTOR * np.linalg.norm(top - neck, axis=-1)
-    return np.where(annotated[:, ends].all(axis=1), length, np.nan).astype(np.float32)
 
 
 def _with_head_boxes(validation: People, roots: Sequence[Path]) -> People:

@@ -25,7 +25,7 @@ from utils.compute.batch_parts import shard
 from utils.compute.cache import cached
 from utils.compute.distributed import ALONE, Processes
 from utils.console.progress import progress
-from utils.imaging.images import CROP_SIZE, ImageError, apply_affine, crop_from_file, crop_matrix, invert_affine
+from utils.imaging.images import CROP_SIZE, ImageError, apply_affine, crop_matrix, crop_photo, invert_affine
 from utils.osutils import file_digest
 from utils.training.samplers import EpochSampler
 
@@ -56,7 +56,7 @@ class PoseCrops(Dataset):
             view = self.framing(rng, view, people.joints[index], people.annotated[index], people.skeleton.joints)
         matrix = crop_matrix(view.center, view.side * scale, CROP_SIZE, rotation, flip)
         try:
-            image, readable = crop_from_file(people.image_paths[index], matrix), True
+            image, readable = crop_photo(people.photo(index), matrix), True
         except ImageError:
             image, readable = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8), False
         joints, visible = apply_affine(matrix, people.joints[index]).astype(np.float32), people.visible[index]
@@ -144,7 +144,10 @@ def _identity(people: People) -> Iterator[str | bytes]:
     """What the statistics are computed from."""
     yield f"v{STATISTICS_VERSION} {CROP_SIZE} {people.skeleton.name}"
     yield from (file_digest(path) for path in people.source)
-    yield from (str(path.resolve()) for path in people.image_paths)
+    if people.images is None:
+        yield from (str(path.resolve()) for path in people.image_paths)
+    else:
+        yield from (part for image in people.images for part in (str(image.shape), image.tobytes()))
     yield people.center.tobytes()
     yield people.side.tobytes()
 

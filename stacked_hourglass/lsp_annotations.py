@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stacked_hourglass.annotations import REFERENCE_HEIGHT, People, followed_link, keep_usable
-from utils.imaging.images import CROP_MARGIN, JOINTS_MARGIN
+from stacked_hourglass.annotations import followed_link, keep_usable
+from stacked_hourglass.people import People, approximate_head_sizes, crop_about_joints
 from utils.osutils import UserError, warn
 from utils.transform import LSP
 
@@ -130,9 +130,6 @@ def _people(layout: _Layout) -> People:
     count = len(layout.joints)
     digits = 5 if layout.extended else 4
     images = followed_link(layout.folder / "images")
-    ends = LSP.indices(["neck", "head_top"])
-    neck, top = np.moveaxis(layout.joints[:, ends], 1, 0)
-    head_size = np.where(layout.annotated[:, ends].all(axis=1), np.linalg.norm(top - neck, axis=-1), np.nan)
     return People(
         skeleton=LSP,
         image_paths=[images / f"im{number:0{digits}d}.jpg" for number in range(1, count + 1)],
@@ -141,23 +138,19 @@ def _people(layout: _Layout) -> People:
         visible=layout.visible,
         center=np.full((count, 2), np.nan, np.float32),
         side=np.full(count, np.nan, np.float32),
-        head_size=head_size.astype(np.float32),
+        head_size=approximate_head_sizes(layout.joints, layout.annotated, LSP),
         source=(layout.folder / "joints.mat",),
     )
 
 
 def _with_crop(people: People, part: str) -> People:
     """The people whose joints span a box, with the crop about it."""
-    inside = people.annotated[..., None]
-    low = np.where(inside, people.joints, np.inf).min(axis=1, initial=np.inf)
-    high = np.where(inside, people.joints, -np.inf).max(axis=1, initial=-np.inf)
-    spanned = (high > low).any(axis=1)
+    center, side = crop_about_joints(people.joints, people.annotated)
+    spanned = side > 0
     if count := int((~spanned).sum()):
         warn(f"{count} of {len(people)} {part} photos dropped: fewer than two joints in different places")
-    low, high = low[spanned], high[spanned]
-    scale = JOINTS_MARGIN * (high - low).max(axis=1) / REFERENCE_HEIGHT
     return replace(
         people.select(spanned),
-        center=((low + high) / 2).astype(np.float32),
-        side=(CROP_MARGIN * REFERENCE_HEIGHT * scale).astype(np.float32),
+        center=center[spanned].astype(np.float32),
+        side=side[spanned].astype(np.float32),
     )

@@ -16,8 +16,8 @@ Analysis", CVPR 2014) measures distances by the person's head. As computed here:
 
 All rates are in percent. A joint that counts for nobody has no rate: NaN, left out of every mean.
 
-    errors = normalised_errors(predicted, truth, head_box_sizes(head_boxes))
-    table = pckh_table(errors)  # {"PCKh@0.5": {"head": percent, ..., "mean": percent, ...}, "PCKh@0.1": ...}
+    table = pckh(predicted, truth, head_box_sizes(head_boxes))
+    table["PCKh@0.5"]["mean"]  # percent; of each column, and beside it "PCKh@0.1" and "AUC"
 
 Errors have no frame: predictions and truth need only share one, and head sizes its unit. No torch import here; the
 same on batches of tensors, for training, is in `stacked_hourglass.batch_hits`, Leeds Sports Pose in `lsp_pck`.
@@ -81,6 +81,23 @@ def normalised_errors(pred: np.ndarray, truth: np.ndarray, sizes: np.ndarray) ->
             f"predictions {pred.shape}, truth {truth.shape} and sizes {sizes.shape}: expected (N, J, 2) twice and (N,)"
         )
     return np.linalg.norm(pred - truth, axis=2) / sizes[:, None]
+
+
+def pckh(
+    predicted: np.ndarray, truth: np.ndarray, head_sizes: np.ndarray, missing: np.ndarray | None = None
+) -> dict[str, dict[str, float]]:
+    """PCKh@0.5, PCKh@0.1 and AUC of predicted joints, as `pckh_table` gives them.
+
+    Args:
+        predicted, truth: (N, 16, 2), MPII order, in one frame. A prediction that is NaN is a miss.
+        head_sizes: (N,) 0.6 × the head box's diagonal (`head_box_sizes`), in the unit of the joints.
+        missing: (N, 16), true where the joint does not count; by default those whose truth is NaN.
+
+    Raises ValueError where the shapes disagree.
+    """
+    predicted, truth, head_sizes = (np.asarray(values) for values in (predicted, truth, head_sizes))
+    errors = normalised_errors(predicted, truth, head_sizes)
+    return pckh_table(errors, np.isnan(truth).any(axis=2) if missing is None else np.asarray(missing))
 
 
 def pckh_per_joint(errors: np.ndarray, missing: np.ndarray, thresholds: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from stacked_hourglass.box_file import read_box_file
+from stacked_hourglass.people import crop_of_box
 from stacked_hourglass.tracking import overlaps
-from utils.imaging.images import CROP_MARGIN
 from utils.osutils import UserError, counted, warn
 
 KINDS = ("whole", "hog", "detect")
@@ -44,12 +44,6 @@ class FoundPeople(NamedTuple):
     centers: np.ndarray
     sides: np.ndarray
     outside: int = 0
-
-
-def crop_of_box(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Square crops about (P, 4) boxes: middles (P, 2) and sides (P,) = 1.25 × the longer side, px."""
-    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    return (boxes[:, :2] + boxes[:, 2:]) / 2, CROP_MARGIN * (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
 
 
 def whole_image_crop(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:

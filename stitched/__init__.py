@@ -7,6 +7,7 @@ _PLACES = {
     "SoftArgmax2D": "stitched.soft_argmax",
     "StitchedNetwork": "stitched.stitched_network",
     "StitchedOutput": "stitched.stitched_network",
+    "StitchedPredictor": "stitched.crop_predictor",
     "load_network": "stitched.loading",
     "estimate_poses": "stitched.api",
     "PoseEstimates": "stitched.api",

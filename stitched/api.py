@@ -106,7 +106,7 @@ def estimate_poses(
         network = load_network(load, load_hourglass, load_2d3d, device=device)
     device = network.mean.device
     finder = finder or make_finder(person_box, device)
-    predictor = StitchedPredictor(network, device, precision, flip)
+    predictor = StitchedPredictor(network, precision, flip)
     crops = (crop_people(str(number), photo, finder) for number, photo in enumerate(photos))
     found = [
         PoseEstimates(*(part.numpy() for part in poses), photo.boxes, photo.box_scores)

@@ -13,26 +13,23 @@ class StitchedPredictor:
     """A stitched network with its pre- and post-processing: crops in, joints in photo pixels and mm out.
 
     Attributes:
-        device: where it computes.
         skeleton: of the 2D joints.
         score_threshold: the network's.
     """
 
-    def __init__(
-        self,
-        network: StitchedNetwork,
-        device: torch.device,
-        precision: str = "fp32",
-        flip: bool = False,
-        compiled: bool = False,
-    ):
-        """`network` is as `load_network` gives it: in eval mode, on `device`."""
-        self.device, self.skeleton = device, network.skeleton
+    def __init__(self, network: StitchedNetwork, precision: str = "fp32", flip: bool = False, compiled: bool = False):
+        """`network` is as `load_network` gives it, in eval mode; it stays on its device."""
+        self.skeleton = network.skeleton
         self.score_threshold = network.score_threshold
         self._network, self._precision = network, precision
         self._hourglass = Predictor(network.hourglass, precision, flip, compiled)
         if compiled:
             network.lifter.compile()
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._network.mean.device
 
     @torch.inference_mode()
     def __call__(self, crops: Tensor, to_photo: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -87,7 +87,7 @@ def _predictor(options: Namespace, image_scale: str) -> StitchedPredictor:
     device = pick_device(options.device, processes_of(options))
     options.load = weights_to_load(options.load, options.load_hourglass, options.load_2d3d)
     network = load_stitched(options, device, image_scale)
-    return StitchedPredictor(network, device, options.precision, options.flip, options.compile)
+    return StitchedPredictor(network, options.precision, options.flip, options.compile)
 
 
 # ------------------------------------------------------------------------------------------ Human3.6M

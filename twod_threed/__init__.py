@@ -2,8 +2,14 @@
 
 from importlib import import_module
 
-_MODULES = {"lift": "twod_threed.lifting", "load_lifter": "twod_threed.loading"}
-__all__ = ["lift", "load_lifter"]
+_MODULES = {
+    "LifterShape": "twod_threed.train",
+    "PosePairs": "twod_threed.pose_pairs",
+    "lift": "twod_threed.lifting",
+    "load_lifter": "twod_threed.loading",
+    "train_lifter": "twod_threed.train",
+}
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str):

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import loadmat
@@ -32,6 +33,21 @@ def test_errors_are_fractions_of_the_head_size():
     pred, truth = np.zeros((1, 16, 2)), np.zeros((1, 16, 2))
     pred[0, 3] = 9, 12
     assert pckh.normalised_errors(pred, truth, head_sizes)[0, 3] == pytest.approx(0.5)
+
+
+def test_arrays_of_joints_in_one_call():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 100, (5, 16, 2))
+    predicted = truth + rng.normal(0, 4, truth.shape)
+    truth[0, 3], predicted[1, 4] = np.nan, np.nan  # not annotated; not predicted
+    missing = np.zeros((5, 16), bool)
+    missing[0, 3] = True
+    errors = pckh.normalised_errors(predicted, truth, np.full(5, 10.0))
+    expected = pckh.pckh_table(errors, missing)
+    assert pckh.pckh(predicted, truth, np.full(5, 10.0)) == expected
+    assert pckh.pckh(*map(torch.from_numpy, (predicted, truth, np.full(5, 10.0)))) == expected
+    assert pckh.pckh(predicted, np.nan_to_num(truth), np.full(5, 10.0), missing) == expected
+    assert expected["PCKh@0.5"]["mean"] < 100
 
 
 def test_the_comparison_is_strict_and_a_missing_joint_does_not_count():

@@ -91,9 +91,9 @@ def test_settings_reach_the_predictor(network, photo, monkeypatch):
     seen = []
 
     class Recorder(api.StitchedPredictor):
-        def __init__(self, network, device, precision, flip):
-            seen.append((device.type, precision, flip))
-            super().__init__(network, device, precision, flip)
+        def __init__(self, network, precision, flip):
+            super().__init__(network, precision, flip)
+            seen.append((self.device.type, precision, flip))
 
         def __call__(self, crops, to_photo):
             seen.append(len(crops))

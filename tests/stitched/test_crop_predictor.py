@@ -10,8 +10,6 @@ from utils.transform import H36M, MPII
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CPU = torch.device("cpu")
-
 
 @pytest.fixture
 def network():
@@ -24,7 +22,7 @@ def crop(*places: tuple[int, int]) -> Tensor:
 
 def test_joints_come_out_in_photo_pixels_and_by_name_in_3d(network):
     matrices = torch.tensor([[[2.0, 0, 10], [0, 3, 20]]])
-    joints, scores, lifted = StitchedPredictor(network, CPU)(crop(*PLACES), matrices)
+    joints, scores, lifted = StitchedPredictor(network)(crop(*PLACES), matrices)
     photo = [(2 * x + 10, 3 * y + 20) for x, y in MIDDLES]
     torch.testing.assert_close(joints[0], by_side(MPII, *photo), atol=0.05, rtol=0)
     assert torch.equal(scores, torch.ones(1, 16))
@@ -42,10 +40,10 @@ def test_flip_test_takes_the_mean_of_the_maps_before_it_looks_for_joints(network
     picture = crop((20, 20), (23, 20), (40, 40))
     picture[:, 1] //= 2
     to_photo = torch.eye(2, 3)[None]
-    joints, scores, _ = StitchedPredictor(network, CPU, flip=True)(picture, to_photo)
+    joints, scores, _ = StitchedPredictor(network, flip=True)(picture, to_photo)
     right, left = (joints[0, MPII.index(name)] for name in ("r_knee", "l_knee"))
     torch.testing.assert_close(right, left)
-    alone, _, _ = StitchedPredictor(network, CPU)(picture, to_photo)
+    alone, _, _ = StitchedPredictor(network)(picture, to_photo)
     middle = (alone[0, MPII.index("r_knee")] + alone[0, MPII.index("l_knee")]) / 2
     assert right[0] < middle[0] - 2, "nearer to the brighter cell"
     maps = torch.zeros(1, 1, 64, 64)
@@ -55,7 +53,7 @@ def test_flip_test_takes_the_mean_of_the_maps_before_it_looks_for_joints(network
 
 
 def test_nobody(network):
-    found = StitchedPredictor(network, CPU)(torch.empty(0, 3, 256, 256, dtype=torch.uint8), torch.empty(0, 2, 3))
+    found = StitchedPredictor(network)(torch.empty(0, 3, 256, 256, dtype=torch.uint8), torch.empty(0, 2, 3))
     assert [tuple(part.shape) for part in found] == [(0, 16, 2), (0, 16), (0, 17, 3)]
 
 
@@ -64,8 +62,8 @@ def test_precision_and_compilation_are_passed_on(network, monkeypatch):
     monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(type(self)))
     network.hourglass.register_forward_pre_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
     arguments = crop(*PLACES), torch.eye(2, 3)[None]
-    found = StitchedPredictor(network, CPU, "bf16", compiled=True)(*arguments)
+    found = StitchedPredictor(network, "bf16", compiled=True)(*arguments)
     assert all(part.dtype == torch.float32 for part in found)
-    StitchedPredictor(network, CPU)(*arguments)
+    StitchedPredictor(network)(*arguments)
     assert compiled == [ColorHourglass, FlatLifter]
     assert seen == [True, False]

@@ -418,10 +418,10 @@ def test_options_reach_the_predictor_and_the_loaders(run, script, photos, h36m, 
     seen = {}
 
     class Recorder(run_module.StitchedPredictor):
-        def __init__(self, network, device, precision, flip, compiled):
-            seen.update(device=device.type, precision=precision, flip=flip, compiled=compiled)
+        def __init__(self, network, precision, flip, compiled):
+            seen.update(device=network.mean.device.type, precision=precision, flip=flip, compiled=compiled)
             seen.update(image_scale=network.image_scale, draw=torch.rand(()).item())
-            super().__init__(network, device, precision, flip, False)
+            super().__init__(network, precision, flip, False)
 
         def __call__(self, crops, to_photo):
             seen.setdefault("batch", len(crops))

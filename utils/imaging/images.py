@@ -165,6 +165,11 @@ def crop_decoded(image: np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE) -
     return crop_image(image, matrix, size, shrink)
 
 
+def crop_photo(photo: str | Path | np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
+    """`crop_from_file` of a path, `crop_decoded` of a photo in memory."""
+    return (crop_decoded if isinstance(photo, np.ndarray) else crop_from_file)(photo, matrix, size)
+
+
 def _shrink_of(matrix: np.ndarray, size: int) -> int:
     side = size / np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     return shrink_for(side, size)
