@@ -14,7 +14,7 @@ from types import ModuleType
 
 from options import GROUPS, SCRIPTS
 from utils.command_line.cli import main
-from utils.training.training_log import read_log
+from utils.training.log_files import read_log
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENT = "hourglass_mpii_tiny"

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from utils.training.training_log import read_log
+from utils.training.log_files import read_log
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from utils.imaging.images import read_image
 from utils.predictions.coco_results import load_coco_results
 from utils.predictions.prediction_arrays import load_prediction_array
 from utils.predictions.prediction_files import load_metas, load_predictions
-from utils.training.training_log import read_log
+from utils.training.log_files import read_log
 from utils.transform import LSP, MPII, joint_map
 
 DATA = ROOT.parent / "shared" / "data"

@@ -48,3 +48,11 @@ def test_checks_import_no_torch_and_take_options_of_their_scripts():
     code = "import importlib, sys\nfor check in sys.argv[1:]:\n    module, function = check.split(':')\n"
     code += "    assert callable(getattr(importlib.import_module(module), function))\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code, *functions], cwd=ROOT, check=True)
+
+
+def test_doors_that_need_no_network_import_no_torch():
+    """Their work takes less time than the import of torch."""
+    doors = ["utils.training.training_curves", "stacked_hourglass.evaluation"]
+    code = "import importlib, sys\nfor door in sys.argv[1:]:\n    importlib.import_module(door)\n"
+    code += "    assert 'torch' not in sys.modules, door"
+    subprocess.run([sys.executable, "-c", code, *doors], cwd=ROOT, check=True)

@@ -10,7 +10,7 @@ import torch
 from command_line import ROOT, call
 from launchers import launcher, none_left, process_of_rank, start, wait_for_line
 
-from utils.training.training_log import read_log
+from utils.training.log_files import read_log
 
 EXPERIMENT = Path("model_checkpoints/2d3d_h36m_default")
 BATCH = 8  # of each of two processes

@@ -17,7 +17,7 @@ from torch import nn
 
 import stacked_hourglass.trainer
 from utils.predictions.prediction_files import load_metas, load_predictions
-from utils.training.training_log import read_log
+from utils.training.log_files import read_log
 
 
 @pytest.fixture(scope="module")

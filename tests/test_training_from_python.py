@@ -11,8 +11,8 @@ from stacked_hourglass.train import train_hourglass
 from twod_threed import load_lifter
 from twod_threed.pose_pairs import PosePairs
 from twod_threed.train import LifterShape, train_lifter
+from utils.training.log_files import read_log
 from utils.training.settings import Experiment, Loading, Optimisation
-from utils.training.training_log import read_log
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

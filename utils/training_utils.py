@@ -18,8 +18,9 @@ from utils.osutils import warn
 from utils.plotting_utils import Averages, Magnitudes
 from utils.training.bad_steps import BadSteps
 from utils.training.checkpoints import find_checkpoint
+from utils.training.log_files import OPTIONS_FILE
 from utils.training.settings import Experiment, Optimisation
-from utils.training.training_log import OPTIONS_FILE, TrainingLog, put_aside, write_options
+from utils.training.training_log import TrainingLog, put_aside, write_options
 from utils.training.weight_average import WeightAverage
 
 

@@ -13,8 +13,8 @@ from generative_models.trainer import ADAM_BETAS, GANSettings, GANTrainer, two_s
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.osutils import UserError
+from utils.training.log_files import read_log
 from utils.training.settings import Experiment, Optimisation
-from utils.training.training_log import read_log
 
 NAME = "3d_pose_gan_default"
 

@@ -13,9 +13,9 @@ from utils.data_utils import OrthogonalAugmentation
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.plotting_utils import Averages
+from utils.training.log_files import read_log
 from utils.training.samplers import IndexLoader
 from utils.training.settings import Experiment, Optimisation
-from utils.training.training_log import read_log
 
 CPU = torch.device("cpu")
 

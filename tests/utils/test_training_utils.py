@@ -14,9 +14,9 @@ from utils.console.evaluation_tables import print_averages
 from utils.osutils import RunFailed
 from utils.training.bad_steps import BadSteps
 from utils.training.checkpoints import read_checkpoint
+from utils.training.log_files import read_log
 from utils.training.samplers import EpochSampler
 from utils.training.settings import Experiment, Optimisation
-from utils.training.training_log import read_log
 from utils.training_utils import batch_size_of, learning_rate_of, set_learning_rate
 
 

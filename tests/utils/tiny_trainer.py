@@ -14,10 +14,10 @@ from utils.compute.devices import GradientStep, autocast
 from utils.console.option_rules import from_options
 from utils.plotting_utils import Ratio
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
+from utils.training.log_files import read_log
 from utils.training.resume import experiment_of
 from utils.training.samplers import EpochSampler
 from utils.training.settings import Optimisation
-from utils.training.training_log import read_log
 from utils.training.weight_average import WeightAverage
 from utils.training_utils import TrainingHooks, train
 

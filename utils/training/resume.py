@@ -12,8 +12,8 @@ from utils.compute.distributed import ALONE, Processes
 from utils.console.option_rules import from_options, refuse_useless, with_values
 from utils.osutils import warn
 from utils.training.checkpoints import LATEST, plain, read_checkpoint
+from utils.training.log_files import OPTIONS_FILE
 from utils.training.settings import Experiment
-from utils.training.training_log import OPTIONS_FILE
 
 # Options that say what to do now, rather than how the experiment is set up; --resume never takes them over.
 OF_THIS_CALL = (

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from utils.osutils import UserError, atomic_path, inform
-from utils.training.training_log import read_better, read_log
+from utils.training.log_files import is_part, read_better, read_log
 
 FILE = "training_curves.png"
 PARTS = {"val/": "-", "train/": "--", "": "-"}  # column prefix -> line style
@@ -55,8 +55,8 @@ def training_curves(options: Namespace) -> None:
 def draw_training_curves(experiments: Sequence[str | Path], output_dir: str | Path) -> Path:
     """One figure: a panel per quantity, a colour per training, the best epochs marked. Returns its path.
 
-    Training and validation of one quantity share a panel. The training's `options.json` says whether higher or lower
-    is better; where it is older, the quantity's name does.
+    Training and validation of one quantity share a panel, and so do the parts of a metric (MPJPE's actions). The
+    training's `options.json` says whether higher or lower is better; where it is older, the quantity's name does.
 
     Args:
         experiments: folders that trainings wrote, or their `log.txt` files.
@@ -117,16 +117,19 @@ def run_names(logs: Sequence[Path]) -> list[str]:
 
 def draw(runs: Sequence[Run]) -> Figure:
     """The figure of all quantities of all runs."""
-    quantities = shown_quantities(runs)
-    columns = 2 if len(quantities) == 4 else min(COLUMNS, len(quantities))
-    rows = math.ceil(len(quantities) / columns)
+    quantities, by_part = shown_quantities(runs), with_parts(runs)
+    count = len(quantities) + len(by_part)
+    columns = 2 if count == 4 else min(COLUMNS, count)
+    rows = math.ceil(count / columns)
     handles = _legend(runs)
     legend_height = 0.2 + 0.24 * math.ceil(len(handles) / columns)
     figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + legend_height), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, quantity in zip(panels, quantities, strict=False):
         _draw_panel(panel, runs, quantity)
-    for panel in panels[len(quantities) :]:
+    for panel, quantity in zip(panels[len(quantities) :], by_part, strict=False):
+        _draw_parts(panel, runs, quantity)
+    for panel in panels[count:]:
         panel.set_axis_off()
     figure.legend(handles=handles, loc="outside upper left", frameon=False, ncols=columns)
     return figure
@@ -135,12 +138,26 @@ def draw(runs: Sequence[Run]) -> Figure:
 def shown_quantities(runs: Sequence[Run]) -> list[str]:
     """Names without "train/" and "val/", in the order of the logs, scores and losses before the learning rate.
 
-    A part of the loss that is all of the loss is left out.
+    A part of the loss that is all of the loss is left out, and so are the parts of a metric, which share a panel.
     """
-    names = list(dict.fromkeys(re.sub(r"^(train|val)/", "", column) for run in runs for column in run.curves))
+    columns = [column for run in runs for column in run.curves if not is_part(column)]
+    names = list(dict.fromkeys(re.sub(r"^(train|val)/", "", column) for column in columns))
     parts = [name for name in names if name != "loss" and name.endswith("_loss")]
     repeated = {name for name in parts if all(_is_whole_loss(run, name) for run in runs)}
     return sorted((name for name in names if name not in repeated), key=lambda name: name == "lr")
+
+
+def with_parts(runs: Sequence[Run]) -> list[str]:
+    """Metrics that the validation gives by parts too, such as "MPJPE" with "val/MPJPE/Walking"."""
+    columns = [column.split("/") for run in runs for column in run.curves if is_part(column)]
+    return list(dict.fromkeys(name for prefix, name, *_ in columns if prefix == "val"))
+
+
+def parts_of(runs: Sequence[Run], quantity: str) -> list[str]:
+    """Names of a metric's parts, such as the actions, in the order of the logs."""
+    prefix = f"val/{quantity}/"
+    columns = dict.fromkeys(column for run in runs for column in run.curves if column.startswith(prefix))
+    return [column.removeprefix(prefix) for column in columns]
 
 
 def direction(run: Run, quantity: str) -> int:
@@ -163,11 +180,12 @@ def best(run: Run, quantity: str) -> tuple[float, float] | None:
 
 
 def summary(run: Run) -> str:
-    """One line: how far a run came, and its best validation values."""
-    quantities = [column[4:] for column in run.curves if column.startswith("val/")]
+    """One line: how far a run came, and its best validation values. Parts of a metric (actions) are counted."""
+    quantities = [column[4:] for column in run.curves if column.startswith("val/") and not is_part(column)]
     found = [(quantity, best(run, quantity)) for quantity in quantities]
     values = [f"best val/{quantity} {b[1]:.4g} (epoch {b[0]:g})" for quantity, b in found if b]
-    return ", ".join([f"{run.name}: {run.epochs[-1]:g} epochs", *values])
+    parts = [f"{quantity} by part ({len(parts_of([run], quantity))}) in the picture" for quantity in with_parts([run])]
+    return ", ".join([f"{run.name}: {run.epochs[-1]:g} epoch{'' if run.epochs[-1] == 1 else 's'}", *values, *parts])
 
 
 def _is_whole_loss(run: Run, part: str) -> bool:
@@ -206,6 +224,22 @@ def _draw_panel(panel: Axes, runs: Sequence[Run], quantity: str) -> None:
     panel.set_title(_plain({"lr": "learning rate"}.get(quantity, quantity)) + better, fontsize=11)
     panel.set_xlabel("epoch")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.grid(alpha=0.3)
+
+
+def _draw_parts(panel: Axes, runs: Sequence[Run], quantity: str) -> None:
+    """A row for each part of a metric, a dot for each run, at its best epoch of the whole metric (else its last)."""
+    parts = parts_of(runs, quantity)
+    for index, run in enumerate(runs):
+        mark = best(run, quantity)
+        row = int(np.searchsorted(run.epochs, mark[0])) if mark else -1
+        values = [
+            run.curves[column][row] if (column := f"val/{quantity}/{part}") in run.curves else np.nan for part in parts
+        ]
+        panel.plot(values, range(len(parts)), "o", color=COLORS[index % len(COLORS)], markersize=5)
+    panel.set_yticks(range(len(parts)), [_plain(part) for part in parts], fontsize=7)
+    panel.invert_yaxis()
+    panel.set_title(f"{_plain(quantity)} by part, at the best epoch", fontsize=11)
     panel.grid(alpha=0.3)
 
 

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from utils.compute.distributed import ALONE, Processes
-from utils.osutils import UserError, inform, warn, write_text
-
-OPTIONS_FILE = "options.json"
-BETTER = "better"  # where it says of metrics whether "higher" or "lower" is better
+from utils.osutils import inform, warn, write_text
+from utils.training.log_files import BETTER, is_part, read_log
 
 
 class TrainingLog:
@@ -71,8 +69,8 @@ class TrainingLog:
         for name, picture in pictures.items():
             self._writer.add_image(name, picture.cpu().numpy(), epoch * self._steps)
         self._writer.flush()
-        # A name with two slashes is a part of another number (an action's share): to log.txt and TensorBoard only.
-        brief = {name: value for name, value in row.items() if name != "epoch" and name.count("/") < 2}
+        # The parts of another number (an action's share) go to log.txt and TensorBoard only.
+        brief = {name: value for name, value in row.items() if name != "epoch" and not is_part(name)}
         shown = "  ".join(f"{name} {value:.4g}" for name, value in brief.items())
         inform(f"epoch {epoch}  {shown}{'  (best so far)' if is_best else ''}")
 
@@ -80,33 +78,6 @@ class TrainingLog:
 def write_options(path: Path, settings: Mapping[str, Any], job: Any, better: Mapping[str, str]) -> None:
     """`options.json`: the settings, the launch that wrote it, and which metrics are "better" "higher" or "lower"."""
     write_text(path, json.dumps({**settings, "job": job, BETTER: dict(better)}, indent=1))
-
-
-def read_better(log: Path) -> dict[str, str]:
-    """Metric -> whether "higher" or "lower" is better, from the `options.json` beside a log; {} in older ones."""
-    try:
-        better = json.loads((log.parent / OPTIONS_FILE).read_text(encoding="utf-8")).get(BETTER, {})
-    except (OSError, ValueError, AttributeError):
-        return {}
-    return better if isinstance(better, dict) else {}
-
-
-def read_log(path: Path) -> tuple[list[str], list[dict[str, float]]]:
-    """Columns and rows of a `log.txt`. UserError names the line that is not as the loop writes them."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    columns = lines[0].split("\t") if lines else []
-    if "epoch" not in columns:
-        raise UserError(f"{path}: not a training log; line 1 should be tab-separated names with 'epoch' among them")
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        try:
-            values = [float(text) for text in line.split("\t")]
-        except ValueError:
-            raise UserError(f"{path}: line {number} has a field that is not a number") from None
-        if len(values) != len(columns):
-            raise UserError(f"{path}: line {number} has {len(values)} fields, line 1 names {len(columns)}")
-        rows.append(dict(zip(columns, values, strict=True)))
-    return columns, rows
 
 
 def put_aside(*directories: Path) -> None:

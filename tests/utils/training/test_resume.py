@@ -10,8 +10,8 @@ from tiny_trainer import STEPS, Trainer, all_files, assert_same_run, at_update, 
 
 from utils.osutils import UserError
 from utils.training.checkpoints import read_checkpoint
+from utils.training.log_files import read_log
 from utils.training.resume import experiment_of, settle_experiment
-from utils.training.training_log import read_log
 
 
 @pytest.fixture(autouse=True)

@@ -101,6 +101,23 @@ def test_one_path_alone(tmp_path):
     assert (tmp_path / "out" / "training_curves.png").is_file()
 
 
+def test_parts_of_a_metric_share_a_panel_and_a_word_in_the_summary(tmp_path, capsys):
+    header = "epoch\tlr\tval/MPJPE\tval/MPJPE/Walking\tval/MPJPE/Sitting"
+    first = write_log(tmp_path / "a", "1\t0.1\t50\t40\t60", "2\t0.1\t55\t41\t69", header=header)
+    second = write_log(tmp_path / "b", "1\t0.1\t70\t65", header=header.rpartition("\t")[0])
+    runs = [read_run(find_log(folder), folder.name) for folder in (first, second)]
+    assert shown_quantities(runs) == ["MPJPE", "lr"]
+    panel = draw(runs).axes[2]
+    assert panel.get_title() == "MPJPE by part, at the best epoch"
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["Walking", "Sitting"]
+    assert np.array_equal([line.get_xdata() for line in panel.lines], [[40, 60], [65, np.nan]], equal_nan=True)
+    training_curves(Namespace(load=[first, second], output_dir=tmp_path / "out"))
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "a: 2 epochs, best val/MPJPE 50 (epoch 1), MPJPE by part (2) in the picture",
+        "b: 1 epoch, best val/MPJPE 70 (epoch 1), MPJPE by part (1) in the picture",
+    ]
+
+
 class TestBadInput:
     def test_missing(self, tmp_path):
         assert "does not exist" in refusal(tmp_path, [tmp_path / "none"])

@@ -8,7 +8,8 @@ from event_files import events
 
 from utils.compute.stop_signal import StopSignal
 from utils.osutils import UserError
-from utils.training.training_log import TrainingLog, put_aside, read_log
+from utils.training.log_files import read_log
+from utils.training.training_log import TrainingLog, put_aside
 
 
 def write_epochs(folder, epochs, epochs_done=0.0, **train):
