@@ -1,5 +1,6 @@
 """Measure a hourglass on COCO's validation people, boxes given: OKS over the joints that both have.
 
+python scripts/measure_oks.py                                                      # the demo weights, data/coco
 python scripts/measure_oks.py --load model_checkpoints/hourglass_mpii_default --data_dir data/coco
 
 Who counts: no crowd, a box taller than 96 px, at least 10 annotated joints (of COCO's 17). What counts: the joints that
