@@ -26,7 +26,7 @@ def load_joined(data_dirs: Sequence[str | Path], load_first: Loader) -> tuple[Pe
     """(training, validation): the training people of all folders, and the validation people of the first.
 
     Args:
-        data_dirs: at least one folder.
+        data_dirs: at least one folder; one that is named twice counts twice.
         load_first: reads the first folder, e.g. `load_mpii`. The form of the others is found by `load_training`.
 
     People of another form are converted by `in_skeleton`. Training people whose photo also is a validation photo of
@@ -99,9 +99,8 @@ def in_skeleton(people: People, skeleton: Skeleton) -> People:
 
 def _without_photos_of(training: People, validation: People) -> People:
     """`training` without the people whose photo is one of `validation`'s: the same file, links followed."""
-    folders = {path.parent: path.parent.resolve() for path in (*training.image_paths, *validation.image_paths)}
-    photos = {folders[path.parent] / path.name for path in validation.image_paths}
-    apart = np.array([folders[path.parent] / path.name not in photos for path in training.image_paths], bool)
+    photos = {path.resolve() for path in validation.image_paths}
+    apart = np.array([path.resolve() not in photos for path in training.image_paths], bool)
     if count := int((~apart).sum()):
         warn(f"{count} of {len(training)} training people left out: their photos are validation photos")
     return training.select(apart)

@@ -120,13 +120,17 @@ def test_the_first_folder_says_the_joints(tmp_path):
     assert (len(training), len(validation)) == (3, 2)
 
 
-def test_validation_photos_are_never_trained_on(tmp_path, capsys):
+@pytest.mark.parametrize("linked", ["folder", "photos"])
+def test_validation_photos_are_never_trained_on(tmp_path, capsys, linked):
     first = make_mpii(tmp_path / "first", ["a.jpg"], ["v.jpg", "w.jpg"])
     second = make_mpii(tmp_path / "second", ["a.jpg", "v.jpg"], [])
     for path in (second / "images").iterdir():
         path.unlink()
-    (second / "images").rmdir()
-    (second / "images").symlink_to(first / "images")
+        if linked == "photos":
+            path.symlink_to(first / "images" / path.name)
+    if linked == "folder":
+        (second / "images").rmdir()
+        (second / "images").symlink_to(first / "images")
     training, _ = load_joined([first, second], load_mpii)
     assert [path.name for path in training.image_paths] == ["a.jpg", "a.jpg"]
     assert "1 of 3 training people left out: their photos are validation photos" in capsys.readouterr().err
