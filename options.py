@@ -48,12 +48,24 @@ _STITCHED_HELP = {
 # Made before torch is imported, so that an error of this kind comes at once.
 _CHECKPOINT = Check("utils.training.checkpoint_paths:require_checkpoint", ("load",))
 _START = Check("utils.training.checkpoint_paths:require_checkpoint", ("load", "resume"))
+_RESUME = Check("utils.training.checkpoint_paths:require_latest", ("resume", "script", "exp", "checkpoint_dir"))
 _PAIR = ("load", "load_hourglass", "load_2d3d")
 _STITCHED = Check("stitched.checkpoint_paths:require_checkpoints", _PAIR)
 _MPII = Check("stacked_hourglass.joined_data:require_mpii_first", ("data_dir",))
+_LSP = Check("stacked_hourglass.joined_data:require_lsp_first", ("data_dir",))
 _H36M = Check("utils.human36m.folder:require_folder", ("data_dir",))
 _PHOTOS = Check("utils.imaging.source_paths:require_source", ("data_dir",))
 _PICTURES = Check("utils.imaging.source_paths:require_path", ("img_dir",))
+_PREDICTIONS, _ESTIMATIONS_2D, _ESTIMATIONS_3D, _TRUTH_2D, _TRUTH_3D = (
+    Check("utils.imaging.source_paths:require_files", (dest,), (option,))
+    for dest, option in (
+        ("prediction_files", "--prediction_files"),
+        ("pose_2d_estimations", "--2d_pose_estimations"),
+        ("pose_3d_estimations", "--3d_pose_estimations"),
+        ("pose_2d_ground_truths", "--2d_pose_ground_truths"),
+        ("pose_3d_ground_truths", "--3d_pose_ground_truths"),
+    )
+)
 
 SCRIPTS: dict[str, dict[str, Script]] = {
     "train": {
@@ -63,7 +75,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "MPII in data/mpii, or --data_dir sample",
             _TRAIN_HOURGLASS, {"data_dir": [Path("data/mpii")]}, changes=_LOAD_TO_TRAIN | _SEVERAL_FOLDERS,
             sample="mpii", several=True,
-            checks=(_START, _MPII),
+            checks=(_RESUME, _START, _MPII),
         ),
         "hourglass_lsp": Script(
             "stacked_hourglass.train", "hourglass_lsp",
@@ -71,7 +83,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "LSP, LSP-extended or both in data/lsp, or --data_dir sample",
             _TRAIN_HOURGLASS, {"data_dir": [Path("data/lsp")], "num_classes": 14},
             changes=_LOAD_TO_TRAIN | _SEVERAL_FOLDERS, sample="lsp", several=True,
-            checks=(_START,),
+            checks=(_RESUME, _START, _LSP),
         ),
         "2d3d_h36m": Script(
             "twod_threed.train", "lifter_h36m",
@@ -91,7 +103,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "gradient_penalty_coeff": {"help": "weight of the critics' gradient penalty, of --cycle_gan"},
             },
             sample="h36m", several=True,
-            checks=(_START, _H36M),
+            checks=(_RESUME, _START, _H36M),
         ),
         "3d_pose_gan": Script(
             "generative_models.train", "pose_gan",
@@ -109,7 +121,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "schedule": [], "workers": 0, "linear_size": 256,
             },
             changes=_LOAD_TO_TRAIN | _NO_WORKERS, sample="h36m", several=True,
-            checks=(_START, _H36M),
+            checks=(_RESUME, _START, _H36M),
         ),
         "stitched_fine_tune": Script(
             "stitched.train", "stitched_fine_tune",
@@ -131,7 +143,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "augment_training_data": {"help": "random scale, shift, rotation, flip and colour of the crops"},
             },
             sample="h36m", several=True,
-            checks=(Check("stitched.checkpoint_paths:require_checkpoints", (*_PAIR, "resume")), _H36M),
+            checks=(_RESUME, Check("stitched.checkpoint_paths:require_checkpoints", (*_PAIR, "resume")), _H36M),
         ),
     },
     "run": {
@@ -219,7 +231,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "photos, and the 2d_pose_estimations.pt that run.py made of them",
             ("img_dir", "2d_pose_estimations", "min_score", "output_dir", "debug_traceback"),
             {"output_dir": Path("visualizations/2d_overlay")}, required=("img_dir", "2d_pose_estimations"),
-            checks=(_PICTURES,),
+            checks=(_PICTURES, _ESTIMATIONS_2D),
         ),
         "2d_gt_3d_gt_3d_pred": Script(
             "twod_threed.viz", "truth_and_prediction",
@@ -232,6 +244,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             {"output_dir": Path("visualizations/2d_gt_3d_gt_3d_pred")},
             required=("2d_pose_ground_truths", "3d_pose_ground_truths", "3d_pose_estimations"),
             changes={"3d_pose_ground_truths": {"help": "3d_pose_ground_truths.pt of run.py"}},
+            checks=(_TRUTH_2D, _TRUTH_3D, _ESTIMATIONS_3D),
         ),
         "2d_overlay_3d_pred": Script(
             "stitched.viz", "overlay_2d_3d_pred",
@@ -240,7 +253,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ("img_dir", "2d_pose_estimations", "3d_pose_estimations", "min_score", "output_dir", "debug_traceback"),
             {"output_dir": Path("visualizations/2d_overlay_3d_pred")},
             required=("img_dir", "2d_pose_estimations", "3d_pose_estimations"),
-            checks=(_PICTURES,),
+            checks=(_PICTURES, _ESTIMATIONS_2D, _ESTIMATIONS_3D),
         ),
         "2d_overlay_3d_gt_3d_pred": Script(
             "stitched.viz", "overlay_2d_3d_gt_3d_pred",
@@ -253,7 +266,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             {"output_dir": Path("visualizations/2d_overlay_3d_gt_3d_pred")},
             required=("img_dir", "2d_pose_estimations", "3d_pose_ground_truths", "3d_pose_estimations"),
             changes={"3d_pose_ground_truths": {"help": "3d_pose_ground_truths.pt of run.py"}},
-            checks=(_PICTURES,),
+            checks=(_PICTURES, _ESTIMATIONS_2D, _TRUTH_3D, _ESTIMATIONS_3D),
         ),
         "video": Script(
             "stitched.video", "video",
@@ -267,7 +280,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "2d_pose_estimations": {"help": "2d_pose_estimations.pt of run.py; metas.pt beside it has the tracks"},
                 "output_dir": {"help": "folder for the result, NAME.webm: VP8 without sound, plays in browsers"},
             },
-            checks=(_PICTURES,),
+            checks=(_PICTURES, _ESTIMATIONS_2D, _ESTIMATIONS_3D),
         ),
         "saliency_and_prob_maps": Script(
             "stitched.saliency_viz", "saliency_and_prob_maps",
@@ -334,6 +347,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ("data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"),
             {"data_dir": Path("data/mpii"), "output_dir": Path("visualizations/mpii_PCKh")},
             required=("prediction_files",), sample="mpii",
+            checks=(_PREDICTIONS,),
         ),
         "lsp_PCK": Script(
             "stacked_hourglass.lsp_evaluation", "lsp_PCK",
@@ -342,6 +356,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ("data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"),
             {"data_dir": Path("data/lsp"), "output_dir": Path("visualizations/lsp_PCK")},
             required=("prediction_files",), sample="lsp",
+            checks=(_PREDICTIONS,),
             changes={
                 "prediction_files": {
                     "help": "2D predictions in LSP's order: preds_valid.mat of train.py hourglass_lsp, .mat, .h5 or "
@@ -356,6 +371,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ("data_dir", "prediction_files", "3d_pose_ground_truths", "model_names", "output_dir", "debug_traceback"),
             {"data_dir": Path("data/h36m"), "output_dir": Path("visualizations/h36m_MPJPE")},
             required=("prediction_files",), sample="h36m",
+            checks=(_PREDICTIONS, _TRUTH_3D),
             changes={
                 "data_dir": {
                     "help": "Human3.6M folder: the ground truth where no ground truth file is given; 'sample' too"

@@ -13,6 +13,7 @@ from stacked_hourglass.annotations import People, load_mpii_training
 from stacked_hourglass.annotations import require_folder as require_mpii
 from stacked_hourglass.coco_annotations import is_coco, load_coco_training
 from stacked_hourglass.lsp_annotations import is_lsp, load_lsp
+from stacked_hourglass.lsp_annotations import require_folder as require_lsp
 from utils.osutils import UserError, warn
 from utils.transform import STAND_INS, Skeleton
 
@@ -51,6 +52,14 @@ def require_mpii_first(data_dirs: Sequence[str | Path]) -> None:
     """UserError where the first is no MPII folder (or the default's stand-in), or another is no folder. No torch."""
     first, *others = data_dirs
     require_mpii(first)
+    for folder in others:
+        _require_folder(folder)
+
+
+def require_lsp_first(data_dirs: Sequence[str | Path]) -> None:
+    """UserError where the first, or another, is no folder. No torch."""
+    first, *others = data_dirs
+    require_lsp(first)
     for folder in others:
         _require_folder(folder)
 

@@ -78,6 +78,12 @@ def read_lsp(data_dir: str | Path) -> tuple[People, People]:
     return _with_crop(training, "training"), _with_crop(validation, "validation")
 
 
+def require_folder(data_dir: str | Path) -> None:
+    """Raise UserError, saying how to get the data, where `data_dir` is no folder. Imports no torch."""
+    if not Path(data_dir).is_dir():
+        raise UserError(f"--data_dir {data_dir}: no such folder; make it, then {DOWNLOAD}, or try --data_dir sample")
+
+
 def is_lsp(data_dir: str | Path) -> bool:
     """Whether a folder, or one right under it, holds the joints.mat of LSP or LSP-extended."""
     folder = Path(data_dir)
@@ -86,8 +92,7 @@ def is_lsp(data_dir: str | Path) -> bool:
 
 def _find_sets(data_dir: Path) -> tuple[_Layout | None, _Layout | None]:
     """LSP and LSP-extended, each at most once and at least one of them."""
-    if not data_dir.is_dir():
-        raise UserError(f"--data_dir {data_dir}: no such folder; make it, then {DOWNLOAD}")
+    require_folder(data_dir)
     candidates = [data_dir, *sorted(child for child in data_dir.iterdir() if child.is_dir())]
     layouts = [_read(folder) for folder in candidates if (folder / "joints.mat").is_file()]
     if not layouts:

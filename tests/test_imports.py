@@ -41,13 +41,21 @@ def test_doors_import_nothing_slow_that_only_some_of_their_work_needs():
 def test_checks_import_no_torch_and_take_options_of_their_scripts():
     scripts = [script for scripts in SCRIPTS.values() for script in scripts.values()]
     for script in scripts:
-        names = {option.dest or option.name for _, option in script.options(GROUPS)}
+        names = {option.dest or option.name for _, option in script.options(GROUPS)} | {"script"}
         assert all(names.issuperset(check.options) for check in script.checks)
     functions = sorted({check.function for script in scripts for check in script.checks})
     assert len(functions) > 4
     code = "import importlib, sys\nfor check in sys.argv[1:]:\n    module, function = check.split(':')\n"
     code += "    assert callable(getattr(importlib.import_module(module), function))\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code, *functions], cwd=ROOT, check=True)
+
+
+def test_files_to_draw_or_score_are_looked_for_before_torch_is_imported():
+    for entry in ("viz", "eval"):
+        for name, script in SCRIPTS[entry].items():
+            dests = {option.name: option.dest or option.name for _, option in script.options(GROUPS)}
+            checked = {name for check in script.checks for name in check.options}
+            assert name == "training_curves" or {dests[name] for name in script.required} <= checked
 
 
 def test_doors_that_need_no_network_import_no_torch():

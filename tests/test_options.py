@@ -333,8 +333,11 @@ def test_a_wrong_command_ends_in_one_line_and_status_2(argv, named):
     ("argv", "named"),
     [
         (["train", "hourglass_mpii", "--data_dir", "{tmp}/nothing", "--workers", "0"], ["--data_dir", "nothing"]),
+        (["train", "hourglass_lsp", "--data_dir", "{tmp}/nothing"], ["--data_dir", "nothing", "sample"]),
+        (["train", "2d3d_h36m", "--data_dir", "sample", "--resume"], ["--resume", "2d3d_h36m_default"]),
         (["viz", "training_curves", "--load", "{tmp}/nothing"], ["nothing"]),
         (["viz", "2d_overlay", "--img_dir", "{tmp}", "--2d_pose_estimations", "{tmp}/no.pt"], ["no.pt"]),
+        (["eval", "h36m_MPJPE", "--prediction_files", "{tmp}/no.pt"], ["--prediction_files", "no.pt: no such file"]),
         (["run", "hourglass_mpii", "--load", "{tmp}/no.pth", "--data_dir", "{tmp}"], ["no.pth"]),
         (["eval", "mpii_PCKh", "--data_dir", "{tmp}", "--prediction_files", "{tmp}/no.mat"], ["{tmp}"]),
     ],

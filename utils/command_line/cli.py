@@ -90,10 +90,12 @@ class Check:
     Attributes:
         function: "module:function" that raises UserError; its module imports no torch.
         options: names (dest) of the options whose values it takes, in its order.
+        also: further arguments, behind them.
     """
 
     function: str
     options: tuple[str, ...]
+    also: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -288,14 +290,18 @@ def _is_launched(options: argparse.Namespace) -> bool:
 
 
 def _check(options: argparse.Namespace, script: Script) -> None:
-    """Make the script's checks. Of several processes none does: files may be on the machine of rank 0 alone."""
-    if _is_launched(options) or getattr(options, "resume", False):  # whose options are stored with the checkpoint
+    """Make the script's checks. Of several processes none does: files may be on the machine of rank 0 alone.
+
+    With `--resume`, whose options are stored with the checkpoint, only those that take it.
+    """
+    if _is_launched(options):
         return
-    for check in script.checks:
+    resumes = getattr(options, "resume", False)
+    for check in (check for check in script.checks if not resumes or "resume" in check.options):
         if "data_dir" in check.options and _wants_sample(options):
             continue  # made below, on first use
         module, function = check.function.split(":")
-        getattr(import_module(module), function)(*(getattr(options, name) for name in check.options))
+        getattr(import_module(module), function)(*(getattr(options, name) for name in check.options), *check.also)
 
 
 def _prepare(options: argparse.Namespace, script: Script) -> None:

@@ -1,8 +1,12 @@
-"""Paths of photos and videos, and numbers of cameras. No torch import here: a wrong path is refused before it."""
+"""Paths of photos, videos and prediction files, and numbers of cameras.
+
+No torch import here: a wrong path is refused before it.
+"""
 
 import difflib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from utils.osutils import UserError
@@ -19,10 +23,24 @@ def require_path(path: str | Path, option: str = "--img_dir") -> None:
         raise UserError(f"{option} {path}: no such file or folder{_nearest(Path(path))}")
 
 
+def require_files(paths: str | Path | Sequence[str | Path] | None, option: str) -> None:
+    """Raise UserError, with a hint to what does exist, where one of `paths` is no file. None is no path."""
+    for path in map(Path, paths if isinstance(paths, list | tuple) else [paths] if paths else []):
+        if path.is_dir():
+            raise UserError(f"{option} {path}: is a folder; give a file{_files_in(path)}")
+        if not path.exists():
+            raise UserError(f"{option} {path}: no such file{_nearest(path)}")
+
+
 def require_source(data_dir: str | Path) -> None:
     """The same for `--data_dir` of photos; a camera's number and MPII's default folder are left to the script."""
     if not is_camera(data_dir) and Path(data_dir).parts[-2:] != ("data", "mpii"):
         require_path(data_dir, "--data_dir")
+
+
+def _files_in(folder: Path) -> str:
+    found = sorted(path.name for path in folder.glob("*pose*.pt"))
+    return f": it holds {', '.join(found[:5])}" if found else ""
 
 
 def _nearest(path: Path) -> str:
@@ -37,4 +55,5 @@ def _nearest(path: Path) -> str:
     if close:
         return f"; did you mean {parent / by_lower[close[0]]}?"
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f"; {parent} holds {shown}" if names else f"; {parent} is empty"
+    folder = "the current folder" if parent == Path() else parent
+    return f"; {folder} holds {shown}" if names else f"; {folder} is empty"

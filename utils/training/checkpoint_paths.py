@@ -20,6 +20,18 @@ def find_checkpoint(path: str | Path) -> Path:
     raise UserError(f"{path}: no such checkpoint; give a .pth.tar file or the directory that train.py wrote")
 
 
+def nothing_to_resume(path: Path) -> str:
+    """For errors: the experiment's latest checkpoint is missing."""
+    return f"--resume: {path} is not there; check --exp and --checkpoint_dir, or leave --resume out"
+
+
+def require_latest(resume: bool, script: str, exp: str, checkpoint_dir: str | Path) -> None:
+    """Raise UserError where there is nothing to `resume`."""
+    path = Path(checkpoint_dir, f"{script}_{exp}", LATEST)
+    if resume and not path.is_file():
+        raise UserError(nothing_to_resume(path))
+
+
 def require_checkpoint(path: str | Path | None, resume: bool = False) -> None:
     """Raise UserError where `path`, if any, is no checkpoint. With `resume` it is not looked at."""
     if path and not resume:

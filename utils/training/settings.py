@@ -8,7 +8,8 @@ from typing import Any
 
 from utils.compute.distributed import ALONE, Processes
 from utils.osutils import UserError, warn
-from utils.training.checkpoints import LATEST, read_checkpoint
+from utils.training.checkpoint_paths import LATEST, nothing_to_resume
+from utils.training.checkpoints import read_checkpoint
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class Experiment:
         """The checkpoint to resume from. UserError if this experiment has none."""
         path = self.directory / LATEST
         if not processes.on_main(path.is_file):
-            raise UserError(f"--resume: {path} is not there; check --exp and --checkpoint_dir, or leave --resume out")
+            raise UserError(nothing_to_resume(path))
         return path
 
     def start_path(self, processes: Processes = ALONE) -> Path | None:

@@ -1,6 +1,6 @@
 import pytest
 
-from utils.imaging.source_paths import require_path, require_source
+from utils.imaging.source_paths import require_files, require_path, require_source
 from utils.osutils import UserError
 
 
@@ -16,3 +16,20 @@ def test_a_path_that_does_not_exist_is_refused_with_what_does(tmp_path):
 def test_cameras_and_the_default_folder_are_left_to_the_script(tmp_path):
     require_source("0")
     require_source(tmp_path / "data" / "mpii")
+
+
+def test_files_that_do_not_exist_are_refused_with_their_option(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "2d_pose_estimations.pt").touch()
+    monkeypatch.chdir(tmp_path)
+    good = "run/2d_pose_estimations.pt"
+    for paths in (None, good, [good, good]):
+        require_files(paths, "--prediction_files")
+    with pytest.raises(
+        UserError, match=r"^--a run/2d_pose.pt: no such file; did you mean run/2d_pose_estimations.pt\?$"
+    ):
+        require_files([good, "run/2d_pose.pt"], "--a")
+    with pytest.raises(UserError, match="^--a run: is a folder; give a file: it holds 2d_pose_estimations.pt$"):
+        require_files("run", "--a")
+    with pytest.raises(UserError, match="^--a zzz.pt: no such file; the current folder holds run$"):
+        require_files("zzz.pt", "--a")

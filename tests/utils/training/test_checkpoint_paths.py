@@ -1,7 +1,7 @@
 import pytest
 
 from utils.osutils import UserError
-from utils.training.checkpoint_paths import BEST, LATEST, find_checkpoint, require_checkpoint
+from utils.training.checkpoint_paths import BEST, LATEST, find_checkpoint, require_checkpoint, require_latest
 
 
 def test_the_best_checkpoint_of_a_folder_goes_before_the_latest(tmp_path):
@@ -18,3 +18,13 @@ def test_what_is_no_checkpoint_is_refused_unless_training_goes_on(tmp_path):
         require_checkpoint(tmp_path / "none.pth")
     require_checkpoint(tmp_path / "none.pth", resume=True)
     require_checkpoint(None)
+
+
+def test_nothing_to_resume(tmp_path):
+    require_latest(False, "hourglass_mpii", "deep", tmp_path)
+    path = tmp_path / "hourglass_mpii_deep" / LATEST
+    with pytest.raises(UserError, match=f"^--resume: {path} is not there; check --exp"):
+        require_latest(True, "hourglass_mpii", "deep", tmp_path)
+    path.parent.mkdir()
+    path.touch()
+    require_latest(True, "hourglass_mpii", "deep", tmp_path)
