@@ -54,7 +54,7 @@ _STITCHED = Check("stitched.checkpoint_paths:require_checkpoints", _PAIR)
 _MPII = Check("stacked_hourglass.joined_data:require_mpii_first", ("data_dir",))
 _LSP = Check("stacked_hourglass.joined_data:require_lsp_first", ("data_dir",))
 _H36M = Check("utils.human36m.folder:require_folder", ("data_dir",))
-_PHOTOS = Check("utils.imaging.source_paths:require_source", ("data_dir",))
+_PHOTOS = Check("stacked_hourglass.annotations:require_photos", ("data_dir",))
 _PICTURES = Check("utils.imaging.source_paths:require_path", ("img_dir",))
 _PREDICTIONS, _ESTIMATIONS_2D, _ESTIMATIONS_3D, _TRUTH_2D, _TRUTH_3D = (
     Check("utils.imaging.source_paths:require_files", (dest,), (option,))

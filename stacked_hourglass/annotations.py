@@ -15,6 +15,7 @@ from stacked_hourglass.json_entries import numbers, read_entries, require, strin
 from stacked_hourglass.pckh import head_box_sizes
 from stacked_hourglass.people import NECK_TO_TOP_FACTOR, People, approximate_head_sizes
 from utils.imaging.images import CROP_MARGIN
+from utils.imaging.source_paths import require_source
 from utils.osutils import UserError, warn
 from utils.transform import MPII
 
@@ -78,6 +79,14 @@ def validation_photos(data_dir: str | Path) -> list[Path]:
 def require_folder(data_dir: str | Path) -> None:
     """Raise UserError where neither `data_dir` nor its stand-in is a folder. Imports no torch."""
     _roots(Path(data_dir))
+
+
+def require_photos(data_dir: str | Path) -> None:
+    """The same for a script that also takes photos, a video or a camera's number. Imports no torch."""
+    if is_annotated(data_dir):
+        require_folder(data_dir)
+    else:
+        require_source(data_dir)
 
 
 def find_head_boxes(data_dir: str | Path) -> Path | None:

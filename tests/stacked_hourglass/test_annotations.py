@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from stacked_hourglass.annotations import People, load_mpii
+from stacked_hourglass.annotations import People, load_mpii, require_photos
 from utils.osutils import UserError
 from utils.transform import MPII
 
@@ -306,3 +306,15 @@ def test_lspet_as_mpii_is_whole():
     for people in (training, validation):
         inside = np.abs(people.joints - people.center[:, None]).max(axis=-1) <= 0.78 * people.side[:, None] / 2
         assert inside[people.annotated].all()
+
+
+def test_photos_that_do_not_exist_are_refused_and_so_is_the_default_folder(tmp_path):
+    for good in (tmp_path, "0"):
+        require_photos(good)
+    with pytest.raises(UserError, match="^--data_dir .*/nope: no such file or folder"):
+        require_photos(tmp_path / "nope")
+    default = tmp_path / "data" / "mpii"
+    with pytest.raises(UserError, match="--data_dir sample, which needs no download"):
+        require_photos(default)
+    (tmp_path / "stacked_hourglass" / "data" / "mpii").mkdir(parents=True)
+    require_photos(default)

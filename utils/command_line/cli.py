@@ -144,6 +144,10 @@ class Parser(argparse.ArgumentParser):
     """argparse with one-line errors."""
 
     def error(self, message: str) -> NoReturn:
+        if missing := message.partition("the following arguments are required: ")[2]:
+            names = [flags.partition("/")[0] for flags in missing.split(", ")]
+            verb = "is" if len(names) == 1 else "are"
+            message = f"{' and '.join(names)} {verb} required; see {self.prog} --help"
         fail(self.prog, message.replace("argument --", "--"))
 
 

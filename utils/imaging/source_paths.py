@@ -33,8 +33,8 @@ def require_files(paths: str | Path | Sequence[str | Path] | None, option: str) 
 
 
 def require_source(data_dir: str | Path) -> None:
-    """The same for `--data_dir` of photos; a camera's number and MPII's default folder are left to the script."""
-    if not is_camera(data_dir) and Path(data_dir).parts[-2:] != ("data", "mpii"):
+    """The same for `--data_dir` of photos; a camera's number is left to the script."""
+    if not is_camera(data_dir):
         require_path(data_dir, "--data_dir")
 
 

@@ -155,9 +155,9 @@ def confident_joints(joints: Mapping[str, Tensor], path: Path, min_score: float 
             hidden += int(unsure.sum())
             limits.add(float(least))
     if hidden:
-        share = hidden / sum(places.shape[:-1].numel() for places in joints.values())
+        total = sum(places.shape[:-1].numel() for places in joints.values())
         inform(
-            f"{counted(hidden, '2D joint')} ({share:.0%}) with a confidence below {min(limits):.2g} not drawn; "
+            f"{hidden} of {counted(total, 'joint')} in 2D not drawn: confidence below {min(limits):.2g}; "
             "--min_score 0 draws all"
         )
     return shown

@@ -175,7 +175,7 @@ def test_booleans_that_say_no_or_have_two_names():
             "it.py train_it: error: --batch_size: '2.5' is not a whole number of at least 1",
         ),
         (["train_it", "--flip", "maybe"], "it.py train_it: error: --flip/--mirror: 'maybe' is neither True nor False"),
-        (["draw_it"], "it.py draw_it: error: the following arguments are required: --2d_poses/--2d_pose"),
+        (["draw_it"], "it.py draw_it: error: --2d_poses is required; see it.py draw_it --help"),
         (
             ["draw_it", "--2d_poses", "p", "--lr", "1"],
             "it.py draw_it: error: unknown option '--lr'; see it.py draw_it --help",

@@ -13,9 +13,8 @@ def test_a_path_that_does_not_exist_is_refused_with_what_does(tmp_path):
         require_source(tmp_path / "zzz")
 
 
-def test_cameras_and_the_default_folder_are_left_to_the_script(tmp_path):
+def test_cameras_are_left_to_the_script():
     require_source("0")
-    require_source(tmp_path / "data" / "mpii")
 
 
 def test_files_that_do_not_exist_are_refused_with_their_option(tmp_path, monkeypatch):

@@ -82,7 +82,7 @@ class TestConfidentJoints:
     def test_those_below_the_threshold_of_the_network(self, tmp_path, capsys):
         gone = [[False, True, False], [True, False, True]]
         assert self.hidden(self.file(tmp_path, score_threshold=0.3), None) == gone
-        assert "3 2D joints (50%) with a confidence below 0.3 not drawn; --min_score 0" in capsys.readouterr().out
+        assert "3 of 6 joints in 2D not drawn: confidence below 0.3; --min_score 0" in capsys.readouterr().out
 
     def test_the_option_wins(self, tmp_path, capsys):
         path = self.file(tmp_path, score_threshold=0.3)
