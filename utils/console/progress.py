@@ -1,11 +1,14 @@
 """Progress of long jobs: a tqdm bar on a terminal, a plain line now and then elsewhere."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
+
+from utils.osutils import LOGGER
 
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 20.0
@@ -14,14 +17,16 @@ SECONDS_BETWEEN_LINES = 20.0
 def progress(
     items: Iterable[T], total: int | None, title: str, unit: str = "batch", status: Callable[[], str] | None = None
 ) -> Iterator[T]:
-    """Yield `items` while showing how far they are.
+    """Yield `items` while showing how far they are, unless the library's logger is set to less than warnings.
 
     Args:
         total: how many there will be, None where unknown (a stream).
         title: what is being done.
         status: called when something is shown (at most a few times a second), gives e.g. "loss 0.00123".
     """
-    if sys.stderr.isatty():
+    if not LOGGER.isEnabledFor(logging.WARNING):
+        yield from items
+    elif sys.stderr.isatty():
         yield from _bar(items, total, title, unit, status)
     else:
         yield from _lines(items, total, title, unit, status)

@@ -1,10 +1,12 @@
 import io
+import logging
 import sys
 
 import pytest
 
 from utils.console import progress as progress_module
 from utils.console.progress import progress
+from utils.osutils import LOGGER
 
 
 class Terminal(io.StringIO):
@@ -62,3 +64,13 @@ def test_a_bar_shows_the_status(monkeypatch):
     monkeypatch.setattr("tqdm.std.time", lambda: float(next(clock)))
     list(progress(range(3), 3, "slow", status=lambda: "loss 0.25"))
     assert "loss 0.25" in terminal.getvalue()
+
+
+def test_a_logger_that_is_silent_silences_progress(clock, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    LOGGER.setLevel(logging.ERROR)
+    try:
+        assert list(progress(range(100), 100, "epoch 3/9")) == list(range(100))
+    finally:
+        LOGGER.setLevel(logging.INFO)
+    assert sys.stderr.getvalue() == ""
