@@ -41,7 +41,7 @@ _OF_CHECKPOINT = {
     for name in ("linear_size", "num_stage", "dataset_normalization")
 }
 _STITCHED_HELP = {
-    "load": {"help": "stitched checkpoint (stitched_fine_tune): wins over the two others"},
+    "load": {"help": "stitched checkpoint (stitched_fine_tune); takes precedence over the two others"},
     "dataset_normalization": {"help": "the checkpoint's own is used; refused where this disagrees"},
 }
 
@@ -185,7 +185,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "a checkpoint, a pair of them, or the demo weights; and photos, a video, a camera or MPII",
             (
                 "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "person_box",
-                "max_frames", "draw", "machine", "test_batch_size", "flip", "dataset_normalization",
+                "max_frames", "draw", "machine", "test_batch_size", "flip", "hourglass network", "linear_size",
+                "num_stage", "dataset_normalization",
             ),
             {"data_dir": Path("data/mpii"), "output_dir": Path("data/stitched_mpii"), "test_batch_size": 16},
             sample="mpii", several=True,
@@ -198,7 +199,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "a checkpoint, a pair of them, or the demo weights; and Human3.6M with images",
             (
                 "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "action", "draw",
-                "machine", "test_batch_size", "flip", "dataset_normalization",
+                "machine", "test_batch_size", "flip", "hourglass network", "linear_size", "num_stage",
+                "dataset_normalization",
             ),
             {"data_dir": Path("data/h36m"), "output_dir": Path("data/stitched_h36m"), "test_batch_size": 16},
             sample="h36m", several=True,
@@ -213,8 +215,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "Write a network as ONNX and as a torch.export program, and check both against it.",
             "a checkpoint of any of them, or the demo weights; for ONNX: pip install onnx onnxscript onnxruntime",
             (
-                "load", "load_hourglass", "load_2d3d", "output_dir", "dataset_normalization", "seed",
-                "allow_unsafe_load", "debug_traceback",
+                "load", "load_hourglass", "load_2d3d", "output_dir", "hourglass network", "linear_size", "num_stage",
+                "dataset_normalization", "seed", "allow_unsafe_load", "debug_traceback",
             ),
             {"output_dir": Path("data/export")},
             changes=_STITCHED_HELP | {

@@ -7,8 +7,9 @@ python docs/onnx_example.py                                                 # ho
 
 import json
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -18,11 +19,12 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from stacked_hourglass.demo_weights import weights_to_load
-from stacked_hourglass.loading import load_hourglass
+from stacked_hourglass.hourglass import Architecture
+from stacked_hourglass.loading import load_hourglass as read_hourglass
 from stitched.exported_networks import ExportedHourglass, ExportedLifter, ExportedNetwork, ExportedStitched
-from stitched.loading import load_stitched, network_kind, require_own_normalisation
-from twod_threed.loading import load_lifter
-from utils.console.option_rules import refuse_useless
+from stitched.loading import load_network, network_kind, require_own_normalisation
+from twod_threed.loading import load_lifter, require_normalisation
+from utils.console.option_rules import given_value, refuse_disagreement, refuse_useless
 from utils.osutils import UserError, atomic_path, file_digest, warn, write_text
 from utils.training.checkpoint_paths import find_checkpoint
 from utils.training.checkpoints import read_checkpoint, written_by
@@ -49,65 +51,111 @@ class Difference(NamedTuple):
 
 
 def export(options: Namespace) -> None:
-    """`run.py export`: `<kind>.onnx`, `<kind>.pt2` and `<kind>.json` in `output_dir`.
+    """`run.py export`."""
+    load = weights_to_load(options.load, options.load_hourglass, options.load_2d3d)
+    pair = {"load_hourglass": options.load_hourglass, "load_2d3d": options.load_2d3d}
+    network = load_exportable(load, **pair, allow_unsafe=options.allow_unsafe_load)
+    _refuse_other_shapes(options, network, {"load": load} if load else pair)
+    differences = export_network(network, options.output_dir, {"load": load} if load else pair, options.seed)
+    print(report(network, differences))
+    print(f"{options.output_dir}: {', '.join([*differences, f'{network.kind}.json'])}")
 
-    The kind is "hourglass", "lifter" or "stitched". The JSON file has what is also in the two others: names, shapes,
+
+def _refuse_other_shapes(options: Namespace, network: ExportedNetwork, paths: Mapping[str, Path]) -> None:
+    """UserError for an option that contradicts a checkpoint, or is about a network that it does not hold."""
+    model = network.network
+    hourglass, lifter = {
+        "hourglass": (model, None),
+        "lifter": (None, model),
+        "stitched": (getattr(model, "hourglass", None), getattr(model, "lifter", None)),
+    }[network.kind]
+    kept = f"has no effect: {paths.get('load')} holds only "
+    if hourglass:
+        refuse_disagreement(options, vars(hourglass.architecture), paths.get("load") or paths["load_hourglass"])
+    else:
+        refuse_useless(options, [(True, [field.name for field in fields(Architecture)], f"{kept}a 3D baseline")])
+    if lifter:
+        path = paths.get("load") or paths["load_2d3d"]
+        refuse_disagreement(options, lifter.architecture(), path)
+        require_normalisation(given_value(options, "dataset_normalization"), model.normalisation.kind, path)
+    else:
+        names = ["linear_size", "num_stage", "dataset_normalization"]
+        refuse_useless(options, [(True, names, f"{kept}an hourglass")])
+
+
+def export_network(
+    network: ExportedNetwork,
+    output_dir: str | Path,
+    checkpoints: Mapping[str, str | Path] | None = None,
+    seed: int = 0,
+) -> dict[str, dict[str, Difference]]:
+    """Write `<kind>.onnx`, `<kind>.pt2` and `<kind>.json`; return the largest differences by file and output.
+
+    The kind is "hourglass", "lifter" or "stitched". The JSON file has what the two others hold too: names, shapes,
     units, frames and joint orders. Without the packages that ONNX needs, the others are written, with a warning.
 
-    Raises UserError, with nothing written, for a checkpoint of no such network, and where a written file gives
-    anything else than the network itself.
+    Args:
+        network: from `load_exportable`.
+        output_dir: a folder, new or old.
+        checkpoints: files or folders by a name, whose digests the metadata gets.
+        seed: of the random input of the check.
+
+    Raises UserError, with nothing written, where a written file's output differs from the network's.
     """
-    network = open_network(options).eval()
     lacking = [name for name in ONNX_PACKAGES if find_spec(name) is None]
     if lacking:
         warn(f"no ONNX file, since {' and '.join(lacking)} is missing: pip install {' '.join(ONNX_PACKAGES)}")
-    facts = describe(network, options)
-    folder = Path(options.output_dir)
-    with ExitStack() as files:  # they take their names at the end, when both have passed
+    network, facts, folder = network.eval(), describe(network, checkpoints or {}), Path(output_dir)
+    with ExitStack() as files:  # both are renamed at the end, when both have passed
         program_path = files.enter_context(atomic_path(folder / f"{network.kind}.pt2"))
         program = make_program(network)
         torch.export.save(program, program_path, extra_files={"metadata.json": json.dumps(facts)})
-        differences = {f"{network.kind}.pt2": compare(network, load_program(program_path), options.seed)}
+        differences = {f"{network.kind}.pt2": compare(network, load_program(program_path), seed)}
         if not lacking:
             onnx_path = files.enter_context(atomic_path(folder / f"{network.kind}.onnx"))
             facts |= {"onnx_opset": OPSET}
             write_onnx(network, program, onnx_path, facts)
-            differences[f"{network.kind}.onnx"] = compare(network, load_onnx(onnx_path), options.seed)
-        print(report(network, differences))
+            differences[f"{network.kind}.onnx"] = compare(network, load_onnx(onnx_path), seed)
         require_equal(differences)
     write_text(folder / f"{network.kind}.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
-    print(f"{folder}: {', '.join([*differences, f'{network.kind}.json'])}")
+    return differences
 
 
 # ------------------------------------------------------------------------------------------ what is exported
-def open_network(options: Namespace) -> ExportedNetwork:
-    """The network of `load`, whichever of the three kinds it is, or of `load_hourglass` and `load_2d3d`."""
-    options.load = weights_to_load(options.load, options.load_hourglass, options.load_2d3d)
-    if not options.load:
-        return ExportedStitched(load_stitched(options))
-    checkpoint = read_checkpoint(options.load, options.allow_unsafe_load)
-    kind = network_kind(checkpoint, options.load)
+def load_exportable(
+    load: str | Path | None = None,
+    load_hourglass: str | Path | None = None,
+    load_2d3d: str | Path | None = None,
+    *,
+    allow_unsafe: bool = False,
+) -> ExportedNetwork:
+    """The network of `load`, whichever of the three kinds it is, or of the two others, in the form to be exported.
+
+    Raises UserError for a checkpoint of another network, and as `load_network` does.
+    """
+    pair = {"load_hourglass": load_hourglass, "load_2d3d": load_2d3d}
+    checkpoint = read_checkpoint(load, allow_unsafe) if load else {}
+    kind = network_kind(checkpoint, load) if load else "stitched"
     if kind == "stitched":
-        return ExportedStitched(load_stitched(options))
-    others = ["load_hourglass", "load_2d3d", "dataset_normalization"]
-    refuse_useless(options, [(True, others, f"has no effect: --load {options.load} is no stitched network")])
+        return ExportedStitched(load_network(load, **pair, allow_unsafe=allow_unsafe))
+    useless = [name for name, path in pair.items() if path]
+    if useless:
+        raise UserError(f"--{useless[0]} has no effect: --load {load} is no stitched network")
     if kind == "hourglass":
-        return ExportedHourglass(load_hourglass(options.load, allow_unsafe=options.allow_unsafe_load))
+        return ExportedHourglass(read_hourglass(load, allow_unsafe=allow_unsafe))
     if kind == "lifter":
-        lifter = load_lifter(options.load, allow_unsafe=options.allow_unsafe_load)
-        require_own_normalisation(lifter, f"--load {options.load}")
+        lifter = load_lifter(load, allow_unsafe=allow_unsafe)
+        require_own_normalisation(lifter, f"--load {load}")
         return ExportedLifter(lifter)
     raise UserError(
-        f"--load {options.load}: no hourglass, 3D baseline or stitched network ({written_by(checkpoint)}); give a "
+        f"--load {load}: no hourglass, 3D baseline or stitched network ({written_by(checkpoint)}); give a "
         "checkpoint of train.py hourglass_mpii, 2d3d_h36m or stitched_fine_tune"
     )
 
 
-def describe(network: ExportedNetwork, options: Namespace) -> dict:
-    """What a user of the files has to know, as plain types."""
-    given = {name: getattr(options, name) for name in ("load", "load_hourglass", "load_2d3d")}
-    used = {"load": given["load"]} if given["load"] else given
-    files = {name: find_checkpoint(path) for name, path in used.items() if path}
+def describe(network: ExportedNetwork, checkpoints: Mapping[str, str | Path]) -> dict:
+    """The metadata of the files, as plain types; `checkpoints` by their option's name."""
+    files = {name: find_checkpoint(path) for name, path in checkpoints.items()}
     return {
         "network": network.kind,
         "inputs": network.inputs,
@@ -188,7 +236,7 @@ def _difference(found: Tensor, expected: Tensor) -> Difference:
 
 
 def require_equal(differences: dict[str, dict[str, Difference]]) -> None:
-    """UserError where a file gives anything else than the network."""
+    """UserError where a file's output differs from the network's."""
     for file, outputs in differences.items():
         for name, difference in outputs.items():
             if not difference.relative <= TOLERANCE:
@@ -199,7 +247,7 @@ def require_equal(differences: dict[str, dict[str, Difference]]) -> None:
 
 
 def report(network: ExportedNetwork, differences: dict[str, dict[str, Difference]]) -> str:
-    """What is exported and how near it is, for people to read."""
+    """What is exported and how close it is to PyTorch, as text."""
     lines = [f"{network.kind}: {', '.join(network.inputs)} -> {', '.join(network.outputs)}", DEFINITION]
     for file, outputs in differences.items():
         found = (f"{name} {one.relative:.1e} ({one.absolute:.1e})" for name, one in outputs.items())

@@ -70,7 +70,6 @@ class ExportedHourglass(ExportedNetwork):
         """`network` is as `load_hourglass` gives it."""
         super().__init__()
         self.network = network
-        self.register_buffer("mean", network.mean.detach().clone()[:, None, None])
         skeleton = SKELETONS[network.skeleton].first(network.architecture.num_classes)
         self.inputs, self.outputs = IMAGES, _outputs_2d(skeleton, "joints", "crop")
         self.notes = {"decoding": "highest pixel, moved a quarter pixel towards its higher neighbour along each axis"}
@@ -80,7 +79,7 @@ class ExportedHourglass(ExportedNetwork):
         return heatmaps, *self.decode(heatmaps)
 
     def heatmaps(self, images: Tensor) -> Tensor:
-        return self.network(images - self.mean)[-1]
+        return self.network(images - self.network.mean[:, None, None])[-1]
 
     def decode(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
         points, scores = decode_heatmaps(heatmaps)
@@ -101,15 +100,16 @@ class ExportedLifter(ExportedNetwork):
     def __init__(self, network: LinearModel):
         """`network` is as `load_lifter` gives it, with a normalisation."""
         super().__init__()
-        self.network, self.normalisation = network, network.normalisation
-        what = "px of Human3.6M's images" if self.normalisation.kind == "dataset" else "px of any image"
-        joints = {"shape": ["batch", len(H36M_2D), 2], "what": f"{what}, x right, y down", "joints": H36M_2D.joints}
+        self.network = network
+        what = "px of Human3.6M's images" if network.normalisation.kind == "dataset" else "px of any image"
+        joints = {"shape": ["batch", len(H36M_2D), 2], "what": f"{what}, x right, y down"}
         self.inputs, self.outputs = {"joints_2d": joints | {"joints": list(H36M_2D.joints)}}, JOINTS_3D
-        self.notes = {"normalisation": self.normalisation.kind}
+        self.notes = {"normalisation": network.normalisation.kind}
 
     def forward(self, joints_2d: Tensor) -> tuple[Tensor]:
-        output = with_hip(self.network(self.normalisation.input(joints_2d)))
-        return (centre_on_hip(self.normalisation.to_mm(output)),)
+        normalisation = self.network.normalisation
+        output = with_hip(self.network(normalisation.input(joints_2d)))
+        return (centre_on_hip(normalisation.to_mm(output)),)
 
     def example(self, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         return (400 + 200 * torch.rand(batch, len(H36M_2D), 2, generator=generator),)

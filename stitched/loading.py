@@ -4,7 +4,6 @@ network = load_network("stitched.pth.tar")
 network = load_network(load_hourglass="model_checkpoints/hourglass_mpii_default", load_2d3d="lifter.pth.tar")
 """
 
-from argparse import Namespace
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from stacked_hourglass import demo_weights
 from stacked_hourglass.loading import STITCHED_PARTS, build_hourglass, is_stitched
 from stacked_hourglass.loading import load_hourglass as read_hourglass
 from stacked_hourglass.loading import read_architecture as hourglass_architecture
@@ -21,11 +19,10 @@ from stitched.checkpoint_paths import require_pair
 from stitched.soft_argmax import SoftArgmax2D
 from stitched.stitched_network import StitchedNetwork
 from twod_threed.loading import architecture_of as lifter_architecture
-from twod_threed.loading import load_lifter, require_normalisation
+from twod_threed.loading import load_lifter
 from twod_threed.model import LinearModel
 from twod_threed.normalisation import from_plain
 from utils.compute.devices import pick_device
-from utils.console.option_rules import given_value
 from utils.osutils import UserError, warn
 from utils.training.checkpoints import load_state, read_checkpoint, written_by
 from utils.transform import MPII
@@ -65,24 +62,8 @@ def load_network(
     return model.to(device if isinstance(device, torch.device) else pick_device(device)).eval()
 
 
-def load_stitched(options: Namespace, device: str | torch.device = "cpu", image_scale: str = "any") -> StitchedNetwork:
-    """`load_network` of what the options say: `load`, `load_hourglass`, `load_2d3d`, `allow_unsafe_load`.
-
-    Raises UserError also for a normalisation other than the one that `dataset_normalization`, where a script has it,
-    asks for.
-    """
-    paths = options.load, options.load_hourglass, options.load_2d3d
-    model = load_network(*paths, device=device, image_scale=image_scale, allow_unsafe=options.allow_unsafe_load)
-    path = options.load or options.load_2d3d or demo_weights.DEMO_WEIGHTS
-    require_normalisation(given_value(options, "dataset_normalization"), model.normalisation.kind, path)
-    return model
-
-
 def network_kind(checkpoint: dict, path: str | Path) -> str | None:
-    """Whose weights a checkpoint has that `read_checkpoint` opened: "stitched", "hourglass" or "lifter".
-
-    None for any other network's.
-    """
+    """The network in a checkpoint of `read_checkpoint`: "stitched", "hourglass", "lifter", or None for any other."""
     if is_stitched(checkpoint):
         return "stitched"
     for kind, read_architecture in (("hourglass", hourglass_architecture), ("lifter", lifter_architecture)):
@@ -93,7 +74,7 @@ def network_kind(checkpoint: dict, path: str | Path) -> str | None:
 
 
 def stitched_extras(model: StitchedNetwork) -> dict:
-    """What a stitched checkpoint holds beside the weights, as plain types: with it `--load` needs nothing else."""
+    """What a stitched checkpoint holds besides the weights, as plain types, so that `--load` needs nothing else."""
     return {
         "mean": model.mean.tolist(),
         "skeleton": model.skeleton.name,

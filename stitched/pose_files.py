@@ -1,6 +1,5 @@
-"""The 2D and 3D poses of the same people, as two files of one run hold them."""
+"""The 2D and 3D poses of the same people, from two files of one run."""
 
-from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +13,8 @@ from utils.predictions.picture_files import confident_joints, find_skeleton
 from utils.predictions.prediction_files import load_predictions
 from utils.transform import H36M, Skeleton
 
-# A person's joints are up to about a metre from his hip. Poor models' poses may be collapsed, so only what looks like
-# metres, or like poses scaled to unit size, is refused.
+# A person's joints reach about a metre from the hip. Poses of poor networks may be collapsed, so this refuses only what
+# looks like metres, or like poses scaled to unit size.
 SMALLEST_REACH = 10.0  # mm
 
 
@@ -24,7 +23,7 @@ class PosePair(NamedTuple):
 
     Attributes:
         joints: (P, J, 2), zero-based px of the image, order `skeleton`.
-        shown: the same, NaN where the network is too unsure to draw the joint, see `confident_joints`.
+        shown: the same; NaN for joints of too low a score to be drawn, see `confident_joints`.
         poses: (P, 17, 3) float64, mm, camera coordinates, hip at the origin, order `H36M`.
     """
 
@@ -34,18 +33,20 @@ class PosePair(NamedTuple):
     poses: dict[str, Tensor]
 
 
-def load_pair(options: Namespace) -> PosePair:
-    """Read `pose_2d_estimations` and `pose_3d_estimations`; `min_score` says which joints are shown.
+def load_pair(
+    pose_2d_estimations: str | Path, pose_3d_estimations: str | Path, min_score: float | None = None
+) -> PosePair:
+    """Read the two files of a run; `min_score` as in `confident_joints`.
 
     Raises UserError for a file that is missing, damaged or of the other kind, and where the two differ in their images
-    or in the number of people of one.
+    or in an image's number of people.
     """
-    joints = load_predictions(options.pose_2d_estimations)
-    skeleton = find_skeleton(options.pose_2d_estimations, joints)
-    poses = load_poses_3d(options.pose_3d_estimations, "--3d_pose_estimations")
+    joints = load_predictions(pose_2d_estimations)
+    skeleton = find_skeleton(pose_2d_estimations, joints)
+    poses = load_poses_3d(pose_3d_estimations, "--3d_pose_estimations")
     for one, other, option, path in (
-        (joints, poses, "--3d_pose_estimations", options.pose_3d_estimations),
-        (poses, joints, "--2d_pose_estimations", options.pose_2d_estimations),
+        (joints, poses, "--3d_pose_estimations", pose_3d_estimations),
+        (poses, joints, "--2d_pose_estimations", pose_2d_estimations),
     ):
         lacking = [name for name in one if name not in other]
         if lacking:
@@ -54,22 +55,22 @@ def load_pair(options: Namespace) -> PosePair:
                 f"({first_few(lacking, ',', 2)}); give both files of one run"
             )
     require_same_people(joints, poses, "--2d_pose_estimations", "--3d_pose_estimations")
-    shown = confident_joints(joints, options.pose_2d_estimations, options.min_score)
+    shown = confident_joints(joints, Path(pose_2d_estimations), min_score)
     return PosePair(joints, shown, skeleton, poses)
 
 
-def load_truth(options: Namespace, poses: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
-    """Read `pose_3d_ground_truths` of the images `names`: (P, 17, 3) float64 mm, hip at the origin.
+def load_truth(path: str | Path, poses: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
+    """Read a file of 3D truth for the images `names`: (P, 17, 3) float64 mm, hip at the origin.
 
     Raises UserError for a file as for `load_pair`, an image without truth, and another number of people than in
     `poses`.
     """
     option = "--3d_pose_ground_truths"
-    truth = load_poses_3d(options.pose_3d_ground_truths, option)
+    truth = load_poses_3d(path, option)
     lacking = [name for name in names if name not in truth]
     if lacking:
         raise UserError(
-            f"{option} {options.pose_3d_ground_truths}: lacks {len(lacking)} of the {len(names)} images to draw "
+            f"{option} {path}: lacks {len(lacking)} of the {len(names)} images to draw "
             f"({first_few(lacking, ',', 2)}); without truth: python viz.py 2d_overlay_3d_pred"
         )
     truth = {name: truth[name] for name in names}
@@ -77,7 +78,7 @@ def load_truth(options: Namespace, poses: Mapping[str, Tensor], names: Sequence[
     return truth
 
 
-def load_poses_3d(path: Path, option: str) -> dict[str, Tensor]:
+def load_poses_3d(path: str | Path, option: str) -> dict[str, Tensor]:
     """Read a file of 3D poses: image name -> (P, 17, 3) float64 mm, hip at the origin.
 
     Raises UserError, naming `option`: no such file, 2D poses, another number of joints, metres.

@@ -1,13 +1,14 @@
 """2D and 3D poses in photos, videos and Human3.6M's images, by the stitched network.
 
 python run.py stitched_mpii --load_hourglass HOURGLASS --load_2d3d LIFTER --data_dir holiday_photos --person_box hog
-python run.py stitched_mpii --data_dir clip.mp4 --draw                       # the demo weights, where they are there
+python run.py stitched_mpii --data_dir clip.mp4 --draw                       # the demo weights
 python run.py stitched_mpii --load STITCHED --data_dir 0                     # a camera, until Ctrl-C
 python run.py stitched_h36m --load STITCHED                                  # Human3.6M's S9 and S11 in data/h36m
 """
 
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,14 +16,16 @@ import torch
 from stacked_hourglass.demo_weights import weights_to_load
 from stacked_hourglass.photos import find_poses, image_folder, predict_samples, without_pose
 from stitched.crop_predictor import StitchedPredictor
-from stitched.loading import load_stitched
-from stitched.video import video
-from stitched.viz import overlay_2d_3d_gt_3d_pred, overlay_2d_3d_pred
+from stitched.loading import load_network
+from stitched.video import draw_video
+from stitched.viz import draw_poses
+from twod_threed.loading import require_normalisation
 from twod_threed.mpjpe import mpjpe, p_mpjpe
 from utils.compute.devices import pick_device
+from utils.compute.distributed import ALONE, Processes
 from utils.compute.launched import processes_of
 from utils.console.commands import shell_command
-from utils.console.option_rules import refuse_useless
+from utils.console.option_rules import given_value, refuse_disagreement
 from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
@@ -37,83 +40,118 @@ COORDINATES = (
     "2D: MPII order, zero-based px of the photo, x right, y down\n"
     "3D: Human3.6M order, mm, camera coordinates (x right, y down, z forward), hip at the origin"
 )
-PICTURES = "pictures"
-DRAWERS = {
-    "2d_overlay_3d_pred": overlay_2d_3d_pred,
-    "2d_overlay_3d_gt_3d_pred": overlay_2d_3d_gt_3d_pred,
-    "video": video,
-}
-# The drawers' options, and the files that they are given.
-PREDICTED = {"pose_2d_estimations": "2d_pose_estimations", "pose_3d_estimations": "3d_pose_estimations"}
-TRUE = {"pose_3d_ground_truths": "3d_pose_ground_truths"}
+PICTURES = "pictures"  # folder in --output_dir
 
 
 def stitched_mpii(options: Namespace) -> None:
     """`run.py stitched_mpii`."""
     if options.draw and is_camera(options.data_dir):
         raise UserError(f"--draw: the pictures of camera {options.data_dir} are not kept; record a video and give that")
+    processes = processes_of(options)
     predictor = _predictor(options, image_scale="any")
     start = time.monotonic()
     results = find_poses(
         predictor,
         options.data_dir,
-        person_box=options.person_box if "person_box" in options.given else None,
+        person_box=given_value(options, "person_box"),
         max_frames=options.max_frames,
         run_with_train=options.run_with_train,
         batch_size=options.test_batch_size,
         workers=options.workers,
-        processes=processes_of(options),
+        processes=processes,
     )
-    files = results.save(options.output_dir, processes_of(options))
+    files = results.save(options.output_dir, processes)
     _print(results, files, time.monotonic() - start)
     if results.people and not is_camera(options.data_dir):
-        script = "video" if options.data_dir.suffix.lower() in VIDEO_SUFFIXES else "2d_overlay_3d_pred"
-        _draw(script, image_folder(options.data_dir), options, PREDICTED)
+        is_video = options.data_dir.suffix.lower() in VIDEO_SUFFIXES
+        _draw(options, "video" if is_video else "2d_overlay_3d_pred", image_folder(options.data_dir))
 
 
 def stitched_h36m(options: Namespace) -> None:
     """`run.py stitched_h36m`."""
-    frames = open_frames(options)
+    processes = processes_of(options)
+    frames = open_frames(options.data_dir, select_actions(options.action), options.run_with_train)
     predictor = _predictor(options, image_scale="human36m")
     start = time.monotonic()
-    results = run_frames(predictor, frames, options)
-    files = results.save(options.output_dir, processes_of(options))
+    results = run_frames(predictor, frames, options.test_batch_size, options.workers, processes)
+    files = results.save(options.output_dir, processes)
     _print(results, files, time.monotonic() - start)
     print(errors(results))
-    _draw("2d_overlay_3d_gt_3d_pred", frames.images_dir, options, PREDICTED | TRUE)
+    _draw(options, "2d_overlay_3d_gt_3d_pred", frames.images_dir)
 
 
 def _predictor(options: Namespace, image_scale: str) -> StitchedPredictor:
-    device = pick_device(options.device, processes_of(options))
-    options.load = weights_to_load(options.load, options.load_hourglass, options.load_2d3d)
-    network = load_stitched(options, device, image_scale)
+    """Raises UserError also for an option that contradicts a checkpoint."""
+    load = weights_to_load(options.load, options.load_hourglass, options.load_2d3d)
+    network = load_network(
+        load,
+        options.load_hourglass,
+        options.load_2d3d,
+        device=pick_device(options.device, processes_of(options)),
+        image_scale=image_scale,
+        allow_unsafe=options.allow_unsafe_load,
+    )
+    refuse_disagreement(options, vars(network.hourglass.architecture), load or options.load_hourglass)
+    refuse_disagreement(options, network.lifter.architecture(), load or options.load_2d3d)
+    asked = given_value(options, "dataset_normalization")
+    require_normalisation(asked, network.normalisation.kind, load or options.load_2d3d)
     return StitchedPredictor(network, options.precision, options.flip, options.compile)
 
 
-# ------------------------------------------------------------------------------------------ Human3.6M
-def open_frames(options: Namespace) -> Frames:
-    """The images with truth of `--data_dir`, of the validation (or training) subjects and `--action`.
+def _draw(options: Namespace, script: str, img_dir: Path) -> None:
+    """Draw the results as this script of viz.py does, into the folder `PICTURES`; without --draw, print its command."""
+    kinds = ["2d_pose_estimations", "3d_pose_estimations"]
+    if script == "2d_overlay_3d_gt_3d_pred":
+        kinds.append("3d_pose_ground_truths")
+    files = [options.output_dir / f"{kind}.pt" for kind in kinds]
+    if not options.draw:
+        command = shell_command("viz", script, {"img_dir": img_dir} | dict(zip(kinds, files, strict=True)))
+        print(f"draw them: {command}")
+    elif processes_of(options).is_main:
+        folder = options.output_dir / PICTURES
+        if script == "video":
+            draw_video(img_dir, *files, folder)
+        else:
+            draw_poses(img_dir, *files[:2], folder, pose_3d_ground_truths=files[2] if files[2:] else None)
 
-    Frames that a folder lists in poses.npz are no split: all of them are taken, whoever they show.
+
+# ------------------------------------------------------------------------------------------ Human3.6M
+def open_frames(folder: str | Path, actions: Sequence[str], run_with_train: bool = False) -> Frames:
+    """The images with truth in a folder, of these actions and of the validation (or training) subjects.
+
+    All frames that a folder lists in poses.npz are taken, whatever their subjects.
+
+    Raises UserError where there is none, and for `run_with_train` with such a list.
     """
-    folder, actions = Path(options.data_dir), select_actions(options.action)
+    folder = Path(folder)
     if has_listed_frames(folder):
-        fault = f"has no effect: {folder} lists single frames, all of which are run"
-        refuse_useless(options, [(True, ["run_with_train"], fault)])
+        if run_with_train:
+            raise UserError(f"--run_with_train has no effect: {folder} lists single frames, all of which are run")
         return read_listed_frames(folder).of_actions(actions)
     files = find_sequences(folder)
-    poses = load_pose_set(files, TRAIN_SUBJECTS if options.run_with_train else TEST_SUBJECTS, actions)
+    poses = load_pose_set(files, TRAIN_SUBJECTS if run_with_train else TEST_SUBJECTS, actions)
     return find_frames(poses, files.data_dir / "images")
 
 
-def run_frames(predictor: StitchedPredictor, frames: Frames, options: Namespace) -> PoseResults:
+def run_frames(
+    predictor: StitchedPredictor,
+    frames: Frames,
+    batch_size: int = 16,
+    workers: int = 0,
+    processes: Processes = ALONE,
+) -> PoseResults:
     """The person of every frame, in a crop about the true joints, under the image's path relative to its folder.
 
-    A frame whose image can't be read is left out, with a warning. The 2D truth is in the order `H36M_2D`; `metas` has
-    it as `skeleton_truth`.
+    Unreadable images are skipped, with a warning. The 2D truth is in the order `H36M_2D`, which `metas` names as
+    `skeleton_truth`.
+
+    Args:
+        batch_size: crops in one forward pass.
+        workers: processes that decode and crop.
+
+    Raises UserError where no image can be read.
     """
-    crops = FrameCrops(frames)
-    found = predict_samples(predictor, crops, "frames", options.test_batch_size, options.workers, processes_of(options))
+    found = predict_samples(predictor, FrameCrops(frames), "frames", batch_size, workers, processes)
     lost = without_pose(found[0])
     report_unreadable([str(frames.path(i)) for i in lost], len(frames), "left out", f"{frames.images_dir}", "image")
     results = PoseResults(predictor.skeleton, predictor.score_threshold, image_kind="image")
@@ -127,7 +165,7 @@ def run_frames(predictor: StitchedPredictor, frames: Frames, options: Namespace)
 
 
 def errors(results: PoseResults) -> str:
-    """MPJPE against the truth, and what it means, for people to read."""
+    """MPJPE against the truth with its definition, as text."""
     predicted, truth = (torch.cat(list(poses.values())) for poses in (results.joints_3d, results.truth_3d))
     return (
         f"MPJPE {mpjpe(predicted, truth):.1f} mm (Protocol 1: mean distance of a joint from its truth, hips at the "
@@ -136,18 +174,7 @@ def errors(results: PoseResults) -> str:
     )
 
 
-# ------------------------------------------------------------------------------------------ what is said
+# ------------------------------------------------------------------------------------------ messages
 def _print(results: PoseResults, files: list[Path], seconds: float) -> None:
     names = ", ".join(path.name for path in files)
     print(f"{results.summary(seconds)}\n{files[0].parent}: {names}\n{COORDINATES}")
-
-
-def _draw(script: str, img_dir: Path, options: Namespace, files: dict[str, str]) -> None:
-    """Draw what was found as this script of viz.py does, into the folder `PICTURES`; without --draw, say how."""
-    paths = {dest: options.output_dir / f"{name}.pt" for dest, name in files.items()}
-    if options.draw and processes_of(options).is_main:
-        folder = options.output_dir / PICTURES
-        DRAWERS[script](Namespace(img_dir=img_dir, output_dir=folder, min_score=None, **paths))
-    elif not options.draw:
-        given = {"img_dir": img_dir} | {name: paths[dest] for dest, name in files.items()}
-        print(f"draw them: {shell_command('viz', script, given)}")

@@ -1,11 +1,12 @@
-"""What a hourglass sees in photos, joint by joint: heat maps, and the pixels that they depend on.
+"""What an hourglass sees in photos, joint by joint: heat maps, and the pixels that they depend on.
 
-python viz.py saliency_and_prob_maps --img_dir PHOTOS                          # the demo weights, where they are there
+python viz.py saliency_and_prob_maps --img_dir PHOTOS                          # the demo weights
 python viz.py saliency_and_prob_maps --img_dir PHOTOS --load model_checkpoints/hourglass_mpii_default
 python viz.py saliency_and_prob_maps_with_skeleton --img_dir clip.mp4 --num_pictures 10 --person_box hog
 """
 
 from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from utils.compute.devices import pick_device
 from utils.console.option_rules import refuse_disagreement
 from utils.imaging.draw2d import person_color, resized, side_by_side, text_strip
 from utils.imaging.image_sources import ImageSource, open_source
-from utils.osutils import UserError, first_few, warn
+from utils.osutils import UserError, first_few, inform, warn
 from utils.predictions.picture_files import draw_images
 
 MOST_PEOPLE = 6  # side by side in one picture
@@ -33,49 +34,67 @@ SHEET_CELL = (240, 1040)  # width, height px
 
 
 def saliency_and_prob_maps(options: Namespace) -> None:
-    """`viz.py saliency_and_prob_maps`: a picture a photo or frame of `img_dir`, a row a joint, its people side by side.
-
-    A row shows the joint's name and the height of its heat map's peak, the crop, the heat map, and the saliency map,
-    which `stacked_hourglass.saliency` defines (`use_max_for_saliency_map`: by the map's highest pixel). `load` may be a
-    hourglass's checkpoint, ours or a published one, or a whole stitched network's; without it the demo weights are
-    taken. The architecture is read from it. Writes pictures under the images' own names, and a contact sheet, into
-    `output_dir`.
-
-    Raises UserError, with nothing written, for other checkpoints and for what `draw_images` refuses.
-    """
+    """`viz.py saliency_and_prob_maps`."""
     _draw(options, with_skeleton=False)
 
 
 def saliency_and_prob_maps_with_skeleton(options: Namespace) -> None:
-    """`viz.py saliency_and_prob_maps_with_skeleton`: the same, with the whole pose on the crop of every row."""
+    """`viz.py saliency_and_prob_maps_with_skeleton`."""
     _draw(options, with_skeleton=True)
 
 
 def _draw(options: Namespace, with_skeleton: bool) -> None:
-    network = open_network(options)
-    source = open_source(options.img_dir, "--img_dir")
-    finder = make_finder(options.person_box, network.mean.device)
-    finder.check_names(source.names())
-    names = names_to_draw(source, options.num_pictures)
-    kind = "max" if options.use_max_for_saliency_map else "sum"
-    painter = Painter(network, finder, kind, with_skeleton)
-    draw_images(source, names, painter, options.output_dir, SHEET_CELL)
-    painter.report(options.person_box)
-    print("\n".join(notes(kind)))
-
-
-def open_network(options: Namespace) -> HourglassNet:
-    """The hourglass of `load`, or of the demo weights, on `device`.
-
-    Raises UserError where there is none, and for an option whose value is not what the checkpoint was trained with.
-    """
     path = weights_to_load(options.load)
     if not path:
         raise UserError("--load missing: give a checkpoint of train.py hourglass_mpii or stitched_fine_tune")
-    device = pick_device(options.device)
-    network = load_hourglass(path, device, options.allow_unsafe_load)
+    network = load_hourglass(path, pick_device(options.device), options.allow_unsafe_load)
     refuse_disagreement(options, vars(network.architecture), path)
-    return network
+    draw_saliency(
+        network,
+        options.img_dir,
+        options.output_dir,
+        num_pictures=options.num_pictures,
+        person_box=options.person_box,
+        use_max=options.use_max_for_saliency_map,
+        with_skeleton=with_skeleton,
+    )
+
+
+def draw_saliency(
+    network: HourglassNet,
+    img_dir: str | Path,
+    output_dir: str | Path,
+    *,
+    num_pictures: int | None = None,
+    person_box: str = "whole",
+    use_max: bool = False,
+    with_skeleton: bool = False,
+) -> None:
+    """Draw one picture per photo or frame, one row per joint, people side by side; and a contact sheet.
+
+    A row shows the joint's name and the height of its heat map's peak, the crop, the heat map, and the saliency map
+    (`stacked_hourglass.saliency`).
+
+    Args:
+        network: as `load_hourglass` gives it.
+        img_dir: a folder of photos, a photo, or a video.
+        output_dir: pictures are named after their images.
+        num_pictures: images to draw, evenly spread over all; None for all.
+        person_box: "whole", "hog", "detect", or a JSON file of boxes.
+        use_max: saliency of the heat map's highest pixel, not of the weighted sum of all.
+        with_skeleton: draw the whole pose on the crop of every row.
+
+    Raises UserError, with nothing written, where `draw_images` does.
+    """
+    source = open_source(img_dir, "--img_dir")
+    finder = make_finder(person_box, network.mean.device)
+    finder.check_names(source.names())
+    names = names_to_draw(source, num_pictures)
+    kind = "max" if use_max else "sum"
+    painter = Painter(network, finder, kind, with_skeleton)
+    draw_images(source, names, painter, output_dir, SHEET_CELL)
+    painter.report(person_box)
+    inform("\n".join(notes(kind)))
 
 
 def names_to_draw(source: ImageSource, count: int | None) -> list[str]:
@@ -87,7 +106,7 @@ def names_to_draw(source: ImageSource, count: int | None) -> list[str]:
 
 
 class Painter:
-    """From an image and its name to its picture; counts what is left out on the way."""
+    """From an image and its name to its picture; notes images without people and with too many."""
 
     def __init__(self, network: HourglassNet, finder: PersonFinder, kind: str, with_skeleton: bool):
         """`network` is as `load_hourglass` gives it; `kind` is of `saliency_maps`."""
@@ -105,7 +124,7 @@ class Painter:
         if len(people) > MOST_PEOPLE:
             self._crowded.append(name)
         shown = range(min(len(people), MOST_PEOPLE))
-        # One after the other: a backward pass needs all that the forward pass computed.
+        # One by one: a backward pass keeps all that the forward pass computed.
         return side_by_side([self._person(people, number) for number in shown], GAP)
 
     def _person(self, people: PhotoPeople, number: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from utils.imaging.draw2d import OUTLINE, draw_pose, image_grid, person_color, s
 from utils.imaging.draw3d import PANEL, draw_pose_3d, floor_shift, pose_limits
 from utils.imaging.image_sources import VideoSource, open_source
 from utils.imaging.video_writer import SUFFIX, write_video
-from utils.osutils import UserError, warn
+from utils.osutils import UserError, inform, warn
 from utils.predictions.picture_files import matching_names, warn_about_nan
 from utils.predictions.prediction_files import load_metas
 from utils.transform import H36M
@@ -54,27 +54,45 @@ class Layout(NamedTuple):
 
 
 def video(options: Namespace) -> None:
-    """`viz.py video`: each frame of the video `img_dir` with its 2D poses, beside the 3D poses, as a video.
+    """`viz.py video`."""
+    files = options.pose_2d_estimations, options.pose_3d_estimations
+    draw_video(options.img_dir, *files, options.output_dir, min_score=options.min_score)
 
-    Reads `pose_2d_estimations` and `pose_3d_estimations`, by '<stem>/<frame, 6 digits>', and `metas.pt` beside the
-    first, whose `tracks` say who is who in each frame. Writes `<stem>.webm` (VP8, without sound) into `output_dir`,
-    with the video's frame rate, its frames in their own size, and people under one number and colour throughout. The
-    3D poses keep the hip over one place of one floor and the lowest joint on it, and the view swings from side to
-    side. It ends where the predictions do.
+
+def draw_video(
+    img_dir: str | Path,
+    pose_2d_estimations: str | Path,
+    pose_3d_estimations: str | Path,
+    output_dir: str | Path,
+    *,
+    min_score: float | None = None,
+) -> None:
+    """Draw each frame of a video with its 2D poses, and the 3D poses beside it, as a video.
+
+    The 3D poses keep the hip over one point of one floor and the lowest joint on it, and the view swings from side to
+    side. A person has one number and colour throughout. The result ends where the predictions do.
+
+    Args:
+        img_dir: the video.
+        pose_2d_estimations: file of "<stem>/<frame, 6 digits>" -> (P, J, 2) zero-based px. `metas.pt` beside it has
+            the joint order, and `tracks`: who is who in each frame.
+        pose_3d_estimations: file of the same names -> (P, 17, 3) mm, camera coordinates.
+        output_dir: folder for `<stem>.webm` (VP8, without sound), of the video's frame rate and frame size.
+        min_score: see `confident_joints`.
 
     Raises UserError, with nothing written: `img_dir` is no video, the two files are no pair, no frame has a prediction,
     `metas.pt` has another number of people, or the result would replace the video itself.
     """
-    pair = load_pair(options)
+    pair = load_pair(pose_2d_estimations, pose_3d_estimations, min_score)
     pair = pair._replace(poses={name: stand(poses) for name, poses in pair.poses.items()})
-    source = open_source(options.img_dir, "--img_dir")
+    source = open_source(img_dir, "--img_dir")
     if not isinstance(source, VideoSource):
-        raise UserError(f"--img_dir {options.img_dir}: no video; for photos use viz.py 2d_overlay_3d_pred")
-    target = Path(options.output_dir) / f"{source.root.stem}{SUFFIX}"
+        raise UserError(f"--img_dir {img_dir}: no video; for photos use viz.py 2d_overlay_3d_pred")
+    target = Path(output_dir) / f"{source.root.stem}{SUFFIX}"
     if target.exists() and target.samefile(source.root):
-        raise UserError(f"--output_dir {options.output_dir}: the result would replace the video; give another folder")
-    names = matching_names(source, pair.joints, options.pose_2d_estimations, UNPREDICTED)
-    tracks = read_tracks(Path(options.pose_2d_estimations).with_name("metas.pt"), pair.poses, names)
+        raise UserError(f"--output_dir {output_dir}: the result would replace the video; give another folder")
+    names = matching_names(source, pair.joints, pose_2d_estimations, UNPREDICTED)
+    tracks = read_tracks(Path(pose_2d_estimations).with_name("metas.pt"), pair.poses, names)
     layout = arrange(source.size, tracks, pair.poses)
     width, height = canvas_size(source.size, layout)
 
@@ -87,17 +105,17 @@ def video(options: Namespace) -> None:
             frames += 1
         if not drawn:
             raise UserError(
-                f"--img_dir {options.img_dir}: none of its {frames} frames has a prediction, the first of which is "
+                f"--img_dir {img_dir}: none of its {frames} frames has a prediction, the first of which is "
                 f"{names[0]!r}; give the video that was run"
             )
     if drawn < len(names):
-        warn(f"{len(names) - drawn} frames with predictions, up to {names[-1]}, are not in {options.img_dir}")
+        warn(f"{len(names) - drawn} frames with predictions, up to {names[-1]}, are not in {img_dir}")
     unshown = sorted({person for people in tracks.values() for person in people} - set(layout.slots))
     if unshown:
         warn(f"{len(unshown)} people have no 3D panel, of which there are {MOST_PANELS}: the longest seen have them")
     for kind, poses in (("2D", pair.joints), ("3D", pair.poses)):
         warn_about_nan({name: poses[name] for name in names}, kind)
-    print(f"{frames} frames, {source.fps:.4g} a second, {width} × {height} px, {drawn} with predictions: {target}")
+    inform(f"{frames} frames, {source.fps:.4g} a second, {width} × {height} px, {drawn} with predictions: {target}")
 
 
 def view_azimuth(seconds: float) -> float:

@@ -11,17 +11,18 @@ python viz.py 2d_overlay_3d_gt_3d_pred --img_dir data/h36m/images \\
 import math
 from argparse import Namespace
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stitched.pose_files import PosePair, load_pair, load_truth
+from stitched.pose_files import load_pair, load_truth
 from twod_threed.viz import CAMERA_TILT, frame_mpjpe
 from utils.imaging.draw2d import OUTLINE, draw_pose, image_grid, move_to, person_color, resized, side_by_side
 from utils.imaging.draw3d import PANEL, draw_pose_3d, floor_shift, pose_limits
-from utils.imaging.image_sources import ImageSource, open_source
-from utils.osutils import first_few, warn
+from utils.imaging.image_sources import open_source
+from utils.osutils import counted, first_few, inform, warn
 from utils.predictions.picture_files import draw_images, matching_names, warn_about_nan
 from utils.transform import H36M, Skeleton
 
@@ -35,48 +36,70 @@ DEFINITION = "MPJPE in their titles: of the person, mean over 17 joints, hips al
 
 
 def overlay_2d_3d_pred(options: Namespace) -> None:
-    """`viz.py 2d_overlay_3d_pred`: each photo with its 2D poses, and a panel a person with the 3D pose beside it.
-
-    Reads `pose_2d_estimations` (image name -> people × J × 2 px) and `pose_3d_estimations` (people × 17 × 3 mm, camera
-    coordinates), and the photos, or the video, `img_dir`. Writes a picture an image under the image's own name, and a
-    contact sheet, into `output_dir`.
-
-    Raises UserError, with nothing written, for files that are no pair, and for what `viz.py 2d_overlay` refuses.
-    """
-    pair = load_pair(options)
-    source = open_source(options.img_dir, "--img_dir")
-    names = matching_names(source, pair.joints, options.pose_2d_estimations)
-    _draw(source, pair, {}, names, options)
+    """`viz.py 2d_overlay_3d_pred`."""
+    files = options.pose_2d_estimations, options.pose_3d_estimations
+    draw_poses(options.img_dir, *files, options.output_dir, min_score=options.min_score)
 
 
 def overlay_2d_3d_gt_3d_pred(options: Namespace) -> None:
-    """`viz.py 2d_overlay_3d_gt_3d_pred`: as `overlay_2d_3d_pred`, with two panels a person: the true 3D pose, and the
-    predicted one with the truth thin behind it and its MPJPE above it.
+    """`viz.py 2d_overlay_3d_gt_3d_pred`."""
+    draw_poses(
+        options.img_dir,
+        options.pose_2d_estimations,
+        options.pose_3d_estimations,
+        options.output_dir,
+        pose_3d_ground_truths=options.pose_3d_ground_truths,
+        min_score=options.min_score,
+    )
 
-    Reads `pose_3d_ground_truths` besides; raises UserError also where that lacks an image or one of its people.
+
+def draw_poses(
+    img_dir: str | Path,
+    pose_2d_estimations: str | Path,
+    pose_3d_estimations: str | Path,
+    output_dir: str | Path,
+    *,
+    pose_3d_ground_truths: str | Path | None = None,
+    min_score: float | None = None,
+) -> None:
+    """Draw photos with their 2D poses and the 3D poses beside them: one picture per image, and a contact sheet.
+
+    Each person has a panel with the 3D pose. With truth there are two: the true pose, and the prediction with the
+    truth thin behind it and its MPJPE above it.
+
+    Args:
+        img_dir: a folder of photos, a photo, or a video.
+        pose_2d_estimations: file of image name -> (P, J, 2) zero-based px; `metas.pt` beside it names the joint order.
+        pose_3d_estimations: file of image name -> (P, 17, 3) mm, camera coordinates.
+        output_dir: pictures are named after their images.
+        pose_3d_ground_truths: as `pose_3d_estimations`.
+        min_score: see `confident_joints`.
+
+    Raises UserError, with nothing written, where the files are no pair, the truth lacks an image or a person, and where
+    `draw_images` does.
     """
-    pair = load_pair(options)
-    source = open_source(options.img_dir, "--img_dir")
-    names = matching_names(source, pair.joints, options.pose_2d_estimations)
-    _draw(source, pair, load_truth(options, pair.poses, names), names, options)
-    print(DEFINITION)
+    pair = load_pair(pose_2d_estimations, pose_3d_estimations, min_score)
+    source = open_source(img_dir, "--img_dir")
+    names = matching_names(source, pair.joints, pose_2d_estimations)
+    truth = load_truth(pose_3d_ground_truths, pair.poses, names) if pose_3d_ground_truths else {}
 
-
-def _draw(source: ImageSource, pair: PosePair, truth: dict[str, Tensor], names: list[str], options: Namespace) -> None:
     def draw(name: str, image: np.ndarray) -> np.ndarray:
         return compose(image, pair.shown[name], pair.skeleton, pair.poses[name], truth.get(name))
 
-    draw_images(source, names, draw, options.output_dir, SHEET_CELL_WITH_TRUTH if truth else SHEET_CELL)
+    draw_images(source, names, draw, output_dir, SHEET_CELL_WITH_TRUTH if truth else SHEET_CELL)
     warn_about_nan({name: pair.joints[name] for name in names}, "2D")
     warn_about_nan({name: pair.poses[name] for name in names}, "3D")
     most = most_people(bool(truth))
     crowded = [name for name in names if len(pair.poses[name]) > most]
     if crowded:
-        warn(f"{len(crowded)} images have more than {most} people; 3D shows the largest: {first_few(crowded, ',')}")
+        images = counted(len(crowded), "image")
+        warn(f"{images} with more than {most} people; 3D shows the largest: {first_few(crowded, ',')}")
+    if truth:
+        inform(DEFINITION)
 
 
 def most_people(with_truth: bool) -> int:
-    """Of how many people of one image the 3D pose is shown."""
+    """How many people of one image have a 3D panel."""
     return MOST_PANELS // 2 if with_truth else MOST_PANELS
 
 
@@ -122,7 +145,7 @@ def _largest(joints: Tensor, most: int) -> list[int]:
 def _panels(
     people: list[int], poses: Tensor, truth: Tensor | None, size: tuple[int, int], numbered: bool
 ) -> Iterator[np.ndarray]:
-    """A 3D panel a person, or two with truth; one that says so where there is nobody."""
+    """One 3D panel per person, or two with truth; without people one that says so."""
     if not people:
         yield draw_pose_3d(poses[:0], H36M, size, "no person found", legend=False)
         return

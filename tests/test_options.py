@@ -47,9 +47,9 @@ NETWORK = words(
     "stacks features blocks num_classes use_layer_norm no_batch_norm_affine batch_norm_momentum "
     "predict_joint_visibility"
 )
-RUN_STITCHED = words(
+RUN_STITCHED = NETWORK | words(
     "load load_hourglass load_2d3d data_dir output_dir run_with_train test_batch_size flip dataset_normalization "
-    "draw device precision compile workers seed allow_unsafe_load debug_traceback"
+    "linear_size num_stage draw device precision compile workers seed allow_unsafe_load debug_traceback"
 )
 SALIENCY = NETWORK | words(
     "img_dir load output_dir num_pictures person_box use_max_for_saliency_map device allow_unsafe_load debug_traceback"
@@ -78,7 +78,9 @@ SURFACE = {
     | {"device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback"},
     ("run", "stitched_mpii"): RUN_STITCHED | {"person_box", "max_frames"},
     ("run", "stitched_h36m"): RUN_STITCHED | {"action"},
-    ("run", "export"): words(
+    ("run", "export"): NETWORK
+    | words(
+        "linear_size num_stage "
         "load load_hourglass load_2d3d output_dir dataset_normalization seed allow_unsafe_load debug_traceback"
     ),
     ("viz", "2d_overlay"): words("img_dir 2d_pose_estimations min_score output_dir debug_traceback"),

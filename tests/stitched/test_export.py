@@ -246,25 +246,29 @@ def test_without_onnx_the_program_is_written_and_a_line_says_so(run, loads, tmp_
     assert "onnx_opset" not in json.loads((tmp_path / "out/lifter.json").read_text())
 
 
-def test_a_whole_stitched_checkpoint_or_the_demo_weights(run, networks, parse_options, tmp_path, monkeypatch, capsys):
+def test_a_whole_stitched_checkpoint_or_the_demo_weights(run, networks, tmp_path, monkeypatch):
     hourglass, lifter = networks.values()
     path = stitched_file(tmp_path / "whole.pth.tar", hourglass, lifter)
 
-    def opened(*argv):
-        options = parse_options(*argv, entry="run", script="export")
-        network = export.open_network(options)
-        checkpoints = export.describe(network, options)["checkpoints"]
-        return network.kind, {name: checkpoint["file"] for name, checkpoint in checkpoints.items()}
-
-    file = f"{tmp_path.name}/whole.pth.tar"
-    assert opened("--load", path) == opened("--load", path, "--load_2d3d", lifter) == ("stitched", {"load": file})
-    assert "wins" in capsys.readouterr().err
+    opened = []
+    monkeypatch.setattr(export, "export_network", lambda *given: opened.append(given) or {})
+    run("--load", path).succeeded()
+    assert "wins" in run("--load", path, "--load_2d3d", lifter).err
     monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", tmp_path / "none.pth.tar")
     assert "--load_hourglass and --load_2d3d missing" in run().refusal()
     monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", path)
-    assert opened() == ("stitched", {"load": file})
-    assert f"no checkpoint given: the demo weights {path} are used" in capsys.readouterr().out
+    assert f"no checkpoint given: the demo weights {path} are used" in run().succeeded().out
+    assert [(network.kind, checkpoints) for network, _, checkpoints, _ in opened] == [("stitched", {"load": path})] * 3
     assert "--load_2d3d missing" in run("--load_hourglass", hourglass).refusal()
+
+
+# Options that shaped a network: another value than that of the tiny networks, and theirs.
+OF_HOURGLASS = (
+    ("stacks", 2, 1), ("features", 16, 8), ("blocks", 2, 1), ("num_classes", 14, 16), ("use_layer_norm", True, False),
+    ("no_batch_norm_affine", True, False), ("batch_norm_momentum", 0.7, 0.1), ("predict_joint_visibility", True, False),
+)  # fmt: skip
+OF_LIFTER = (("linear_size", 32, 16), ("num_stage", 2, 1), ("dataset_normalization", True, "instance"))
+PATH_OF = {"hourglass": "--load_hourglass", "lifter": "--load_2d3d"}
 
 
 @pytest.fixture
@@ -300,8 +304,25 @@ class TestOptions:
         assert f"--load {tmp_path / 'published.pth.tar'}: a published checkpoint holds no normalisation" in refused
         both = [value for pair in networks.items() for value in pair]
         assert "was trained with instance" in run(*both, "--dataset_normalization").refusal()
-        assert "--dataset_normalization has no effect" in run("--load", lifter, "--dataset_normalization").refusal()
         assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize(("option", "value", "stored"), [*OF_HOURGLASS, *OF_LIFTER], ids=str)
+    def test_an_option_that_shaped_a_network_must_agree(self, run, loads, networks, tmp_path, option, value, stored):
+        own, other = ("hourglass", "lifter") if (option, value, stored) in OF_HOURGLASS else ("lifter", "hourglass")
+        for kind in (own, "stitched"):
+            refused = run(*loads[kind], f"--{option}", value).refusal()
+            assert f"--{option} {value}" in refused
+            assert f"{networks[PATH_OF[own]]} was trained with {stored}" in refused
+        refused = run(*loads[other], f"--{option}", value).refusal()
+        assert f"--{option} has no effect: {loads[other][1]} holds only " in refused
+        assert not (tmp_path / "out").exists()
+
+    def test_from_python(self, networks, tmp_path):
+        network = export.load_exportable(networks["--load_2d3d"])
+        differences = export.export_network(network, tmp_path, seed=3)
+        assert files(tmp_path) == ["lifter.json", "lifter.pt2"]
+        assert differences["lifter.pt2"]["joints_3d"].relative <= export.TOLERANCE
+        assert json.loads((tmp_path / "lifter.json").read_text())["checkpoints"] == {}
 
     def test_old_pickles_and_tracebacks(self, run, networks, tmp_path):
         content = torch.load(networks["--load_2d3d"], weights_only=True) | {"made": Path("here")}
@@ -313,7 +334,7 @@ class TestOptions:
 
 def test_every_option_has_a_test_here():
     tested = {
-        "load", "load_hourglass", "load_2d3d", "output_dir", "dataset_normalization", "seed", "allow_unsafe_load",
-        "debug_traceback",
+        "load", "load_hourglass", "load_2d3d", "output_dir", "seed", "allow_unsafe_load", "debug_traceback",
+        *(option for option, _, _ in (*OF_HOURGLASS, *OF_LIFTER)),
     }  # fmt: skip
     assert {option.name for _, option in SCRIPTS["run"]["export"].options(GROUPS)} == tested

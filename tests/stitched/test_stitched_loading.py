@@ -1,4 +1,4 @@
-"""`load_stitched`: one whole checkpoint or two, and what is refused."""
+"""`load_network`: one whole checkpoint or two, and what is refused."""
 
 from argparse import Namespace
 from dataclasses import replace
@@ -8,7 +8,7 @@ import torch
 from tiny_checkpoints import SMALL, hourglass_file, lifter_file
 
 from stitched import SoftArgmax2D, StitchedNetwork
-from stitched.loading import load_stitched, stitched_extras
+from stitched.loading import load_network, stitched_extras
 from utils.osutils import UserError
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
 
@@ -49,23 +49,23 @@ def assert_same(one: StitchedNetwork, other: StitchedNetwork):
 @pytest.mark.parametrize("kind", ["instance", "dataset"])
 def test_two_checkpoints_make_a_network(tmp_path, files, kind):
     files["load_2d3d"] = lifter_file(tmp_path / "other.pth.tar", kind)
-    network = load_stitched(options_of(**files), image_scale="human36m")
+    network = load_network(**files, image_scale="human36m")
     assert not network.training
     assert (network.normalisation.kind, network.image_scale) == (kind, "human36m")
     assert network.mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
     assert network(IMAGES, TO_PHOTO).pose_3d.isfinite().all()
-    assert load_stitched(options_of(**files)).image_scale == "any"
+    assert load_network(**files).image_scale == "any"
 
 
 @pytest.mark.parametrize("kind", ["instance", "dataset"])
 def test_a_whole_checkpoint_loads_by_its_path_alone(tmp_path, files, kind):
     files["load_2d3d"] = lifter_file(tmp_path / "other.pth.tar", kind)
-    network = load_stitched(options_of(**files))
+    network = load_network(**files)
     network.soft_argmax = SoftArgmax2D(window_fn="Uniform", window_width=5, softmax_temp=0.3)
     folder = save_whole(network, tmp_path / "whole")
     for path in files.values():
         path.unlink()
-    loaded = load_stitched(options_of(load=folder))
+    loaded = load_network(load=folder)
     assert not loaded.training
     assert_same(loaded, network)
     assert loaded.soft_argmax.settings() == network.soft_argmax.settings()
@@ -76,9 +76,9 @@ def test_a_whole_checkpoint_loads_by_its_path_alone(tmp_path, files, kind):
 
 
 def test_training_goes_on_from_a_whole_checkpoint(tmp_path, files):
-    network = load_stitched(options_of(**files))
+    network = load_network(**files)
     folder = save_whole(network, tmp_path / "whole")
-    other = load_stitched(options_of(**files))
+    other = load_network(**files)
     with torch.no_grad():
         other.hourglass.conv1.weight.zero_()
     optimizer = torch.optim.Adam(other.parameters())
@@ -88,32 +88,22 @@ def test_training_goes_on_from_a_whole_checkpoint(tmp_path, files):
 
 
 def test_the_whole_checkpoint_wins_and_says_so(tmp_path, files, capsys):
-    network = load_stitched(options_of(**files))
+    network = load_network(**files)
     assert capsys.readouterr().err == ""
     folder = save_whole(network, tmp_path / "whole")
     other = hourglass_file(tmp_path / "big.pth.tar", architecture=replace(SMALL, stacks=3))
-    assert_same(load_stitched(options_of(load=folder, load_hourglass=other)), network)
+    assert_same(load_network(load=folder, load_hourglass=other), network)
     warning = capsys.readouterr().err
     assert warning.count("\n") == 1
     assert "--load_hourglass not used" in warning
     assert "--load_2d3d" not in warning
 
 
-@pytest.mark.parametrize("kind", ["instance", "dataset"])
-def test_a_normalisation_that_agrees_passes(tmp_path, files, kind):
-    files["load_2d3d"] = lifter_file(tmp_path / "other.pth.tar", kind)
-    load_stitched(options_of(**files, dataset_normalization=kind == "dataset"))
-    # Not on the command line: the checkpoint's counts, whatever the default is.
-    options = options_of(**files, dataset_normalization=kind != "dataset")
-    options.given.remove("dataset_normalization")
-    assert load_stitched(options).normalisation.kind == kind
-
-
 def test_the_hourglass_may_come_from_a_whole_network(tmp_path, files):
-    network = load_stitched(options_of(**files))
+    network = load_network(**files)
     network.hourglass.score_threshold = 0.25
     folder = save_whole(network, tmp_path / "whole")
-    loaded = load_stitched(options_of(**files | {"load_hourglass": folder}))
+    loaded = load_network(**files | {"load_hourglass": folder})
     assert_same(loaded, network)
     assert loaded.score_threshold == 0.25
 
@@ -121,7 +111,7 @@ def test_the_hourglass_may_come_from_a_whole_network(tmp_path, files):
 # ------------------------------------------------------------------------------------------ what is refused
 def refusal(**given):
     with pytest.raises(UserError) as error:
-        load_stitched(options_of(**given))
+        load_network(**given)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -154,7 +144,7 @@ def test_one_of_the_two_is_another_network(files):
 
 
 def test_a_part_or_the_whole_in_the_wrong_place(tmp_path, files):
-    folder = save_whole(load_stitched(options_of(**files)), tmp_path / "whole")
+    folder = save_whole(load_network(**files), tmp_path / "whole")
     message = refusal(**files | {"load_2d3d": folder})
     assert "written by train.py stitched_fine_tune" in message
     assert "whole stitched network goes to --load" in message
@@ -179,23 +169,9 @@ def test_a_lifter_without_normalisation(tmp_path, files):
     assert "published.pth.tar: a published checkpoint holds no normalisation" in refusal(**files | {"load_2d3d": path})
 
 
-@pytest.mark.parametrize("whole", [False, True])
-@pytest.mark.parametrize(("asked", "named"), [(True, "dataset"), (False, "instance")])
-def test_a_normalisation_that_disagrees(tmp_path, files, whole, asked, named):
-    stored = "instance" if asked else "dataset"
-    files["load_2d3d"] = lifter_file(tmp_path / "other.pth.tar", stored)
-    path = files["load_2d3d"]
-    if whole:
-        path = save_whole(load_stitched(options_of(**files)), tmp_path / "whole")
-        files = {"load": path}
-    message = refusal(**files, dataset_normalization=asked)
-    assert f"--dataset_normalization {asked} is {named} normalisation" in message
-    assert f"{path} was trained with {stored}" in message
-
-
 @pytest.mark.parametrize("lost", ["normalisation", "soft_argmax", "mean"])
 def test_an_incomplete_whole_checkpoint(tmp_path, files, lost):
-    folder = save_whole(load_stitched(options_of(**files)), tmp_path / "whole")
+    folder = save_whole(load_network(**files), tmp_path / "whole")
     content = torch.load(folder / "checkpoint.pth.tar", weights_only=True)
     del content[lost]
     torch.save(content, tmp_path / "part.pth.tar")

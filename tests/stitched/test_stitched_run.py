@@ -1,6 +1,7 @@
 """`run.py stitched_mpii` and `stitched_h36m`: what they write for which input, what they say, and what they refuse."""
 
 import json
+import shlex
 import shutil
 import signal
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from tiny_fine_tuning import make_images, make_networks
 from options import GROUPS, SCRIPTS
 from stacked_hourglass import demo_weights
 from stitched import run as run_module
-from stitched.loading import load_stitched, stitched_extras
+from stitched.loading import load_network, stitched_extras
 from twod_threed.mpjpe import mpjpe, p_mpjpe
 from utils.imaging import image_sources
 from utils.predictions.coco_results import load_coco_results
@@ -27,6 +28,15 @@ REAL = Path("../shared/data/h36m_sample")
 ESTIMATIONS = ["2d_pose_estimations.pt", "3d_pose_estimations.pt"]
 TRUTHS = ["2d_pose_ground_truths.pt", "3d_pose_ground_truths.pt"]
 ALWAYS = ["metas.pt", "predictions.json"]
+
+
+# Another value than that of the two networks, and theirs.
+OTHER_SHAPES = {
+    "stacks": (2, 1), "features": (16, 8), "blocks": (2, 1), "num_classes": (14, 16), "use_layer_norm": (True, False),
+    "no_batch_norm_affine": (True, False), "batch_norm_momentum": (0.7, 0.1), "predict_joint_visibility": (True, False),
+    "linear_size": (32, 16), "num_stage": (2, 1), "dataset_normalization": (True, "instance"),
+}  # fmt: skip
+OF_LIFTER = ("linear_size", "num_stage", "dataset_normalization")
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +52,9 @@ def networks(h36m, tmp_path_factory) -> tuple[object, ...]:
 
 
 @pytest.fixture(scope="module")
-def stitched(networks, parse_options, tmp_path_factory) -> Path:
+def stitched(networks, tmp_path_factory) -> Path:
     """The same two networks as one checkpoint."""
-    network = load_stitched(parse_options(*networks, entry="run", script="stitched_mpii"))
+    network = load_network(load_hourglass=networks[1], load_2d3d=networks[3])
     path = tmp_path_factory.mktemp("stitched") / "stitched.pth.tar"
     content = {"format_version": 1, "script": "stitched_fine_tune", "options": {}}
     write_checkpoint(path, content | {"state_dict": network.state_dict()} | stitched_extras(network))
@@ -142,7 +152,10 @@ def test_a_folder_of_mixed_files(run, photos, tmp_path):
 def test_nobody_found_is_listed_and_not_fatal(run, photos, tmp_path):
     for path in photos.rglob("*.png"):
         cv2.imwrite(str(path), np.full((80, 60, 3), 120, np.uint8))
-    [warning] = run(photos, "--person_box", "hog").warnings()
+    result = run(photos, "--person_box", "hog", "--draw")
+    [warning] = result.warnings()
+    assert "viz.py" not in result.out
+    assert not (tmp_path / "out/pictures").exists()
     assert "no person found in 3 photos (--person_box hog): a.png; b.png; sub/a.png" in warning
     assert {name: len(people) for name, people in poses(tmp_path / "out").items()} == {
         "a.png": 0, "b.png": 0, "sub/a.png": 0,
@@ -322,6 +335,15 @@ def test_drawing_photos_at_once(run, photos, tmp_path):
         assert (pictures / name).read_bytes() == (tmp_path / "viz" / name).read_bytes()
 
 
+def test_the_printed_command_works_for_names_with_blanks(run, photos, tmp_path):
+    folder = photos.rename(tmp_path / "my photos")
+    [*_, line] = run(folder, out="my poses").succeeded().out.splitlines()
+    words = shlex.split(line.removeprefix("draw them: "))
+    assert words[:2] == ["python", "viz.py"]
+    call("viz", *words[2:], "--output_dir", tmp_path / "viz").succeeded()
+    assert files(tmp_path / "viz") == ["a.png", "b.png", "contact_sheet.png", "sub/a.png"]
+
+
 def test_drawing_a_video_at_once(run, tmp_path):
     run(write_video(tmp_path / "clip.avi", 3), "--draw").succeeded()
     assert files(tmp_path / "out" / "pictures") == ["clip.webm"]
@@ -373,8 +395,6 @@ def test_checkpoints_that_do_not_fit(run, photos, networks, tmp_path, monkeypatc
     assert all(f"--{name}" in missing for name in ("load_hourglass", "load_2d3d", "load"))
     assert "--load_2d3d missing" in run(photos, load=("--load_hourglass", hourglass)).refusal()
     assert "no stitched network" in run(photos, load=("--load", lifter)).refusal()
-    assert "instance" in run(photos, "--dataset_normalization").refusal()
-    run(photos, "--dataset_normalization", False, out="fits").succeeded()
     assert not (tmp_path / "out").exists()
 
 
@@ -413,6 +433,25 @@ def test_old_pickles_load_only_where_allowed(run, photos, networks, tmp_path):
     run(photos, "--allow_unsafe_load", load=load).succeeded()
 
 
+@pytest.mark.parametrize(("option", "values"), OTHER_SHAPES.items(), ids=OTHER_SHAPES)
+def test_an_option_that_contradicts_a_checkpoint_is_refused(run, photos, networks, stitched, tmp_path, option, values):
+    asked, stored = values
+    refused = run(photos, f"--{option}", asked).refusal()
+    path = networks[3] if option in OF_LIFTER else networks[1]
+    assert f"--{option} {asked}" in refused
+    assert f"{path} was trained with {stored}" in refused
+    refused = run(photos, f"--{option}", asked, load=("--load", stitched)).refusal()
+    assert f"{stitched} was trained with {stored}" in refused
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_that_agree_with_the_checkpoints_are_taken(run, photos, h36m, networks):
+    agreeing = ("--stacks", 1, "--features", 8, "--linear_size", 16, "--num_stage", 1, "--dataset_normalization", False)
+    run(photos, *agreeing).succeeded()
+    refused = run(h36m, "--stacks", 2, *agreeing[2:], script="stitched_h36m").refusal()
+    assert f"--stacks 2: {networks[1]} was trained with 1" in refused
+
+
 @pytest.mark.parametrize("script", ["stitched_mpii", "stitched_h36m"])
 def test_options_reach_the_predictor_and_the_loaders(run, script, photos, h36m, monkeypatch):
     seen = {}
@@ -444,7 +483,7 @@ def test_options_reach_the_predictor_and_the_loaders(run, script, photos, h36m, 
 TESTED = {
     "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "person_box", "max_frames",
     "device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback", "test_batch_size",
-    "flip", "dataset_normalization", "action", "draw",
+    "flip", "action", "draw", *OTHER_SHAPES,
 }  # fmt: skip
 
 
