@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stacked_hourglass.visibility import VisibilityNet
+from utils.compute.arrays import network_in_kind
 
 DEPTH = 4  # halvings inside an hourglass: 64 -> 4
 EXPANSION = 2  # a bottleneck gives twice the channels that its 3 × 3 convolution has
@@ -114,7 +115,7 @@ class HourglassNet(nn.Module):
     """Images to heat maps, one set per stack.
 
     Forward: images (B, 3, H, W), RGB in [0, 1] minus the training set's mean -> list of `stacks` tensors
-    (B, num_classes, H / 4, W / 4). H and W are multiples of 64.
+    (B, num_classes, H / 4, W / 4). H and W are multiples of 64. An array gives arrays.
 
     Facts that go with trained weights; none is in the state dict:
 
@@ -155,6 +156,7 @@ class HourglassNet(nn.Module):
         if a.predict_joint_visibility:
             self.visibility = VisibilityNet(width, a.num_classes)
 
+    @network_in_kind
     def forward(self, images: Tensor, with_visibility: bool = False) -> list[Tensor] | tuple[list[Tensor], Tensor]:
         """Heat maps of each stack; with `with_visibility` also logits (B, num_classes) of the joints' visibility."""
         x = self.relu(self.bn1(self.conv1(images)))

@@ -129,6 +129,8 @@ def test_an_hourglass(run_section):
     assert 0 <= found["averages"]["PCKh@0.5"] <= 1
     assert not found["hourglass"].training
     assert [maps.shape for maps in found["heatmaps"]] == [(2, 16, 64, 64)]
+    (maps,) = found["hourglass"](found["crops"].numpy() - found["hourglass"].mean.numpy()[:, None, None])
+    np.testing.assert_allclose(maps, found["heatmaps"][0].numpy(), atol=1e-5)
     assert found["places"].shape == (2, 16, 2)
 
 
@@ -137,6 +139,7 @@ def test_a_lifter_and_scores(run_section):
     assert found["averages"]["MPJPE"] > 0
     assert found["lifted"].shape == (80, 17, 3)
     assert found["lifter"](torch.zeros(2, 32)).shape == (2, 51)
+    assert isinstance(found["lifter"](np.zeros((2, 32))), np.ndarray)
     found = run_section("Scores")
     assert found["sizes"].tolist() == [30] * 4
     assert set(found["table"]) == {"PCKh@0.5", "PCKh@0.1", "AUC"}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from twod_threed.normalisation import Normalisation
+from utils.compute.arrays import network_in_kind
 from utils.data_utils import LIFTER_INPUT_JOINTS, bone_lengths, normalise_instance, select_joints
 from utils.transform import Skeleton
 
@@ -50,7 +51,8 @@ class LinearModel(nn.Module):
     """Normalised 2D poses to normalised 3D poses.
 
     Forward: (B, 32) -> (B, 51), or (B, 16, 2) -> (B, 17, 3); without the hip in the output (B, 48) or (B, 16, 3).
-    Input joints are Human3.6M's without the nose, output joints Human3.6M's 17 (`utils.transform`).
+    Input joints are Human3.6M's without the nose, output joints Human3.6M's 17 (`utils.transform`). An array gives an
+    array.
 
     Args:
         linear_size: width of the hidden layers.
@@ -88,6 +90,7 @@ class LinearModel(nn.Module):
         self.dropout = Dropout(dropout)
         self.apply(_kaiming)
 
+    @network_in_kind
     def forward(self, poses: Tensor) -> Tensor:
         x = poses.flatten(1)  # (B, 32): the hip comes first
         if self.without_hip:

@@ -6,7 +6,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -37,6 +37,23 @@ def in_kind(function: Callable[Arguments, Result]) -> Callable[Arguments, Result
             raise TypeError(f"{function.__name__}: expected NumPy arrays or tensors, got both in one call")
         converted = function(*map(_to_tensor, args), **{name: _to_tensor(value) for name, value in kwargs.items()})
         return _to_array(converted)
+
+    return either
+
+
+def network_in_kind(forward: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """`in_kind` for a network's `forward`, whose first argument may be an array.
+
+    The array becomes a tensor on the network's device and of its type, and no gradient is kept. Tensors pass
+    unchanged.
+    """
+
+    @wraps(forward)
+    def either(network: nn.Module, values: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(values, np.ndarray):
+            return forward(network, values, *args, **kwargs)
+        with torch.no_grad():
+            return _to_array(forward(network, as_tensor(values).to(next(network.parameters())), *args, **kwargs))
 
     return either
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from utils.compute.arrays import as_tensor, in_kind
+from utils.compute.arrays import as_tensor, in_kind, network_in_kind
 
 
 class Both(NamedTuple):
@@ -105,3 +105,25 @@ def test_a_read_only_array_is_copied_without_a_warning():
 def test_anything_else_is_refused(values, got):
     with pytest.raises(TypeError, match=f"expected a numeric NumPy array or a tensor, got {got}"):
         as_tensor(values)
+
+
+class Halves(torch.nn.Linear):
+    @network_in_kind
+    def forward(self, values, scale=1):
+        result = super().forward(values) * scale
+        return [result[:, :1], result[:, 1:]]
+
+
+def test_a_network_takes_arrays_of_any_type_as_its_own():
+    network = Halves(3, 2).double()
+    values = np.arange(6).reshape(2, 3)
+    expected = network(torch.from_numpy(values).double(), scale=2)
+    for kind in (np.int32, np.float32, np.float64):
+        found = network(values.astype(kind), scale=2)
+        assert [part.dtype for part in found] == [np.float64] * 2
+        assert all(np.array_equal(a, b.detach().numpy()) for a, b in zip(found, expected, strict=True))
+    assert all(part.requires_grad for part in expected)
+    with pytest.raises(RuntimeError, match="dtype"):
+        network(torch.zeros(2, 3))  # a tensor passes as it is
+    with pytest.raises(TypeError, match="expected a numeric NumPy array"):
+        network(np.array(["a"]))
