@@ -181,7 +181,7 @@ def best(run: Run, quantity: str) -> tuple[float, float] | None:
 
 def summary(run: Run) -> str:
     """One line: how far a run came, and its best validation values. Parts of a metric (actions) are counted."""
-    quantities = [column[4:] for column in run.curves if column.startswith("val/") and not is_part(column)]
+    quantities = [name for name in shown_quantities([run]) if f"val/{name}" in run.curves]
     found = [(quantity, best(run, quantity)) for quantity in quantities]
     values = [f"best val/{quantity} {b[1]:.4g} (epoch {b[0]:g})" for quantity, b in found if b]
     parts = [f"{quantity} by part ({len(parts_of([run], quantity))}) in the picture" for quantity in with_parts([run])]

@@ -8,7 +8,16 @@ import pytest
 
 from utils.imaging.images import read_image
 from utils.osutils import UserError
-from utils.training.training_curves import best, draw, find_log, read_run, run_names, shown_quantities, training_curves
+from utils.training.training_curves import (
+    best,
+    draw,
+    find_log,
+    read_run,
+    run_names,
+    shown_quantities,
+    summary,
+    training_curves,
+)
 from utils.training.training_log import write_options
 
 HEADER = "epoch\tlr\tseconds\ttrain/heatmap_loss\ttrain/loss\tval/loss\tval/PCKh@0.5"
@@ -99,6 +108,14 @@ def test_writes_one_figure_for_folders_and_files(tmp_path, capsys):
 def test_one_path_alone(tmp_path):
     training_curves(Namespace(load=write_log(tmp_path / "a", *ROWS), output_dir=tmp_path / "out"))
     assert (tmp_path / "out" / "training_curves.png").is_file()
+
+
+def test_a_loss_that_is_all_of_the_loss_is_no_news(tmp_path):
+    header = "epoch\ttrain/heatmap_loss\ttrain/loss\tval/heatmap_loss\tval/loss"
+    whole = run(tmp_path, "1\t2\t2\t3\t3", header=header)
+    assert summary(whole) == "a: 1 epoch, best val/loss 3 (epoch 1)"
+    part = run(tmp_path, "1\t2\t2\t3\t4", header=header)
+    assert summary(part) == "a: 1 epoch, best val/heatmap_loss 3 (epoch 1), best val/loss 4 (epoch 1)"
 
 
 def test_parts_of_a_metric_share_a_panel_and_a_word_in_the_summary(tmp_path, capsys):
