@@ -14,7 +14,7 @@ _TRAIN_HOURGLASS = (
     "data_dir", "load", "experiment", "several processes", "machine", "optimisation", "evaluation",
     "hourglass network", "hourglass training", "augmentation",
 )  # fmt: skip
-_NO_WORKERS = {"workers": {"help": "accepted as everywhere; poses lie on the device and need no processes"}}
+_NO_WORKERS = {"workers": {"help": "ignored: poses are already on the device"}}
 _SEVERAL_FOLDERS = {
     "data_dir": {
         "many": True,

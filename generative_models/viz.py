@@ -23,7 +23,7 @@ from utils.human36m.files import find_sequences
 from utils.human36m_dataset import PoseSet
 from utils.imaging.draw2d import OUTLINE, image_grid, save_image
 from utils.imaging.draw3d import draw_pose_3d, panel_row
-from utils.osutils import UserError, require_folder
+from utils.osutils import UserError, counted, require_folder
 from utils.transform import H36M
 
 PANEL = (240, 280)  # width, height px
@@ -68,12 +68,12 @@ def check_interpolate(ends: Sequence[int] | None, frames: int, where: str) -> tu
     if ends is None:
         return None
     if len(ends) != 2:
-        raise UserError(f"--interpolate {' '.join(map(str, ends))}: {len(ends)} poses; right are two, such as 0 100")
+        raise UserError(f"--interpolate {' '.join(map(str, ends))}: {counted(len(ends), 'pose')}; expected two, e.g. 0 100")
     bad = [end for end in ends if end >= frames]
     if bad:
         raise UserError(
             f"--interpolate {bad[0]}: {where} has {frames} held-out frames of the actions that the GAN was trained on; "
-            f"right is 0 to {frames - 1}"
+            f"expected 0 to {frames - 1}"
         )
     return ends[0], ends[1]
 

@@ -107,12 +107,12 @@ class TestBadInput:
 
     @pytest.mark.parametrize("ends", [(0,), (0, 1, 2)])
     def test_two_poses_to_walk_between(self, viz, tmp_path, ends):
-        assert f"{len(ends)} poses; right are two" in self.refused(viz, tmp_path, "--interpolate", *ends)
+        assert "; expected two, e.g. 0 100" in self.refused(viz, tmp_path, "--interpolate", *ends)
 
     def test_a_pose_out_of_range(self, viz, tmp_path, real):
         line = self.refused(viz, tmp_path, "--interpolate", 0, len(real))
         assert f"--interpolate {len(real)}: " in line
-        assert f"right is 0 to {len(real) - 1}" in line
+        assert f"expected 0 to {len(real) - 1}" in line
         assert "--interpolate" in self.refused(viz, tmp_path, "--interpolate", 0, -1)
 
     def test_a_checkpoint_of_another_kind(self, viz, tmp_path):
