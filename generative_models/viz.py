@@ -68,7 +68,8 @@ def check_interpolate(ends: Sequence[int] | None, frames: int, where: str) -> tu
     if ends is None:
         return None
     if len(ends) != 2:
-        raise UserError(f"--interpolate {' '.join(map(str, ends))}: {counted(len(ends), 'pose')}; expected two, e.g. 0 100")
+        given = " ".join(map(str, ends))
+        raise UserError(f"--interpolate {given}: {counted(len(ends), 'pose')}; expected two, e.g. 0 100")
     bad = [end for end in ends if end >= frames]
     if bad:
         raise UserError(
