@@ -8,6 +8,7 @@ from torch import nn
 
 from stacked_hourglass.hourglass import MPII_MEAN, Architecture, HourglassNet, infer_architecture
 from utils.compute.devices import pick_device
+from utils.compute.distributed import ALONE, Processes
 from utils.osutils import UserError
 from utils.training.checkpoints import load_state, read_checkpoint, written_by
 
@@ -15,7 +16,12 @@ STITCHED_PARTS = ("hourglass.", "lifter.")  # prefixes of a stitched checkpoint'
 HOURGLASS_FACTS = ("mean", "skeleton", "score_threshold")  # beside the weights, in both kinds of checkpoint
 
 
-def load_hourglass(path: str | Path, device: str | torch.device = "cpu", allow_unsafe: bool = False) -> HourglassNet:
+def load_hourglass(
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    allow_unsafe: bool = False,
+    processes: Processes = ALONE,
+) -> HourglassNet:
     """The network in eval mode, on `device`; its architecture and facts (`mean`, `skeleton`, `score_threshold`) are
     read from the file.
 
@@ -24,11 +30,12 @@ def load_hourglass(path: str | Path, device: str | torch.device = "cpu", allow_u
             joint order), or a whole stitched network's, of which the hourglass is taken; the file or its folder.
         device: "cpu", "cuda", "cuda:N", "mps", or "auto".
         allow_unsafe: open old checkpoints that hold pickles, which can run code.
+        processes: of several, rank 0 reads the file for all.
 
     Raises UserError for a file without an hourglass, and for a device that is not available.
     """
     device = pick_device(str(device))
-    return build_hourglass(read_checkpoint(path, allow_unsafe), path).to(device).eval()
+    return build_hourglass(read_checkpoint(path, allow_unsafe, processes), path).to(device).eval()
 
 
 def build_hourglass(checkpoint: dict[str, Any], path: str | Path) -> HourglassNet:

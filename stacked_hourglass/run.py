@@ -27,8 +27,9 @@ def hourglass_mpii(options: Namespace) -> None:
     checkpoint = weights_to_load(options.load)
     if not checkpoint:
         raise UserError("--load missing: give a checkpoint of train.py hourglass_mpii, or a published hourglass")
-    device = pick_device(options.device, processes_of(options))
-    model = load_hourglass(checkpoint, device, options.allow_unsafe_load)
+    processes = processes_of(options)
+    device = pick_device(options.device, processes)
+    model = load_hourglass(checkpoint, device, options.allow_unsafe_load, processes)
     refuse_disagreement(options, vars(model.architecture), checkpoint)
     predictor = Predictor(model, options.precision, options.flip, options.compile)
     start = time.monotonic()
@@ -40,13 +41,13 @@ def hourglass_mpii(options: Namespace) -> None:
         run_with_train=options.run_with_train,
         batch_size=options.test_batch_size,
         workers=options.workers,
-        processes=processes_of(options),
+        processes=processes,
     )
     seconds = time.monotonic() - start
     if not is_camera(options.data_dir):
         for meta in results.metas.values():
             meta["img_dir"] = str(image_folder(options.data_dir))
-    results.save(options.output_dir, processes_of(options))
+    results.save(options.output_dir, processes)
     print(results.summary(seconds))
     print(f"joints in {results.skeleton.name} order, zero-based photo pixels: {options.output_dir}")
     if results.people and not is_camera(options.data_dir):  # a camera's pictures are not kept

@@ -23,6 +23,7 @@ from twod_threed.loading import load_lifter
 from twod_threed.model import LinearModel
 from twod_threed.normalisation import from_plain
 from utils.compute.devices import pick_device
+from utils.compute.distributed import ALONE, Processes
 from utils.osutils import UserError, warn
 from utils.training.checkpoints import load_state, read_checkpoint, written_by
 from utils.transform import MPII
@@ -39,6 +40,7 @@ def load_network(
     device: str | torch.device = "cpu",
     image_scale: str = "any",
     allow_unsafe: bool = False,
+    processes: Processes = ALONE,
 ) -> StitchedNetwork:
     """The stitched network in eval mode, from checkpoints: files, or the folders that hold them.
 
@@ -49,6 +51,7 @@ def load_network(
         device: auto, cpu, cuda, cuda:N, mps, or a torch.device.
         image_scale: see `StitchedNetwork`.
         allow_unsafe: open old checkpoints that hold pickles, which can run code.
+        processes: of several, rank 0 reads the files for all.
 
     Raises UserError for a missing checkpoint, the two exchanged, one of another network, an hourglass without MPII's
     16 joints, a lifter without normalisation, and a device that is not available. It names the scripts' options.
@@ -56,9 +59,9 @@ def load_network(
     paths = {"load_hourglass": load_hourglass, "load_2d3d": load_2d3d}
     if load:
         _note_what_is_not_used(load, paths)
-        model = _load_whole(load, allow_unsafe, image_scale)
+        model = _load_whole(load, image_scale, allow_unsafe, processes)
     else:
-        model = _load_pair(paths, allow_unsafe, image_scale)
+        model = _load_pair(paths, image_scale, allow_unsafe, processes)
     return model.to(device if isinstance(device, torch.device) else pick_device(device)).eval()
 
 
@@ -86,8 +89,8 @@ def stitched_extras(model: StitchedNetwork) -> dict:
 
 
 # ------------------------------------------------------------------------------------------ one checkpoint
-def _load_whole(path: str | Path, allow_unsafe: bool, image_scale: str) -> StitchedNetwork:
-    checkpoint = read_checkpoint(path, allow_unsafe)
+def _load_whole(path: str | Path, image_scale: str, allow_unsafe: bool, processes: Processes) -> StitchedNetwork:
+    checkpoint = read_checkpoint(path, allow_unsafe, processes)
     missing = [name for name in SETTINGS if name not in checkpoint]
     if not is_stitched(checkpoint):
         raise UserError(
@@ -116,10 +119,12 @@ def _note_what_is_not_used(load: str | Path, paths: Mapping[str, str | Path | No
 
 
 # ------------------------------------------------------------------------------------------ two checkpoints
-def _load_pair(paths: Mapping[str, str | Path | None], allow_unsafe: bool, image_scale: str) -> StitchedNetwork:
+def _load_pair(
+    paths: Mapping[str, str | Path | None], image_scale: str, allow_unsafe: bool, processes: Processes
+) -> StitchedNetwork:
     require_pair(paths)
-    hourglass = _load_part(read_hourglass, "load_hourglass", paths, allow_unsafe)
-    lifter = _load_part(load_lifter, "load_2d3d", paths, allow_unsafe)
+    hourglass = _load_part(read_hourglass, "load_hourglass", paths, allow_unsafe, processes)
+    lifter = _load_part(load_lifter, "load_2d3d", paths, allow_unsafe, processes)
     joints = hourglass.architecture.num_classes
     if hourglass.skeleton != MPII.name or joints != len(MPII):
         raise UserError(
@@ -139,21 +144,23 @@ def require_own_normalisation(lifter: LinearModel, given: str) -> None:
         )
 
 
-def _load_part(load: Callable[..., Part], name: str, paths: Mapping[str, str | Path], allow_unsafe: bool) -> Part:
+def _load_part(
+    load: Callable[..., Part], name: str, paths: Mapping[str, str | Path], allow_unsafe: bool, processes: Processes
+) -> Part:
     """One of the two networks; an error names the option."""
     try:
-        return load(paths[name], allow_unsafe=allow_unsafe)
+        return load(paths[name], allow_unsafe=allow_unsafe, processes=processes)
     except UserError as error:
-        _refuse_exchanged(paths, allow_unsafe)
+        _refuse_exchanged(paths, allow_unsafe, processes)
         hint = "; a whole stitched network goes to --load" if "train.py stitched_fine_tune" in str(error) else ""
         raise UserError(f"--{name} {error}{hint}") from None
 
 
-def _refuse_exchanged(paths: Mapping[str, str | Path], allow_unsafe: bool) -> None:
+def _refuse_exchanged(paths: Mapping[str, str | Path], allow_unsafe: bool, processes: Processes) -> None:
     """UserError if each of the two is a checkpoint of the other's network."""
     hourglass, lifter = paths["load_hourglass"], paths["load_2d3d"]
     try:
-        one, other = (read_checkpoint(path, allow_unsafe) for path in (hourglass, lifter))
+        one, other = (read_checkpoint(path, allow_unsafe, processes) for path in (hourglass, lifter))
         lifter_architecture(one, hourglass)
         hourglass_architecture(other, lifter)
     except UserError:

@@ -90,6 +90,7 @@ def _predictor(options: Namespace, image_scale: str) -> StitchedPredictor:
         device=pick_device(options.device, processes_of(options)),
         image_scale=image_scale,
         allow_unsafe=options.allow_unsafe_load,
+        processes=processes_of(options),
     )
     refuse_disagreement(options, vars(network.hourglass.architecture), load or options.load_hourglass)
     refuse_disagreement(options, network.lifter.architecture(), load or options.load_2d3d)

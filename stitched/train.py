@@ -52,7 +52,7 @@ def stitched_fine_tune(options: Namespace) -> None:
     _check_options(options)
     experiment = experiment_of(options)
     device = pick_device(options.device, processes)
-    model, settled = _network(options, experiment, device)
+    model, settled = _network(options, experiment, device, processes)
     files, actions = find_sequences(options.data_dir), select_actions(options.action)
     print(report(files))
     validation = images_of(files, TEST_SUBJECTS, actions)
@@ -72,15 +72,24 @@ def stitched_fine_tune(options: Namespace) -> None:
         print_averages(averages)
 
 
-def _network(options: Namespace, experiment: Experiment, device: torch.device) -> tuple[StitchedNetwork, dict]:
+def _network(
+    options: Namespace, experiment: Experiment, device: torch.device, processes: Processes
+) -> tuple[StitchedNetwork, dict]:
     """The network to start from, and the values that its checkpoints settle.
 
     Raises UserError as `load_network` does, and for an option that contradicts a checkpoint.
     """
-    load = experiment.start_path(processes_of(options))
+    load = experiment.start_path(processes)
     hourglass, lifter = (None, None) if experiment.resume else (options.load_hourglass, options.load_2d3d)
-    unsafe = options.allow_unsafe_load
-    model = load_network(load, hourglass, lifter, device=device, image_scale="human36m", allow_unsafe=unsafe)
+    model = load_network(
+        load,
+        hourglass,
+        lifter,
+        device=device,
+        image_scale="human36m",
+        allow_unsafe=options.allow_unsafe_load,
+        processes=processes,
+    )
     asked = given_value(options, "dataset_normalization")
     require_normalisation(asked, model.normalisation.kind, load or lifter)
     architecture = model.hourglass.architecture

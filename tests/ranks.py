@@ -1,5 +1,7 @@
 """Processes that a test makes up: the view of one rank of several, without any other."""
 
+import pickle
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -21,3 +23,23 @@ class MadeUp(Alone):
 def rank_of(rank: int, size: int, sum_: Callable[[Tensor], Any] | None = None) -> Processes:
     """The processes as this rank sees them. `sum_` stands for the engine's in-place sum."""
     return Processes(MadeUp(rank, size, sum_))
+
+
+class Relayed(MadeUp):
+    """One of two ranks that run one after the other: rank 1 gets what rank 0 has broadcast before."""
+
+    def __init__(self, rank: int, sent: deque[bytes]):
+        super().__init__(rank, 2)
+        self._sent = sent
+
+    def broadcast_object(self, value: Any) -> Any:
+        if self.rank == 0:
+            self._sent.append(pickle.dumps(value))
+            return value
+        return pickle.loads(self._sent.popleft())
+
+
+def one_after_the_other() -> tuple[Processes, Processes]:
+    """Two ranks. Do with rank 0 first what both do; then rank 1 gets what rank 0 has broadcast."""
+    sent: deque[bytes] = deque()
+    return Processes(Relayed(0, sent)), Processes(Relayed(1, sent))

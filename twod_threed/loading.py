@@ -10,6 +10,7 @@ from torch import Tensor
 from twod_threed.model import INPUT_JOINTS, LinearModel
 from twod_threed.normalisation import fit, from_plain
 from utils.compute.devices import pick_device
+from utils.compute.distributed import ALONE, Processes
 from utils.human36m.actions import TRAIN_SUBJECTS
 from utils.human36m.files import Human36mFiles
 from utils.human36m_dataset import load_pose_set
@@ -17,17 +18,22 @@ from utils.osutils import UserError, warn
 from utils.training.checkpoints import load_state, read_checkpoint, written_by
 
 
-def load_lifter(path: str | Path, device: str | torch.device = "cpu", allow_unsafe: bool = False) -> LinearModel:
+def load_lifter(
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    allow_unsafe: bool = False,
+    processes: Processes = ALONE,
+) -> LinearModel:
     """The 3D baseline of a checkpoint, ours or a published one, in eval mode, with its architecture read from the file.
 
     `normalisation` is a part of it, which follows `.to(device)`: `twod_threed.lift` needs nothing else. A published
     checkpoint holds none; there it is None, and `ensure_normalisation` fits "dataset" statistics to Human3.6M's
-    training subjects.
+    training subjects. Of several `processes`, rank 0 reads the file for all.
 
     Raises UserError for a file that is no such network's checkpoint, and a device that is not available.
     """
     device = pick_device(device) if isinstance(device, str) else device
-    checkpoint = read_checkpoint(path, allow_unsafe)
+    checkpoint = read_checkpoint(path, allow_unsafe, processes)
     model = LinearModel(**architecture_of(checkpoint, path))
     load_state(model, checkpoint["state_dict"], path)
     stored = checkpoint.get("normalisation")

@@ -39,14 +39,15 @@ def lifter_h36m(options: Namespace) -> None:
     data = _file_or_folder(options.data_dir)
     _check_options(options, data)
     say_if_workers_are_of_no_use(options)
-    device = pick_device(options.device, processes_of(options))
-    lifter = load_lifter(options.load, device, options.allow_unsafe_load)
+    processes = processes_of(options)
+    device = pick_device(options.device, processes)
+    lifter = load_lifter(options.load, device, options.allow_unsafe_load, processes)
     refuse_disagreement(options, lifter.architecture(), options.load)
     if options.compile:
         lifter.compile()
     start = time.monotonic()
     results = (_lift_file if data.is_file() else _lift_human36m)(data, lifter, options)
-    if processes_of(options).is_main:
+    if processes.is_main:
         save_lifted(results, options.output_dir)
     seconds = time.monotonic() - start
     count = len(results)
