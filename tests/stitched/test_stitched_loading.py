@@ -1,10 +1,10 @@
 """`load_network`: one whole checkpoint or two, and what is refused."""
 
-from argparse import Namespace
 from dataclasses import replace
 
 import pytest
 import torch
+from ranks import one_after_the_other
 from tiny_checkpoints import SMALL, hourglass_file, lifter_file
 
 from stitched import SoftArgmax2D, StitchedNetwork
@@ -25,11 +25,6 @@ def files(tmp_path):
         "load_hourglass": hourglass_file(tmp_path / "hourglass.pth.tar"),
         "load_2d3d": lifter_file(tmp_path / "lifter.pth.tar"),
     }
-
-
-def options_of(**given):
-    defaults = {"load": None, "load_hourglass": None, "load_2d3d": None, "allow_unsafe_load": False}
-    return Namespace(**defaults | given, given=set(given), script="stitched_fine_tune")
 
 
 def save_whole(network, folder):
@@ -106,6 +101,32 @@ def test_the_hourglass_may_come_from_a_whole_network(tmp_path, files):
     loaded = load_network(**files | {"load_hourglass": folder})
     assert_same(loaded, network)
     assert loaded.score_threshold == 0.25
+
+
+# ------------------------------------------------------------------------------------------ several processes
+def test_rank_0_reads_the_two_checkpoints_for_all(files):
+    main, other = one_after_the_other()
+    network = load_network(**files, processes=main)
+    for path in files.values():
+        path.unlink()
+    assert_same(load_network(**files, processes=other), network)
+
+
+def test_rank_0_reads_a_whole_checkpoint_for_all(tmp_path, files):
+    folder = save_whole(load_network(**files), tmp_path / "whole")
+    main, other = one_after_the_other()
+    network = load_network(folder, processes=main)
+    folder.rename(tmp_path / "elsewhere")
+    assert_same(load_network(folder, processes=other), network)
+
+
+def test_all_ranks_refuse_what_rank_0_has_read(files):
+    exchanged = {"load_hourglass": files["load_2d3d"], "load_2d3d": files["load_hourglass"]}
+    main, other = one_after_the_other()
+    message = refusal(**exchanged, processes=main)
+    for path in files.values():
+        path.unlink()
+    assert refusal(**exchanged, processes=other) == message
 
 
 # ------------------------------------------------------------------------------------------ what is refused
