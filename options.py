@@ -1,6 +1,6 @@
-"""Which script takes which options of `option_groups`, with which defaults and help where they differ.
+"""The scripts of the four entry points: which options of `option_groups` each takes, and where defaults or help differ.
 
-No torch import here: `--help` answers at once.
+Imports no torch, so that `--help` answers at once.
 """
 
 from pathlib import Path
@@ -18,34 +18,33 @@ _NO_WORKERS = {"workers": {"help": "ignored: poses are already on the device"}}
 _SEVERAL_FOLDERS = {
     "data_dir": {
         "many": True,
-        "help": "folders of MPII, LSP or COCO, joined for training; the first also validates, and says the joints; "
-        "'sample' makes a small one on first use",
+        "help": "one or more folders of MPII, LSP or COCO, joined for training; the first one also validates and "
+        "defines the joints; 'sample' generates a small data set on first use",
     }
 }
-_LOAD_TO_TRAIN = {"load": {"help": "checkpoint (file or its folder) whose weights to start from, at epoch 0"}}
-_PHOTOS_HELP = "MPII folder, folder of photos, one photo, a video, or a camera's number; 'sample' too"
+_LOAD_TO_TRAIN = {"load": {"help": "checkpoint file or its folder; training starts from its weights at epoch 0"}}
+_PHOTOS_HELP = "MPII folder, folder of photos, photo, video, camera number, or 'sample'"
 _SALIENCY_TAKES = (
     "img_dir", "load", "output_dir", "num_pictures", "hourglass network", "person_box", "use_max_for_saliency_map",
     "device", "allow_unsafe_load", "debug_traceback",
 )  # fmt: skip
 _SALIENCY_CHANGES = {
     "load": {
-        "help": "hourglass or stitched checkpoint, ours or a published one; the architecture is read from it; "
+        "help": "hourglass or stitched checkpoint, from this project or published; the architecture is read from it; "
         "by default the demo weights"
     },
-    "num_pictures": {"help": "photos or frames to draw, evenly spread over all; by default all of them"},
-    "person_box": {"help": "people in the photos: whole, hog, detect, or a JSON file of boxes"},
+    "num_pictures": {"help": "number of photos or frames to draw, evenly spaced; by default all"},
 }
 _OF_CHECKPOINT = {
-    name: {"default": None, "help": "the checkpoint's own is used; refused where this disagrees"}
+    name: {"default": None, "help": "read from the checkpoint; a different value is an error"}
     for name in ("linear_size", "num_stage", "dataset_normalization")
 }
 _STITCHED_HELP = {
-    "load": {"help": "stitched checkpoint (stitched_fine_tune); takes precedence over the two others"},
-    "dataset_normalization": {"help": "the checkpoint's own is used; refused where this disagrees"},
+    "load": {"help": "stitched checkpoint (stitched_fine_tune); overrides --load_hourglass and --load_2d3d"},
+    "dataset_normalization": {"help": "read from the checkpoint; a different value is an error"},
 }
 
-# Made before torch is imported, so that an error of this kind comes at once.
+# Checks that run before torch is imported, so that these errors appear at once.
 _CHECKPOINT = Check("utils.training.checkpoint_paths:require_checkpoint", ("load",))
 _START = Check("utils.training.checkpoint_paths:require_checkpoint", ("load", "resume"))
 _RESUME = Check("utils.training.checkpoint_paths:require_latest", ("resume", "script", "exp", "checkpoint_dir"))
@@ -100,7 +99,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "schedule": [], "workers": 0,
             },
             changes=_LOAD_TO_TRAIN | _NO_WORKERS | {
-                "gradient_penalty_coeff": {"help": "weight of the critics' gradient penalty, of --cycle_gan"},
+                "gradient_penalty_coeff": {"help": "weight of the critics' gradient penalty, for --cycle_gan"},
             },
             sample="h36m", several=True,
             checks=(_RESUME, _START, _H36M),
@@ -139,7 +138,10 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "schedule": [],
             },
             changes={
-                "load": {"help": "stitched checkpoint whose weights to start from, at epoch 0; wins over the two"},
+                "load": {
+                    "help": "stitched checkpoint; training starts from its weights at epoch 0; overrides "
+                    "--load_hourglass and --load_2d3d"
+                },
                 "augment_training_data": {"help": "random scale, shift, rotation, flip and colour of the crops"},
             },
             sample="h36m", several=True,
@@ -149,8 +151,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
     "run": {
         "hourglass_mpii": Script(
             "stacked_hourglass.run", "hourglass_mpii",
-            "2D poses in photos or a video, from a trained hourglass.",
-            "an hourglass or stitched checkpoint, or the demo weights; and photos, a video or MPII",
+            "Estimate 2D poses in photos or a video with a trained hourglass.",
+            "an hourglass or stitched checkpoint, or the demo weights; photos, a video or MPII",
             (
                 "data_dir", "load", "output_dir", "run_with_train", "person_box", "max_frames", "machine",
                 "test_batch_size", "flip", "hourglass network",
@@ -162,8 +164,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         ),
         "2d3d_h36m": Script(
             "twod_threed.run", "lifter_h36m",
-            "3D poses from 2D poses, by a trained 3D baseline.",
-            "a 2d3d_h36m checkpoint, and Human3.6M or a 2d_pose_estimations.pt",
+            "Estimate 3D poses from 2D poses with a trained 3D baseline.",
+            "a 2d3d_h36m checkpoint; Human3.6M or a 2d_pose_estimations.pt",
             (
                 "data_dir", "load", "output_dir", "run_with_train", "process_as_video", "input_joint_order", "machine",
                 "test_batch_size", "action", "use_hg", "fully connected network", "dataset_normalization",
@@ -174,15 +176,15 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             },
             required=("load",), sample="h36m", several=True,
             changes=_NO_WORKERS | _OF_CHECKPOINT | {
-                "data_dir": {"help": "Human3.6M folder, a .pt of 2D poses, or a run's folder with one; 'sample' too"},
-                "action": {"help": "actions to run on: All, or names with commas between"},
+                "data_dir": {"help": "Human3.6M folder, .pt file of 2D poses, output folder of run.py, or 'sample'"},
+                "action": {"help": "actions to run on: All, or comma-separated names"},
             },
             checks=(_CHECKPOINT, Check("utils.human36m.folder:require_folder_or_file", ("data_dir",))),
         ),
         "stitched_mpii": Script(
             "stitched.run", "stitched_mpii",
-            "2D and 3D poses in photos or a video, by hourglass, soft-argmax and 3D baseline as one network.",
-            "a checkpoint, a pair of them, or the demo weights; and photos, a video, a camera or MPII",
+            "Estimate 2D and 3D poses in photos or a video with hourglass, soft-argmax and 3D baseline as one network.",
+            "a stitched checkpoint, a pair of checkpoints, or the demo weights; photos, a video, a camera or MPII",
             (
                 "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "person_box",
                 "max_frames", "draw", "machine", "test_batch_size", "flip", "hourglass network", "linear_size",
@@ -195,8 +197,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         ),
         "stitched_h36m": Script(
             "stitched.run", "stitched_h36m",
-            "2D and 3D poses in Human3.6M's images, with the truth beside them.",
-            "a checkpoint, a pair of them, or the demo weights; and Human3.6M with images",
+            "Estimate 2D and 3D poses in Human3.6M's images, and write the ground truth beside them.",
+            "a stitched checkpoint, a pair of checkpoints, or the demo weights; Human3.6M with images",
             (
                 "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "action", "draw",
                 "machine", "test_batch_size", "flip", "hourglass network", "linear_size", "num_stage",
@@ -205,15 +207,15 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             {"data_dir": Path("data/h36m"), "output_dir": Path("data/stitched_h36m"), "test_batch_size": 16},
             sample="h36m", several=True,
             changes=_STITCHED_HELP | {
-                "data_dir": {"help": "Human3.6M folder with images, or one that lists frames; 'sample' too"},
-                "action": {"help": "actions to run on: All, or names with commas between"},
+                "data_dir": {"help": "Human3.6M folder with images, folder with a list of frames, or 'sample'"},
+                "action": {"help": "actions to run on: All, or comma-separated names"},
             },
             checks=(_STITCHED, _H36M),
         ),
         "export": Script(
             "stitched.export", "export",
-            "Write a network as ONNX and as a torch.export program, and check both against it.",
-            "a checkpoint of any of them, or the demo weights; for ONNX: pip install onnx onnxscript onnxruntime",
+            "Export a network as ONNX and as a torch.export program, and compare both with the original.",
+            "a checkpoint of any network, or the demo weights; for ONNX: pip install onnx onnxscript onnxruntime",
             (
                 "load", "load_hourglass", "load_2d3d", "output_dir", "hourglass network", "linear_size", "num_stage",
                 "dataset_normalization", "seed", "allow_unsafe_load", "debug_traceback",
@@ -221,7 +223,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             {"output_dir": Path("data/export")},
             changes=_STITCHED_HELP | {
                 "load": {"help": "checkpoint of an hourglass, a 3D baseline or a stitched network"},
-                "seed": {"help": "seed of the random input of the check"},
+                "seed": {"help": "random seed of the input that the outputs are compared on"},
             },
             checks=(_STITCHED,),
         ),
@@ -230,7 +232,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         "2d_overlay": Script(
             "stacked_hourglass.viz", "overlay_2d",
             "Draw 2D poses on their photos.",
-            "photos, and the 2d_pose_estimations.pt that run.py made of them",
+            "photos, and the 2d_pose_estimations.pt that run.py wrote for them",
             ("img_dir", "2d_pose_estimations", "min_score", "output_dir", "debug_traceback"),
             {"output_dir": Path("visualizations/2d_overlay")}, required=("img_dir", "2d_pose_estimations"),
             checks=(_PICTURES, _ESTIMATIONS_2D),
@@ -238,7 +240,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         "2d_gt_3d_gt_3d_pred": Script(
             "twod_threed.viz", "truth_and_prediction",
             "Draw 2D inputs, true and predicted 3D poses of Human3.6M side by side.",
-            "the three .pt files that run.py 2d3d_h36m made",
+            "the three .pt files that run.py 2d3d_h36m wrote",
             (
                 "2d_pose_ground_truths", "3d_pose_ground_truths", "3d_pose_estimations", "output_dir", "num_pictures",
                 "debug_traceback",
@@ -250,8 +252,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         ),
         "2d_overlay_3d_pred": Script(
             "stitched.viz", "overlay_2d_3d_pred",
-            "Draw 2D poses on their photos, and the 3D poses beside them.",
-            "photos, and the two files that run.py stitched_mpii or stitched_h36m made of them",
+            "Draw 2D poses on their photos, and 3D poses beside them.",
+            "photos, and the two files that run.py stitched_mpii or stitched_h36m wrote for them",
             ("img_dir", "2d_pose_estimations", "3d_pose_estimations", "min_score", "output_dir", "debug_traceback"),
             {"output_dir": Path("visualizations/2d_overlay_3d_pred")},
             required=("img_dir", "2d_pose_estimations", "3d_pose_estimations"),
@@ -259,8 +261,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         ),
         "2d_overlay_3d_gt_3d_pred": Script(
             "stitched.viz", "overlay_2d_3d_gt_3d_pred",
-            "Draw 2D poses on their photos, and the true and the predicted 3D poses beside them.",
-            "images, and the three files that run.py stitched_h36m made of them",
+            "Draw 2D poses on their photos, and true and predicted 3D poses beside them.",
+            "images, and the three files that run.py stitched_h36m wrote for them",
             (
                 "img_dir", "2d_pose_estimations", "3d_pose_ground_truths", "3d_pose_estimations", "min_score",
                 "output_dir", "debug_traceback",
@@ -272,15 +274,17 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         ),
         "video": Script(
             "stitched.video", "video",
-            "Draw a video's poses into a new video: 2D on the frames, 3D beside them.",
-            "a video, and the files that run.py stitched_mpii made of it",
+            "Draw the poses of a video into a new video: 2D on the frames, 3D beside them.",
+            "a video, and the files that run.py stitched_mpii wrote for it",
             ("img_dir", "2d_pose_estimations", "3d_pose_estimations", "min_score", "output_dir", "debug_traceback"),
             {"output_dir": Path("visualizations/video")},
             required=("img_dir", "2d_pose_estimations", "3d_pose_estimations"),
             changes={
-                "img_dir": {"help": "the video"},
-                "2d_pose_estimations": {"help": "2d_pose_estimations.pt of run.py; metas.pt beside it has the tracks"},
-                "output_dir": {"help": "folder for the result, NAME.webm: VP8 without sound, plays in browsers"},
+                "img_dir": {"help": "video file"},
+                "2d_pose_estimations": {
+                    "help": "2d_pose_estimations.pt from run.py; tracks are read from metas.pt beside it"
+                },
+                "output_dir": {"help": "folder for the video NAME.webm (VP8 without sound, plays in browsers)"},
             },
             checks=(_PICTURES, _ESTIMATIONS_2D, _ESTIMATIONS_3D),
         ),
@@ -313,13 +317,15 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             {"data_dir": Path("data/h36m"), "output_dir": Path("visualizations/orthog_augmentation")},
             required=("load",), sample="h36m",
             changes=_OF_CHECKPOINT | {
-                "index": {"help": "the test sample to draw, from 0: frame index // 4 of S9 and S11, camera index % 4"},
+                "index": {
+                    "help": "index of the test sample to draw, from 0: frame index // 4 of S9 and S11, camera index % 4"
+                },
             },
             checks=(_CHECKPOINT, _H36M),
         ),
         "3d_pose_gan": Script(
             "generative_models.viz", "pose_gan",
-            "Draw poses that a GAN generated beside real ones, a walk through its latents, and the nearest real poses.",
+            "Draw poses generated by a GAN beside real ones, an interpolation of latents, and nearest real poses.",
             "a 3d_pose_gan checkpoint, and Human3.6M in data/h36m, or --data_dir sample",
             (
                 "data_dir", "load", "num_pictures", "interpolate", "nearest", "seed", "output_dir",
@@ -329,13 +335,13 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "data_dir": Path("data/h36m"), "num_pictures": 16, "output_dir": Path("visualizations/3d_pose_gan"),
             },
             required=("load",), sample="h36m",
-            changes={"num_pictures": {"help": "generated poses to draw, and as many real ones"}},
+            changes={"num_pictures": {"help": "number of generated poses to draw, with as many real ones"}},
             checks=(_CHECKPOINT, _H36M),
         ),
         "training_curves": Script(
             "utils.training.training_curves", "training_curves",
-            "Draw the curves of one or several trainings.",
-            "experiment folders that train.py wrote",
+            "Draw training curves of one or more experiments.",
+            "experiment folders written by train.py",
             ("load", "output_dir", "debug_traceback"),
             {"output_dir": Path("visualizations/training_curves")}, required=("load",),
             changes={"load": {"many": True, "help": "experiment folders, or their log.txt files"}},
@@ -344,7 +350,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
     "eval": {
         "mpii_PCKh": Script(
             "stacked_hourglass.evaluation", "mpii_PCKh",
-            "PCKh of prediction files against MPII's validation people: table and curves.",
+            "Compute PCKh of prediction files on MPII's validation people: table and curves.",
             "detections_our_format.mat in data/mpii, and prediction files",
             ("data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"),
             {"data_dir": Path("data/mpii"), "output_dir": Path("visualizations/mpii_PCKh")},
@@ -353,22 +359,23 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         ),
         "lsp_PCK": Script(
             "stacked_hourglass.lsp_evaluation", "lsp_PCK",
-            "PCK@0.2 and PCKh@0.5 of prediction files against LSP's validation people, person- and observer-centric.",
-            "joints.mat of LSP or LSP-extended in data/lsp, or --data_dir sample; and prediction files of 14 joints",
+            "Compute PCK@0.2 and PCKh@0.5 of prediction files on LSP's validation people (person-, observer-centric).",
+            "joints.mat of LSP or LSP-extended in data/lsp, or --data_dir sample; prediction files with 14 joints",
             ("data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"),
             {"data_dir": Path("data/lsp"), "output_dir": Path("visualizations/lsp_PCK")},
             required=("prediction_files",), sample="lsp",
             checks=(_PREDICTIONS,),
             changes={
                 "prediction_files": {
-                    "help": "2D predictions in LSP's order: preds_valid.mat of train.py hourglass_lsp, .mat, .h5 or "
-                    ".npz like it (key preds, N × 14 × 2, one-based px, validation order), .pt or .json by photo"
+                    "help": "2D predictions in LSP's joint order: preds_valid.mat from train.py hourglass_lsp; .mat, "
+                    ".h5 or .npz with the key preds (N × 14 × 2, one-based px, validation order); or .pt or .json by "
+                    "photo"
                 },
             },
         ),
         "h36m_MPJPE": Script(
             "twod_threed.evaluation", "h36m_MPJPE",
-            "Errors of 3D predictions against Human3.6M: Protocols 1 and 2, N-MPJPE, velocity, PCK, AUC.",
+            "Compute errors of 3D predictions on Human3.6M: Protocols 1 and 2, N-MPJPE, velocity, PCK, AUC.",
             "3D prediction files, and their ground truth or Human3.6M in data/h36m",
             ("data_dir", "prediction_files", "3d_pose_ground_truths", "model_names", "output_dir", "debug_traceback"),
             {"data_dir": Path("data/h36m"), "output_dir": Path("visualizations/h36m_MPJPE")},
@@ -376,12 +383,12 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             checks=(_PREDICTIONS, _TRUTH_3D),
             changes={
                 "data_dir": {
-                    "help": "Human3.6M folder: the ground truth where no ground truth file is given; 'sample' too"
+                    "help": "Human3.6M folder to take ground truth from if no ground truth file is given, or 'sample'"
                 },
                 "prediction_files": {
-                    "help": "3D predictions: .pt of run.py; or .mat, .h5, .npz with the key preds, N × 17 × 3 mm (16 "
-                    "without the hip), camera coordinates, all frames in the order of the truth (from a folder: by "
-                    "subject, action, take, camera)"
+                    "help": "3D predictions: .pt from run.py; or .mat, .h5 or .npz with the key preds (N × 17 × 3 mm, "
+                    "or 16 joints without the hip; camera coordinates; all frames in the order of the ground truth: "
+                    "for a folder by subject, action, take, camera)"
                 },
             },
         ),
