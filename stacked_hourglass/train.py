@@ -137,7 +137,7 @@ def train_hourglass(
     compiled: bool = False,
     processes: Processes = ALONE,
 ) -> dict[str, float]:
-    """Train an hourglass on people in photos; returns the averages of the last validation.
+    """Train an hourglass on people in photos; returns the averages of the last validation, rates in %.
 
     The network lies in `experiment.directory`: `load_hourglass(experiment.directory)` gives the best one.
 
@@ -163,8 +163,8 @@ def train_hourglass(
     mean, stddev = colour_statistics(training, start, loading.workers, processes)
     inform(
         f"{len(training)} training and {len(validation)} validation people; {count_parameters(model):,} parameters\n"
-        f"PCKh@0.5: share of annotated joints (without pelvis and thorax, mean over joints) closer than 0.5 × the head "
-        f"size; PCK@0.2: than 0.2 × the torso; definitions: stacked_hourglass/pckh.py"
+        f"PCKh@0.5, in %: annotated joints (without pelvis and thorax, mean over joints) closer than 0.5 × the head "
+        f"size; PCK@0.2, in %: than 0.2 × the torso; definitions: stacked_hourglass/pckh.py"
     )
     experiment.warn_if_untrained()
     if compiled:

@@ -1,8 +1,9 @@
 """The five hooks that train an hourglass through the shared loop."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,13 +31,16 @@ from utils.imaging.heatmaps import (
 from utils.plotting_utils import Ratio
 from utils.predictions.prediction_arrays import save_prediction_array
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
+from utils.training.log_files import PERCENT
 from utils.training.settings import Experiment, Optimisation
 from utils.training.unreadable import Unreadable
 from utils.training.weight_average import WeightAverage
 from utils.training_utils import TrainingHooks
 
 PREDICTIONS_FILE = "preds_valid.mat"
+RATES = ("PCKh@0.5", "PCK@0.2", "visibility_accuracy")
 NOT_SCORED = ("pelvis", "thorax")  # neither PCKh's mean nor PCK's counts them
+BEST_UNIT = "best_unit"  # in checkpoints; older ones lack it
 PICTURES = 6
 HOST_STREAM = 1 << 40  # far from all numbers of iterations
 
@@ -106,6 +110,12 @@ class HourglassValidation:
     debug: bool = False
 
 
+def best_in_percent(checkpoint: Mapping[str, Any]) -> float | None:
+    """The best PCKh@0.5 of a checkpoint, in %. Older checkpoints have it as a share."""
+    best = checkpoint.get("best")
+    return best if best is None or checkpoint.get(BEST_UNIT) == PERCENT else 100 * best
+
+
 class HourglassTrainer:
     """Hooks, and what they share: device, mean, settings, the predictions for the validation people."""
 
@@ -137,7 +147,7 @@ class HourglassTrainer:
         self.step = GradientStep(device, optimisation.precision, optimisation.clip)
         whole_order = self.skeleton.name.partition("[")[0]  # how many of its joints, the weights tell
         self.saved = {"mean": list(mean), "stddev": list(stddev), "skeleton": whole_order}
-        self.saved["grad_scaler"] = self.step
+        self.saved |= {BEST_UNIT: PERCENT, "grad_scaler": self.step}
         self.average = WeightAverage(optimisation.ema) if optimisation.ema else None
         if self.average:
             self.saved["ema"] = self.average
@@ -149,13 +159,14 @@ class HourglassTrainer:
     def hooks(self) -> TrainingHooks:
         return TrainingHooks(
             make_optimizer_fn=self.make_optimizer,
-            load_fn=make_load_fn(self.experiment.allow_unsafe_load, self.saved, self.processes),
+            load_fn=make_load_fn(self.experiment.allow_unsafe_load, self.saved, self.processes, best_in_percent),
             checkpoint_fn=self.checkpoint,
             update_op=self.update,
             validation_loss=self.validate,
             best_metric="PCKh@0.5",
-            higher_is_better=("PCKh@0.5", "PCK@0.2", "visibility_accuracy"),
+            higher_is_better=RATES,
             lower_is_better=("loss", "heatmap_loss", "location_loss", "visibility_loss"),
+            units=dict.fromkeys(RATES, PERCENT),
             average=self.average,
         )
 
@@ -182,7 +193,7 @@ class HourglassTrainer:
         return {name: loss.detach() for name, loss in losses.items()}
 
     def validate(self, model: nn.Module, minibatch: dict) -> dict:
-        """Losses, PCKh@0.5, PCK@0.2 (of the torso), accuracy of joint visibility, and a picture, of one minibatch."""
+        """Losses, PCKh@0.5, PCK@0.2 (of the torso), accuracy of joint visibility (all in %), and a picture."""
         self.unreadable.note("validation", minibatch)
         batch, how, precision = to_device(minibatch, self.device), self.evaluation, self.optimisation.precision
         images = self.prepare(batch)
@@ -192,7 +203,8 @@ class HourglassTrainer:
         result = self.losses(heatmaps, logits, batch, self.targets.sigma)
         if logits is not None:
             right = ((logits > 0) == batch["visible"]) & batch["readable"][:, None]
-            result["visibility_accuracy"] = Ratio(right.sum(0), batch["readable"].sum().expand(right.shape[1]))
+            counts = batch["readable"].sum().expand(right.shape[1])
+            result["visibility_accuracy"] = Ratio.percent(right.sum(0), counts)
 
         maps = heatmaps[-1].float()
         maps = flip_test(maps, mirrored.float(), self.skeleton.flip_order) if how.flip else maps
@@ -271,15 +283,16 @@ class HourglassTrainer:
         return losses
 
     def scores(self, joints: Tensor, batch: dict) -> dict[str, Ratio]:
-        """PCKh@0.5 and PCK@0.2 (definitions: `pckh.py`), in photo pixels, from predicted crop joints (B, J, 2)."""
+        """PCKh@0.5 and PCK@0.2 in % (definitions: `pckh.py`), in photo pixels, from predicted crop joints (B, J, 2)."""
         predicted, truth = (to_photo(batch["to_photo"], points) for points in (joints, batch["joints"]))
         counted = batch["annotated"].clone()
         heads = self.head_size[batch["index"]]
         scored = self.scored
-        result = {"PCKh@0.5": Ratio(*pckh_hits(predicted[:, scored], truth[:, scored], heads, counted[:, scored]))}
+        found = pckh_hits(predicted[:, scored], truth[:, scored], heads, counted[:, scored])
+        result = {"PCKh@0.5": Ratio.percent(*found)}
         if {"r_shoulder", "l_hip"} <= set(self.skeleton.joints):
             hits, counts = pck_hits(predicted, truth, counted, self.skeleton)
-            result["PCK@0.2"] = Ratio(hits[scored], counts[scored])
+            result["PCK@0.2"] = Ratio.percent(hits[scored], counts[scored])
         return result
 
     def write_predictions(self, directory: Path) -> None:

@@ -19,6 +19,11 @@ class Ratio(NamedTuple):
     hits: Tensor
     counts: Tensor
 
+    @classmethod
+    def percent(cls, hits: Tensor, counts: Tensor) -> "Ratio":
+        """The share in percent."""
+        return cls(100 * hits, counts)
+
 
 class Averages:
     """Running averages of the dicts that update and validation hooks return, kept on their device.

@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -18,9 +18,9 @@ from utils.osutils import warn
 from utils.plotting_utils import Averages, Magnitudes
 from utils.training.bad_steps import BadSteps
 from utils.training.checkpoints import find_checkpoint
-from utils.training.log_files import OPTIONS_FILE
+from utils.training.log_files import LOG_FILE, OPTIONS_FILE
 from utils.training.settings import Experiment, Optimisation
-from utils.training.training_log import TrainingLog, put_aside, write_options
+from utils.training.training_log import TrainingLog, convert_shares, put_aside, write_options
 from utils.training.weight_average import WeightAverage
 
 
@@ -41,6 +41,7 @@ class TrainingHooks:
         best_metric: the validation value that tells which checkpoint is best.
         higher_is_better, lower_is_better: names of the values of which a higher, a lower one is better; "MPJPE" is
             also of "MPJPE/Walking". Others have no direction. The experiment's options.json keeps them.
+        units: metric -> what it is in, e.g. "%"; kept likewise.
         average: of the weights over the steps, which then is validated, and the "state_dict" of every checkpoint; the
             checkpoint functions must keep its state too.
     """
@@ -53,6 +54,7 @@ class TrainingHooks:
     best_metric: str = "loss"
     higher_is_better: tuple[str, ...] = ()
     lower_is_better: tuple[str, ...] = ("loss",)
+    units: Mapping[str, str] = field(default_factory=dict)
     average: WeightAverage | None = None
 
     def is_better(self, value: float, best: float | None) -> bool:
@@ -232,7 +234,10 @@ def _open_experiment(experiment: Experiment, hooks: TrainingHooks, processes: Pr
     def write() -> None:
         if not (experiment.resume or experiment.again):
             put_aside(experiment.directory, experiment.tb_directory)
-        write_options(experiment.directory / OPTIONS_FILE, experiment.settings, job, hooks.better())
+        else:
+            convert_shares(experiment.directory / LOG_FILE)
+        path = experiment.directory / OPTIONS_FILE
+        write_options(path, experiment.settings, job, hooks.better(), hooks.units)
 
     processes.on_main(write)
 

@@ -337,7 +337,7 @@ def test_scores_are_those_of_pckh(make_trainer, parts):
     averages.update(scores)
     expected = pckh.pckh_table(errors, ~people.annotated)["PCKh@0.5"]["mean"]
     assert 20 < expected < 95  # else nothing is told apart
-    assert 100 * averages.result()["PCKh@0.5"] == pytest.approx(expected)
+    assert averages.result()["PCKh@0.5"] == pytest.approx(expected)
 
 
 def test_scores_add_up_over_minibatches_of_any_size(make_trainer, parts):
@@ -359,11 +359,11 @@ def test_scores_add_up_over_minibatches_of_any_size(make_trainer, parts):
 def test_everybody_is_measured_by_their_own_head(make_trainer, parts):
     people = replace(parts[1], head_size=np.float32([0.1, 1e4, 0.1, 1e4]))
     trainer, dataset = make_trainer(people=people), PoseCrops(people)
-    for indices, share in (([1, 3], 1), ([2, 0], 0), ([3, 0], 0.5)):
+    for indices, percent in (([1, 3], 100), ([2, 0], 0), ([3, 0], 50)):
         batch = default_collate([dataset[index] for index in indices])
         batch["annotated"] = torch.ones_like(batch["annotated"])
         hits, counts = trainer.scores(batch["joints"] + 5, batch)["PCKh@0.5"]
-        assert (hits / counts).tolist() == [share] * 14
+        assert (hits / counts).tolist() == [percent] * 14
 
 
 def test_pelvis_and_thorax_and_unannotated_joints_have_no_say(make_trainer, parts):
@@ -373,7 +373,7 @@ def test_pelvis_and_thorax_and_unannotated_joints_have_no_say(make_trainer, part
     joints[:, MPII.indices([*NOT_SCORED, "r_ankle"])] += 200
     averages = Averages()
     averages.update(trainer.scores(joints, batch))
-    assert averages.result() == {"PCKh@0.5": 1, "PCK@0.2": 1}
+    assert averages.result() == {"PCKh@0.5": 100, "PCK@0.2": 100}
 
 
 def test_ten_joints_have_no_torso_and_no_pck(make_trainer, parts):
@@ -439,7 +439,7 @@ def test_visibility_accuracy_by_hand(make_trainer, parts):
     batch["visible"][0] = True  # right for the 8 joints said to be visible; for the others right for the 8 hidden
     batch["readable"][3] = False
     hits, counts = trainer.validate(Sees(1, 1), batch)["visibility_accuracy"]
-    assert hits.tolist() == [1, 2] * 8
+    assert hits.tolist() == [100, 200] * 8  # in percent
     assert counts.tolist() == [3] * 16
 
 
@@ -467,6 +467,23 @@ def test_checkpoint_loads_alone_and_knows_mean_and_joint_order(make_trainer, par
     assert Predictor(loaded).skeleton.joints == MPII.joints[:10]
     assert hooks.best_metric == "PCKh@0.5"
     assert hooks.higher_is_better
+
+
+def test_the_best_of_an_older_checkpoint_is_turned_into_percent(make_trainer, tmp_path):
+    """There it is a share: as it is, every later epoch would be better."""
+    trainer, model = make_trainer(), network()
+    hooks, optimizer = trainer.hooks(), trainer.make_optimizer(model, 1e-3, 0)
+    path = tmp_path / "checkpoint.pth.tar"
+    hooks.checkpoint_fn(model, optimizer, 1, 0.5, tmp_path, is_best=False)
+    assert hooks.load_fn(model, optimizer, path)[3] == 0.5  # half a percent: this version writes percent
+    content = torch.load(path, weights_only=True)
+    assert content.pop("best_unit") == "%"
+    for old, best in ((0.5, 50), (None, None)):
+        torch.save(content | {"best": old}, path)
+        assert hooks.load_fn(model, optimizer, path)[3] == best
+    assert not hooks.is_better(49, 50)
+    assert hooks.is_better(51, 50)
+    assert hooks.units["PCKh@0.5"] == "%"
 
 
 def test_debug_pictures_are_written_after_whole_epochs(make_trainer, parts, tmp_path):

@@ -4,7 +4,7 @@ import pickle
 import random
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -154,11 +154,16 @@ def make_checkpoint_fn(
     return checkpoint_fn
 
 
-def make_load_fn(allow_unsafe: bool = False, extra: Mapping[str, Any] | None = None, processes: Processes = ALONE):
+def make_load_fn(
+    allow_unsafe: bool = False,
+    extra: Mapping[str, Any] | None = None,
+    processes: Processes = ALONE,
+    best_of: Callable[[Mapping[str, Any]], float | None] = lambda checkpoint: checkpoint.get("best"),
+):
     """The default load hook: `load_fn(model, optimizer, path)` -> model, optimizer, epochs done, best value (or None).
 
     A bare state dict, or None for the optimizer, loads weights alone and starts at epoch 0. `extra` is as for
-    `make_checkpoint_fn`.
+    `make_checkpoint_fn`. `best_of` gives the best value of a checkpoint.
     """
 
     def load_fn(model, optimizer, path):
@@ -180,7 +185,7 @@ def make_load_fn(allow_unsafe: bool = False, extra: Mapping[str, Any] | None = N
             processes.rank < len(rng) and rng[processes.rank]
         ):  # with more processes than before, the new ones start from their seeds
             restore_rng_state(rng[processes.rank])
-        return model, optimizer, checkpoint.get("epoch", 0), checkpoint.get("best")
+        return model, optimizer, checkpoint.get("epoch", 0), best_of(checkpoint)
 
     return load_fn
 

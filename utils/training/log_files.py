@@ -1,12 +1,18 @@
 """What a training left to be read: `log.txt`, and `options.json` beside it. No torch import here."""
 
 import json
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from utils.osutils import UserError
 
-OPTIONS_FILE = "options.json"
+LOG_FILE, OPTIONS_FILE = "log.txt", "options.json"
 BETTER = "better"  # where it says of metrics whether "higher" or "lower" is better
+UNITS = "units"  # where it says of metrics what they are in
+PERCENT = "%"
+# Older versions wrote them as shares, and no units.
+ONCE_SHARES = re.compile(r"val/(PCKh?@[\d.]+|visibility_accuracy)")
 
 
 def is_part(column: str) -> bool:
@@ -16,11 +22,31 @@ def is_part(column: str) -> bool:
 
 def read_better(log: Path) -> dict[str, str]:
     """Metric -> whether "higher" or "lower" is better, from the `options.json` beside a log; {} in older ones."""
+    return _notes(log, BETTER)
+
+
+def read_units(log: Path) -> dict[str, str]:
+    """Metric -> what it is in, e.g. "%", from the `options.json` beside a log; {} in older ones."""
+    return _notes(log, UNITS)
+
+
+def _notes(log: Path, name: str) -> dict[str, str]:
     try:
-        better = json.loads((log.parent / OPTIONS_FILE).read_text(encoding="utf-8")).get(BETTER, {})
+        notes = json.loads((log.parent / OPTIONS_FILE).read_text(encoding="utf-8")).get(name, {})
     except (OSError, ValueError, AttributeError):
         return {}
-    return better if isinstance(better, dict) else {}
+    return notes if isinstance(notes, dict) else {}
+
+
+def shares_in(columns: Sequence[str], rows: Sequence[Mapping[str, float]], units: Mapping[str, str]) -> list[str]:
+    """The columns of a log that are shares: rates without a unit, of which no value is above 1."""
+    rates = [column for column in columns if (match := ONCE_SHARES.fullmatch(column)) and match[1] not in units]
+    return [column for column in rates if not any(row[column] > 1 for row in rows)]
+
+
+def in_percent(rows: Sequence[Mapping[str, float]], shares: Sequence[str]) -> list[dict[str, float]]:
+    """The rows of a log, the columns `shares` times 100."""
+    return [{name: 100 * value if name in shares else value for name, value in row.items()} for row in rows]
 
 
 def read_log(path: Path) -> tuple[list[str], list[dict[str, float]]]:

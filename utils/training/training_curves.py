@@ -7,7 +7,7 @@ import math
 import re
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from utils.osutils import UserError, atomic_path, inform
-from utils.training.log_files import is_part, read_better, read_log
+from utils.training.log_files import (
+    LOG_FILE,
+    PERCENT,
+    in_percent,
+    is_part,
+    read_better,
+    read_log,
+    read_units,
+    shares_in,
+)
 
 FILE = "training_curves.png"
 PARTS = {"val/": "-", "train/": "--", "": "-"}  # column prefix -> line style
@@ -38,12 +47,14 @@ class Run:
         epochs: (E,) the epochs done, ascending.
         curves: log column, such as "val/PCKh@0.5", -> (E,) values; NaN where there is none.
         better: quantity, such as "PCKh@0.5", -> "higher" or "lower"; None where the training did not say.
+        units: quantity -> what it is in, such as "%", as far as is known.
     """
 
     name: str
     epochs: np.ndarray
     curves: dict[str, np.ndarray]
     better: dict[str, str] | None = None
+    units: dict[str, str] = field(default_factory=dict)
 
 
 def training_curves(options: Namespace) -> None:
@@ -82,7 +93,7 @@ def find_log(path: Path) -> Path:
         return path
     if not path.is_dir():
         raise UserError(f"--load {path}: does not exist; give an experiment folder that train.py wrote, or its log.txt")
-    log = path / "log.txt"
+    log = path / LOG_FILE
     if not log.is_file():
         inside = sorted(str(found.parent) for found in path.glob("*/log.txt"))
         hint = f"; did you mean {' '.join(inside[:3])}?" if inside else ", so no epoch of a training ended in it"
@@ -91,8 +102,14 @@ def find_log(path: Path) -> Path:
 
 
 def read_run(log: Path, name: str) -> Run:
-    """A training from its log; of an epoch that stands there twice the later line counts. Raises UserError."""
+    """A training from its log; of an epoch that stands there twice the later line counts. Raises UserError.
+
+    Rates of older trainings, which are shares in the log, are turned into percent.
+    """
     columns, rows = read_log(log)
+    units = read_units(log)
+    shares = shares_in(columns, rows, units)
+    rows, units = in_percent(rows, shares), units | {column[4:]: PERCENT for column in shares}
     by_epoch = {row["epoch"]: row for row in rows if math.isfinite(row["epoch"])}
     if not by_epoch:
         raise UserError(f"--load {log}: has no epoch yet, only the line of names")
@@ -102,12 +119,12 @@ def read_run(log: Path, name: str) -> Run:
     table = np.array([[by_epoch[epoch][column] for column in columns] for epoch in epochs])  # (E, columns)
     table[~np.isfinite(table)] = np.nan
     curves = {column: table[:, i] for i, column in enumerate(columns) if column not in NO_CURVE}
-    return Run(name, epochs, curves, read_better(log) or None)
+    return Run(name, epochs, curves, read_better(log) or None, units)
 
 
 def run_names(logs: Sequence[Path]) -> list[str]:
     """Short names: the experiment's folder, with as many parents as it takes to tell all apart."""
-    folders = [log.resolve().parent if log.name == "log.txt" else log.resolve() for log in logs]
+    folders = [log.resolve().parent if log.name == LOG_FILE else log.resolve() for log in logs]
     for depth in range(1, max(len(folder.parts) for folder in folders)):
         names = ["/".join(folder.parts[-depth:]) for folder in folders]
         if len(set(names)) == len(set(folders)):
@@ -183,7 +200,8 @@ def summary(run: Run) -> str:
     """One line: how far a run came, and its best validation values. Parts of a metric (actions) are counted."""
     quantities = [name for name in shown_quantities([run]) if f"val/{name}" in run.curves]
     found = [(quantity, best(run, quantity)) for quantity in quantities]
-    values = [f"best val/{quantity} {b[1]:.4g} (epoch {b[0]:g})" for quantity, b in found if b]
+    units = {quantity: f" {unit}" for quantity, unit in run.units.items()}
+    values = [f"best val/{name} {b[1]:.4g}{units.get(name, '')} (epoch {b[0]:g})" for name, b in found if b]
     parts = [f"{quantity} by part ({len(parts_of([run], quantity))}) in the picture" for quantity in with_parts([run])]
     return ", ".join([f"{run.name}: {run.epochs[-1]:g} epoch{'' if run.epochs[-1] == 1 else 's'}", *values, *parts])
 
@@ -221,7 +239,8 @@ def _draw_panel(panel: Axes, runs: Sequence[Run], quantity: str) -> None:
     if way > 0:
         panel.set_ylim(bottom=0)
     better = {-1: " (lower is better)", 0: "", 1: " (higher is better)"}[way]
-    panel.set_title(_plain({"lr": "learning rate"}.get(quantity, quantity)) + better, fontsize=11)
+    unit = next((f", {run.units[quantity]}" for run in runs if quantity in run.units), "")
+    panel.set_title(_plain({"lr": "learning rate"}.get(quantity, quantity)) + unit + better, fontsize=11)
     panel.set_xlabel("epoch")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.grid(alpha=0.3)

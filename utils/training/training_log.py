@@ -4,13 +4,13 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from utils.compute.distributed import ALONE, Processes
 from utils.osutils import inform, warn, write_text
-from utils.training.log_files import BETTER, is_part, read_log
+from utils.training.log_files import BETTER, LOG_FILE, UNITS, in_percent, is_part, read_log, read_units, shares_in
 
 
 class TrainingLog:
@@ -26,7 +26,7 @@ class TrainingLog:
         self._writer = None
         if not processes.is_main:
             return
-        self._path = directory / "log.txt"
+        self._path = directory / LOG_FILE
         self._steps = steps
         self._columns, self._rows = read_log(self._path) if epochs_done and self._path.is_file() else ([], [])
         self._rows = [row for row in self._rows if row["epoch"] <= epochs_done]
@@ -59,9 +59,7 @@ class TrainingLog:
         row |= {f"val/{name}": value for name, value in validation.items()}
         self._columns += [name for name in row if name not in self._columns]
         self._rows.append(row)
-        lines = ["\t".join(self._columns)]
-        lines += ["\t".join(f"{r.get(name, math.nan):.6g}" for name in self._columns) for r in self._rows]
-        write_text(self._path, "\n".join(lines) + "\n")
+        _write_log(self._path, self._columns, self._rows)
 
         for name, value in row.items():
             if name != "epoch":
@@ -75,9 +73,27 @@ class TrainingLog:
         inform(f"epoch {epoch}  {shown}{'  (best so far)' if is_best else ''}")
 
 
-def write_options(path: Path, settings: Mapping[str, Any], job: Any, better: Mapping[str, str]) -> None:
-    """`options.json`: the settings, the launch that wrote it, and which metrics are "better" "higher" or "lower"."""
-    write_text(path, json.dumps({**settings, "job": job, BETTER: dict(better)}, indent=1))
+def _write_log(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:
+    lines = ["\t".join(columns)]
+    lines += ["\t".join(f"{row.get(name, math.nan):.6g}" for name in columns) for row in rows]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def convert_shares(path: Path) -> None:
+    """Rewrite a `log.txt` of an older version, in which rates are shares, in percent; before `write_options`."""
+    if not path.is_file():
+        return
+    columns, rows = read_log(path)
+    if rows and (shares := shares_in(columns, rows, read_units(path))):
+        _write_log(path, columns, in_percent(rows, shares))
+        warn(f"{path}: rates are now in %; those of earlier epochs were shares, and still are in TensorBoard")
+
+
+def write_options(
+    path: Path, settings: Mapping[str, Any], job: Any, better: Mapping[str, str], units: Mapping[str, str]
+) -> None:
+    """`options.json`: the settings and the launch that wrote it; of metrics which is "better" and the "units"."""
+    write_text(path, json.dumps({**settings, "job": job, BETTER: dict(better), UNITS: dict(units)}, indent=1))
 
 
 def put_aside(*directories: Path) -> None:

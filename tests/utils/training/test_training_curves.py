@@ -21,7 +21,7 @@ from utils.training.training_curves import (
 from utils.training.training_log import write_options
 
 HEADER = "epoch\tlr\tseconds\ttrain/heatmap_loss\ttrain/loss\tval/loss\tval/PCKh@0.5"
-ROWS = ("1\t0.001\t9\t0.5\t0.5\t0.6\t0.1", "2\t0.001\t9\t0.3\t0.3\t0.2\t0.4", "3\t0.0001\t9\t0.2\t0.2\t0.25\t0.3")
+ROWS = ("1\t0.001\t9\t0.5\t0.5\t0.6\t10", "2\t0.001\t9\t0.3\t0.3\t0.2\t40", "3\t0.0001\t9\t0.2\t0.2\t0.25\t30")
 
 
 def write_log(folder: Path, *rows: str, header: str = HEADER) -> Path:
@@ -45,9 +45,9 @@ def refusal(tmp_path: Path, load) -> str:
 def test_curves_by_hand(tmp_path):
     one = run(tmp_path, *ROWS)
     assert one.epochs.tolist() == [1, 2, 3]
-    assert one.curves["val/PCKh@0.5"].tolist() == [0.1, 0.4, 0.3]
+    assert one.curves["val/PCKh@0.5"].tolist() == [10, 40, 30]
     assert "seconds" not in one.curves
-    assert best(one, "PCKh@0.5") == (2, 0.4)  # higher is better
+    assert best(one, "PCKh@0.5") == (2, 40)  # higher is better
     assert best(one, "loss") == (2, 0.2)  # lower is better
     assert best(one, "lr") is None
 
@@ -79,9 +79,9 @@ def test_nan_and_inf_are_gaps(tmp_path):
 
 
 def test_repeated_epoch_counts_once(tmp_path):
-    one = run(tmp_path, ROWS[0], ROWS[2], ROWS[1], ROWS[1].replace("0.4", "0.9"))
+    one = run(tmp_path, ROWS[0], ROWS[2], ROWS[1], ROWS[1].replace("40", "90"))
     assert one.epochs.tolist() == [1, 2, 3]
-    assert one.curves["val/PCKh@0.5"].tolist() == [0.1, 0.9, 0.3]
+    assert one.curves["val/PCKh@0.5"].tolist() == [10, 90, 30]
 
 
 def test_names_tell_runs_apart(tmp_path):
@@ -101,7 +101,7 @@ def test_writes_one_figure_for_folders_and_files(tmp_path, capsys):
     assert min(picture.shape[:2]) > 300
     assert len(np.unique(picture)) > 20
     out = capsys.readouterr().out.splitlines()
-    assert out[0] == "_one$: 3 epochs, best val/loss 0.2 (epoch 2), best val/PCKh@0.5 0.4 (epoch 2)"
+    assert out[0] == "_one$: 3 epochs, best val/loss 0.2 (epoch 2), best val/PCKh@0.5 40 (epoch 2)"
     assert out[-1] == f"curves: {tmp_path / 'out' / 'training_curves.png'}"
 
 
@@ -133,6 +133,22 @@ def test_parts_of_a_metric_share_a_panel_and_a_word_in_the_summary(tmp_path, cap
         "a: 2 epochs, best val/MPJPE 50 (epoch 1), MPJPE by part (2) in the picture",
         "b: 1 epoch, best val/MPJPE 70 (epoch 1), MPJPE by part (1) in the picture",
     ]
+
+
+def test_rates_of_older_trainings_are_turned_into_percent(tmp_path):
+    header = "epoch\tval/loss\tval/PCKh@0.5\tval/visibility_accuracy"
+    old = write_log(tmp_path / "old", "1\t0.5\t0.25\tnan", "2\t0.4\t0.5\t1", header=header)
+    new = write_log(tmp_path / "new", "1\t0.5\t0.25\t0.75", header=header)
+    units = {"PCKh@0.5": "%", "visibility_accuracy": "%"}
+    write_options(new / "options.json", {}, None, {"PCKh@0.5": "higher"}, units)
+    before, after = (read_run(find_log(folder), folder.name) for folder in (old, new))
+    assert before.curves["val/PCKh@0.5"].tolist() == [25, 50]
+    assert before.curves["val/visibility_accuracy"][1] == 100
+    assert before.curves["val/loss"].tolist() == [0.5, 0.4]
+    assert after.curves["val/PCKh@0.5"].tolist() == [0.25]  # a quarter of a percent
+    assert before.units == after.units == units
+    assert summary(after) == "new: 1 epoch, best val/PCKh@0.5 0.25 % (epoch 1)"
+    assert "PCKh@0.5, % (higher is better)" in [panel.get_title() for panel in draw([before, after]).axes]
 
 
 class TestBadInput:
@@ -180,6 +196,6 @@ def test_the_training_says_which_way_is_better(tmp_path):
     old = read_run(tmp_path / "log.txt", "old")
     assert (best(old, "error_budget"), best(old, "turned")) == ((1, 1), None)
     better = {"error_budget": "higher", "turned": "lower", "MPJPE": "lower"}
-    write_options(tmp_path / "options.json", {"lr": 0.1}, None, better)
+    write_options(tmp_path / "options.json", {"lr": 0.1}, None, better, {})
     new = read_run(tmp_path / "log.txt", "new")
     assert [best(new, name) for name in ("error_budget", "turned", "MPJPE/Walking")] == [(2, 3), (2, 1), (2, 20)]

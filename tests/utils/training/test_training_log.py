@@ -9,7 +9,7 @@ from event_files import events
 from utils.compute.stop_signal import StopSignal
 from utils.osutils import UserError
 from utils.training.log_files import read_log
-from utils.training.training_log import TrainingLog, put_aside
+from utils.training.training_log import TrainingLog, convert_shares, put_aside, write_options
 
 
 def write_epochs(folder, epochs, epochs_done=0.0, **train):
@@ -80,6 +80,27 @@ def test_what_is_no_log_is_refused(tmp_path, content, reason):
     with pytest.raises(UserError, match=reason) as caught:
         read_log(tmp_path / "log.txt")
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_older_logs_shares_become_percent_once(tmp_path, capsys):
+    log = tmp_path / "log.txt"
+    convert_shares(log)
+    assert not log.exists()
+    log.write_text("epoch\tval/loss\tval/PCKh@0.5\tval/PCK@0.2\n1\t0.5\t0.25\tnan\n2\t0.4\t0.5\t1\n")
+    write_options(tmp_path / "options.json", {}, None, {"PCKh@0.5": "higher"}, {})
+    converted = "epoch\tval/loss\tval/PCKh@0.5\tval/PCK@0.2\n1\t0.5\t25\tnan\n2\t0.4\t50\t100\n"
+    for _ in range(2):
+        convert_shares(log)
+        assert log.read_text() == converted
+    assert capsys.readouterr().err.count("rates are now in %") == 1
+
+
+def test_a_log_whose_units_are_known_stays(tmp_path):
+    log, content = tmp_path / "log.txt", "epoch\tval/PCKh@0.5\n1\t0.25\n"
+    log.write_text(content)
+    write_options(tmp_path / "options.json", {}, None, {}, {"PCKh@0.5": "%"})
+    convert_shares(log)
+    assert log.read_text() == content
 
 
 # ------------------------------------------------------------------------------------------ earlier runs
