@@ -44,7 +44,7 @@ def _write(folder: Path, people: Sequence[dict], mpii: Path, extended: bool) -> 
     (folder / "images").mkdir(parents=True)
     digits = 5 if extended else 4
     for number, person in enumerate(people, start=1):
-        _link(mpii / "images" / person["img_paths"], folder / "images" / f"im{number:0{digits}d}.jpg")
+        link_or_copy(mpii / "images" / person["img_paths"], folder / "images" / f"im{number:0{digits}d}.jpg")
     joints = np.array([_joints(person) for person in people]).reshape(-1, len(LSP), 3)
     if extended:  # the flag tells whether the joint is annotated
         joints[..., 2] = joints.any(axis=2)
@@ -54,7 +54,8 @@ def _write(folder: Path, people: Sequence[dict], mpii: Path, extended: bool) -> 
         write_mat(folder / "joints.mat", {"joints": joints.transpose(2, 1, 0)})
 
 
-def _link(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
+    """Hard link `target` to `source`, or copy it where the file system has no hard links."""
     try:
         os.link(source, target)
     except OSError:

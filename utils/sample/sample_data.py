@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 
 from utils.osutils import UserError
+from utils.sample.coco import make_coco
 from utils.sample.lsp import make_lsp
 from utils.sample.matlab import write_mat
 from utils.sample.scene import SeenPerson, render_scene
@@ -317,6 +318,7 @@ _MPII_VERSION = 2
 MAKERS = {
     "mpii": SampleMaker(make_mpii, version=_MPII_VERSION, training=1000, validation=160),
     "lsp": SampleMaker(make_lsp, version=100 * _MPII_VERSION + 1, source="mpii"),
+    "coco": SampleMaker(make_coco, version=100 * _MPII_VERSION + 1, source="mpii"),
     "h36m": SampleMaker(make_h36m, version=2, training=160, validation=40, what="pictures, 8,400 poses"),
 }
 
