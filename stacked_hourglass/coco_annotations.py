@@ -100,6 +100,29 @@ def scored_people(people: CocoPeople) -> CocoPeople:
     return people.select(~people.crowd & people.people.annotated.any(axis=1))
 
 
+def annotation_file(data_dir: str | Path, part: str) -> Path:
+    """The file of the people of `part`. Raises UserError where it is not there."""
+    path = Path(data_dir, "annotations", f"person_keypoints_{part}.json")
+    if not path.is_file():
+        raise UserError(f"--data_dir {data_dir}: {path} is not there; {DOWNLOAD}, or try --data_dir sample")
+    return path
+
+
+def results_file(part: str) -> str:
+    """The official name of a file of results on `part`."""
+    return f"person_keypoints_{part}_results.json"
+
+
+def require_validation_files(data_dir: str | Path) -> None:
+    """UserError where the folder or its validation annotations are missing. No torch."""
+    annotation_file(data_dir, "val2017")
+
+
+def coco_photos(data_dir: str | Path, part: str) -> Path:
+    """The folder of the photos of `part`."""
+    return followed_link(Path(data_dir, part))
+
+
 def read_coco(data_dir: str | Path, part: str) -> CocoPeople:
     """All people, crowds included, of `part` ("train2017" or "val2017"): photos need not be there.
 
@@ -107,18 +130,13 @@ def read_coco(data_dir: str | Path, part: str) -> CocoPeople:
 
     Raises UserError for a missing folder or file, and for a broken file (naming the annotation).
     """
-    path = Path(data_dir, "annotations", f"person_keypoints_{part}.json")
-    if not path.is_file():
-        raise UserError(f"--data_dir {data_dir}: {path} is not there; {DOWNLOAD}")
+    path = annotation_file(data_dir, part)
     images, annotations = _read(path)
     keypoints = _numbers(annotations, "keypoints", (3 * len(COCO),), path).reshape(-1, len(COCO), 3)
     box = _numbers(annotations, "bbox", (4,), path)
-    image_ids = _numbers(annotations, "image_id", (), path).astype(np.int64)
-    names = {image.get("id"): image.get("file_name") for image in images}
-    for number, image_id in enumerate(image_ids.tolist()):
-        if not isinstance(names.get(image_id), str):
-            raise UserError(f"{path}: annotation {number} (from 0) is of image {image_id}, which 'images' lacks")
-    folder = followed_link(Path(data_dir, part))
+    image_ids = _image_ids(images, annotations, path)
+    names = {image["id"]: image["file_name"] for image in images}
+    folder = coco_photos(data_dir, part)
     annotated = keypoints[..., 2] > 0
     longest = box[:, 2:].max(axis=1)
     people = People(
@@ -146,6 +164,39 @@ def read_coco(data_dir: str | Path, part: str) -> CocoPeople:
     return result.select(whole)
 
 
+def read_truth(data_dir: str | Path, part: str = "val2017") -> dict[str, list[dict[str, Any]]]:
+    """What AP is measured against: all images and all people of `part`, crowds included, in the official form.
+
+    `num_keypoints` is counted from the keypoints, ids are numbered anew, the one category is 1, and other fields are
+    left out. Raises UserError as `read_coco` does.
+    """
+    path = annotation_file(data_dir, part)
+    images, annotations = _read(path)
+    keypoints, box, area, crowd = (
+        _numbers(annotations, key, shape, path)
+        for key, shape in (("keypoints", (3 * len(COCO),)), ("bbox", (4,)), ("area", ()), ("iscrowd", ()))
+    )
+    image_ids, annotated = _image_ids(images, annotations, path), (keypoints[:, 2::3] > 0).sum(axis=1)
+    columns = (image_ids, keypoints, annotated, box, area, crowd.astype(int))
+    names = ("image_id", "keypoints", "num_keypoints", "bbox", "area", "iscrowd")
+    people = [dict(zip(names, row, strict=True)) for row in zip(*(column.tolist() for column in columns), strict=True)]
+    return {
+        "images": [{"id": image["id"], "file_name": image["file_name"]} for image in images],
+        "annotations": [{"id": number, "category_id": 1} | one for number, one in enumerate(people, start=1)],
+        "categories": [{"id": 1, "name": "person"}],
+    }
+
+
+def _image_ids(images: list[dict[str, Any]], annotations: list[dict[str, Any]], path: Path) -> np.ndarray:
+    """(N,) int64, the image of each annotation; UserError where the file does not list that image."""
+    image_ids = _numbers(annotations, "image_id", (), path).astype(np.int64)
+    known = {image["id"] for image in images}
+    for number, image_id in enumerate(image_ids.tolist()):
+        if image_id not in known:
+            raise UserError(f"{path}: annotation {number} (from 0) is of image {image_id}, which 'images' lacks")
+    return image_ids
+
+
 def _read(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The lists `images` and `annotations`, the latter of people alone and not empty."""
     try:
@@ -156,6 +207,9 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     if not all(isinstance(one, list) and all(isinstance(entry, dict) for entry in one) for one in lists):
         raise UserError(f"{path}: expected COCO's lists 'images', 'annotations' and 'categories'; {DOWNLOAD}")
     images, annotations, categories = lists
+    for number, image in enumerate(images):
+        if not isinstance(image.get("id"), int) or not isinstance(image.get("file_name"), str):
+            raise UserError(f"{path}: image {number} (from 0) has no whole number 'id' or no 'file_name'")
     person = next((category for category in categories if category.get("name") == "person"), {})
     if tuple(person.get("keypoints", ())) != _NAMES_ON_FILE:
         raise UserError(
