@@ -3,6 +3,7 @@
 python train.py hourglass_mpii --data_dir sample --stacks 1 --features 64 --epochs 10
 python train.py hourglass_mpii                      # the published setting, MPII in data/mpii
 python train.py hourglass_lsp --data_dir data/lsp
+python train.py hourglass_coco --data_dir data/coco                          # 17 joints, validates by OKS AP
 python train.py hourglass_mpii --data_dir data/mpii data/lsp data/coco       # MPII's joints; validates on MPII
 
 In Python: train_hourglass(training, validation, Experiment("people"), architecture=Architecture(stacks=1))
@@ -11,12 +12,15 @@ In Python: train_hourglass(training, validation, Experiment("people"), architect
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from stacked_hourglass.annotations import People, load_mpii
 from stacked_hourglass.augmentation import RandomMasking
+from stacked_hourglass.coco_annotations import load_coco
+from stacked_hourglass.coco_trainer import CocoTrainer, CocoValidation
 from stacked_hourglass.datasets import PoseCrops, shard_loader, statistics, training_loader
 from stacked_hourglass.degradation import Degradation, RandomErasing
 from stacked_hourglass.framing import Framing
@@ -40,6 +44,7 @@ from utils.osutils import UserError, inform
 from utils.training.resume import experiment_of, settle_experiment
 from utils.training.settings import Experiment, Loading, Optimisation
 from utils.training_utils import train
+from utils.transform import COCO
 
 
 # ------------------------------------------------------------------------------------------ the scripts' doors
@@ -53,9 +58,21 @@ def hourglass_lsp(options: Namespace) -> None:
     _train_as_told(options, load_lsp)
 
 
-def _train_as_told(options: Namespace, load_people: Callable[[Path], tuple[People, People]]) -> None:
+def hourglass_coco(options: Namespace) -> None:
+    """`train.py hourglass_coco`."""
+    _train_as_told(options, load_coco, CocoValidation.read)
+
+
+def _train_as_told(
+    options: Namespace,
+    load_people: Callable[[Path], tuple[People, People]],
+    read_coco_validation: Callable[[Path], CocoValidation] | None = None,
+) -> None:
     processes = processes_of(options)
     options = settle_options(options, processes)
+    if read_coco_validation and options.num_classes != len(COCO):
+        network = f"--num_classes {options.num_classes}" if "num_classes" in options.given else f"--load {options.load}"
+        raise UserError(f"{network}: the network has {options.num_classes} joints; COCO's AP is of all {len(COCO)}")
     training, validation = load_joined(options.data_dir, load_people)
     for name, people in (("training", training), ("validation", validation)):
         if not len(people) and not (options.evaluate and people is training):
@@ -75,6 +92,7 @@ def _train_as_told(options: Namespace, load_people: Callable[[Path], tuple[Peopl
         losses=from_options(HourglassLosses, options),
         augmentation=from_options(HourglassAugmentation, options, masking=masking, **augmentation),
         evaluation=from_options(HourglassValidation, options),
+        coco=read_coco_validation(options.data_dir[0]) if read_coco_validation else None,
         scale_weight_factor=options.scale_weight_factor,
         device=options.device,
         compiled=options.compile,
@@ -132,6 +150,7 @@ def train_hourglass(
     losses: HourglassLosses | None = None,
     augmentation: HourglassAugmentation | None = None,
     evaluation: HourglassValidation | None = None,
+    coco: CocoValidation | None = None,
     scale_weight_factor: float = 1.0,
     device: str = "auto",
     compiled: bool = False,
@@ -147,6 +166,8 @@ def train_hourglass(
         experiment: where files go, and what training starts from. With `evaluate` it validates only, and writes the
             predictions.
         architecture: of a new network; by default that of the weights to start from, else `Architecture()`.
+        coco: what COCO knows of the validation people, in their order: validate by AP, and write official results. The
+            network must then predict all 17 joints.
         scale_weight_factor: factor of all weights at initialization.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         compiled: compile the network: slower start, faster steps.
@@ -161,10 +182,11 @@ def train_hourglass(
     training, validation = (people.first_joints(architecture.num_classes) for people in (training, validation))
     model = new_network(architecture, scale_weight_factor).to(place, memory_format=torch.channels_last)
     mean, stddev = colour_statistics(training, start, loading.workers, processes)
+    make_trainer = partial(CocoTrainer, coco) if coco else HourglassTrainer
+    definitions = (CocoTrainer if coco else HourglassTrainer).definitions
     inform(
         f"{len(training)} training and {len(validation)} validation people; {count_parameters(model):,} parameters\n"
-        f"PCKh@0.5, in %: annotated joints (without pelvis and thorax, mean over joints) closer than 0.5 × the head "
-        f"size; PCK@0.2, in %: than 0.2 × the torso; definitions: stacked_hourglass/pckh.py"
+        f"{definitions}"
     )
     experiment.warn_if_untrained()
     if compiled:
@@ -173,7 +195,7 @@ def train_hourglass(
     crops = PoseCrops(training, augmentation.augment_training_data, seed, augmentation.framing)
     train_loader = training_loader(crops, loading.train_batch_size, workers, seed, processes)
     validation_loader = shard_loader(PoseCrops(validation), loading.test_batch_size, workers, processes)
-    trainer = HourglassTrainer(
+    trainer = make_trainer(
         validation,
         place,
         mean,

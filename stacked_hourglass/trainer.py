@@ -119,6 +119,11 @@ def best_in_percent(checkpoint: Mapping[str, Any]) -> float | None:
 class HourglassTrainer:
     """Hooks, and what they share: device, mean, settings, the predictions for the validation people."""
 
+    definitions = (
+        "PCKh@0.5, in %: annotated joints (without pelvis and thorax, mean over joints) closer than 0.5 × the head "
+        "size; PCK@0.2, in %: than 0.2 × the torso; definitions: stacked_hourglass/pckh.py"
+    )
+
     def __init__(
         self,
         validation: People,
@@ -208,8 +213,9 @@ class HourglassTrainer:
 
         maps = heatmaps[-1].float()
         maps = flip_test(maps, mirrored.float(), self.skeleton.flip_order) if how.flip else maps
-        joints = heatmap_to_crop(decode_heatmaps(maps)[0])
-        self._keep_predictions(to_photo(batch["to_photo"], joints), batch)
+        points, peaks = decode_heatmaps(maps)
+        joints = heatmap_to_crop(points)
+        self.keep_predictions(to_photo(batch["to_photo"], joints), peaks, batch)
         self._show(batch, maps, joints, result)
         return result | self.scores(joints, batch)
 
@@ -300,13 +306,17 @@ class HourglassTrainer:
 
         Warns of the unreadable photos that were met since the last time. All processes call it, rank 0 writes.
         """
-        own = torch.from_numpy(shard(self.predictions, self.processes))
-        predictions = self.processes.gather(own).numpy()
+        predictions = self.of_all_processes(self.predictions)
         if self.processes.is_main:
             save_prediction_array(Path(directory, PREDICTIONS_FILE), predictions)
         self.unreadable.warn()
 
-    def _keep_predictions(self, joints: Tensor, batch: dict) -> None:
+    def of_all_processes(self, values: np.ndarray) -> np.ndarray:
+        """(N, …) of the validation people, of which each process has its own part, whole. All processes call it."""
+        return self.processes.gather(torch.from_numpy(shard(values, self.processes))).numpy()
+
+    def keep_predictions(self, joints: Tensor, peaks: Tensor, batch: dict) -> None:
+        """Keep photo pixels (B, J, 2) of a minibatch for `write_predictions`; `peaks` (B, J) are of the heat maps."""
         joints = joints.cpu().double().masked_fill(~batch["readable"].cpu()[:, None, None], torch.nan)
         self.predictions[batch["index"].cpu().numpy()] = joints.numpy()
 

@@ -42,6 +42,8 @@ class TrainingHooks:
         higher_is_better, lower_is_better: names of the values of which a higher, a lower one is better; "MPJPE" is
             also of "MPJPE/Walking". Others have no direction. The experiment's options.json keeps them.
         units: metric -> what it is in, e.g. "%"; kept likewise.
+        whole_validation: () -> dict of values that no average over minibatches gives, such as AP; called behind the
+            last minibatch of a validation. None for none.
         average: of the weights over the steps, which then is validated, and the "state_dict" of every checkpoint; the
             checkpoint functions must keep its state too.
     """
@@ -55,13 +57,17 @@ class TrainingHooks:
     higher_is_better: tuple[str, ...] = ()
     lower_is_better: tuple[str, ...] = ("loss",)
     units: Mapping[str, str] = field(default_factory=dict)
+    whole_validation: Callable[[], dict[str, float]] | None = None
     average: WeightAverage | None = None
 
     def is_better(self, value: float, best: float | None) -> bool:
-        """NaN is never better; anything else is better than nothing."""
+        """NaN is never better; anything else is better than nothing.
+
+        Where higher is better, a 0 is better than one before: such as AP while no pose is right, in the first epochs.
+        """
         if best is None:
             return not math.isnan(value)
-        return value > best if self.best_metric in self.higher_is_better else value < best
+        return value > best or value == best == 0 if self.best_metric in self.higher_is_better else value < best
 
     def better(self) -> dict[str, str]:
         """Metric -> "higher" or "lower"."""
@@ -186,7 +192,7 @@ def _train_epoch(run: _Run, epoch: float) -> tuple[float, dict[str, float]]:
 
 
 def _validate(model, hooks, loader, title, processes):
-    """Averages over all processes' loaders, and the first minibatch's pictures."""
+    """Averages over all processes' loaders with the values of the whole, and the first minibatch's pictures."""
     averages, pictures = Averages(), {}
     model.eval()
     with torch.no_grad():
@@ -195,7 +201,8 @@ def _validate(model, hooks, loader, title, processes):
             drawn = {name: values.pop(name) for name in list(values) if name.startswith("image/")}
             averages.update(values, batch_size_of(minibatch))
             pictures = pictures or (drawn if number == 0 else {})
-    return averages.over_ranks(processes).result(), pictures
+    whole = hooks.whole_validation() if hooks.whole_validation else {}
+    return averages.over_ranks(processes).result() | whole, pictures
 
 
 def _make_optimizer(model, hooks, optimisation, processes):
