@@ -52,6 +52,8 @@ _PAIR = ("load", "load_hourglass", "load_2d3d")
 _STITCHED = Check("stitched.checkpoint_paths:require_checkpoints", _PAIR)
 _MPII = Check("stacked_hourglass.joined_data:require_mpii_first", ("data_dir",))
 _LSP = Check("stacked_hourglass.joined_data:require_lsp_first", ("data_dir",))
+_COCO = Check("stacked_hourglass.joined_data:require_coco_first", ("data_dir",))
+_COCO_TRUTH = Check("stacked_hourglass.coco_annotations:require_validation_files", ("data_dir",))
 _H36M = Check("utils.human36m.folder:require_folder", ("data_dir",))
 _PHOTOS = Check("stacked_hourglass.annotations:require_photos", ("data_dir",))
 _PICTURES = Check("utils.imaging.source_paths:require_path", ("img_dir",))
@@ -83,6 +85,14 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             _TRAIN_HOURGLASS, {"data_dir": [Path("data/lsp")], "num_classes": 14},
             changes=_LOAD_TO_TRAIN | _SEVERAL_FOLDERS, sample="lsp", several=True,
             checks=(_RESUME, _START, _LSP),
+        ),
+        "hourglass_coco": Script(
+            "stacked_hourglass.train", "hourglass_coco",
+            "Train a stacked hourglass on COCO's person keypoints, one person per crop; validates by OKS AP.",
+            "COCO in data/coco, or --data_dir sample",
+            _TRAIN_HOURGLASS, {"data_dir": [Path("data/coco")], "num_classes": 17},
+            changes=_LOAD_TO_TRAIN | _SEVERAL_FOLDERS, sample="coco", several=True,
+            checks=(_RESUME, _START, _COCO),
         ),
         "2d3d_h36m": Script(
             "twod_threed.train", "lifter_h36m",
@@ -160,6 +170,25 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             {"data_dir": Path("data/mpii"), "output_dir": Path("data/hourglass_mpii"), "test_batch_size": 16},
             sample="mpii", several=True,
             changes={"data_dir": {"help": _PHOTOS_HELP}, "load": _SALIENCY_CHANGES["load"]},
+            checks=(_CHECKPOINT, _PHOTOS),
+        ),
+        "hourglass_coco": Script(
+            "stacked_hourglass.run", "hourglass_coco",
+            "2D poses of COCO's people in their given boxes, as official results, or in any photos or a video.",
+            "an hourglass of COCO's 17 joints (train.py hourglass_coco); and COCO, photos or a video",
+            (
+                "data_dir", "load", "output_dir", "run_with_train", "person_box", "max_frames", "machine",
+                "test_batch_size", "flip", "hourglass network",
+            ),
+            {
+                "data_dir": Path("data/coco"), "output_dir": Path("data/hourglass_coco"), "test_batch_size": 16,
+                "num_classes": 17,
+            },
+            required=("load",), sample="coco", several=True,
+            changes={
+                "data_dir": {"help": _PHOTOS_HELP.replace("MPII", "COCO")},
+                "load": {"help": "hourglass checkpoint; the architecture is read from it"},
+            },
             checks=(_CHECKPOINT, _PHOTOS),
         ),
         "2d3d_h36m": Script(
@@ -370,6 +399,21 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                     "help": "2D predictions in LSP's joint order: preds_valid.mat from train.py hourglass_lsp; .mat, "
                     ".h5 or .npz with the key preds (N × 14 × 2, one-based px, validation order); or .pt or .json by "
                     "photo"
+                },
+            },
+        ),
+        "coco_AP": Script(
+            "stacked_hourglass.coco_evaluation", "coco_AP",
+            "AP, AP50, AP75, APM, APL and AR (OKS) of results files on COCO's validation people: table and curves.",
+            "person_keypoints_val2017.json in data/coco, or --data_dir sample; and results files in the official form",
+            ("data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"),
+            {"data_dir": Path("data/coco"), "output_dir": Path("visualizations/coco_AP")},
+            required=("prediction_files",), sample="coco",
+            checks=(_PREDICTIONS, _COCO_TRUTH),
+            changes={
+                "prediction_files": {
+                    "help": "person_keypoints_val2017_results.json of train.py or run.py hourglass_coco, or any in "
+                    "COCO's official form: [{image_id, category_id: 1, keypoints: [x, y, score] × 17, score}]"
                 },
             },
         ),

@@ -11,7 +11,7 @@ import numpy as np
 
 from stacked_hourglass.annotations import People, load_mpii_training
 from stacked_hourglass.annotations import require_folder as require_mpii
-from stacked_hourglass.coco_annotations import is_coco, load_coco_training
+from stacked_hourglass.coco_annotations import is_coco, load_coco_training, require_validation_files
 from stacked_hourglass.lsp_annotations import is_lsp, load_lsp
 from stacked_hourglass.lsp_annotations import require_folder as require_lsp
 from utils.osutils import UserError, warn
@@ -60,6 +60,14 @@ def require_lsp_first(data_dirs: Sequence[str | Path]) -> None:
     """UserError where the first, or another, is no folder. No torch."""
     first, *others = data_dirs
     require_lsp(first)
+    for folder in others:
+        _require_folder(folder)
+
+
+def require_coco_first(data_dirs: Sequence[str | Path]) -> None:
+    """UserError where the first lacks COCO's validation annotations, or another is no folder. No torch."""
+    first, *others = data_dirs
+    require_validation_files(first)
     for folder in others:
         _require_folder(folder)
 

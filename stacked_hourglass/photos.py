@@ -102,19 +102,45 @@ def _run_annotated(
 ) -> PoseResults:
     training, validation = load_mpii(data_dir)
     people, part = (training, "training") if run_with_train else (validation, "validation")
-    skeleton = predictor.skeleton
-    if skeleton.joints != people.skeleton.joints[: len(skeleton)]:
-        raise UserError(f"the network predicts {skeleton.name} joints, {data_dir} has MPII's")
     if not len(people):
         raise UserError(f"{data_dir}: no {part} people with photos")
+    folder, source = image_folder(data_dir), f"--data_dir {data_dir}"
+    results, found = poses_of_people(predictor, people, folder, source, batch_size, workers, processes)
+    results.in_validation_order = None if run_with_train else found[0]
+    return results
+
+
+def poses_of_people(
+    predictor: PosePredictor,
+    people: People,
+    folder: Path,
+    source: str,
+    batch_size: int = 16,
+    workers: int = 0,
+    processes: Processes = ALONE,
+) -> tuple[PoseResults, tuple[Tensor, ...]]:
+    """The poses of annotated people, each in the crop that its annotation gives, with the truth beside them.
+
+    Args:
+        people: at least one.
+        folder: where the photos' names in the results start.
+        source: where the people are from, for messages.
+        batch_size, workers, processes: as for `find_poses`.
+
+    Returns the results by photo, and the predictor's output for `people` in their order; NaN where a photo can't be
+    read, of which a warning tells. Raises UserError for a network of other joints, and where no photo can be read.
+    """
+    skeleton = predictor.skeleton
+    if skeleton.joints != people.skeleton.joints[: len(skeleton)]:
+        raise UserError(
+            f"{source}: the network predicts {skeleton.name} joints, the people have {people.skeleton.name}'s"
+        )
     people = people.first_joints(len(skeleton))
     found = predict_samples(predictor, PoseCrops(people), "people", batch_size, workers, processes)
     results = PoseResults(people.skeleton, predictor.score_threshold)
-    results.in_validation_order = None if run_with_train else found[0]
     lost = dict.fromkeys(str(people.image_paths[index]) for index in without_pose(found[0]))
-    photos = len(set(people.image_paths))
-    report_unreadable([*lost], photos, "their people's joints are NaN", f"--data_dir {data_dir}")
-    return _by_photo(results, people, found, image_folder(data_dir))
+    report_unreadable([*lost], len(set(people.image_paths)), "their people's joints are NaN", source)
+    return _by_photo(results, people, found, folder), found
 
 
 def without_pose(joints: Tensor) -> list[int]:

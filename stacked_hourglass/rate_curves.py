@@ -1,4 +1,4 @@
-"""Pictures of detection rates over thresholds: a panel a joint, a line a model."""
+"""Pictures of curves, such as detection rates over thresholds: one panel per joint, one line per model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,20 +22,27 @@ class CurveAxes:
     Attributes:
         titles: column -> title of its panel.
         thresholds: (T,), along x.
-        unit: what a threshold is a fraction of, e.g. "head size".
-        metric: name of the rate at the last threshold, e.g. "PCKh@0.5".
+        unit: what a threshold is a fraction of, e.g. "head size"; not used with an `x_label`.
+        metric: name of the number in the legend, e.g. "PCKh@0.5".
+        x_label, y_label: of the axes.
+        numbers: by model and column, percent; by default the rate at the last threshold.
+        start: where x begins.
     """
 
     titles: Mapping[str, str]
     thresholds: np.ndarray
     unit: str
     metric: str
+    x_label: str = ""
+    y_label: str = "detection rate (%)"
+    numbers: Mapping[str, Mapping[str, float]] | None = None
+    start: float = 0.0
 
 
 def draw_grid(curves: Curves, axes: CurveAxes, path: Path, heading: str = "") -> None:
     """Write one picture with a panel for each of `axes.titles`.
 
-    `curves` holds (T,) percent at `axes.thresholds` by model and column; a line a model.
+    `curves` holds (T,) percent at `axes.thresholds` by model and column; one line per model.
     """
     rows = 2
     columns = -(-len(axes.titles) // rows)
@@ -61,14 +68,15 @@ def _legend_height(curves: Curves) -> float:
 
 def _draw_panel(panel: Axes, curves: Curves, axes: CurveAxes, column: str) -> None:
     for index, (name, by_column) in enumerate(curves.items()):
-        rate = format_number(by_column[column][-1])
+        rate = format_number(by_column[column][-1] if axes.numbers is None else axes.numbers[name][column])
         short = name if len(name) <= 32 else f"{name[:15]}…{name[-16:]}"  # wider, legends of a row would overlap
         # The rate comes first since matplotlib hides labels that begin with an underscore; $ would start a formula.
         label = f"{rate}  {short}".replace("$", r"\$")
         style = ("-", "--", ":", "-.")[index // 10 % 4]  # ten colours, then the next style
         panel.plot(axes.thresholds, by_column[column], style, color=f"C{index % 10}", label=label)
-    panel.set(xlim=(0, axes.thresholds[-1]), ylim=(0, 101), title=axes.titles[column])
-    panel.set(xlabel=f"normalised distance (fraction of {axes.unit})", ylabel="detection rate (%)")
+    panel.set(xlim=(axes.start, axes.thresholds[-1]), ylim=(0, 101), title=axes.titles[column])
+    x_label = axes.x_label or f"normalised distance (fraction of {axes.unit})"
+    panel.set(xlabel=x_label, ylabel=axes.y_label)
     panel.locator_params(axis="x", nbins=5)  # more labels would touch
     panel.grid(alpha=0.3)
     # Below the axes: inside, it would hide part of a line in one panel or another.

@@ -63,6 +63,7 @@ FINE_TUNING = words(
 SURFACE = {
     ("train", "hourglass_mpii"): TRAIN_HOURGLASS,
     ("train", "hourglass_lsp"): TRAIN_HOURGLASS,
+    ("train", "hourglass_coco"): TRAIN_HOURGLASS,
     ("train", "2d3d_h36m"): LIFTER,
     ("train", "stitched_fine_tune"): GENERAL | NETWORK | FINE_TUNING,
     ("train", "3d_pose_gan"): GENERAL
@@ -74,6 +75,9 @@ SURFACE = {
         "device precision compile workers seed allow_unsafe_load debug_traceback"
     ),
     ("run", "hourglass_mpii"): NETWORK
+    | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "run_with_train", "person_box", "max_frames"}
+    | {"device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback"},
+    ("run", "hourglass_coco"): NETWORK
     | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "run_with_train", "person_box", "max_frames"}
     | {"device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback"},
     ("run", "stitched_mpii"): RUN_STITCHED | {"person_box", "max_frames"},
@@ -106,6 +110,7 @@ SURFACE = {
     ("viz", "training_curves"): {"load", "output_dir", "debug_traceback"},
     ("eval", "mpii_PCKh"): {"data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"},
     ("eval", "lsp_PCK"): {"data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"},
+    ("eval", "coco_AP"): {"data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"},
     ("eval", "h36m_MPJPE"): {
         "data_dir",
         "prediction_files",
@@ -222,6 +227,10 @@ def test_defaults_of_fine_tuning(parse_options):
 def test_defaults_of_the_other_scripts(parse_options):
     lsp = parse_options(script="hourglass_lsp")
     assert (lsp.data_dir, lsp.num_classes, lsp.lr) == ([Path("data/lsp")], 14, 2.5e-4)
+    coco = parse_options(script="hourglass_coco")
+    assert (coco.data_dir, coco.num_classes, coco.lr) == ([Path("data/coco")], 17, 2.5e-4)
+    run = parse_options("--load", "x", entry="run", script="hourglass_coco")
+    assert (run.data_dir, run.output_dir) == (Path("data/coco"), Path("data/hourglass_coco"))
     run = parse_options("--load", "x", entry="run")
     assert (run.data_dir, run.output_dir, run.person_box) == (Path("data/mpii"), Path("data/hourglass_mpii"), "whole")
     for name in ("mpii", "h36m"):
@@ -336,6 +345,8 @@ def test_a_wrong_command_ends_in_one_line_and_status_2(argv, named):
     [
         (["train", "hourglass_mpii", "--data_dir", "{tmp}/nothing", "--workers", "0"], ["--data_dir", "nothing"]),
         (["train", "hourglass_lsp", "--data_dir", "{tmp}/nothing"], ["--data_dir", "nothing", "sample"]),
+        (["train", "hourglass_coco", "--data_dir", "{tmp}/nothing"], ["nothing", "person_keypoints_val2017", "sample"]),
+        (["eval", "coco_AP", "--data_dir", "{tmp}", "--prediction_files", "options.py"], ["{tmp}", "is not there"]),
         (["train", "2d3d_h36m", "--data_dir", "sample", "--resume"], ["--resume", "2d3d_h36m_default"]),
         (["viz", "training_curves", "--load", "{tmp}/nothing"], ["nothing"]),
         (["viz", "2d_overlay", "--img_dir", "{tmp}", "--2d_pose_estimations", "{tmp}/no.pt"], ["no.pt"]),
