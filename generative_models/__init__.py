@@ -12,7 +12,7 @@ __all__ = list(_MODULES)
 
 
 def __getattr__(name: str):
-    """Import on first use, as the other networks' packages do."""
+    """Import on first use: `--help` needs no torch."""
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

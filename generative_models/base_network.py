@@ -1,15 +1,15 @@
-"""A fully connected residual network with several output heads: what generator and critic are made of."""
+"""A fully connected residual network with several output heads, used by the generator and the critic."""
 
 from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SLOPE = 0.2  # of the leaky ReLU below zero
+SLOPE = 0.2  # negative slope of the leaky ReLU
 
 
 class ResidualBlock(nn.Module):
-    """Twice leaky ReLU and linear, added to the input: (B, width) -> (B, width)."""
+    """Two layers of leaky ReLU and linear, added to the input: (B, width) -> (B, width)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -21,16 +21,16 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualNetwork(nn.Module):
-    """A trunk of residual blocks that all heads share, and a linear head for each output.
+    """A shared trunk of residual blocks with one linear head per output.
 
-    Forward: (B, input_size) -> a tuple of (B, n), one for each n of `head_sizes`.
+    Forward: (B, input_size) -> tuple of (B, n), one for each n in `head_sizes`.
 
-    There is no batch norm: it makes a sample's score depend on the other samples of the batch, but the gradient
-    penalty of a critic is on each sample's own gradient (Gulrajani et al., NIPS 2017, section 4).
+    No batch norm: it makes a sample's score depend on the rest of the batch, while a critic's gradient penalty applies
+    to each sample separately (Gulrajani et al., NIPS 2017, section 4).
 
     Args:
-        width: units of every hidden layer.
-        blocks: residual blocks, two layers each.
+        width: units per hidden layer.
+        blocks: number of residual blocks of two layers each.
     """
 
     def __init__(self, input_size: int, head_sizes: Sequence[int], width: int, blocks: int):

@@ -1,6 +1,6 @@
-"""A Wasserstein GAN over 3D poses, fully connected; its objective is in `utils.training.wgan`.
+"""A fully connected Wasserstein GAN over 3D poses. `utils.training.wgan` has the losses.
 
-Poses are (B, 17, 3), hip at the origin, in the frame of `generative_models.poses`; here in units of the GAN's scale.
+Poses are (B, 17, 3), hip at the origin, in the frame of `generative_models.poses`, divided by the GAN's scale.
 """
 
 import copy
@@ -13,15 +13,15 @@ from generative_models.base_network import ResidualNetwork
 from generative_models.poses import BONES, bone_lengths, chain_matrix
 from utils.compute.batch_parts import uniform
 
-AVERAGE_DECAY = 0.999  # of the generator's running average, a generator step
-LENGTH_GAIN = 0.1  # so that bones begin with about the mean length
+AVERAGE_DECAY = 0.999  # of the generator's running average, per generator step
+LENGTH_GAIN = 0.1  # small, so that bones start at about their mean length
 
 
 class Generator(nn.Module):
     """Latents (B, latent_size) -> poses (B, 17, 3).
 
-    One head gives the direction of each bone, the pose, and one its length over the mean length, the person; joints
-    are the sums of the bones from the hip outwards. In coordinates both would be mixed, and stiff bones hard to learn.
+    One head predicts bone directions (the pose), the other bone lengths relative to the mean (the person). Joints are
+    sums of bones from the hip outwards. Coordinates would mix the two, which makes rigid bones hard to learn.
     """
 
     def __init__(self, latent_size: int, width: int, blocks: int):
@@ -41,8 +41,8 @@ class Generator(nn.Module):
 class Critic(nn.Module):
     """Poses (B, 17, 3) -> scores (B,), the higher the more real.
 
-    It sees the joints and besides the bones' lengths, which real people keep and which are a small part of the
-    coordinates' variance.
+    The input includes bone lengths: they are constant for a real person but account for little of the coordinates'
+    variance.
     """
 
     def __init__(self, width: int, blocks: int):
@@ -58,10 +58,10 @@ class PoseGAN(nn.Module):
     """Generator, critic, the generator's running average, and the scale between network units and mm.
 
     Args:
-        latent_size: numbers of a latent, each uniform in [-1, 1].
+        latent_size: dimensions of a latent vector, each uniform in [-1, 1].
         width, blocks: of both networks.
 
-    `scale` is mm a network unit; `fit_scale` sets it, and it is stored with the weights.
+    `scale` is in mm per network unit. `fit_scale` sets it, and it is stored with the weights.
     """
 
     apart = ("generator", "critic")  # see `Processes.wrap_model`
@@ -75,10 +75,10 @@ class PoseGAN(nn.Module):
         self.register_buffer("updates", torch.tensor(0.0))
 
     def fit_scale(self, poses: Tensor) -> "PoseGAN":
-        """Take the scale, and the bones' mean lengths to begin with, from training poses (N, 17, 3), mm.
+        """Set the scale and the mean bone lengths from training poses (N, 17, 3), mm.
 
-        The scale is the root mean square of all coordinates but the hip's. One number, so that a millimetre counts
-        the same in every coordinate for the critic, whose slope is bounded.
+        The scale is the root mean square of all coordinates except the hip's. A single number keeps millimetres
+        comparable across coordinates for the critic, whose slope is bounded.
         """
         self.scale.copy_(poses[:, 1:].square().mean().sqrt())
         for generator in (self.generator, self.average):
@@ -87,9 +87,9 @@ class PoseGAN(nn.Module):
 
     @torch.no_grad()
     def update_average(self) -> None:
-        """One step of the running average of the generator's weights, which is what generates.
+        """Update the running average of the generator's weights, which `decode` uses.
 
-        Early on it spans only the later nine tenths of the steps so far, so that the first weights are soon forgotten.
+        Early in training the window covers only the last nine tenths of the steps, so that initial weights fade fast.
         """
         self.updates += 1
         weight = torch.clamp(10 / (9 + self.updates), min=1 - AVERAGE_DECAY, max=1)
@@ -97,12 +97,12 @@ class PoseGAN(nn.Module):
             mean.lerp_(new, weight)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """(B, latent_size) -> poses (B, 17, 3), mm, by the averaged generator. Differentiable in the latents."""
+        """(B, latent_size) -> poses (B, 17, 3), mm, from the averaged generator. Differentiable in the latents."""
         return self.average(latents) * self.scale
 
     @torch.no_grad()
     def sample(self, count: int, generator: torch.Generator, at_once: int = 4096) -> Tensor:
-        """`count` generated poses (count, 17, 3), mm, on the device of `generator`; `at_once` a forward pass."""
+        """Generate poses (count, 17, 3), mm, on the device of `generator`, `at_once` per forward pass."""
         latents = sample_latents(count, self.generator.latent_size, generator)
         return torch.cat([self.decode(part) for part in latents.split(at_once)])
 
@@ -114,6 +114,6 @@ def sample_latents(count: int, latent_size: int, generator: torch.Generator) -> 
 
 @torch.no_grad()
 def clip_weights(critic: nn.Module, limit: float) -> None:
-    """Every weight into [-limit, limit], which bounds the critic's slope (Arjovsky, Chintala, Bottou, ICML 2017)."""
+    """Clip weights to [-limit, limit], which bounds the critic's slope (Arjovsky, Chintala, Bottou, ICML 2017)."""
     for parameter in critic.parameters():
         parameter.clamp_(-limit, limit)

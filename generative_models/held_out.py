@@ -1,8 +1,8 @@
-"""Which of Human3.6M's poses the GAN is trained on, and which are held out to measure it.
+"""The split of Human3.6M's poses into training and held-out poses.
 
-"people" holds out S9 and S11, as everybody does. Where they move in other ways than the training people, even a
-perfect model of these is far from those, hardly nearer than a crude one. "clips" then tells models apart: every
-fourth sequence of the training people is held out, poses that were not seen of people that were.
+"people" holds out S9 and S11, the usual split. If these people move differently from the training people, even a
+perfect model of the training poses scores little better than a crude one. "clips" holds out every fourth sequence of
+the training people instead: unseen poses of seen people.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from utils.human36m_dataset import PoseSet, load_pose_set
 from utils.osutils import UserError
 
 KINDS = ("people", "clips")
-EVERY = 4  # a subject has 30 sequences: a divisor of 30 would hold out the same actions of everybody
+EVERY = 4  # not a divisor of 30, the sequences per subject: it would hold out the same actions for everyone
 
 
 def load_split(files: Human36mFiles, actions: Sequence[str], held_out: str) -> tuple[PoseSet, PoseSet]:
-    """Training and held-out poses.
+    """Load training and held-out poses.
 
-    Raises UserError: a part has no sequence of these actions.
+    Raises UserError if a part has no sequence of these actions.
     """
     training = load_pose_set(files, TRAIN_SUBJECTS, actions)
     if held_out == "people":
@@ -34,5 +34,5 @@ def load_split(files: Human36mFiles, actions: Sequence[str], held_out: str) -> t
 
 
 def name_of(held_out: str) -> str:
-    """In words for the user."""
+    """The held-out poses in words, for messages."""
     return "S9, S11" if held_out == "people" else "every fourth sequence of the training people"

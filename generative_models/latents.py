@@ -1,4 +1,4 @@
-"""From poses back to latents, and the straight walk between two of them."""
+"""Inversion of the generator (poses to latents), and linear interpolation between latents."""
 
 import torch
 from torch import Tensor
@@ -6,21 +6,21 @@ from torch import Tensor
 from generative_models.fc_gan import PoseGAN, sample_latents
 from generative_models.measures import joint_distance
 
-# The error has many local minima, so that several starts are worth more than many steps.
+# The error has many local minima: several starts help more than many steps.
 STARTS, STEPS, RATE = 32, 300, 0.05
 
 
 def fit_latents(
     model: PoseGAN, poses: Tensor, rng: torch.Generator, starts: int = STARTS, steps: int = STEPS
 ) -> tuple[Tensor, Tensor]:
-    """The latents that generate something nearest to given poses: Adam on the squared error, from several starts.
+    """Find the latents that best reproduce given poses: Adam on the squared error, from several random starts.
 
     Args:
         poses: (N, 17, 3) mm, in the frame of `generative_models.poses`.
-        rng: for the starts, uniform in the cube [-1, 1]; latents stay in it, as in training.
+        rng: draws the starts, uniform in [-1, 1]. Latents stay in this range, as in training.
 
-    Returns: (N, latent_size), for each pose the best over all starts; and (N,) its error, mm: the mean distance over
-    the 17 joints, of which the hip is always right.
+    Returns: (N, latent_size), the best latents over all starts; and (N,) their errors, mm: the mean distance over 17
+    joints, including the hip, whose error is always zero.
     """
     size = model.generator.latent_size
     latents = sample_latents(starts * len(poses), size, rng).requires_grad_()
@@ -40,6 +40,6 @@ def fit_latents(
 
 
 def straight_walk(start: Tensor, end: Tensor, count: int) -> Tensor:
-    """(count, latent_size): latents at equal steps from `start` to `end` (latent_size,), both included."""
+    """(count, latent_size): latents at equal steps from `start` to `end`, both (latent_size,) and included."""
     shares = torch.linspace(0, 1, count).to(start)[:, None]
     return torch.lerp(start, end, shares)

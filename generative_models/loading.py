@@ -1,4 +1,4 @@
-"""A pose GAN from a checkpoint's path alone."""
+"""Load a pose GAN from a checkpoint."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +12,11 @@ from utils.training.checkpoints import load_state, read_checkpoint, written_by
 
 
 def load_pose_gan(path: str | Path, device: str | torch.device = "cpu", allow_unsafe: bool = False) -> PoseGAN:
-    """The GAN in eval mode, its architecture read from the file; `.sample` and `.decode` give poses in mm.
+    """Load a GAN in eval mode; the architecture is read from the file. `.sample` and `.decode` return poses in mm.
 
-    `.action` are the actions that it was trained on and `.held_out` what it was not, as the options took them.
+    `.action` and `.held_out` are the options it was trained with.
 
-    Raises UserError for a file that is no such network's checkpoint.
+    Raises UserError if the file is not a checkpoint of a pose GAN.
     """
     checkpoint = read_checkpoint(path, allow_unsafe)
     model = PoseGAN(**architecture_of(checkpoint, path))
@@ -27,7 +27,7 @@ def load_pose_gan(path: str | Path, device: str | torch.device = "cpu", allow_un
 
 
 def architecture_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, int]:
-    """The arguments of `PoseGAN` that a checkpoint shows. UserError where it is another network's."""
+    """The arguments of `PoseGAN`, read from a checkpoint. Raises UserError if it is another network's."""
     state, first = checkpoint["state_dict"], "generator.network.first.weight"
     if first not in state or "critic.network.first.weight" not in state:
         raise UserError(f"{path}: no pose GAN ({written_by(checkpoint)}); give a 3d_pose_gan checkpoint")

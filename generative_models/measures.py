@@ -1,16 +1,17 @@
-"""How good generated poses are, in numbers; all poses (N, 17, 3), mm, in the frame of `generative_models.poses`.
+"""Quality measures of generated poses (N, 17, 3), mm, in the frame of `generative_models.poses`.
 
-1-NN accuracy     Leave-one-out accuracy of a 1-nearest-neighbour classifier that tells two samples of equal size apart
-                  (Lopez-Paz, Oquab, ICLR 2017; Xu et al., arXiv:1806.07755), Euclidean over all joints, for each
-                  sample by itself: 50% is perfect. Real far above it: the generator misses where real poses are;
-                  generated far above it: it makes what is not real. Below 50%: copies of the other sample. It
-                  takes both: a sample that is too wide, as a Gaussian's is, is low on generated, since far out in many
-                  dimensions poses are nearer to the dense real ones than to one another, but high on real.
-sliced            The 2-Wasserstein distance of two samples' projections onto a line, which sorting gives, as root mean
-Wasserstein       square over random lines (Rabin et al., SSVM 2011). A line is a unit vector in the 51 coordinates.
-bones             Asymmetry: mean over poses and left-right pairs of bones of the difference of their lengths. Spread:
-                  standard deviation of a bone's length over the poses, mean over the bones. A person's bones have one
-                  length, so real samples show but the differences between people.
+1-NN accuracy     Leave-one-out accuracy of a 1-nearest-neighbour classifier between two samples of equal size
+                  (Lopez-Paz, Oquab, ICLR 2017; Xu et al., arXiv:1806.07755), Euclidean over all joints, reported for
+                  each sample separately. 50% is perfect. Far above 50% on real poses: the generator misses modes. Far
+                  above 50% on generated poses: it generates unrealistic poses. Below 50%: one sample copies the other.
+                  Both are needed: a sample that is too wide, e.g. a Gaussian, scores low on generated poses, because
+                  outliers in many dimensions lie nearer to the dense real poses than to one another; but it scores
+                  high on real ones.
+sliced            2-Wasserstein distance between projections of two samples onto a line (computed by sorting), root
+Wasserstein       mean square over random lines (Rabin et al., SSVM 2011). A line is a unit vector in R^51.
+bones             Asymmetry: difference in length of left and right bones, mean over poses and pairs of bones. Spread:
+                  standard deviation of a bone's length over poses, mean over bones. A person's bones have constant
+                  length, so the spread of real samples reflects only differences between people.
 """
 
 import torch
@@ -28,13 +29,13 @@ DEFINITIONS = (
 
 
 def require_equal(one: Tensor, other: Tensor) -> None:
-    """ValueError for samples of different size, of which neither measure means what it says."""
+    """Raise ValueError for samples of different sizes: both measures assume equal sizes."""
     if one.shape != other.shape:
         raise ValueError(f"samples of {tuple(one.shape)} and {tuple(other.shape)}; both measures need equal sizes")
 
 
 def nearest_neighbour_accuracy(real: Tensor, generated: Tensor) -> tuple[Tensor, Tensor]:
-    """1-NN accuracy in percent, on real and on generated poses; (N, ...) each."""
+    """1-NN accuracy in percent, on real and on generated poses, both (N, ...)."""
     require_equal(real, generated)
     points = torch.cat([real, generated]).flatten(1)
     distances = torch.cdist(points, points).fill_diagonal_(torch.inf)
@@ -44,7 +45,7 @@ def nearest_neighbour_accuracy(real: Tensor, generated: Tensor) -> tuple[Tensor,
 
 
 def sliced_wasserstein(one: Tensor, other: Tensor, lines: int = LINES) -> Tensor:
-    """Sliced 2-Wasserstein distance of two samples (N, ...), in their unit, over lines that are the same each time."""
+    """Sliced 2-Wasserstein distance of two samples (N, ...), in their unit. The lines are the same in every call."""
     require_equal(one, other)
     size = one[0].numel()
     directions = torch.randn(size, lines, generator=torch.Generator().manual_seed(0)).to(one)
@@ -68,7 +69,7 @@ def bone_spread(poses: Tensor) -> Tensor:
 
 
 def measure(real: Tensor, generated: Tensor) -> dict[str, Tensor]:
-    """The three measures of a sample of generated poses against a real one of the same size, by name."""
+    """All measures of generated poses against a real sample of the same size, by name."""
     on_real, on_generated = nearest_neighbour_accuracy(real, generated)
     return {
         "1-NN_real": on_real,
@@ -80,15 +81,16 @@ def measure(real: Tensor, generated: Tensor) -> dict[str, Tensor]:
 
 
 def nearest_poses(poses: Tensor, others: Tensor, at_once: int = 16) -> tuple[Tensor, Tensor]:
-    """For each of `poses` (N, J, 3) the index of the nearest of `others` (M, J, 3), and how far it is.
+    """Find the nearest of `others` (M, J, 3) for each of `poses` (N, J, 3).
 
-    Distance: mean over the joints, in the unit of the poses. `at_once` poses are compared with all others at a time.
-    Returns: (N,) indices and (N,) distances.
+    `at_once` poses are compared with all others at a time.
+
+    Returns: (N,) indices and (N,) distances, mean over the joints, in the unit of the poses.
     """
     parts = [joint_distance(part[:, None], others).min(dim=1) for part in poses.split(at_once)]
     return torch.cat([part.indices for part in parts]), torch.cat([part.values for part in parts])
 
 
 def joint_distance(one: Tensor, other: Tensor) -> Tensor:
-    """(..., J, 3) twice -> (...): the mean distance over the joints."""
+    """Mean distance over the joints: two (..., J, 3) -> (...)."""
     return (one - other).norm(dim=-1).mean(dim=-1)

@@ -1,10 +1,9 @@
-"""The poses that the GAN learns: hip at the origin, upright, facing one way; bones and limbs of the skeleton by name.
+"""The poses that the GAN learns (hip at the origin, upright, facing one way), and the skeleton's bones and limbs.
 
-World coordinates, mm, z up. Each pose is turned about the vertical through its hip until the line from the right to
-the left hip joint points along x as seen from above: the person then faces -y, towards the viewer of `draw_pose_3d`.
-Which way somebody faces says nothing about the pose, and any way is as likely as another; so the networks need not
-learn it, and who wants all directions turns the generated poses at random. Camera coordinates would mix the pose with
-the place and the tilt of four cameras.
+World coordinates, mm, z up. Each pose is rotated about the vertical axis through its hip until the line from the right
+to the left hip joint points along x, seen from above: the person faces -y, towards the viewer of `draw_pose_3d`. The
+heading is independent of the pose and uniformly distributed, so the networks need not learn it; rotate generated poses
+at random for all headings. Camera coordinates would mix the pose with the position and tilt of four cameras.
 """
 
 import torch
@@ -15,7 +14,7 @@ from utils.data_utils import bone_lengths as lengths_of
 from utils.data_utils import centre_on_hip
 from utils.transform import H36M
 
-# The chains that grow from the hip and from the thorax; together they have every joint but the hip.
+# Chains that start at the hip or the thorax; together they contain every joint except the hip.
 LIMBS = {
     "trunk": ("spine", "thorax", "nose", "head_top"),
     "r_leg": ("r_hip", "r_knee", "r_ankle"),
@@ -31,9 +30,9 @@ BONE_INDICES = tuple(zip(STARTS, ENDS, strict=True))
 
 @in_kind
 def facing(world: Tensor) -> Tensor:
-    """(N, 17, 3) mm, world coordinates -> hip at the origin and turned about the vertical to face -y.
+    """(N, 17, 3) mm, world coordinates -> hip at the origin, rotated about the vertical axis to face -y.
 
-    Takes an array or a tensor and gives the same kind back.
+    Takes an array or a tensor and returns the same type.
     """
     poses = centre_on_hip(world)
     across = poses[:, H36M.index("l_hip")] - poses[:, H36M.index("r_hip")]
@@ -53,7 +52,7 @@ def bone_lengths(poses: Tensor) -> Tensor:
 
 
 def chain_matrix() -> Tensor:
-    """(17, 16): which bones lead from the hip to each joint; `chain_matrix() @ bone_vectors(poses)` gives poses."""
+    """(17, 16): the bones between the hip and each joint, so that `chain_matrix() @ bone_vectors(poses)` is `poses`."""
     matrix = torch.zeros(len(H36M), len(BONES))
     for number, (start, end) in enumerate(zip(STARTS, ENDS, strict=True)):
         matrix[end] = matrix[start]

@@ -43,7 +43,7 @@ SHAPE = {"latent_size": "latent_size", "linear_size": "width", "num_stage": "blo
 
 @dataclass(frozen=True)
 class GANShape:
-    """Numbers of a latent; width of the hidden layers and residual stages of both networks."""
+    """Dimensions of a latent; width of hidden layers and number of residual blocks of both networks."""
 
     latent_size: int = 32
     linear_size: int = 256
@@ -80,14 +80,14 @@ def pose_gan(options: Namespace) -> None:
 
 
 def _check_options(options: Namespace) -> None:
-    """UserError for options that contradict one another or would have no effect."""
+    """Raise UserError for options that contradict one another or have no effect."""
     penalised = options.gradient_penalty_coeff > 0
     fault = "is for a critic without gradient penalty: add --gradient_penalty_coeff 0, or leave it out"
     refuse_useless(options, [(penalised, ["clip_max"], fault)])
 
 
 def _refuse_another_shape(options: Namespace, experiment: Experiment, processes: Processes) -> None:
-    """UserError for options that contradict the checkpoint that training starts from."""
+    """Raise UserError for options that contradict the checkpoint to start from."""
     checkpoint, path = experiment.start_checkpoint(processes), experiment.start_path(processes)
     if checkpoint is not None:
         shape = architecture_of(checkpoint, path)
@@ -109,22 +109,22 @@ def train_pose_gan(
     compiled: bool = False,
     processes: Processes = ALONE,
 ) -> dict[str, float]:
-    """Train a GAN over 3D poses; returns the averages of the last validation.
+    """Train a GAN over 3D poses. Returns the averages of the last validation.
 
-    The network lies in `experiment.directory`: `load_pose_gan(experiment.directory)` gives the best one.
+    Checkpoints are in `experiment.directory`; `load_pose_gan(experiment.directory)` loads the best one.
 
     Args:
         training, held_out: (N, 17, 3) mm, in the frame of `generative_models.poses` (see `facing`).
-        experiment: where files go, and what training starts from. With `evaluate` it validates only.
-        shape: of new networks; weights to start from have their own.
+        experiment: output folders and the checkpoint to start from. With `evaluate` it only validates.
+        shape: of new networks; ignored when starting from a checkpoint.
         optimisation: by default `Optimisation(lr=3e-4, schedule=())`.
-        loading: by default batches of 128; poses are on the device, and `workers` have nothing to do.
-        held_out_name: what the held-out poses are, for the message that defines the measures.
+        loading: by default batches of 128. `workers` is ignored: poses are already on the device.
+        held_out_name: description of the held-out poses, for the message that defines the measures.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         compiled: compile the generator: slower start, faster steps.
 
-    Raises UserError for fewer than 4 poses of a kind, and for a checkpoint to start from that is missing or another
-    network's.
+    Raises UserError for fewer than 4 training or held-out poses, and if the checkpoint to start from is missing or of
+    another network.
     """
     optimisation = optimisation or Optimisation(lr=3e-4, schedule=())
     loading = loading or Loading(train_batch_size=128, test_batch_size=4096)
@@ -144,13 +144,13 @@ def train_pose_gan(
         f"{sum(p.numel() for p in model.critic.parameters()):,} in the critic\n"
         f"measures, of {trainer.measured} generated against as many held-out poses ({held_out_name}):\n"
         f"{DEFINITIONS}\n"
-        f"with _real: the same between, or of, held-out poses alone; SW_parts: between training and held-out poses, "
-        f"which a perfect model of the training poses would have; SW_training: generated against training poses"
+        f"with _real: the same for held-out poses alone; SW_parts: training against held-out poses, the value of a "
+        f"perfect model of the training poses; SW_training: generated against training poses"
     )
     experiment.warn_if_untrained()
     if compiled:
         model.generator.compile()
     train_loader = IndexLoader(len(training), loading.train_batch_size, place, optimisation.seed, processes)
-    # The measures are of a whole sample.
+    # Measures need the whole sample at once.
     validation_loader = IndexLoader(trainer.measured, trainer.measured, place, processes=processes)
     return train(model, trainer.hooks(), train_loader, validation_loader, optimisation, experiment, processes)

@@ -18,20 +18,20 @@ from utils.training.settings import Experiment, Optimisation
 from utils.training.wgan import generator_loss, gradient_penalty, wasserstein
 from utils.training_utils import TrainingHooks
 
-MEASURED = 2000  # poses of a sample that the measures compare
-PICTURED = 8  # of them, for TensorBoard
-ADAM_BETAS = (0.5, 0.9)  # less memory than usual, since the other network moves what is best
-MEASURE_SEED = 0  # whatever the training's seed, so that trainings compare
+MEASURED = 2000  # poses per sample in the measures
+PICTURED = 8  # of these, in TensorBoard
+ADAM_BETAS = (0.5, 0.9)  # shorter memory than the default, since the other network changes the objective
+MEASURE_SEED = 0  # independent of the training's seed, so that runs are comparable
 
 
 @dataclass(frozen=True)
 class GANSettings:
-    """How generator and critic train one another.
+    """Settings of adversarial training.
 
     Attributes:
-        num_discriminator_steps_per_generator_step: critic steps before each generator step.
-        gradient_penalty_coeff: weight of the critic's gradient penalty; 0 clips its weights instead.
-        clip_max: largest size of a clipped weight.
+        num_discriminator_steps_per_generator_step: critic steps per generator step.
+        gradient_penalty_coeff: weight of the critic's gradient penalty; 0: clip its weights instead.
+        clip_max: critic weights are clipped to +/- this value.
     """
 
     num_discriminator_steps_per_generator_step: int = 3
@@ -40,7 +40,7 @@ class GANSettings:
 
 
 class GANTrainer:
-    """Hooks, and what they share: the training poses, and the samples of real poses to measure against."""
+    """The hooks with their shared state: training poses, and real samples for the measures."""
 
     def __init__(
         self,
@@ -52,9 +52,10 @@ class GANTrainer:
         at_once: int = 4096,
         processes: Processes = ALONE,
     ):
-        """Poses (N, 17, 3), mm, in the frame of `generative_models.poses`. UserError for fewer than 4 of a kind.
+        """Poses are (N, 17, 3), mm, in the frame of `generative_models.poses`.
 
-        `at_once` poses are generated in one forward pass of validation.
+        `at_once` is the number of poses generated per forward pass of validation. Raises UserError for fewer than 4
+        training or held-out poses.
         """
         self.training, self.device = training, training.device
         self.optimisation, self.experiment, self.processes = optimisation, experiment, processes
@@ -65,8 +66,8 @@ class GANTrainer:
         self.measured = min(MEASURED, len(training) // 2, len(held_out) // 2)
         if self.measured < 2:
             raise UserError(
-                f"{len(training)} training and {len(held_out)} held-out poses: the measures compare samples "
-                "of half of them and need 4 of each; choose more with --action"
+                f"{len(training)} training and {len(held_out)} held-out poses: the measures compare two halves of "
+                "each and need at least 4; select more with --action"
             )
         self.real, other = two_samples(held_out, self.measured)
         self.of_training, _ = two_samples(training, self.measured)
@@ -90,7 +91,7 @@ class GANTrainer:
         )
 
     def make_optimizers(self, model: PoseGAN, lr: float, weight_decay: float) -> tuple[torch.optim.Optimizer, ...]:
-        """The generator's and the critic's: Adam with little momentum, with AMSGrad if asked for."""
+        """Adam with low momentum for generator and critic; AMSGrad on request."""
         settings = {"betas": ADAM_BETAS, "weight_decay": weight_decay, "amsgrad": self.optimisation.use_amsprop}
         return tuple(
             torch.optim.Adam(network.parameters(), lr, fused=True, **settings)
@@ -100,7 +101,7 @@ class GANTrainer:
     def update(
         self, model: PoseGAN, optimizers, minibatch: dict, iteration: int, optimisation: Optimisation
     ) -> dict[str, Tensor]:
-        """A critic step, and after every few of them a generator step; all of it on the device."""
+        """A critic step, followed by a generator step every few iterations."""
         generator_optimizer, critic_optimizer = optimizers
         part = minibatch.get("part")
         rng = batch_generator(optimisation.seed, iteration, self.device, part)
@@ -113,7 +114,7 @@ class GANTrainer:
     def critic_step(
         self, model: PoseGAN, optimizer, real: Tensor, rng: torch.Generator, part: Part | None = None
     ) -> dict[str, Tensor]:
-        """`wasserstein` in mm: the critic's lower bound of the distance, where it keeps to a gradient of one."""
+        """Reports `wasserstein` in mm: the critic's lower bound of the distance if its gradient norm is 1."""
         settings = self.settings
         with autocast(self.device, self.optimisation.precision):
             with torch.no_grad():
@@ -123,7 +124,7 @@ class GANTrainer:
         losses = {"wasserstein": distance.detach() * model.scale}
         loss = -distance
         if settings.gradient_penalty_coeff:
-            # In full precision: the penalty is a small difference from one.
+            # In full precision: the penalty is a small deviation from one.
             penalty = gradient_penalty(model.critic, real, fake, rng)
             loss = loss + settings.gradient_penalty_coeff * penalty
             losses["penalty"] = penalty.detach()
@@ -135,7 +136,7 @@ class GANTrainer:
     def generator_step(
         self, model: PoseGAN, optimizer, count: int, rng: torch.Generator, part: Part | None = None
     ) -> dict[str, Tensor]:
-        model.critic.requires_grad_(False)  # gradients pass through it, its own are not needed
+        model.critic.requires_grad_(False)  # its own gradients are not needed here
         with autocast(self.device, self.optimisation.precision):
             poses = model.generator(sample_latents(count, model.generator.latent_size, rng))
             loss = generator_loss(model.critic(poses.float()).float())
@@ -145,9 +146,9 @@ class GANTrainer:
         return {"generator_loss": loss.detach()}
 
     def validate(self, model: nn.Module, minibatch: dict) -> dict[str, Tensor]:
-        """The measures of a sample of generated poses, the same latents each time, and a picture of the first few.
+        """Measure a sample of generated poses, from the same latents each time, and draw the first few.
 
-        They are of whole samples (see `measures`): the one `minibatch` only says when.
+        The measures need whole samples (see `measures`), so the content of `minibatch` is not used.
         """
         rng = seeded_generator(MEASURE_SEED, 0, self.device)
         generated = model.sample(self.measured, rng, self.at_once)
@@ -158,7 +159,7 @@ class GANTrainer:
 
 
 def two_samples(poses: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Two samples of `count` poses (N, 17, 3) without a pose in common, the same ones each time."""
+    """Two disjoint samples of `count` poses (N, 17, 3), the same in every call."""
     order = torch.randperm(len(poses), generator=seeded_generator(MEASURE_SEED, 0)).to(poses.device)
     first, second, _ = poses[order].split([count, count, len(poses) - 2 * count])
     return first, second

@@ -1,4 +1,4 @@
-"""Pictures of a pose GAN: generated poses beside real ones, a walk through the latents, the nearest real poses.
+"""Pictures of a pose GAN: generated poses beside real ones, an interpolation of latents, nearest real poses.
 
 python viz.py 3d_pose_gan --load model_checkpoints/3d_pose_gan_default
 python viz.py 3d_pose_gan --load model_checkpoints/3d_pose_gan_default --interpolate 0 700 --nearest
@@ -27,18 +27,18 @@ from utils.osutils import UserError, counted, require_folder
 from utils.transform import H36M
 
 PANEL = (240, 280)  # width, height px
-COLUMNS = 4  # of generated, and of real poses beside them
+COLUMNS = 4  # of generated poses, and of real poses beside them
 PAIRS_A_ROW = 8
-WALK = 7  # poses of a walk, the fitted ends among them
+WALK = 7  # poses per interpolation, including the fitted ends
 SIDES = "right limbs orange, left limbs blue"
-COMPARED = 500  # poses of a kind in the table of nearest distances
+COMPARED = 500  # generated and held-out poses in the table of nearest distances
 
 
 def pose_gan(options: Namespace) -> None:
     """`viz.py 3d_pose_gan`: writes `generated.png`, `interpolation_I_J.png` and `nearest.png` into `output_dir`.
 
-    Real poses are frames of the actions that the GAN was trained on: those held out from it, and for `nearest` those
-    that it knows. Raises UserError for `interpolate` other than two frames that are there.
+    Real poses are held-out frames of the actions that the GAN was trained on; for `nearest` they are training frames.
+    Raises UserError if `interpolate` is not two valid frame indices.
     """
     output_dir = require_folder(options.output_dir)
     model = load_pose_gan(options.load, allow_unsafe=options.allow_unsafe_load)
@@ -64,7 +64,7 @@ def pose_gan(options: Namespace) -> None:
 
 
 def check_interpolate(ends: Sequence[int] | None, frames: int, where: str) -> tuple[int, int] | None:
-    """The two frames to walk between, or None. UserError for another number of them and for one out of range."""
+    """The two frames to interpolate between, or None. Raises UserError unless there are two, both in range."""
     if ends is None:
         return None
     if len(ends) != 2:
@@ -80,15 +80,15 @@ def check_interpolate(ends: Sequence[int] | None, frames: int, where: str) -> tu
 
 
 def walk_between(model: PoseGAN, ends: Tensor, rng: torch.Generator) -> tuple[Tensor, list[float]]:
-    """Poses (WALK, 17, 3) of the straight walk between the latents of two poses (2, 17, 3), and both fit errors, mm."""
+    """Interpolate between the latents of two poses (2, 17, 3): poses (WALK, 17, 3) and both fit errors, mm."""
     latents, errors = fit_latents(model, ends, rng)
     return model.decode(straight_walk(*latents, count=WALK)), errors.tolist()
 
 
 def nearest_table(model: PoseGAN, held_out: Tensor, training: Tensor, rng: torch.Generator) -> str:
-    """Quartiles of the distance to the nearest training pose, of generated and of held-out real poses.
+    """Quartiles of the distance to the nearest training pose, for generated and for held-out real poses.
 
-    A GAN that has learned its training poses by heart generates poses much nearer to them than held-out ones are.
+    A GAN that has memorised its training poses generates poses much nearer to them than held-out poses are.
     """
     others = held_out[torch.randperm(len(held_out), generator=rng)[:COMPARED]]
     rows = {"generated": model.sample(COMPARED, rng), "held out": others}
@@ -103,21 +103,21 @@ def nearest_table(model: PoseGAN, held_out: Tensor, training: Tensor, rng: torch
 
 
 def frame_name(samples: PoseSet, frame: int) -> str:
-    """Such as "S9/Walking 1, frame 12"; frames count from 0."""
+    """E.g. "S9/Walking 1, frame 12"; frames count from 0."""
     sequence = samples.sequences[samples.sequence[frame]]
     return f"S{sequence.subject}/{sequence.name}, frame {samples.row[frame]}"
 
 
 # ------------------------------------------------------------------------------------------ drawing
 def draw_beside(generated: Tensor, real: Tensor) -> np.ndarray:
-    """Generated poses (N, 17, 3) on the left, real ones (N, 17, 3) on the right, all to one scale."""
+    """Generated poses (N, 17, 3) on the left, real ones (N, 17, 3) on the right, at the same scale."""
     limits = torch.cat([generated, real])
     grids = [image_grid(panels(poses, limits), COLUMNS, level=OUTLINE[0]) for poses in (generated, real)]
     return panel_row(grids, ("generated", "real, held out"), SIDES)
 
 
 def draw_walk(walk: Tensor, ends: Tensor, errors: Sequence[float], names: Sequence[str]) -> np.ndarray:
-    """A walk (W, 17, 3) in a row between the two real poses (2, 17, 3) that its ends were fitted to."""
+    """Interpolated poses (W, 17, 3) in a row between the two real poses (2, 17, 3) that the ends were fitted to."""
     drawn = panels(torch.cat([ends[:1], walk, ends[1:]]), torch.cat([walk, ends]))
     between = [f"walk, {number} / {len(walk) - 1}" for number in range(1, len(walk) - 1)]
     fits = [f"fit, {error:.0f} mm off" for error in errors]
@@ -125,7 +125,7 @@ def draw_walk(walk: Tensor, ends: Tensor, errors: Sequence[float], names: Sequen
 
 
 def draw_nearest(generated: Tensor, nearest: Tensor, distances: Sequence[float]) -> np.ndarray:
-    """Each generated pose (N, 17, 3) over the training pose (N, 17, 3) that is nearest to it, `distances` mm away."""
+    """Each generated pose (N, 17, 3) above its nearest training pose (N, 17, 3), `distances` mm away."""
     limits = torch.cat([generated, nearest])
     columns = [
         np.concatenate([panel_row([one], ["generated"]), panel_row([other], [f"nearest real, {distance:.0f} mm"])])
@@ -135,7 +135,7 @@ def draw_nearest(generated: Tensor, nearest: Tensor, distances: Sequence[float])
 
 
 def panels(poses: Tensor, limits: Tensor) -> list[np.ndarray]:
-    """A picture of each pose (N, 17, 3) by itself, world coordinates, in a view that holds all of `limits` (..., 3)."""
+    """One picture per pose (N, 17, 3), world coordinates, in a common view that contains all of `limits` (..., 3)."""
     return [draw_pose_3d(pose, H36M, PANEL, frame="world", limits=limits, legend=False) for pose in poses]
 
 

@@ -1,4 +1,4 @@
-"""One pose in many orientations: what the orthogonal augmentation shows the 3D baseline, and what it makes of it.
+"""One pose in many orientations: inputs of the orthogonal augmentation, and the 3D baseline's predictions.
 
 python viz.py orthog_augmentation --load model_checkpoints/2d3d_h36m_default --z_rotations_only
 """
@@ -30,14 +30,14 @@ TITLES = ("2D truth: projected by the sample's camera", "3D truth", "3D predicti
 
 
 def orthog_augmentation(options: Namespace) -> None:
-    """`viz.py orthog_augmentation`: a sample of S9 and S11 as it is and turned about its hip, each lifted to 3D.
+    """`viz.py orthog_augmentation`: a sample of S9 or S11, unchanged and rotated about its hip, each lifted to 3D.
 
-    A sample is a frame in a camera: sample i is frame i // 4 in camera i % 4. Every orientation is a column: the pose
-    projected by the sample's own camera, the true 3D pose, and the predicted one over the truth; the first is the
-    original, the others are turned at random (`seed`), never mirrored. Writes `orthog_augmentation_<index>.png` into
-    `output_dir`, and prints the MPJPE of each orientation.
+    A sample is a frame in a camera: sample i is frame i // 4 in camera i % 4. Each orientation is a column: the pose
+    projected by the sample's camera, the true 3D pose, and the predicted pose drawn over the true one. The first column
+    is the original; the others are rotated at random (`seed`), never mirrored. Writes
+    `orthog_augmentation_<index>.png` into `output_dir`, and prints the MPJPE of each orientation.
 
-    Raises UserError for an index out of range, and for an architecture or normalisation other than the checkpoint's.
+    Raises UserError for an index out of range, and for options that contradict the checkpoint.
     """
     output_dir = require_folder(options.output_dir)
     model = load_lifter(options.load, allow_unsafe=options.allow_unsafe_load)
@@ -67,12 +67,12 @@ def orthog_augmentation(options: Namespace) -> None:
 def orientations(
     samples: PoseSet, index: int, count: int, z_rotations_only: bool, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Sample `index` as it is, then turned at random about its hip, `count` in all, by its own camera.
+    """Sample `index` unchanged, then rotated at random about its hip, `count` poses in total, in its own camera.
 
     Returns: (count, 16, 2) px and (count, 17, 3) mm, camera coordinates, hip at the origin.
     """
     index = torch.tensor([index])
-    # A mirrored pose would exchange left and right, and the columns would no longer be one pose.
+    # No mirroring: it would swap left and right, and the columns would not show the same pose.
     turn = OrthogonalAugmentation(prob=1.0, flip_prob=0.0, z_rotations_only=z_rotations_only)
     parts = samples.poses(index), samples.poses(index.repeat(count - 1), turn, generator)
     poses_2d, poses_3d = (torch.cat(pair) for pair in zip(*parts, strict=True))
@@ -82,13 +82,13 @@ def orientations(
 def draw(
     poses_2d: Tensor, truth: Tensor, prediction: Tensor, errors: list[float], tilt: float, name: str
 ) -> np.ndarray:
-    """One column per orientation, `COLUMNS` of them side by side, all to one scale.
+    """One column per orientation, `COLUMNS` side by side, all at the same scale.
 
     Args:
         poses_2d: (N, 16, 2) px.
         truth, prediction: (N, 17, 3) mm, camera coordinates, hip at the origin.
         errors: N MPJPEs, mm.
-        tilt: degrees by which the camera looks down.
+        tilt: downward tilt of the camera in degrees.
         name: of the sample.
 
     Returns: (H, W, 3) uint8.
@@ -109,7 +109,7 @@ def draw(
 
 
 def camera_tilt(camera: Camera) -> float:
-    """Degrees by which a camera looks down: the angle of its z axis under the world's level, z being up."""
+    """Downward tilt of a camera in degrees: the angle of its z axis below the horizontal (world z is up)."""
     return -math.degrees(math.asin(camera.R[2, 2].clamp(-1, 1).item()))
 
 
@@ -126,7 +126,7 @@ def _camera(samples: PoseSet, index: int) -> Camera:
 
 
 def _bounds(poses_2d: Tensor) -> np.ndarray:
-    """(2, 2) px: corners of the box around all finite joints, and a tenth of its size around it."""
+    """(2, 2) px: corners of the box around all finite joints, with a margin of a tenth of its size."""
     joints = poses_2d[poses_2d.isfinite().all(-1)].numpy()
     low, high = joints.min(0), joints.max(0)
     margin = 0.1 * (high - low).max()
@@ -138,11 +138,11 @@ def _heading(number: int, name: str) -> str:
 
 
 def _print(errors: list[float], name: str, z_rotations_only: bool) -> None:
-    axis = "the vertical" if z_rotations_only else "any axis"
-    print(f"{name} (frames count from 0), turned about {axis} through the hip")
-    print(f"MPJPE, mm, of the one pose: mean over {len(H36M)} joints, hips at the origin (Protocol 1)")
+    axis = "the vertical axis" if z_rotations_only else "a random axis"
+    print(f"{name} (frames count from 0), rotated about {axis} through the hip")
+    print(f"MPJPE in mm of the single pose: mean over {len(H36M)} joints, hips at the origin (Protocol 1)")
     rows = ["original", *(f"orientation {number}" for number in range(1, len(errors)))]
     for row, error in zip(rows, errors, strict=True):
         print(f"  {row:<16}{error:8.1f}")
     if len(errors) > 1:
-        print(f"  {'mean of turned':<16}{sum(errors[1:]) / (len(errors) - 1):8.1f}")
+        print(f"  {'mean of rotated':<16}{sum(errors[1:]) / (len(errors) - 1):8.1f}")

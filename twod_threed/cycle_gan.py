@@ -1,11 +1,11 @@
-"""A cycle GAN between 2D and 3D poses, which need not belong together.
+"""A cycle GAN between unpaired 2D and 3D poses.
 
 Zhu, Park, Isola, Efros, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", ICCV 2017,
 with Wasserstein critics (`utils.training.wgan`). The generators are the lifter (2D -> 3D) and a projection (3D -> 2D).
 
-Where a person stands in the picture, and how large, can't be told from a pose with its hip at the origin. So
-projections, the 2D critic and the 2D cycle know 2D poses by their shape alone: hip at zero, unit size. `place` puts a
-shape where another pose is, for a lifter whose input is in px of the image.
+A 3D pose with its hip at the origin does not determine the person's position and size in the image. So the projection,
+the 2D critic and the 2D cycle use only the shape of 2D poses: hip at zero, unit size. `place` moves a shape to the
+position and size of another pose, for a lifter whose input is in px of the image.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from utils.transform import H36M, H36M_2D
 
 
 class Poses(NamedTuple):
-    """What the critics judge; the two need not belong together.
+    """Inputs of the critics; the two need not be paired.
 
     Attributes:
         shape: (B, 16, 2), hip at zero, unit size.
@@ -34,12 +34,12 @@ class Poses(NamedTuple):
 
 
 class CycleGAN(nn.Module):
-    """The lifter, and its companions in training: `projection`, `critic_2d`, `critic_3d`.
+    """The lifter and the networks that train it: `projection`, `critic_2d`, `critic_3d`.
 
     Args:
         lifter: 2D to 3D.
         projection: poses (B, 17, 3), camera coordinates, to shapes (B, 16, 2).
-        scale: mm a unit of the 3D critic; about the size of a person.
+        scale: mm per unit of the 3D critic; about the size of a person.
     """
 
     apart = ("lifter", "companions.projection", "companions.critic_2d", "companions.critic_3d")
@@ -80,12 +80,12 @@ class CycleGAN(nn.Module):
         )
 
     def penalty(self, real: Poses, fake: Poses, rng: torch.Generator) -> Tensor:
-        """The critics' gradient penalties, added."""
+        """Sum of the critics' gradient penalties."""
         pairs = zip(self.critics(), real, fake, strict=True)
         return sum(gradient_penalty(critic, *ends, rng) for critic, *ends in pairs)
 
     def adversarial_loss(self, fake: Poses) -> Tensor:
-        """The two generators' losses, added. The critics only pass the gradients on."""
+        """Sum of the two generators' losses. The critics get no gradients."""
         with passing(*self.critics()):
             return sum(
                 generator_loss(critic(poses).float()) for critic, poses in zip(self.critics(), fake, strict=True)
@@ -93,13 +93,13 @@ class CycleGAN(nn.Module):
 
 
 def place(shapes: Tensor, like: Tensor) -> Tensor:
-    """Shapes (B, 16, 2), hip at zero and unit size, at the hip and in the size of the 2D poses `like`, in their px."""
+    """Move shapes (B, 16, 2), hip at zero and unit size, to the hip and size of the 2D poses `like`, in px."""
     return like[:, :1] + shapes * instance_scale(centre_on_hip(like, 0))
 
 
 @contextmanager
 def passing(*networks: nn.Module) -> Iterator[None]:
-    """Within it gradients pass through the networks, whose own are not computed."""
+    """Context in which gradients pass through the networks but are not computed for their parameters."""
     for network in networks:
         network.requires_grad_(False)
     try:
@@ -111,9 +111,9 @@ def passing(*networks: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def still_statistics(network: nn.Module) -> Iterator[None]:
-    """Within it batch norm normalises a batch by its own statistics, as in training, and keeps nothing of them.
+    """Context in which batch norm uses batch statistics, as in training, without updating running statistics.
 
-    The lifter's running statistics then are those of the 2D poses that it is for, not of projected ones besides.
+    The lifter's running statistics then describe real 2D poses only, not projected ones.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d)]
     for norm in norms:
@@ -126,5 +126,5 @@ def still_statistics(network: nn.Module) -> Iterator[None]:
 
 
 def depths_turned(poses: Tensor) -> Tensor:
-    """(B, 17, 3) mm, hip at zero, with near and far exchanged: under weak perspective the same picture."""
+    """Negate the depths of poses (B, 17, 3) mm, hip at zero: the same image under weak perspective."""
     return poses * poses.new_tensor([1, 1, -1])

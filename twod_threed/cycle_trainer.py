@@ -1,4 +1,4 @@
-"""The five hooks that train the 3D pose baseline within a cycle GAN; plain training's are inherited."""
+"""The five hooks that train the 3D pose baseline within a cycle GAN, derived from those of plain training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,27 +24,27 @@ from utils.training.settings import Optimisation
 from utils.training_utils import TrainingHooks
 
 CRITIC_BETAS = (0.5, 0.9)  # of Adam
-COMPANIONS = "cycle_gan"  # where a checkpoint has the networks beside the lifter
+COMPANIONS = "cycle_gan"  # checkpoint key of the networks other than the lifter
 DEFINITIONS = (
-    "critic_2d, critic_3d: mean score of real minus mean score of generated poses, in sizes of a person (the root mean "
-    "square distance of the joints from the hip)\n"
-    "cycle_2d: mean distance of joints after 2D -> 3D -> 2D, projection: of projected 3D from 2D poses, in % of the "
-    "pose's size; cycle_3d: MPJPE after 3D -> 2D -> 3D, mm\n"
-    "turned: % of poses whose MPJPE falls when all their depths change sign"
+    "critic_2d, critic_3d: mean score of real minus mean score of generated poses, in units of the person's size (root "
+    "mean square distance of the joints from the hip)\n"
+    "cycle_2d: mean joint distance after 2D -> 3D -> 2D, projection: between projected 3D and 2D poses, both in % of "
+    "the pose's size; cycle_3d: MPJPE after 3D -> 2D -> 3D, mm\n"
+    "turned: % of poses whose MPJPE decreases when all depths are negated"
 )
 
 
 @dataclass(frozen=True)
 class CycleSettings:
-    """The losses of the cycle GAN with their weights, and how the networks beside the lifter learn.
+    """Loss weights of the cycle GAN, and training settings of its other networks.
 
     Attributes:
-        gan_coeff: of the critics' judgement of generated 2D and 3D poses.
-        cycle_coeff: of the errors after 2D -> 3D -> 2D and 3D -> 2D -> 3D.
-        regression_coeff: of the errors on pairs of 2D and 3D; 0 uses no pairs.
-        gradient_penalty_coeff: of the critics' gradient penalty.
-        discr_updates_per_gen_update: critic updates, each on fresh poses, before each other step.
-        use_fc_for_projection: a network like the lifter in place of the weak perspective.
+        gan_coeff: weight of the adversarial loss on generated 2D and 3D poses.
+        cycle_coeff: weight of the cycle losses, 2D -> 3D -> 2D and 3D -> 2D -> 3D.
+        regression_coeff: weight of the loss on 2D-3D pairs; 0: train unpaired.
+        gradient_penalty_coeff: weight of the critics' gradient penalty.
+        discr_updates_per_gen_update: critic updates per generator update, each on new poses.
+        use_fc_for_projection: project with a network like the lifter instead of weak perspective.
         project_lr, discr_2d_lr, discr_3d_lr: learning rates of the projection and the critics.
     """
 
@@ -60,10 +60,10 @@ class CycleSettings:
 
 
 class CycleTrainer(LifterTrainer):
-    """Hooks around a `CycleGAN`. Checkpoints hold the lifter as plain training writes it, and the rest beside it."""
+    """Hooks for a `CycleGAN`. Checkpoints hold the lifter as in plain training, and the other networks beside it."""
 
     def __init__(self, *arguments: Any, cycle: CycleSettings | None = None, **named: Any):
-        """As for `LifterTrainer`, without `errors`."""
+        """Arguments as in `LifterTrainer`, without `errors`."""
         super().__init__(*arguments, **named)
         self.cycle_settings = cycle or CycleSettings()
         self.critic_step = GradientStep(self.device, self.optimisation.precision, self.optimisation.clip)
@@ -82,7 +82,7 @@ class CycleTrainer(LifterTrainer):
 
     # ------------------------------------------------------------------------------------------ state
     def make_optimizer(self, model: CycleGAN, lr: float, weight_decay: float) -> tuple[torch.optim.Optimizer, ...]:
-        """The generators' Adam and the critics', a rate per network; AMSGrad if asked for."""
+        """Adam for generators and critics, with one learning rate per network; AMSGrad on request."""
         rates = self.cycle_settings
         settings = {"weight_decay": weight_decay, "amsgrad": self.optimisation.use_amsprop, "fused": True}
         generators = [
@@ -100,7 +100,7 @@ class CycleTrainer(LifterTrainer):
         write(model.lifter, optimizer, epoch, best, directory, is_best)
 
     def load(self, model: CycleGAN, optimizer, path):
-        """A checkpoint of plain training gives the lifter alone."""
+        """Load a checkpoint; one of plain training provides only the lifter."""
         companions = read_checkpoint(path, self.experiment.allow_unsafe_load, self.processes).get(COMPANIONS)
         if companions is not None:
             check_projection(companions, self.cycle_settings.use_fc_for_projection, path)
@@ -112,7 +112,7 @@ class CycleTrainer(LifterTrainer):
     def update(
         self, model: CycleGAN, optimizers, minibatch: dict, iteration: int, optimisation: Optimisation
     ) -> dict[str, Tensor]:
-        """Critic steps, then a step of lifter and projection, on 2D poses and on 3D poses drawn apart from them."""
+        """Critic steps, then a step of lifter and projection, on independently drawn 2D and 3D poses."""
         for optimizer in optimizers:
             self.set_rates(optimizer, iteration)
         generators, critics = optimizers
@@ -142,40 +142,40 @@ class CycleTrainer(LifterTrainer):
     def train_critics(
         self, model: CycleGAN, optimizer, real: Poses, fake: Poses, rng: torch.Generator, part: Part | None = None
     ) -> dict[str, Tensor]:
-        """One update on these poses, and more on fresh ones; losses of the last."""
+        """One update on these poses, and further ones on new poses. Returns the losses of the last."""
         for number in range(self.cycle_settings.discr_updates_per_gen_update):
             if number:
                 real, fake = self.fresh(model, len(real.pose), rng)
             fake = Poses(*(poses.detach() for poses in fake))
             with autocast(self.device, self.optimisation.precision):
                 distances = model.distances(real, fake)
-            penalty = model.penalty(real, fake, rng)  # in full precision: it is a small difference from one
+            penalty = model.penalty(real, fake, rng)  # in full precision: it is a small deviation from one
             loss = self.cycle_settings.gradient_penalty_coeff * penalty - sum(distances)
             self.critic_step(loss, model.critic_parameters(), optimizer, part)
         return named(distances) | {"penalty": penalty.detach()}
 
     @torch.no_grad()
     def fresh(self, model: CycleGAN, count: int, rng: torch.Generator) -> tuple[Poses, Poses]:
-        """Real and generated poses of samples drawn anew, the 2D and the 3D poses apart."""
+        """Real and generated poses of new samples, 2D and 3D drawn independently."""
         poses_2d, other_3d = self.draw(count, rng)[0], self.draw(count, rng)[1]
         with still_statistics(model):
             lifted, shapes = self.lift(model.lifter, poses_2d, rng), self.project(model, other_3d)
         return self.judged(model, poses_2d, other_3d), Poses(shapes, self.in_units(model, lifted))
 
     def regression(self, model: CycleGAN, lifted: Tensor, poses_3d: Tensor, shapes: Tensor) -> Tensor:
-        """Mean square errors of lifter and projection on 2D and 3D poses that belong together."""
+        """Mean square errors of lifter and projection on paired 2D and 3D poses."""
         projection = F.mse_loss(self.project(model, poses_3d), shapes)
         return F.mse_loss(lifted, self.normalisation.target(poses_3d)) + projection
 
     def cycle(
         self, model: CycleGAN, lifted: Tensor, shapes: Tensor, projected: Tensor, poses_3d: Tensor, rng, like: Tensor
     ) -> Tensor:
-        """Mean square errors of shape -> 3D -> shape and of 3D -> shape -> 3D; both cycles begin with real poses.
+        """Mean square errors of shape -> 3D -> shape and of 3D -> shape -> 3D; both cycles start from real poses.
 
         Args:
-            lifted: (B, 17, 3), network units, made of `shapes` (B, 16, 2).
-            projected: (B, 16, 2), made of `poses_3d` (B, 17, 3), mm.
-            like: (B, 16, 2) px, any poses: where in the picture the projected ones stand.
+            lifted: (B, 17, 3), network units, lifted from `shapes` (B, 16, 2).
+            projected: (B, 16, 2), projected from `poses_3d` (B, 17, 3), mm.
+            like: (B, 16, 2) px, any poses; they give the position and size of the projected ones.
         """
         with still_statistics(model):
             shapes_again = self.project(model, self.normalisation.to_mm(lifted))
@@ -184,7 +184,7 @@ class CycleTrainer(LifterTrainer):
 
     # ------------------------------------------------------------------------------------------ validation
     def validate(self, model: CycleGAN, minibatch: dict) -> dict:
-        """What plain training validates, and `DEFINITIONS`."""
+        """The metrics of plain training, and those in `DEFINITIONS`."""
         poses_2d, poses_3d = self.validation.poses(minibatch["index"])
         outputs = self.lift(model.lifter, poses_2d)
         predicted = centre_on_hip(self.normalisation.to_mm(outputs))
@@ -234,19 +234,19 @@ def build_cycle_gan(
     dropout: float = 0.5,
     processes: Processes = ALONE,
 ) -> CycleGAN:
-    """The lifter with new companions; a fully connected projection has the lifter's size."""
+    """The lifter with new other networks; a fully connected projection has the lifter's size."""
     projection = ProjectNet()
     if use_fc_for_projection:
         projection = FullyConnectedProjection(lifter.w1.out_features, len(lifter.linear_stages), dropout)
-    # Whatever the lifter's normalisation: to a critic, whose slope is bounded, a mm counts the same in every joint.
+    # One scale for all joints, whatever the lifter's normalisation: a critic has a bounded slope.
     scale = fit(training, "instance", processes).stddev_3d[0, 0].item()
     return CycleGAN(lifter, projection, scale)
 
 
 def check_projection(companions: Mapping[str, Tensor], use_fc_for_projection: bool, path) -> None:
-    """UserError where a checkpoint's projection is of the other kind."""
+    """Raise UserError if a checkpoint's projection is of the other kind."""
     connected = "projection.w1.weight" in companions
     if connected != use_fc_for_projection:
         raise UserError(
-            f"--use_fc_for_projection {use_fc_for_projection}: {path} was trained with {connected}; give that"
+            f"--use_fc_for_projection {use_fc_for_projection}: {path} was trained with {connected}; use that value"
         )

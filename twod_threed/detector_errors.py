@@ -1,8 +1,8 @@
-"""Errors of a 2D network on real photos, for a 3D baseline that is to lift what such a network finds.
+"""Measured errors of a 2D network on real photos, to train a 3D baseline for detected poses.
 
-A lifter that has seen true 2D poses alone is far off where a limb is found in the wrong place. So measured errors are
-added to the projected poses: of one half of the people in training, of the other half in validation. Whole people's
-errors are taken, since the joints of a person fail together, in units of the person's size, turned and mirrored.
+A lifter trained only on true 2D poses fails when a limb is detected in the wrong place. So measured errors are added to
+the projected poses: those of one half of the people in training, of the other half in validation. Errors are sampled
+per person, since a person's joints fail together; they are in units of the person's size, and rotated and mirrored.
 """
 
 import math
@@ -19,15 +19,15 @@ from utils.osutils import UserError, atomic_path
 from utils.transform import H36M_2D
 
 KEYS = ("errors", "joints")
-GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, less their whole parts, are evenly spread
+GOLDEN = (math.sqrt(5) - 1) / 2  # the fractional parts of its multiples are evenly spread
 
 
 @dataclass(frozen=True, eq=False)
 class DetectorErrors:
-    """Measured errors of P people; half of them are for training.
+    """Measured errors of P people, of which every other one is for training.
 
     Attributes:
-        errors: (P, 16, 2) found less true place, x right, y down, in the order of `H36M_2D`, in units of
+        errors: (P, 16, 2), detected minus true position, x right, y down, in the order of `H36M_2D`, in units of
             `person_size`.
     """
 
@@ -37,26 +37,26 @@ class DetectorErrors:
         return DetectorErrors(self.errors.to(device))
 
     def added(self, poses: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, 16, 2) px with errors of random people of the training half, turned and mirrored at random."""
+        """Add errors of random people of the training half, randomly rotated and mirrored, to poses (B, 16, 2) px."""
         half = self.errors[::2]
         chosen = half[integers(len(half), len(poses), generator=generator)]
         angle, mirror = uniform(len(poses), 2, generator=generator).unbind(-1)
         return _added(poses, chosen, angle, mirror)
 
     def added_for_validation(self, poses: Tensor, index: Tensor) -> Tensor:
-        """The same of the other half; the number of the sample, `index` (B,), fixes which."""
+        """Add errors of the other half, determined by the sample numbers `index` (B,)."""
         half = self.errors[1::2]
         angle = (index.double() * GOLDEN) % 1
         return _added(poses, half[index % len(half)], angle.to(poses.dtype), (index // len(half) % 2).to(poses.dtype))
 
 
 def person_size(poses: Tensor) -> Tensor:
-    """(B, 1, 1): root mean square distance of the other joints from the hip, of 2D poses (B, 16, 2)."""
+    """Size (B, 1, 1) of 2D poses (B, 16, 2): root mean square distance of the other joints from the hip."""
     return instance_scale(centre_on_hip(poses, H36M_2D.index("pelvis")))
 
 
 def _added(poses: Tensor, errors: Tensor, angle: Tensor, mirror: Tensor) -> Tensor:
-    """`angle` in turns; where `mirror` is at least a half, x changes its sign and the sides their names."""
+    """`angle` is in turns. Where `mirror` is at least 0.5, x is negated and left and right are swapped."""
     mirrored = errors[:, H36M_2D.flip_order] * errors.new_tensor([-1, 1])
     x, y = torch.where((mirror >= 0.5)[:, None, None], mirrored, errors).unbind(-1)
     cos, sin = (function(2 * math.pi * angle)[:, None] for function in (torch.cos, torch.sin))
@@ -65,7 +65,7 @@ def _added(poses: Tensor, errors: Tensor, angle: Tensor, mirror: Tensor) -> Tens
 
 # ------------------------------------------------------------------------------------------ files
 def measure_errors(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """(P, 16, 2) errors of found poses (P, 16, 2) in units of the true person's size; px, in the order of `H36M_2D`."""
+    """Errors (P, 16, 2), in units of the true person's size, of detected poses (P, 16, 2) px in `H36M_2D` order."""
     size = person_size(torch.from_numpy(truth)).numpy()
     return ((found - truth) / size).astype(np.float32)
 
@@ -77,18 +77,18 @@ def save_errors(path: Path, errors: np.ndarray) -> None:
 
 
 def load_errors(path: Path) -> DetectorErrors:
-    """What `save_errors` wrote. UserError for another file."""
-    right = "give a file of scripts/measure_detector_errors.py"
+    """Read a file of `save_errors`. Raises UserError if it is not one."""
+    right = "expected a file of scripts/measure_detector_errors.py"
     if not Path(path).is_file():
-        raise UserError(f"--detector_errors {path}: not there; {right}")
+        raise UserError(f"--detector_errors {path}: no such file; {right}")
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             errors, joints = (file[key] for key in KEYS)
     except Exception as error:  # on damaged bytes the reader raises nearly anything
-        raise UserError(f"--detector_errors {path}: can't be read ({type(error).__name__}: {error}); {right}") from None
+        raise UserError(f"--detector_errors {path}: unreadable ({type(error).__name__}: {error}); {right}") from None
     shape = (len(H36M_2D), 2)
     if errors.ndim != 3 or errors.shape[1:] != shape or len(errors) < 2 or tuple(joints) != H36M_2D.joints:
-        raise UserError(f"--detector_errors {path}: errors are {errors.shape}, not (2 or more people, 16, 2); {right}")
+        raise UserError(f"--detector_errors {path}: errors are {errors.shape}, not (at least 2, 16, 2); {right}")
     if not np.isfinite(errors).all():
-        raise UserError(f"--detector_errors {path}: holds numbers that are not finite; {right}")
+        raise UserError(f"--detector_errors {path}: contains NaN or infinite values; {right}")
     return DetectorErrors(torch.from_numpy(errors.astype(np.float32)))

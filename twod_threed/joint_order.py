@@ -1,4 +1,4 @@
-"""Whether 2D poses are in Human3.6M's joint order, as the 3D baseline takes them: the one check, for files of poses."""
+"""Check whether 2D poses in a file are in Human3.6M's joint order, which the 3D baseline expects."""
 
 from collections.abc import Iterable
 
@@ -7,8 +7,8 @@ from torch import Tensor
 
 from utils.transform import H36M, H36M_2D, Skeleton
 
-# Farthest median distance of the pelvis from the middle of the hips, in diagonals of the pose. In Human3.6M's order it
-# is below 0.03. Motion capture that is in MPII's order and read as Human3.6M's has 0.24; the other way round, 0.17.
+# Largest median distance of the pelvis from the midpoint of the hips, in diagonals of the pose. It is below 0.03 in
+# Human3.6M's order. Motion capture in MPII's order, read as Human3.6M's, has 0.24; the other way round, 0.17.
 PELVIS_OFF_HIPS = 0.1
 
 
@@ -18,15 +18,15 @@ def skeleton_2d(joints: int) -> Skeleton:
 
 
 def whole_poses(poses: Iterable[Tensor]) -> Tensor:
-    """The poses of all entries (N, J, 2) whose joints are all finite: (M, J, 2) float64; M may be 0."""
+    """The poses of all entries (N, J, 2) with only finite joints: (M, J, 2) float64; M may be 0."""
     together = torch.cat([entry.double() for entry in poses])
     return together[together.isfinite().all(-1).all(-1)]
 
 
 def pelvis_is_between_hips(poses: Tensor) -> bool:
-    """Whether most of the finite poses (N, 16 or 17, 2), N at least 1, have their pelvis between the hips.
+    """Whether the pelvis is between the hips in most of the finite poses (N, 16 or 17, 2); N is at least 1.
 
-    Where they have not, the joints are in another order, or the network that found them found poor poses.
+    If not, either the joints are in another order or the poses are poor detections.
     """
     skeleton = skeleton_2d(poses.shape[1])
     pelvis, right, left = poses[:, skeleton.indices(["pelvis", "r_hip", "l_hip"])].unbind(dim=1)

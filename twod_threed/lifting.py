@@ -1,4 +1,4 @@
-"""3D poses from 2D poses, by a trained 3D baseline.
+"""Estimate 3D poses from 2D poses with a trained 3D baseline.
 
 from twod_threed import lift, load_lifter
 
@@ -36,20 +36,20 @@ def lift(
 ) -> Tensor:
     """2D poses (N, J, 2) px -> 3D poses (N, 17, 3) mm, camera coordinates, hip at the origin, in the order `H36M`.
 
-    Takes a NumPy array or a tensor and gives the same kind back, on the device of the poses and of the lifter's type.
-    A pose with NaN gives NaN.
+    Takes a NumPy array or a tensor and returns the same type, on the device of the poses, in the lifter's dtype. A pose
+    with NaN results in NaN.
 
     Args:
         poses_2d: px of the image, x right, y down.
-        lifter: as `load_lifter` gives it, in eval mode.
+        lifter: from `load_lifter`, in eval mode.
         joint_order: of the poses: "H36M_2D" (J = 16), "H36M" (17), or "MPII" (16). MPII's thorax and upper neck stand
             in for Human3.6M's spine and thorax: some centimetres off, except for a lifter whose `input_places` is
             "mpii", which was trained on them.
-        batch_size: poses that the network sees at once.
-        precision: of the network's arithmetic: fp32, bf16 or fp16.
+        batch_size: poses per forward pass.
+        precision: of the forward pass: fp32, bf16 or fp16.
 
     Raises ValueError for poses of another shape, an unknown joint order or precision, and a lifter that is in training
-    mode or has no normalisation; TypeError for what is no array of numbers.
+    mode or has no normalisation; TypeError if the poses are not a numeric array.
     """
     if not isinstance(poses_2d, Tensor):
         raise TypeError(f"poses_2d: expected a NumPy array or a tensor, got a {type(poses_2d).__name__}")
@@ -65,9 +65,7 @@ def lift(
     if lifter.training:
         raise ValueError("the lifter is in training mode; call lifter.eval() first")
     if lifter.normalisation is None:
-        raise ValueError(
-            "the lifter has no normalisation, as a published checkpoint has none; see ensure_normalisation"
-        )
+        raise ValueError("the lifter has no normalisation (published checkpoints store none); see ensure_normalisation")
     weight = next(lifter.parameters())
     lifted = [
         _lift_batch(part[:, order].to(weight), lifter, precision).to(poses_2d.device)
@@ -87,7 +85,7 @@ def _lift_batch(poses: Tensor, lifter: LinearModel, precision: str) -> Tensor:
 
 
 def input_order(joint_order: str) -> list[int]:
-    """For every input joint of the lifter its index in poses of a joint order. Raises ValueError for another order."""
+    """The index of every input joint of the lifter in a joint order. Raises ValueError for an unsupported order."""
     if joint_order not in JOINT_ORDERS:
         raise ValueError(f"joint order {joint_order!r}: expected one of {', '.join(JOINT_ORDERS)}")
     return joint_map(SKELETONS[joint_order], H36M_2D)
@@ -96,13 +94,13 @@ def input_order(joint_order: str) -> list[int]:
 # ------------------------------------------------------------------------------------------ many at once
 @dataclass
 class LiftedPoses:
-    """2D poses and what was lifted from them, by name; on the CPU.
+    """2D poses and the 3D poses lifted from them, by name, on the CPU.
 
     Attributes:
         inputs: (N, 16, 2) px, in the order `H36M_2D`.
         lifted: (N, 17, 3) mm, camera coordinates, hip at the origin, in the order `H36M`.
-        truth: the true poses, as `lifted`; empty where they are not known.
-        metas: plain facts of each entry.
+        truth: the true poses, as `lifted`; empty if unknown.
+        metas: metadata of each entry, of plain types.
     """
 
     inputs: dict[str, Tensor] = field(default_factory=dict)
@@ -114,7 +112,7 @@ class LiftedPoses:
         return sum(map(len, self.lifted.values()))
 
     def gathered(self, processes: Processes) -> "LiftedPoses":
-        """The entries of all processes, in order; each has made a part of them."""
+        """The entries of all processes, in order; each process has lifted a part."""
         names = ("inputs", "lifted", "truth", "metas")
         parts = processes.gather_objects({name: getattr(self, name) for name in names})
         return LiftedPoses(**{name: {k: v for part in parts for k, v in part[name].items()} for name in names})
@@ -129,7 +127,7 @@ def lift_entries(
     precision: str = "fp32",
     processes: Processes = ALONE,
 ) -> LiftedPoses:
-    """`lift` of each entry (N, J, 2) of a prediction file; of several processes each does a part."""
+    """Lift each entry (N, J, 2) of a prediction file; several processes share the work."""
     result, order = LiftedPoses(), input_order(joint_order)
     for name, people in shard(list(poses.items()), processes):
         result.inputs[name] = people[:, order].float()
@@ -146,7 +144,7 @@ def lift_pose_set(
     precision: str = "fp32",
     processes: Processes = ALONE,
 ) -> LiftedPoses:
-    """`lift` of each sequence in each camera, with the truth; of several processes each does a part."""
+    """Lift each sequence in each camera, and add the truth; several processes share the work."""
     result = LiftedPoses()
     for name, index in shard(list(poses.clips()), processes):
         poses_2d, poses_3d = poses.poses(index)

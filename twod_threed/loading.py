@@ -1,4 +1,4 @@
-"""A 3D baseline from a checkpoint's path alone: ours, or one of the public PyTorch port."""
+"""Load a 3D baseline from a checkpoint of this project or of the public PyTorch port."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,13 +24,13 @@ def load_lifter(
     allow_unsafe: bool = False,
     processes: Processes = ALONE,
 ) -> LinearModel:
-    """The 3D baseline of a checkpoint, ours or a published one, in eval mode, with its architecture read from the file.
+    """Load a 3D baseline, from this project or published, in eval mode; the architecture is read from the file.
 
-    `normalisation` is a part of it, which follows `.to(device)`: `twod_threed.lift` needs nothing else. A published
-    checkpoint holds none; there it is None, and `ensure_normalisation` fits "dataset" statistics to Human3.6M's
-    training subjects. Of several `processes`, rank 0 reads the file for all.
+    Its `normalisation` follows `.to(device)`, and `twod_threed.lift` needs nothing else. Published checkpoints have no
+    normalisation: it is None, and `ensure_normalisation` fits "dataset" statistics to Human3.6M's training subjects.
+    With several `processes`, rank 0 reads the file for all.
 
-    Raises UserError for a file that is no such network's checkpoint, and a device that is not available.
+    Raises UserError if the file is not a checkpoint of such a network, or the device is not available.
     """
     device = pick_device(device) if isinstance(device, str) else device
     checkpoint = read_checkpoint(path, allow_unsafe, processes)
@@ -43,7 +43,7 @@ def load_lifter(
 
 
 def architecture_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict:
-    """The arguments of `LinearModel` that a checkpoint shows. UserError where it is another network's."""
+    """The arguments of `LinearModel`, read from a checkpoint. Raises UserError if it is another network's."""
     try:
         return read_architecture(checkpoint["state_dict"])
     except KeyError:
@@ -53,17 +53,17 @@ def architecture_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict:
 
 
 def ensure_normalisation(model: LinearModel, files: Human36mFiles, actions: Iterable[str], path: str | Path) -> None:
-    """Give a network from a published checkpoint the "dataset" statistics of a folder's training subjects; warns."""
+    """Fit "dataset" statistics to a folder's training subjects for a network without normalisation, with a warning."""
     if model.normalisation is None:
-        warn(f"{path} has no normalisation; the statistics of {files.data_dir}'s training subjects stand in")
+        warn(f"{path} has no normalisation; using the statistics of {files.data_dir}'s training subjects")
         device = next(model.parameters()).device
         model.normalisation = fit(load_pose_set(files, TRAIN_SUBJECTS, actions), "dataset").to(device)
 
 
 def require_normalisation(asked: bool | None, stored: str, path: str | Path) -> None:
-    """UserError where `asked`, whether to normalise by "dataset", differs from the `stored` kind of a checkpoint.
+    """Raise UserError if `asked`, whether to use "dataset" normalisation, contradicts the checkpoint's `stored` kind.
 
-    None asks for nothing.
+    None passes the check.
     """
     if asked is None or stored == ("dataset" if asked else "instance"):
         return
@@ -75,7 +75,7 @@ def require_normalisation(asked: bool | None, stored: str, path: str | Path) -> 
 
 
 def read_architecture(state: dict[str, Tensor]) -> dict:
-    """The arguments of `LinearModel` that a state dict shows. KeyError where it is another network's."""
+    """The arguments of `LinearModel`, read from a state dict. Raises KeyError if it is another network's."""
     if "linear_stages.0.w1.weight" not in state and "batch_norm1.weight" not in state:
         raise KeyError("w1")
     without_hip = state["w1.weight"].shape[1] == 2 * (INPUT_JOINTS - 1)

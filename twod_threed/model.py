@@ -17,9 +17,9 @@ OUTPUT_JOINTS = 17
 
 
 class Dropout(nn.Dropout):
-    """`nn.Dropout` that draws 16 random bits a number on a CPU, and so meets its probability to 1 in 65,536.
+    """`nn.Dropout` that draws 16 random bits per number on a CPU; its probability is accurate to 1 in 65,536.
 
-    PyTorch's own draws a double each, one after the other: at batch 64 a fifth of a training step on two cores.
+    PyTorch's version draws one double per number, sequentially: a fifth of a training step at batch 64 on two cores.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ class Dropout(nn.Dropout):
 
 
 class ResidualStage(nn.Module):
-    """Twice linear, batch norm, ReLU, dropout, added to the input: (B, size) -> (B, size)."""
+    """Two layers of linear, batch norm, ReLU, dropout, added to the input: (B, size) -> (B, size)."""
 
     def __init__(self, size: int, dropout: float):
         super().__init__()
@@ -48,7 +48,7 @@ class ResidualStage(nn.Module):
 
 
 class LinearModel(nn.Module):
-    """Normalised 2D poses to normalised 3D poses.
+    """The network from normalised 2D poses to normalised 3D poses.
 
     Forward: (B, 32) -> (B, 51), or (B, 16, 2) -> (B, 17, 3); without the hip in the output (B, 48) or (B, 16, 3).
     Input joints are Human3.6M's without the nose, output joints Human3.6M's 17 (`utils.transform`). An array gives an
@@ -56,16 +56,16 @@ class LinearModel(nn.Module):
 
     Args:
         linear_size: width of the hidden layers.
-        num_stage: residual stages.
-        dropout: probability that a hidden unit is dropped.
-        without_hip: for poses that have their hip at zero: the network sees 15 joints and predicts 16, and the
-            hip's zeros are put back. Otherwise all 16 joints go in.
-        output_size: numbers that come out: 51, or 48 in the public port's checkpoints.
+        num_stage: number of residual blocks.
+        dropout: dropout probability of hidden units.
+        without_hip: for poses with the hip at zero: the network takes 15 joints and predicts 16, and the hip's zeros
+            are inserted. Otherwise it takes all 16 joints.
+        output_size: size of the output: 51, or 48 in the public port's checkpoints.
 
     Attributes:
-        normalisation: `Normalisation` from px to the network's input and from its output to mm, or None; it moves with
-            the network, and is no part of its state dict.
-        input_places: where the network takes spine and thorax to lie: "h36m" or "mpii" (`lifter_input_joints`).
+        normalisation: `Normalisation` from px to the network's input and from its output to mm, or None. It moves with
+            the network but is not in its state dict.
+        input_places: position of the input's spine and thorax joints: "h36m" or "mpii" (`lifter_input_joints`).
     """
 
     normalisation: Normalisation | None
@@ -104,16 +104,16 @@ class LinearModel(nn.Module):
         return x.unflatten(1, (-1, 3)) if poses.ndim == 3 else x
 
     def architecture(self) -> dict[str, int]:
-        """What shaped the network, by the names of `train.py 2d3d_h36m`'s options."""
+        """The architecture by the option names of `train.py 2d3d_h36m`."""
         return {"linear_size": self.w1.out_features, "num_stage": len(self.linear_stages)}
 
     @torch.no_grad()
     def constrain(self, max_norm: float) -> None:
-        """Scale the incoming weights of every unit down to a norm of at most `max_norm`.
+        """Limit the norm of every unit's incoming weights to `max_norm`.
 
-        Martinez et al., section 3.2, name a maximum norm; it is meant here as Srivastava et al. (JMLR 2014) define it,
-        unit by unit. One norm for a whole layer, kept by projection, leaves weights so small that Adam's steps are
-        larger than they are: on motion capture training then stalls at about 100 mm.
+        Martinez et al., section 3.2, mention a maximum norm; this is the one of Srivastava et al. (JMLR 2014), per
+        unit. A single norm per layer makes weights smaller than Adam's steps: training on motion capture then stalls at
+        about 100 mm.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -121,14 +121,13 @@ class LinearModel(nn.Module):
 
 
 class ProjectNet(nn.Module):
-    """3D poses to 2D poses by a weak-perspective camera whose view is learned: (B, 17, 3) -> (B, 16, 2).
+    """Project 3D poses to 2D with a weak-perspective camera whose view is learned: (B, 17, 3) -> (B, 16, 2).
 
-    Camera coordinates in any unit, wherever the hip is -> hip at zero and unit size, as `normalise_instance` has it.
-    Weak perspective is a rotation, a drop of the depths, a scale and a translation. Scale and translation are no
-    parameters, since those that give unit size with the hip at zero are known for each pose. Left to learn are the
-    rotation (rotation vector, radians) and the logarithm of a pixel's width to height. They start from the camera
-    that looks along z: among the views that explain 2D poses alone, the mirrored ones too, it is the true one's
-    neighbour.
+    Camera coordinates in any unit, with the hip anywhere -> hip at zero and unit size (`normalise_instance`). Weak
+    perspective is a rotation, dropping the depth, a scale and a translation. Scale and translation are not parameters:
+    hip at zero and unit size determine them for each pose. Learned are the rotation (rotation vector, radians) and the
+    logarithm of the pixel aspect ratio (width to height). They start from a camera that looks along z. Unpaired 2D
+    poses are consistent with several views, including mirrored ones; this start is close to the true one.
     """
 
     def __init__(self):
@@ -147,7 +146,7 @@ class ProjectNet(nn.Module):
 
 
 class FullyConnectedProjection(nn.Module):
-    """`ProjectNet`'s place taken by a network of the lifter's kind: (B, 17, 3) -> (B, 16, 2), in the same frames."""
+    """A projection network like the lifter: (B, 17, 3) -> (B, 16, 2), in the same frames as `ProjectNet`."""
 
     def __init__(self, linear_size: int, num_stage: int, dropout: float):
         super().__init__()
@@ -166,11 +165,10 @@ class FullyConnectedProjection(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """A Wasserstein critic: poses (B, J, D), hip first and at zero -> scores (B,), the higher the more real.
+    """A Wasserstein critic: poses (B, J, D), hip first and at zero -> scores (B,); higher is more real.
 
-    It sees the joints and besides the lengths of the bones, which are a small part of the coordinates' variance but
-    tell wrong depths. There is no batch norm: the gradient penalty is on each sample's own gradient (Gulrajani et
-    al., NIPS 2017, section 4).
+    The input includes bone lengths: they account for little of the coordinates' variance but reveal wrong depths. No
+    batch norm: the gradient penalty applies to each sample separately (Gulrajani et al., NIPS 2017, section 4).
     """
 
     def __init__(self, skeleton: Skeleton, dimensions: int, width: int = 256):
@@ -185,7 +183,7 @@ class Discriminator(nn.Module):
 
 
 def with_hip(poses: Tensor) -> Tensor:
-    """(B, 17, 3) of a network's output: a published one leaves out the hip, whose zeros come first. Others pass."""
+    """A network's output with 17 joints (B, 17, 3): adds the hip's zeros if it has 16, as in published checkpoints."""
     if poses.shape[1] == OUTPUT_JOINTS:
         return poses
     return torch.cat([torch.zeros_like(poses[:, :1]), poses], dim=1)

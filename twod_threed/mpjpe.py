@@ -3,10 +3,10 @@
     from twod_threed.mpjpe import from_hip, mpjpe
     error = mpjpe(from_hip(predicted), from_hip(truth))  # (N, 17, 3) mm -> mm
 
-Poses are (N, J, 3), in any frame and unit that prediction and truth share; errors come in that unit. No measure moves
-a pose to its root: Protocol 1 and N-MPJPE are meant for poses with the hip at the origin, see `from_hip`.
+Poses are (N, J, 3), in any frame and unit shared by prediction and truth; errors are in that unit. No measure aligns
+the root: Protocol 1 and N-MPJPE expect poses with the hip at the origin, see `from_hip`.
 
-Functions take tensors, or NumPy arrays, and give the same kind back (`utils.compute.arrays.in_kind`).
+Functions take tensors or NumPy arrays and return the same type (`utils.compute.arrays.in_kind`).
 
 * Protocol 1, MPJPE (Ionescu, Papava, Olaru, Sminchisescu, "Human3.6M", TPAMI 2014): mean distance of a joint.
 * Protocol 2, P-MPJPE: the same after the similarity transform (rotation without reflection, scale, translation) of
@@ -20,11 +20,11 @@ Functions take tensors, or NumPy arrays, and give the same kind back (`utils.com
   share of joints with error < 150 mm; AUC: mean of the shares at thresholds 0, 5, ..., 150 mm. The comparison is
   strict, so a perfect prediction, detected at every threshold but 0, has an AUC of 30 / 31.
 
-Each has a function that gives every joint's value, (N, J), and `average` turns those into the published means. All run
-on the device of their input, in float64 where an input is float64 and in float32 otherwise. The errors are
-differentiable once, with a finite gradient everywhere. A joint that is NaN has a NaN error and counts as missed, and
-so do, after an alignment, all joints of its pose. Other shapes than two equal (N, J, 3) raise ValueError, lists and
-other types TypeError; the mean over no pose is NaN.
+For each there is a function with the value per joint, (N, J); `average` computes the published means from those. All
+run on the device of their input, in float64 if an input is float64, else in float32. Errors are differentiable once,
+with finite gradients everywhere. A NaN joint has a NaN error and counts as missed; after an alignment, so do all joints
+of its pose. Shapes other than two equal (N, J, 3) raise ValueError, lists and other types TypeError. The mean over zero
+poses is NaN.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,8 +39,8 @@ from utils.transform import H36M
 PCK_THRESHOLD = 150.0  # mm
 AUC_THRESHOLDS = tuple(range(0, 151, 5))  # mm
 
-# Which joints of Human3.6M count. The 14 are those that Leeds Sports Pose and MPI-INF-3DHP have too, thorax being their
-# neck. Among 17 the hip counts with error 0 under Protocol 1, which lowers the mean by a seventeenth.
+# The joints of Human3.6M that are averaged. The 14 are shared with Leeds Sports Pose and MPI-INF-3DHP, whose neck is
+# the thorax here. With 17 joints the hip has error 0 under Protocol 1, which lowers the mean by a seventeenth.
 JOINT_SETS: Mapping[int, tuple[str, ...]] = {
     17: H36M.joints,
     16: tuple(joint for joint in H36M.joints if joint != "pelvis"),
@@ -53,10 +53,10 @@ JOINT_SETS: Mapping[int, tuple[str, ...]] = {
 
 @in_kind
 def from_hip(poses: Tensor) -> Tensor:
-    """Human3.6M poses with the hip at the origin.
+    """Move the hip of Human3.6M poses to the origin.
 
     Args:
-        poses: (…, 17, 3) in any place, or (…, 16, 3) without the hip and relative to it.
+        poses: (…, 17, 3) at any position, or (…, 16, 3) without the hip and relative to it.
 
     Returns (…, 17, 3) float64, the unit and axes unchanged. Raises ValueError for another shape.
     """
@@ -74,7 +74,7 @@ def from_hip(poses: Tensor) -> Tensor:
 
 @in_kind
 def mpjpe(pred: Tensor, gt: Tensor) -> Tensor:
-    """Protocol 1: mean distance of `pred` from `gt`, both (N, J, 3) as they are; root alignment is the caller's."""
+    """Protocol 1: mean distance of `pred` from `gt`, both (N, J, 3), not aligned: the caller aligns the root."""
     return joint_errors(pred, gt).mean()
 
 
@@ -86,7 +86,7 @@ def p_mpjpe(pred: Tensor, gt: Tensor) -> Tensor:
 
 @in_kind
 def n_mpjpe(pred: Tensor, gt: Tensor) -> Tensor:
-    """N-MPJPE: mean distance of `pred` from `gt`, (N, J, 3), after `scale_align`; root alignment is the caller's."""
+    """N-MPJPE: mean distance of `pred` from `gt`, (N, J, 3), after `scale_align`; the caller aligns the root."""
     return joint_errors(scale_align(pred, gt), gt).mean()
 
 
@@ -120,7 +120,7 @@ def joint_errors(pred: Tensor, gt: Tensor) -> Tensor:
 
 @in_kind
 def joint_velocity_errors(pred: Tensor, gt: Tensor) -> Tensor:
-    """How far each joint's motion from a frame to the next differs: one sequence (frames, J, 3) -> (frames - 1, J).
+    """Error of each joint's motion between consecutive frames: one sequence (frames, J, 3) -> (frames - 1, J).
 
     Raises ValueError for fewer than 2 frames.
     """
@@ -131,21 +131,21 @@ def joint_velocity_errors(pred: Tensor, gt: Tensor) -> Tensor:
 
 
 def detected(errors: Tensor, threshold: float = PCK_THRESHOLD) -> Tensor:
-    """100 where an error of (N, J) is below `threshold`, in its unit, else 0; the mean is PCK in percent."""
+    """100 for errors (N, J) below `threshold`, in the same unit, else 0; the mean is PCK in percent."""
     return 100 * (errors < threshold).to(errors.dtype)
 
 
 def detected_over_thresholds(errors: Tensor) -> Tensor:
-    """Percent of `AUC_THRESHOLDS` that lie above each error of (N, J) mm; the mean is AUC."""
+    """Percent of `AUC_THRESHOLDS` above each error (N, J) in mm; the mean is AUC."""
     thresholds = torch.tensor(AUC_THRESHOLDS, dtype=errors.dtype, device=errors.device)
-    # NaN sorts behind every threshold: detected at none.
+    # NaN sorts after every threshold, so it is never detected.
     at_or_below = torch.searchsorted(thresholds, errors.detach().contiguous(), right=True)
     return 100 * (len(thresholds) - at_or_below).to(errors.dtype) / len(thresholds)
 
 
 @in_kind
 def pose_scores(pred: Tensor, gt: Tensor) -> dict[str, Tensor]:
-    """Every measure of single poses: name, as in `mpjpe.json`, -> (N, J).
+    """All per-pose measures by name, as in `mpjpe.json`: (N, J) each.
 
     Args:
         pred, gt: (N, J, 3) mm, the hip at the origin. Both alignments are fitted to these J joints.
@@ -167,10 +167,10 @@ def pose_scores(pred: Tensor, gt: Tensor) -> dict[str, Tensor]:
 
 @in_kind
 def scale_align(pred: Tensor, gt: Tensor) -> Tensor:
-    """`pred` (N, J, 3), each pose multiplied by the number that makes its squared distance from `gt` least.
+    """Scale each pose of `pred` (N, J, 3) to the least squared distance from `gt`.
 
-    That number is <pred, gt> / <pred, pred>; it is negative for a pose that points away from its truth, and a pose with
-    every joint at the origin stays there.
+    The scale is <pred, gt> / <pred, pred>. It is negative for a pose that points away from its truth. A pose with all
+    joints at the origin stays there.
     """
     pred, gt = _checked(pred, gt)
     power = pred.square().sum(dim=(1, 2), keepdim=True)
@@ -180,10 +180,10 @@ def scale_align(pred: Tensor, gt: Tensor) -> Tensor:
 
 @in_kind
 def procrustes_align(pred: Tensor, gt: Tensor) -> Tensor:
-    """`pred` (N, J, 3) after the rotation, scale and translation, for each pose, that take it nearest to `gt`.
+    """Align each pose of `pred` (N, J, 3) to `gt` by the rotation, scale and translation of least squared error.
 
-    Nearest in squared distance; a reflection is never undone. All joints in one place, to the rounding of their
-    coordinates, fit anywhere: they go to the mean of the truth's joints. So do the joints for such a truth, exactly.
+    Reflections are not allowed. If all joints of a pose coincide, within rounding, it moves to the mean of the true
+    joints; so does, exactly, a pose whose true joints coincide.
     """
     pred, gt = _checked(pred, gt)
     centre = gt.mean(dim=1, keepdim=True)
@@ -201,13 +201,13 @@ def procrustes_align(pred: Tensor, gt: Tensor) -> Tensor:
 def _nearest_rotation(matrices: Tensor) -> Tensor:
     """The rotations R (N, 3, 3), det = 1, that maximise <R, M> for `matrices` M (N, 3, 3).
 
-    With M = U S Vᵀ, R = U D Vᵀ, D = diag(1, 1, det(U Vᵀ)). The derivative of the SVD is infinite where two singular
-    values are equal, that of R is not: M = R H with H = V D S Vᵀ symmetric, so W = Rᵀ dR solves
-    W H + H W = Rᵀ dM - dMᵀ R, which is a division by sums of two of H's eigenvalues in the basis V. Only where such a
-    sum is 0 (all points on one line, say) R is not unique; its derivative is then taken as 0 about that axis.
+    With M = U S Vᵀ, R = U D Vᵀ, D = diag(1, 1, det(U Vᵀ)). The derivative of the SVD is infinite if two singular values
+    are equal; that of R is not: M = R H with H = V D S Vᵀ symmetric, so W = Rᵀ dR solves W H + H W = Rᵀ dM - dMᵀ R. In
+    the basis V this is a division by sums of two eigenvalues of H. R is not unique only if such a sum is 0 (e.g. all
+    points on a line); its derivative about that axis is then defined as 0.
     """
     with torch.no_grad():
-        # The SVD refuses a batch for one matrix with NaN; that pose becomes NaN by its points anyway.
+        # The SVD fails for the whole batch if one matrix has NaN. Such a pose becomes NaN below in any case.
         usable = matrices.isfinite().all(dim=2).all(dim=1)[:, None, None]
         u, s, vh = torch.linalg.svd(torch.where(usable, matrices, 0))
         handed = torch.where(torch.linalg.det(_product(u, vh)) < 0, -1, 1)[:, None]  # (N, 1)
@@ -220,17 +220,17 @@ def _nearest_rotation(matrices: Tensor) -> Tensor:
     to_basis = _product(rotation, vh.mT)  # R V
     turned = _product(_product(to_basis.mT, matrices), vh.mT)  # Vᵀ Rᵀ M V
     turn = _product(_product(to_basis, (turned - turned.mT) * inverse), vh)
-    # `turn` is zero but for rounding: only its derivative is wanted.
+    # `turn` is zero up to rounding; only its derivative matters.
     return rotation + (turn - turn.detach())
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
-    """Matrix product (N, I, K) × (N, K, L), in full precision: `@` obeys autocast and TF32, which cost millimetres."""
+    """Matrix product (N, I, K) × (N, K, L) in full precision: `@` is subject to autocast and TF32, off by mm."""
     return (a[..., :, :, None] * b[..., None, :, :]).sum(dim=-2)
 
 
 def _checked(pred: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in the type to compute in. Raises ValueError unless both are one shape (N, J, 3): nothing is broadcast."""
+    """Both as tensors of the dtype to compute in. Raises ValueError unless both have the same shape (N, J, 3)."""
     pred, gt = as_tensor(pred), as_tensor(gt)
     if pred.shape != gt.shape or pred.ndim != 3 or pred.shape[2] != 3:
         raise ValueError(f"poses {tuple(pred.shape)} and truth {tuple(gt.shape)}: expected equal shapes (N, J, 3)")
@@ -243,11 +243,11 @@ def _checked(pred: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Labels:
-    """What each of N frames belongs to, an action or a subject.
+    """The action or subject of each of N frames.
 
     Attributes:
         names: G names.
-        codes: (N,) int64, positions in `names`.
+        codes: (N,) int64, indices into `names`.
     """
 
     names: tuple[str, ...]
@@ -255,7 +255,7 @@ class Labels:
 
     @classmethod
     def repeat(cls, names: Sequence[str], counts: Sequence[int]) -> "Labels":
-        """Labels of sequences, one after the other: `names[i]` for each of `counts[i]` frames. Names may recur."""
+        """Labels of concatenated sequences: `names[i]` for each of `counts[i]` frames. Names may recur."""
         unique = tuple(dict.fromkeys(names))
         codes = torch.tensor([unique.index(name) for name in names], dtype=torch.int64)
         return cls(unique, codes.repeat_interleave(torch.tensor(counts, dtype=torch.int64)))
@@ -263,15 +263,15 @@ class Labels:
 
 @dataclass(frozen=True)
 class Averages:
-    """The means of one measure, in its unit. NaN where no frame counts.
+    """The means of one measure, in its unit. NaN for a mean over zero frames.
 
     Attributes:
-        frame_averaged: over all frames and joints; every frame weighs the same.
-        action_averaged: mean of `per_action`; every action weighs the same, however many frames it has.
+        frame_averaged: over all frames and joints, with equal weight per frame.
+        action_averaged: mean of `per_action`, with equal weight per action.
         per_joint: by joint, over all frames.
         per_action: by action, over its frames and joints.
         per_action_and_subject: action -> subject -> over their frames and joints.
-        number_of_joints, number_of_frames: that the means are over.
+        number_of_joints, number_of_frames: in the means.
     """
 
     frame_averaged: float
@@ -284,7 +284,7 @@ class Averages:
 
 
 def average(scores: Tensor, joints: Sequence[str], actions: Labels, subjects: Labels) -> Averages:
-    """Means of a measure.
+    """Compute the means of a measure.
 
     Args:
         scores: (N, J), from `pose_scores` or `joint_velocity_errors`.
@@ -318,6 +318,6 @@ def average(scores: Tensor, joints: Sequence[str], actions: Labels, subjects: La
 
 
 def _group_means(values: Tensor, codes: Tensor, groups: int) -> Tensor:
-    """Mean of `values` (N,) for each code of `codes` (N,): (groups,), NaN for a group without any."""
+    """Mean of `values` (N,) per code in `codes` (N,): (groups,), NaN for empty groups."""
     sums = values.new_zeros(groups).index_add_(0, codes, values)
     return sums / torch.bincount(codes, minlength=groups)

@@ -1,11 +1,10 @@
-"""The two normalisations of the 3D baseline's input and output, and the way back to mm.
+"""The two normalisations of the 3D baseline's input and output, and their inverses.
 
-instance (default)   each 2D pose by itself: hip at zero, deviation of the joints' distances from it one. So neither the
-                     person's place in the image nor the size in px reaches the network. The 3D pose, hip at zero, is
-                     divided by one number, the deviation over the training set, since the size in mm of the person
-                     in a photo is not known and can't be divided out.
-dataset              every coordinate, of 2D in px and of hip-centred 3D in mm, minus its mean over the training set and
-                     divided by its deviation (Martinez et al., ICCV 2017).
+instance (default)   Per 2D pose: hip at zero, root mean square distance of the joints from it one. So the network does
+                     not see the person's position and size in the image. The 3D pose, hip at zero, is divided by one
+                     number, the deviation over the training set, since a person's size in mm is unknown in a photo.
+dataset              Every coordinate, of 2D in px and of hip-centred 3D in mm, minus its mean over the training set,
+                     divided by its standard deviation (Martinez et al., ICCV 2017).
 
 All deviations are population deviations (ddof 0).
 """
@@ -25,9 +24,9 @@ TENSORS = ("mean_2d", "stddev_2d", "mean_3d", "stddev_3d")
 
 
 class Normalisation(nn.Module):
-    """Between px or mm and what the network sees. A part of the network: its numbers follow `.to(device)`.
+    """Conversion between px or mm and network units. It is part of the network and follows `.to(device)`.
 
-    They are no part of the network's state dict; `plain` is what a checkpoint holds.
+    Its numbers are not in the network's state dict; a checkpoint stores `plain`.
 
     Attributes:
         kind: "instance" or "dataset".
@@ -51,15 +50,15 @@ class Normalisation(nn.Module):
         return normalise_instance(poses) if self.kind == "instance" else (poses - self.mean_2d) / self.stddev_2d
 
     def target(self, poses: Tensor) -> Tensor:
-        """(B, 17, 3) mm, hip at zero -> what the network learns to give."""
+        """(B, 17, 3) mm, hip at zero -> the network's target."""
         return (poses - self.mean_3d) / self.stddev_3d
 
     def to_mm(self, output: Tensor) -> Tensor:
-        """The network's (B, 17, 3) -> mm, hip at zero."""
+        """The network's output (B, 17, 3) -> mm, hip at zero."""
         return output * self.stddev_3d + self.mean_3d
 
     def plain(self) -> dict:
-        """For checkpoints; `from_plain` undoes it."""
+        """Plain types for checkpoints; the inverse of `from_plain`."""
         return {"kind": self.kind} | {name: getattr(self, name).tolist() for name in TENSORS}
 
 
@@ -68,13 +67,13 @@ def from_plain(content: Mapping) -> Normalisation:
 
 
 def fit(poses: PoseSet, kind: str, processes: Processes = ALONE) -> Normalisation:
-    """Statistics of a training set, computed once and cached under a key of its content."""
+    """Statistics of a training set, cached under a hash of its content."""
     compute = lambda: _fit(poses, kind).plain()  # noqa: E731
     return from_plain(cached("pose_statistics", _identity(poses, kind), compute, processes=processes))
 
 
 def _identity(poses: PoseSet, kind: str) -> Iterator[str]:
-    """What the statistics are computed from; a generator, so that only who asks for it pays."""
+    """The cache key's parts; a generator, since the digest takes a while and is not always needed."""
     yield kind
     yield poses.digest()
 
@@ -95,8 +94,8 @@ def _fit(poses: PoseSet, kind: str) -> Normalisation:
 
 
 def _moments(poses: PoseSet) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """(mean, deviation, mean square) of every coordinate, float64, of the 2D and of the 3D poses, part by part."""
-    # About a pose of the set rather than zero, so that squares of large numbers do not cancel.
+    """(mean, deviation, mean square) of every coordinate, float64, for the 2D and the 3D poses, computed in parts."""
+    # Relative to a pose of the set, to avoid cancellation between squares of large numbers.
     origins = [part.double() for part in poses.poses(torch.zeros(1, dtype=torch.int64, device=poses.device))]
     sums, squares = ([torch.zeros_like(origin[0]) for origin in origins] for _ in range(2))
     for parts in poses.parts():

@@ -1,7 +1,7 @@
 """Human3.6M's true and predicted 3D poses as sequences: key -> (frames, 17 or 16, 3) mm, camera coordinates.
 
-A key is a sequence in a camera, 'S9/Walking 1/54138969', or a single image of one, 'S9/Walking 1/54138969/000001.jpg'.
-16 joints are those without the hip, relative to it.
+A key is a sequence in a camera, 'S9/Walking 1/54138969', or one image of it, 'S9/Walking 1/54138969/000001.jpg'. 16
+joints are all joints except the hip, relative to it.
 """
 
 import re
@@ -20,15 +20,15 @@ from utils.predictions.prediction_files import load_predictions
 from utils.transform import H36M, H36M_SLOTS
 
 KEY = re.compile(r"(S\d+)/([^/]+?)(?: \d+)?/[^/]+(?P<image>/[^/]+)?")
-# A person's median bone is some 200 to 300 mm. A poor model's poses may be collapsed, so that only the span in which
-# metres lie, and poses scaled to unit size, is refused.
+# A person's median bone is about 200 to 300 mm. A poor model's poses may be collapsed, so only the range of metres and
+# of poses scaled to unit size is refused.
 METRES = (0.02, 1.0)
 
 Sequences = Mapping[str, Tensor]
 
 
 def image_of(key: str) -> str:
-    """ "/000001.jpg" of the key of a single image; "" of a sequence's."""
+    """ "/000001.jpg" for the key of a single image, "" for a sequence."""
     return KEY.fullmatch(key)["image"] or ""
 
 
@@ -51,22 +51,22 @@ def ground_truth_of_folder(data_dir: Path) -> dict[str, Tensor]:
 def load_ground_truth(path: Path) -> dict[str, Tensor]:
     """Read true poses: key -> (frames, 17, 3) mm, as on file.
 
-    Raises UserError as `load_predictions`, and for other keys, shapes or units, for NaN, and for no frame.
+    Raises UserError as `load_predictions`, and for other keys, shapes or units, for NaN, and for empty sequences.
     """
     truth = load_predictions(path)
     _check_keys_and_shapes(truth, path, (len(H36M),))
     empty = next((key for key, poses in truth.items() if not len(poses)), None)
     if empty is not None:
-        raise UserError(f"{path}: {empty!r} has no frame; expected at least one in every sequence of a ground truth")
+        raise UserError(f"{path}: {empty!r} has no frames; expected at least one in every sequence of a ground truth")
     _check_values(truth, path)
     return truth
 
 
 def load_predicted(path: Path, truth: Sequences, truth_path: Path) -> dict[str, Tensor]:
-    """Read predictions of just the sequences and frames of `truth`: key -> (frames, 17 or 16, 3) mm, as on file.
+    """Read predictions of exactly the sequences and frames of `truth`: key -> (frames, 17 or 16, 3) mm, as on file.
 
-    A `.pt` holds them by key. An array (`.mat`, `.h5`, `.npz`: `preds`, N × 17 or 16 × 3) holds all frames one after
-    the other: the sequences in the order of `truth`, each with its frames in order.
+    A `.pt` file has them by key. An array (`.mat`, `.h5`, `.npz`: `preds`, N × 17 or 16 × 3) has all frames
+    concatenated: sequences in the order of `truth`, frames in order.
 
     Raises UserError for anything else, metres, and NaN.
     """
@@ -83,8 +83,8 @@ def load_predicted(path: Path, truth: Sequences, truth_path: Path) -> dict[str, 
     if missing or surplus:
         detail = f"{missing[0]!r} is missing" if missing else f"{surplus[0]!r} has no truth"
         raise UserError(
-            f"{path}: of the {len(truth)} sequences of {truth_path} {len(missing)} are missing, and there are "
-            f"{len(surplus)} others ({detail}); expected one prediction for each, from the same data and --action"
+            f"{path}: {len(missing)} of the {len(truth)} sequences of {truth_path} are missing, and {len(surplus)} "
+            f"others are present ({detail}); expected one prediction for each, from the same data and --action"
         )
     other = next((key for key in truth if len(poses[key]) != len(truth[key])), None)
     if other is not None:
@@ -97,7 +97,7 @@ def load_predicted(path: Path, truth: Sequences, truth_path: Path) -> dict[str, 
 
 
 def _split(poses: Tensor, truth: Sequences, path: Path, truth_path: Path) -> dict[str, Tensor]:
-    """All frames, one after the other, as sequences."""
+    """Split concatenated frames into sequences."""
     lengths = [len(frames) for frames in truth.values()]
     if len(poses) != sum(lengths):
         raise UserError(
@@ -109,11 +109,11 @@ def _split(poses: Tensor, truth: Sequences, path: Path, truth_path: Path) -> dic
 
 def _check_keys_and_shapes(poses: Sequences, path: Path, joint_counts: Sequence[int]) -> None:
     if not poses:
-        raise UserError(f"{path}: holds no sequence; expected 'S9/Walking 1/54138969' -> frames × 17 × 3 mm, etc.")
+        raise UserError(f"{path}: has no sequences; expected 'S9/Walking 1/54138969' -> frames × 17 × 3 mm, etc.")
     bad_key = next((key for key in poses if not KEY.fullmatch(key)), None)
     if bad_key is not None:
         raise UserError(
-            f"{path}: {bad_key!r} is no sequence of Human3.6M (an image's name?); expected subject/sequence/camera, "
+            f"{path}: {bad_key!r} is not a sequence of Human3.6M (an image name?); expected subject/sequence/camera, "
             "e.g. 'S9/Walking 1/54138969', as run.py 2d3d_h36m writes them, or images of these"
         )
     shapes = {tuple(value.shape[1:]) for value in poses.values()}
@@ -124,7 +124,7 @@ def _check_keys_and_shapes(poses: Sequences, path: Path, joint_counts: Sequence[
 
 
 def _check_values(poses: Sequences, path: Path) -> None:
-    """UserError for values that are not finite, and for poses in metres."""
+    """Raise UserError for NaN or infinite values, and for poses in metres."""
     joints = joint_names(poses)
     bad = {key: ~value.isfinite().all(dim=2) for key, value in poses.items()}
     count = sum(int(frames.any(dim=1).sum()) for frames in bad.values())
@@ -140,17 +140,17 @@ def _check_values(poses: Sequences, path: Path) -> None:
     if METRES[0] <= median <= METRES[1]:
         raise UserError(
             f"{path}: the median bone is {median:.3g} long, as in metres or normalised poses; "
-            "expected mm, where it is about 250: multiply metres by 1000"
+            "expected mm (about 250): multiply metres by 1000"
         )
 
 
 def joint_names(poses: Sequences) -> tuple[str, ...]:
-    """The joints of poses of 17, or of 16 without the hip."""
+    """The joint names of poses with 17 joints, or 16 without the hip."""
     return JOINT_SETS[next(iter(poses.values())).shape[1]]
 
 
 def _median_bone(poses: Sequences, joints: Sequence[str]) -> float:
-    """Median length over all frames and those bones of which both ends are among `joints`."""
+    """Median length over all frames and all bones with both ends in `joints`."""
     starts, ends = zip(*[map(joints.index, bone) for bone in H36M.bones if set(bone) <= set(joints)], strict=True)
     lengths = [(value[:, starts] - value[:, ends]).float().norm(dim=2).flatten() for value in poses.values()]
     return torch.cat(lengths).median().item()

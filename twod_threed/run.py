@@ -1,4 +1,4 @@
-"""3D poses from 2D poses, by a trained 3D baseline.
+"""Estimate 3D poses from 2D poses with a trained 3D baseline.
 
 python run.py 2d3d_h36m --load CHECKPOINT                                    # Human3.6M's S9 and S11 in data/h36m
 python run.py 2d3d_h36m --load CHECKPOINT --data_dir data/hourglass_mpii     # the 2D poses of run.py hourglass_mpii
@@ -60,13 +60,13 @@ def lifter_h36m(options: Namespace) -> None:
 
 # ------------------------------------------------------------------------------------------ options
 def _file_or_folder(data_dir: Path) -> Path:
-    """`data_dir`, or the file of 2D poses in it, where it is the folder of a run."""
+    """`data_dir`, or the file of 2D poses in it if it is an output folder of run.py."""
     inside = Path(data_dir) / POSES_2D
     return inside if inside.is_file() else Path(data_dir)
 
 
 def _check_options(options: Namespace, data: Path) -> None:
-    """UserError for options that would have no effect, and for an output folder whose files would be lost."""
+    """Raise UserError for options that have no effect, and for an output folder whose files would be overwritten."""
     is_file = data.is_file()
     rules = [
         (is_file, ["run_with_train", "use_hg", "action"], f"is for a Human3.6M folder; {data} is a file of 2D poses"),
@@ -85,12 +85,12 @@ def _check_options(options: Namespace, data: Path) -> None:
 
 
 def _require_stored_normalisation(options: Namespace, lifter: LinearModel) -> None:
-    """UserError where `--dataset_normalization` was given and is not the lifter's."""
+    """Raise UserError if `--dataset_normalization` was given and differs from the lifter's."""
     require_normalisation(given_value(options, "dataset_normalization"), lifter.normalisation.kind, options.load)
 
 
 def _settings(options: Namespace) -> dict[str, Any]:
-    """How to lift, as keyword arguments."""
+    """Keyword arguments for lifting."""
     return {
         "batch_size": options.test_batch_size,
         "precision": options.precision,
@@ -110,7 +110,7 @@ def _lift_human36m(folder: Path, lifter: LinearModel, options: Namespace) -> Lif
 def _lift_file(path: Path, lifter: LinearModel, options: Namespace) -> LiftedPoses:
     if lifter.normalisation is None:
         raise UserError(
-            f"{options.load}: a published checkpoint holds no normalisation, so it can't lift poses of a file; "
+            f"{options.load}: published checkpoints store no normalisation and cannot lift poses from a file; "
             "give a checkpoint of train.py 2d3d_h36m"
         )
     _require_stored_normalisation(options, lifter)
@@ -133,24 +133,24 @@ def lift_file(
 ) -> LiftedPoses:
     """Lift a `.pt` of 2D poses, name -> people (or frames) × joints × 2 px.
 
-    `joint_order` None, where the order is not known, takes the lifter's own, and poses that look like another order are
-    refused. Where it is known, such poses are poor ones, and a warning says so.
+    With `joint_order` None, the lifter's order is assumed, and poses that look like another order are refused. With a
+    given order, such poses are assumed to be poor detections, with a warning.
 
-    Raises UserError for a file that can't be read, another number of joints, no pose without NaN, and another order.
+    Raises UserError for an unreadable file, another number of joints, only poses with NaN, and another order.
     """
     poses, order = load_predictions(path), joint_order or H36M_2D.name
     _require_joints(poses, order, path)
     _check_order(poses, order, joint_order is not None, path)
     if order == MPII.name and lifter.input_places != "mpii":
         warn(
-            "spine and thorax are approximate: MPII's thorax and upper neck stand in for those of Human3.6M, on which "
-            "this lifter was trained; train.py 2d3d_h36m --input_places mpii trains one for MPII's"
+            "spine and thorax are approximate: this lifter was trained on Human3.6M's, and gets MPII's thorax and "
+            "upper neck instead; train.py 2d3d_h36m --input_places mpii trains one for MPII's"
         )
     return lift_entries(poses, lifter, order, batch_size=batch_size, precision=precision, processes=processes)
 
 
 def _require_joints(poses: Mapping[str, Tensor], order: str, path: Path) -> None:
-    """UserError where the lifter can't take a joint order, or an entry is not N × its joints × 2."""
+    """Raise UserError if the lifter does not support a joint order, or an entry is not N × its joints × 2."""
     if order not in JOINT_ORDERS:
         raise UserError(
             f"{path}: {order} order lacks joints that the lifter needs; expected one of {', '.join(JOINT_ORDERS)}"
@@ -166,20 +166,20 @@ def _require_joints(poses: Mapping[str, Tensor], order: str, path: Path) -> None
 
 
 def _check_order(poses: Mapping[str, Tensor], order: str, known: bool, path: Path) -> None:
-    """Where the pelvis is mostly not between the hips: UserError if nobody said the joint order, else a warning."""
+    """If most pelvises are not between the hips: raise UserError if the order is assumed, warn if it is known."""
     whole = whole_poses(people[:, input_order(order)] for people in poses.values())
     if not len(whole):
-        raise UserError(f"{path}: holds no pose without NaN")
+        raise UserError(f"{path}: all poses contain NaN; expected at least one complete pose")
     if pelvis_is_between_hips(whole):
         return
     if not known:
         raise UserError(
-            f"{path}: its joints are not in Human3.6M's order (the first is not between the hips); say which with "
+            f"{path}: joints are not in Human3.6M's order (the first is not between the hips); give the order with "
             "--input_joint_order, e.g. MPII for poses of an hourglass"
         )
     warn(
-        f"{path}: in most poses the pelvis is far from the middle of the hips: either the 2D poses are poor, and so "
-        f"will be the 3D poses, or their joints are not in {order} order"
+        f"{path}: in most poses the pelvis is far from the midpoint of the hips: either the 2D poses are poor, and the "
+        f"3D poses will be too, or the joints are not in {order} order"
     )
 
 
@@ -188,7 +188,7 @@ def _metas_path(path: Path) -> Path:
 
 
 def _entries_of_metas(path: Path) -> list[dict]:
-    """The entries of `metas.pt` beside a prediction file; none where there is no such file."""
+    """The entries of `metas.pt` beside a prediction file; empty if there is no such file."""
     beside = _metas_path(path)
     return [meta for meta in load_metas(beside).values() if isinstance(meta, dict)] if beside.is_file() else []
 
@@ -201,7 +201,7 @@ def _order_in_metas(path: Path) -> str | None:
 
 # ------------------------------------------------------------------------------------------ results
 def save_lifted(results: LiftedPoses, directory: Path) -> None:
-    """Write 3D poses, `metas.pt` and `predictions.json`, and where the truth is known, that and the 2D poses."""
+    """Write 3D poses, `metas.pt` and `predictions.json`, and also truth and 2D poses if the truth is known."""
     facts = {"skeleton_3d": H36M.name, "unit": "mm", "root": "hip"}
     save_predictions(directory / POSES_3D, results.lifted)
     save_metas(directory / "metas.pt", {name: meta | facts for name, meta in results.metas.items()})
@@ -212,14 +212,14 @@ def save_lifted(results: LiftedPoses, directory: Path) -> None:
 
 
 def _commands_for_truth(output_dir: Path) -> str:
-    """How to score and draw poses whose truth lies beside them."""
+    """Commands to score and draw poses with a ground truth."""
     score = shell_command("eval", "h36m_MPJPE", {"prediction_files": output_dir / POSES_3D})
     files = {name.removesuffix(".pt"): output_dir / name for name in (TRUTH_2D, TRUTH_3D, POSES_3D)}
     return f"score them: {score}\ndraw them: {shell_command('viz', '2d_gt_3d_gt_3d_pred', files)}"
 
 
 def _commands_for_file(path: Path, output_dir: Path) -> str:
-    """How to draw poses lifted from a file: with the photos that `metas.pt` beside it names."""
+    """The command to draw poses lifted from a file, with the photos named by `metas.pt` beside it."""
     img_dir = next((meta["img_dir"] for meta in _entries_of_metas(path) if meta.get("img_dir")), None)
     if img_dir is None or not Path(img_dir).exists():
         return "draw them: viz.py 2d_overlay_3d_pred, with the photos of the 2D poses as --img_dir"

@@ -2,7 +2,7 @@
 
 python train.py 2d3d_h36m --data_dir sample --epochs 20
 python train.py 2d3d_h36m --orthogonal_data_augmentation --z_rotations_only
-python train.py 2d3d_h36m --cycle_gan --regression_coeff 0      # 2D and 3D poses that do not belong together
+python train.py 2d3d_h36m --cycle_gan --regression_coeff 0      # unpaired 2D and 3D poses
 
 In Python: train_lifter(PosePairs(poses_2d, poses_3d), PosePairs(other_2d, other_3d), Experiment("lifter"))
 """
@@ -46,7 +46,7 @@ CYCLE = ("gan_coeff", "cycle_coeff", "regression_coeff", "use_fc_for_projection"
 
 @dataclass(frozen=True)
 class LifterShape:
-    """Width of the hidden layers, and residual stages."""
+    """Width of hidden layers, and number of residual blocks."""
 
     linear_size: int = 1024
     num_stage: int = 2
@@ -92,7 +92,7 @@ def lifter_h36m(options: Namespace) -> None:
 
 
 def _check_options(options: Namespace) -> None:
-    """UserError for options that contradict one another or would have no effect."""
+    """Raise UserError for options that contradict one another or have no effect."""
     augmented = options.orthogonal_data_augmentation
     rules = [
         (not options.cycle_gan, CYCLE, "needs --cycle_gan"),
@@ -108,13 +108,13 @@ def _check_options(options: Namespace) -> None:
     ]
     refuse_useless(options, rules)
     if options.cycle_gan and not (options.gan_coeff or options.cycle_coeff or options.regression_coeff):
-        raise UserError("--gan_coeff, --cycle_coeff and --regression_coeff are all 0: there is nothing to train for")
+        raise UserError("--gan_coeff, --cycle_coeff and --regression_coeff are all 0; give at least one above 0")
     if options.cycle_gan and options.gan_coeff and not options.gradient_penalty_coeff:
-        raise UserError("--gradient_penalty_coeff 0 leaves the critics' scores without bound; give a number above 0")
+        raise UserError("--gradient_penalty_coeff 0: the critics need a gradient penalty; give a number above 0")
 
 
 def _refuse_another_shape(options: Namespace, experiment: Experiment, processes: Processes) -> None:
-    """UserError for options that contradict the checkpoint that training starts from."""
+    """Raise UserError for options that contradict the checkpoint to start from."""
     checkpoint, path = experiment.start_checkpoint(processes), experiment.start_path(processes)
     if checkpoint is None:
         return
@@ -142,25 +142,25 @@ def train_lifter(
     compiled: bool = False,
     processes: Processes = ALONE,
 ) -> dict[str, float]:
-    """Train the 3D baseline; returns the averages of the last validation.
+    """Train the 3D baseline. Returns the averages of the last validation.
 
-    The network lies in `experiment.directory`: `load_lifter(experiment.directory)` gives the best one.
+    Checkpoints are in `experiment.directory`; `load_lifter(experiment.directory)` loads the best one.
 
     Args:
         training, validation: arrays of 2D and 3D poses as `PosePairs`, or Human3.6M's poses with their cameras.
-        experiment: where files go, and what training starts from. With `evaluate` it validates only.
-        shape, normalisation: of a new network, "instance" or "dataset"; weights to start from have their own.
+        experiment: output folders and the checkpoint to start from. With `evaluate` it only validates.
+        shape, normalisation: of a new network ("instance" or "dataset"); ignored when starting from a checkpoint.
         optimisation: by default `Optimisation(lr=1e-3, schedule=())`.
-        loading: by default batches of 64 in training and 4096 in validation; poses are on the device, and `workers`
-            have nothing to do.
+        loading: by default batches of 64 in training and 4096 in validation. `workers` is ignored: poses are already
+            on the device.
         augmentation: of the training poses; needs a `PoseSet`.
-        errors: a 2D network's errors, to add to the input.
-        cycle: train within a cycle GAN, for 2D and 3D poses that do not belong together.
+        errors: measured errors of a 2D network, added to the input.
+        cycle: train within a cycle GAN, for unpaired 2D and 3D poses.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         compiled: compile the network: slower start, faster steps.
 
-    Raises UserError for a checkpoint to start from that is missing or another network's, and for a batch size that
-    leaves a minibatch of one sample.
+    Raises UserError if the checkpoint to start from is missing or of another network, and for a batch size that leaves
+    a minibatch of one sample.
     """
     optimisation = optimisation or Optimisation(lr=1e-3, schedule=())
     loading = loading or Loading(train_batch_size=64, test_batch_size=4096)
@@ -181,10 +181,10 @@ def train_lifter(
     inform(
         f"{len(training)} training and {len(validation)} validation samples (a frame in a camera), "
         f"{statistics.kind} normalisation, {sum(p.numel() for p in model.parameters()):,} parameters\n"
-        f"MPJPE: mm, mean over 17 joints and all frames, hips aligned (Protocol 1); MPJPE/ACTION: of one action"
+        f"MPJPE: mm, mean over 17 joints and all frames, hips aligned (Protocol 1); MPJPE/ACTION: for one action"
     )
     if errors:
-        inform("MPJPE_detected: the same, with a 2D network's errors on the input, of other people than in training")
+        inform("MPJPE_detected: the same, with a 2D network's errors, measured on held-out people, added to the input")
     experiment.warn_if_untrained()
     if compiled:
         model.compile()
@@ -202,29 +202,29 @@ def train_lifter(
 
 
 def require_batches_of_several(samples: int, batch_size: int, apart: int = 1, processes: int = 1) -> None:
-    """UserError where a training batch would hold a single sample, of which batch norm has no deviation.
+    """Raise UserError if a training batch would have a single sample, which batch norm cannot normalise.
 
     Args:
-        batch_size: of one process.
-        apart: how many processes have batch norms of their own: all, or 1 where batch norm sees them together.
-        processes: how many there are.
+        batch_size: per process.
+        apart: number of processes with separate batch norm statistics: all, or 1 if synchronised.
+        processes: number of processes.
     """
     last = samples % (batch_size * processes) or batch_size * processes
     if min(last, batch_size * processes) < 2 * apart:
         left = "one sample" if apart == 1 else f"{last}, for {apart} processes,"
         raise UserError(
-            f"--train_batch_size {batch_size}: a batch of {left} of the {samples} would be left, and batch norm needs "
-            "two; choose another size"
+            f"--train_batch_size {batch_size}: the last batch of {samples} samples would have {left} and batch norm "
+            "needs two; choose another size"
         )
 
 
 def _normalisation(
     checkpoint: dict | None, training: PoseSet | PosePairs, kind: str, processes: Processes
 ) -> Normalisation:
-    """The checkpoint's, where training starts from one that has it, else fitted to the training set."""
+    """The normalisation of the checkpoint to start from if it has one, else fitted to the training set."""
     stored = (checkpoint or {}).get("normalisation")
     if stored is not None:
         return from_plain(stored)
-    if checkpoint is not None:  # a published network saw its training set's normalisation
+    if checkpoint is not None:  # published networks store no normalisation; the architecture tells its kind
         kind = "instance" if read_architecture(checkpoint["state_dict"])["without_hip"] else "dataset"
     return fit(training, kind, processes)

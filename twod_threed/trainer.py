@@ -1,4 +1,4 @@
-"""The five hooks that train the 3D pose baseline through the shared loop; data and arithmetic stay on the device."""
+"""The five hooks that train the 3D pose baseline in the shared loop. All data stays on the device."""
 
 from dataclasses import dataclass
 
@@ -23,14 +23,14 @@ from utils.training_utils import TrainingHooks
 
 @dataclass(frozen=True)
 class LifterTraining:
-    """How the 3D baseline is regularised, how its rate falls, and what is measured.
+    """Regularisation, learning rate decay and validation of the 3D baseline.
 
     Attributes:
-        dropout: probability that a hidden unit is dropped.
-        max_norm: largest norm of a unit's weights, kept after every step; 0 for none.
-        drop_joint_prob: probability that a joint of the input is set to zero.
-        lr_decay, lr_gamma: steps in which the learning rate falls by lr_gamma, continuously.
-        procrustes: validate also after Procrustes alignment (Protocol 2).
+        dropout: dropout probability of hidden units.
+        max_norm: maximum norm of a unit's weights, enforced after every step; 0: none.
+        drop_joint_prob: probability of setting an input joint to zero.
+        lr_decay, lr_gamma: the learning rate decays by lr_gamma per lr_decay steps, continuously.
+        procrustes: also validate after Procrustes alignment (Protocol 2).
     """
 
     dropout: float = 0.5
@@ -42,7 +42,7 @@ class LifterTraining:
 
 
 class LifterTrainer:
-    """Hooks, and what they share: the poses, the normalisation, the augmentation."""
+    """The hooks with their shared state: poses, normalisation, augmentation."""
 
     def __init__(
         self,
@@ -61,9 +61,9 @@ class LifterTrainer:
         """
         Args:
             training, validation: on the training device, as is `normalisation`.
-            steps: of an epoch.
-            augmentation: of the training poses, before they are projected.
-            errors: to add to 2D poses in training; validation is then also with errors, and `best` follows that.
+            steps: per epoch.
+            augmentation: of the training poses, before projection.
+            errors: added to 2D poses in training. Validation then also runs with errors, which decides on `best`.
         """
         self.training, self.validation, self.errors = training, validation, errors
         self.device, self.normalisation, self.steps_per_epoch = training.device, normalisation, steps
@@ -92,18 +92,18 @@ class LifterTrainer:
         return make_load_fn(self.experiment.allow_unsafe_load, self.saved, self.processes)
 
     def checkpoint_fn(self, **more):
-        """The default checkpoint hook, that writes `more` besides."""
+        """The default checkpoint hook, which also writes `more`."""
         return make_checkpoint_fn(self.experiment.script, self.experiment.settings, self.saved | more, self.processes)
 
     def make_optimizer(self, model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
-        """Adam (Martinez et al.), with AMSGrad if asked for; fused: one kernel for all parameters."""
+        """Adam (Martinez et al.), with AMSGrad on request; fused: one kernel for all parameters."""
         amsgrad = self.optimisation.use_amsprop
         return torch.optim.Adam(model.parameters(), lr, weight_decay=weight_decay, amsgrad=amsgrad, fused=True)
 
     def update(
         self, model: LinearModel, optimizer, minibatch: dict, iteration: int, optimisation: Optimisation
     ) -> dict[str, Tensor]:
-        """One training step: project, augment, normalise and learn, all on the device."""
+        """One training step: augment, project, normalise, forward, backward, all on the device."""
         part = minibatch.get("part")
         generator = batch_generator(optimisation.seed, iteration, self.device, part)
         poses_2d, poses_3d = self.training.poses(minibatch["index"], self.augmentation, generator)
@@ -117,7 +117,7 @@ class LifterTrainer:
         return {"loss": loss.detach()}
 
     def lift(self, model: LinearModel, poses_2d: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """(B, 16, 2) px -> (B, 17, 3) in the network's units; in training with a `generator`, which drops joints."""
+        """(B, 16, 2) px -> (B, 17, 3) in network units. With a `generator` (in training) joints are dropped."""
         inputs = self.normalisation.input(poses_2d)
         if generator is not None:
             inputs = drop_joints(inputs, self.settings.drop_joint_prob, generator)
@@ -125,17 +125,17 @@ class LifterTrainer:
             return with_hip(model(inputs)).float()
 
     def set_rates(self, optimizer: torch.optim.Optimizer, iteration: int) -> None:
-        """Give every parameter group its `learning_rate`."""
+        """Set the `learning_rate` of every parameter group."""
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate(group["initial_lr"], iteration)
 
     def learning_rate(self, initial: float, iteration: int) -> float:
-        """The schedule's factor, times lr_gamma for every lr_decay steps, continuously (Martinez et al.)."""
+        """The schedule's rate times lr_gamma per lr_decay steps, continuously (Martinez et al.)."""
         scheduled = self.optimisation.rate_factor(iteration // self.steps_per_epoch)
         return initial * scheduled * self.settings.lr_gamma ** (iteration / self.settings.lr_decay)
 
     def validate(self, model: LinearModel, minibatch: dict) -> dict:
-        """`measures` of the network's predictions; with `errors` also MPJPE_detected, MPJPE of inputs with errors."""
+        """`measures` of the predictions; with `errors` also MPJPE_detected, the MPJPE for inputs with errors."""
         index = minibatch["index"]
         poses_2d, poses_3d = self.validation.poses(index)
         result = self.measures(self.lift(model, poses_2d), poses_3d, index)
@@ -145,10 +145,10 @@ class LifterTrainer:
         return result
 
     def measures(self, outputs: Tensor, poses_3d: Tensor, index: Tensor) -> dict:
-        """Loss; MPJPE in mm, root-aligned, mean over 17 joints, per joint and per action; after Procrustes if asked.
+        """Loss; root-aligned MPJPE in mm over 17 joints, per joint and per action; P-MPJPE on request.
 
         Args:
-            outputs: (B, 17, 3), the network's units.
+            outputs: (B, 17, 3), network units.
             poses_3d: (B, 17, 3) mm, hip at zero, of the validation samples `index` (B,).
         """
         predicted = centre_on_hip(self.normalisation.to_mm(outputs))
@@ -160,7 +160,7 @@ class LifterTrainer:
         return result | self.per_action(errors, index)
 
     def per_action(self, errors: Tensor, index: Tensor) -> dict[str, Ratio]:
-        """MPJPE of each action, mm; none of poses without actions."""
+        """MPJPE per action, mm; empty for poses without actions."""
         if not self.actions:
             return {}
         actions = self.action_of[index // CAMERAS]
@@ -170,5 +170,5 @@ class LifterTrainer:
 
 
 def _means(errors: Tensor) -> Ratio:
-    """The mean of each joint's errors (B, J)."""
+    """Mean per joint of errors (B, J)."""
     return Ratio(errors.sum(0), torch.full_like(errors[0], len(errors)))

@@ -1,4 +1,4 @@
-"""Pictures of 3D poses beside what they were lifted from.
+"""Pictures of 3D poses beside the 2D poses that they were lifted from.
 
 python viz.py 2d_gt_3d_gt_3d_pred --2d_pose_ground_truths data/2d3d_h36m/2d_pose_ground_truths.pt \\
     --3d_pose_ground_truths data/2d3d_h36m/3d_pose_ground_truths.pt \\
@@ -31,16 +31,16 @@ FOLDERS = re.compile(r"\w[\w .-]*(/\w[\w .-]*)*")
 
 
 def truth_and_prediction(options: Namespace) -> None:
-    """`viz.py 2d_gt_3d_gt_3d_pred`: the 2D input, the true and the predicted 3D pose of some frames, side by side.
+    """`viz.py 2d_gt_3d_gt_3d_pred`: 2D input, true and predicted 3D pose of selected frames, side by side.
 
-    Reads, each a `.pt` file, 'S9/Walking 1/54138969' -> frames: `pose_2d_ground_truths` (frames × 16 × 2 px, or 17),
+    Reads three `.pt` files, 'S9/Walking 1/54138969' -> frames: `pose_2d_ground_truths` (frames × 16 × 2 px, or 17),
     `pose_3d_ground_truths` (frames × 17 × 3 mm, camera coordinates) and `pose_3d_estimations` (17, or 16 without the
-    hip), all in Human3.6M's order. Writes `num_pictures` pictures, of frames evenly spread over all of them, as
-    S9/Walking 1/54138969/000012.png (frames count from 0) into `output_dir`, and a contact sheet. A title's MPJPE is
-    that of the frame: mean distance of a joint from its truth, hips at the origin, over the joints predicted.
+    hip), all in Human3.6M's order. Writes `num_pictures` pictures of evenly spaced frames as
+    S9/Walking 1/54138969/000012.png (frames count from 0) into `output_dir`, and a contact sheet. The MPJPE in a title
+    is that of the frame: mean joint error, hips at the origin, over the predicted joints.
 
     Raises UserError, with nothing written, for a file that is missing, damaged, of other sequences, frames or units
-    than the truth, in another order, or, in 3D, not finite. 2D joints that are NaN are counted and not drawn.
+    than the truth, in another order, or (3D only) with NaN. 2D joints that are NaN are counted and not drawn.
     """
     output_dir, truth_path = require_folder(options.output_dir), Path(options.pose_3d_ground_truths)
     truth = load_ground_truth(truth_path)
@@ -49,7 +49,7 @@ def truth_and_prediction(options: Namespace) -> None:
     bad_key = next((key for key in truth if not FOLDERS.fullmatch(key)), None)
     if bad_key is not None:
         raise UserError(
-            f"--3d_pose_ground_truths: {bad_key!r} can't name folders; expected e.g. 'S9/Walking 1/54138969'"
+            f"--3d_pose_ground_truths: {bad_key!r} is not a valid folder name; expected e.g. 'S9/Walking 1/54138969'"
         )
     frames = spread_frames({key: len(poses) for key, poses in truth.items()}, options.num_pictures)
     warn_about_nan(inputs, "2D")
@@ -61,19 +61,19 @@ def truth_and_prediction(options: Namespace) -> None:
         sheet.add((key, frame), picture)
     joints = next(iter(prediction.values())).shape[1]
     print(f"{len(frames)} pictures in {output_dir}, of {sum(map(len, truth.values()))} frames; frames count from 0")
-    print(f"MPJPE in their titles: of the frame, mean over {joints} joints, hips at the origin")
+    print(f"MPJPE in titles: of the frame, mean over {joints} joints, hips at the origin")
     sheet.save(output_dir)
 
 
 def compare(joints_2d: Tensor, truth: Tensor, prediction: Tensor, heading: str = "") -> np.ndarray:
-    """2D pose, true 3D pose, and predicted 3D pose over the true one, in one row under a heading.
+    """Draw 2D pose, true 3D pose, and predicted over true 3D pose, in one row under a heading.
 
     Args:
         joints_2d: (16, 2) or (17, 2) px, `H36M_2D` or `H36M`.
         truth: (17, 3) mm, camera coordinates.
         prediction: (17, 3), or (16, 3) without and relative to the hip.
 
-    Returns: (H, W, 3) uint8; both 3D poses have their hips in one place and are drawn to one scale.
+    Returns: (H, W, 3) uint8; both 3D poses have their hips aligned and are drawn at the same scale.
     """
     error = frame_mpjpe(prediction, truth)
     truth, prediction = from_hip(truth), from_hip(prediction)
@@ -94,7 +94,7 @@ def frame_mpjpe(prediction: Tensor, truth: Tensor) -> float:
 
 
 def spread_frames(frames: Mapping[str, int], count: int) -> list[tuple[str, int]]:
-    """(key, frame) of at most `count` frames, evenly spread over all; `frames`: key -> how many the sequence has."""
+    """(key, frame) of at most `count` evenly spaced frames; `frames`: key -> number of frames."""
     keys, starts, total = list(frames), np.cumsum([0, *frames.values()]), sum(frames.values())
     count = min(count, total)
     chosen = ((2 * np.arange(count) + 1) * total) // (2 * count)  # the middles of `count` equal parts
@@ -105,9 +105,7 @@ def spread_frames(frames: Mapping[str, int], count: int) -> list[tuple[str, int]
 # ------------------------------------------------------------------------------------------ files
 def _load_estimations(path: Path, truth: Mapping[str, Tensor], truth_path: Path) -> dict[str, Tensor]:
     if path.suffix.lower() != ".pt":
-        raise UserError(
-            f"--3d_pose_estimations {path}: unknown suffix {path.suffix!r}; 3D poses are .pt files of run.py"
-        )
+        raise UserError(f"--3d_pose_estimations {path}: unknown suffix {path.suffix!r}; expected a .pt file of run.py")
     return load_predicted(path, truth, truth_path)
 
 
@@ -133,18 +131,18 @@ def _load_inputs(path: Path, truth: Mapping[str, Tensor], truth_path: Path) -> d
     shapes = {tuple(poses.shape[1:]) for poses in inputs.values()}
     if len(shapes) > 1 or next(iter(shapes)) not in {(len(skeleton), 2) for skeleton in (H36M_2D, H36M)}:
         found = ", ".join(f"{joints} × {numbers}" for joints, numbers in sorted(shapes))
-        raise UserError(f"{name}: poses are {found}; every pose is 16 × 2 or 17 × 2 (px, joints in Human3.6M's order)")
+        raise UserError(f"{name}: poses are {found}; expected 16 × 2 or 17 × 2 (px, joints in Human3.6M's order)")
     _require_order(inputs, name)
     return inputs
 
 
 def _require_order(inputs: Mapping[str, Tensor], name: str) -> None:
-    """UserError where the pelvis is mostly not between the hips: the joints are in another order."""
+    """Raise UserError if most pelvises are not between the hips: the joints are in another order."""
     poses = whole_poses(inputs.values())
     if not len(poses):
-        raise UserError(f"{name}: no frame has all its joints, each a finite position in px")
+        raise UserError(f"{name}: no frame has only finite joints; expected at least one")
     if not pelvis_is_between_hips(poses):
         raise UserError(
-            f"{name}: the first joint is not between the hips, so that these are not in Human3.6M's order (MPII's?); "
-            "give the file that run.py 2d3d_h36m wrote"
+            f"{name}: joints are not in Human3.6M's order (the first is not between the hips; MPII's order?); give the "
+            "file that run.py 2d3d_h36m wrote"
         )

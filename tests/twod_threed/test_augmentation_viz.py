@@ -132,8 +132,8 @@ def test_from_the_command_line(data_dir, checkpoint, kind, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["orthog_augmentation_11.png"]
     assert cv2.imread(str(tmp_path / "orthog_augmentation_11.png")).std() > 5
     errors = errors_of(result.out)
-    assert list(errors) == ["original", "orientation 1", "orientation 2", "mean of turned"]
-    assert errors["mean of turned"] == pytest.approx((errors["orientation 1"] + errors["orientation 2"]) / 2, abs=0.1)
+    assert list(errors) == ["original", "orientation 1", "orientation 2", "mean of rotated"]
+    assert errors["mean of rotated"] == pytest.approx((errors["orientation 1"] + errors["orientation 2"]) / 2, abs=0.1)
     assert "mean over 17 joints, hips at the origin" in result.out
     asked = "True" if kind == "dataset" else "False"
     call("viz", *argv, "--num_orientations", 1, "--dataset_normalization", asked).succeeded()

@@ -350,7 +350,7 @@ def test_debug_traceback_shows_it(tmp_path):
         (("--discr_3d_lr", 1, "--no_cycle_gan"), "--discr_3d_lr needs --cycle_gan"),
         ((*CYCLE, "--gan_coeff", 0, "--discr_2d_lr", 1), "--discr_2d_lr is for the critics"),
         ((*CYCLE, "--gradient_penalty_coeff", 0), "--gradient_penalty_coeff 0"),
-        ((*CYCLE, "--gan_coeff", 0, "--cycle_coeff", 0, "--regression_coeff", 0), "nothing to train for"),
+        ((*CYCLE, "--gan_coeff", 0, "--cycle_coeff", 0, "--regression_coeff", 0), "are all 0; give at least one"),
         ((*CYCLE, "--project_lr", 0), "--project_lr"),
         (("--dropout", 1.5), "--dropout"),
         (("--linear_size", 0), "--linear_size"),

@@ -218,7 +218,7 @@ def test_the_wrong_order_is_refused(run, trained, people, tmp_path):
 
 def test_poor_poses_of_a_known_order_are_a_warning(run, trained, people, tmp_path):
     poor, _ = run(trained, tmp_path / "people.pt", "--input_joint_order", "MPII").warnings()
-    assert "the pelvis is far from the middle of the hips" in poor
+    assert "the pelvis is far from the midpoint of the hips" in poor
     assert "MPII order" in poor
     save_metas(tmp_path / "metas.pt", {name: {"skeleton": "MPII"} for name in people})
     poor, approximate = run(trained, tmp_path / "people.pt").warnings()
@@ -301,11 +301,11 @@ def test_nobody_in_a_photo_and_nan(run, trained, people, tmp_path):
     assert lifted["a.jpg"].isfinite().all()
     json.loads((tmp_path / "out/predictions.json").read_text())
     save_predictions(tmp_path / "nan.pt", {"unseen.jpg": unseen})
-    assert "no pose without NaN" in run(trained, tmp_path / "nan.pt").refusal()
+    assert "all poses contain NaN" in run(trained, tmp_path / "nan.pt").refusal()
 
 
 def test_a_published_checkpoint_on_a_file_is_refused(run, published, people, tmp_path):
-    assert "holds no normalisation" in run(published, tmp_path / "people.pt").refusal()
+    assert "published checkpoints store no normalisation" in run(published, tmp_path / "people.pt").refusal()
     assert not (tmp_path / "out").exists()
 
 

@@ -139,7 +139,7 @@ class TestBadInput:
 
     def test_3d_poses_as_2d_input(self, options):
         options.pose_2d_ground_truths = options.pose_3d_ground_truths
-        refused(options, "17 × 3; every pose is 16 × 2")
+        refused(options, "17 × 3; expected 16 × 2")
 
     def test_truth_in_metres(self, options):
         rewrite(options.pose_3d_ground_truths, lambda poses: {key: value / 1000 for key, value in poses.items()})
@@ -154,7 +154,7 @@ class TestBadInput:
     def test_keys_that_would_leave_the_folder(self, options):
         for name in ("pose_2d_ground_truths", "pose_3d_ground_truths", "pose_3d_estimations"):
             rewrite(getattr(options, name), lambda poses: {"S9/../..": poses[KEY]})
-        refused(options, "can't name folders")
+        refused(options, "is not a valid folder name")
 
     def test_an_output_folder_that_is_a_file(self, options):
         options.output_dir = options.pose_3d_estimations

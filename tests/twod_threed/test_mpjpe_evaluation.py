@@ -244,10 +244,10 @@ def test_sequences_must_be_those_of_the_truth(folder, truth):
     short = write(folder / "short.pt", changed(truth, key, lambda pose: pose[:1]))
     refused(folder, good, short, message=r"short\.pt: 'S9/Walking/54138969' has 1 frames, its truth in .* has 2")
     images = write(folder / "images.pt", {"015601864.jpg": truth[key]})
-    refused(folder, good, images, message=r"images\.pt: '015601864\.jpg' is no sequence .*'S9/Walking 1/54138969'")
+    refused(folder, good, images, message=r"images\.pt: '015601864\.jpg' is not a sequence .*'S9/Walking 1/54138969'")
     deeper = write(folder / "deeper.pt", {f"{key}/a/1.jpg": truth[key]})
-    refused(folder, good, deeper, message=r"deeper\.pt: 'S9/Walking/54138969/a/1\.jpg' is no sequence")
-    refused(folder, write(folder / "none.pt", {}), message="holds no sequence")
+    refused(folder, good, deeper, message=r"deeper\.pt: 'S9/Walking/54138969/a/1\.jpg' is not a sequence")
+    refused(folder, write(folder / "none.pt", {}), message="has no sequences")
     save_predictions(folder / GROUND_TRUTH_FILE, changed(truth, key, lambda pose: pose[:0]))
     refused(folder, good, message=f"{GROUND_TRUTH_FILE}: 'S9/Walking/54138969' has no frame")
 
@@ -352,7 +352,7 @@ def test_which_truth_is_taken(h36m_folder, tmp_path, folder, truth, capsys):
     ):
         evaluate(folder, path, data_dir=data_dir, **options)
         assert f"truth {source}" in capsys.readouterr().out
-    message = r"mine\.pt: of the 8 sequences of .*h36m 7 are missing, and there are 3 others"
+    message = r"mine\.pt: 7 of the 8 sequences of .*h36m are missing, and 3 others are present"
     refused(tmp_path, path, message=message, data_dir=data_dir, given=["data_dir"])
     absent = tmp_path / "absent"
     refused(tmp_path, path, message="--data_dir .*absent: no such folder", data_dir=absent, given=["data_dir"])
