@@ -1,6 +1,6 @@
 """A Wasserstein GAN over 3D poses."""
 
-from importlib import import_module
+from utils.osutils import imported_on_first_use
 
 _MODULES = {
     "GANShape": "generative_models.train",
@@ -9,10 +9,4 @@ _MODULES = {
     "train_pose_gan": "generative_models.train",
 }
 __all__ = list(_MODULES)
-
-
-def __getattr__(name: str):
-    """Import on first use: `--help` needs no torch."""
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = imported_on_first_use(__name__, _MODULES)

@@ -1,6 +1,6 @@
 """RGB to 2D pose: the stacked hourglass network (Newell, Yang, Deng, ECCV 2016)."""
 
-from importlib import import_module
+from utils.osutils import imported_on_first_use
 
 _MODULES = {
     "Architecture": "stacked_hourglass.hourglass",
@@ -12,10 +12,4 @@ _MODULES = {
     "train_hourglass": "stacked_hourglass.train",
 }
 __all__ = list(_MODULES)
-
-
-def __getattr__(name: str):
-    """Import on first use: readers of annotations need no torch."""
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = imported_on_first_use(__name__, _MODULES)

@@ -1,6 +1,6 @@
 """2D to 3D pose: the 3D pose baseline (Martinez, Hossain, Romero, Little, ICCV 2017)."""
 
-from importlib import import_module
+from utils.osutils import imported_on_first_use
 
 _MODULES = {
     "LifterShape": "twod_threed.train",
@@ -10,10 +10,4 @@ _MODULES = {
     "train_lifter": "twod_threed.train",
 }
 __all__ = list(_MODULES)
-
-
-def __getattr__(name: str):
-    """Import on first use: the metrics need no network."""
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = imported_on_first_use(__name__, _MODULES)

@@ -6,10 +6,11 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 LOGGER = logging.getLogger("human_pose")  # of all library code; silence it with setLevel(logging.ERROR)
 
@@ -115,3 +116,17 @@ def require_folder(folder: str | Path) -> Path:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output_dir {folder} is a file; give a folder, new or old")
     return folder
+
+
+def imported_on_first_use(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
+    """The `__getattr__` (PEP 562) of a package whose public names stand in its modules: name -> module.
+
+    A package is imported for `--help` and for reading annotations too, which need neither torch nor a network.
+    """
+
+    def of_module(name: str) -> Any:
+        if name in modules:
+            return getattr(import_module(modules[name]), name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return of_module
