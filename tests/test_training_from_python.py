@@ -60,7 +60,7 @@ def test_a_lifter_on_arrays_of_poses(tmp_path):
 def test_pairs_that_are_none_are_refused():
     with pytest.raises(ValueError, match=r"expected \(N, 16, 2\) px and \(N, 17, 3\) mm"):
         PosePairs(np.zeros((4, 17, 2)), np.zeros((4, 17, 3)))
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="contain NaN or infinite values"):
         PosePairs(np.full((4, 16, 2), np.nan), np.zeros((4, 17, 3)))
     with pytest.raises(ValueError, match="cameras"):
         poses(4, 0).poses(torch.arange(2), augmentation=object())
