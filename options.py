@@ -7,121 +7,77 @@ from pathlib import Path
 
 from utils.command_line.cli import Check, Script
 from utils.command_line.option_groups import GROUPS
+from utils.command_line.script_kinds import (
+    CHECKPOINT,
+    COCO,
+    COCO_OR_PHOTOS,
+    COCO_TRUTH,
+    ESTIMATIONS_2D,
+    ESTIMATIONS_3D,
+    H36M,
+    LOAD_TO_TRAIN,
+    LSP,
+    MPII,
+    NO_WORKERS,
+    OF_CHECKPOINT,
+    PAIR,
+    PHOTOS,
+    PHOTOS_HELP,
+    PICTURES,
+    PREDICTIONS,
+    RESUME,
+    SALIENCY_CHANGES,
+    START,
+    STEPS,
+    STITCHED,
+    STITCHED_HELP,
+    TRUTH_2D,
+    TRUTH_3D,
+    evaluation_2d,
+    hourglass_run,
+    hourglass_training,
+    saliency,
+)
 
 __all__ = ["GROUPS", "SCRIPTS"]
 
-_TRAIN_HOURGLASS = (
-    "data_dir", "load", "experiment", "several processes", "machine", "optimisation", "evaluation",
-    "hourglass network", "hourglass training", "augmentation",
-)  # fmt: skip
-_NO_WORKERS = {"workers": {"help": "ignored: poses are already on the device"}}
-_SEVERAL_FOLDERS = {
-    "data_dir": {
-        "many": True,
-        "help": "one or more folders of MPII, LSP or COCO, joined for training; the first one also validates and "
-        "defines the joints; 'sample' generates a small data set on first use",
-    }
-}
-_LOAD_TO_TRAIN = {"load": {"help": "checkpoint file or its folder; training starts from its weights at epoch 0"}}
-_PHOTOS_HELP = "MPII folder, folder of photos, photo, video, camera number, or 'sample'"
-_SALIENCY_TAKES = (
-    "img_dir", "load", "output_dir", "num_pictures", "hourglass network", "person_box", "use_max_for_saliency_map",
-    "device", "allow_unsafe_load", "debug_traceback",
-)  # fmt: skip
-_SALIENCY_CHANGES = {
-    "load": {
-        "help": "hourglass or stitched checkpoint, from this project or published; the architecture is read from it; "
-        "by default the demo weights"
-    },
-    "num_pictures": {"help": "number of photos or frames to draw, evenly spaced; by default all"},
-}
-_OF_CHECKPOINT = {
-    name: {"default": None, "help": "read from the checkpoint; a different value is an error"}
-    for name in ("linear_size", "num_stage", "dataset_normalization")
-}
-_STITCHED_HELP = {
-    "load": {"help": "stitched checkpoint (stitched_fine_tune); overrides --load_hourglass and --load_2d3d"},
-    "dataset_normalization": {"help": "read from the checkpoint; a different value is an error"},
-}
-
-# Checks that run before torch is imported, so that these errors appear at once.
-_CHECKPOINT = Check("utils.training.checkpoint_paths:require_checkpoint", ("load",))
-_START = Check("utils.training.checkpoint_paths:require_checkpoint", ("load", "resume"))
-_RESUME = Check("utils.training.checkpoint_paths:require_latest", ("resume", "script", "exp", "checkpoint_dir"))
-_PAIR = ("load", "load_hourglass", "load_2d3d")
-_STITCHED = Check("stitched.checkpoint_paths:require_checkpoints", _PAIR)
-_MPII = Check("stacked_hourglass.joined_data:require_mpii_first", ("data_dir",))
-_LSP = Check("stacked_hourglass.joined_data:require_lsp_first", ("data_dir",))
-_COCO = Check("stacked_hourglass.joined_data:require_coco_first", ("data_dir",))
-_COCO_TRUTH = Check("stacked_hourglass.coco_annotations:require_validation_files", ("data_dir",))
-_H36M = Check("utils.human36m.folder:require_folder", ("data_dir",))
-_PHOTOS = Check("stacked_hourglass.annotations:require_photos", ("data_dir",))
-_PICTURES = Check("utils.imaging.source_paths:require_path", ("img_dir",))
-_PREDICTIONS, _ESTIMATIONS_2D, _ESTIMATIONS_3D, _TRUTH_2D, _TRUTH_3D = (
-    Check("utils.imaging.source_paths:require_files", (dest,), (option,))
-    for dest, option in (
-        ("prediction_files", "--prediction_files"),
-        ("pose_2d_estimations", "--2d_pose_estimations"),
-        ("pose_3d_estimations", "--3d_pose_estimations"),
-        ("pose_2d_ground_truths", "--2d_pose_ground_truths"),
-        ("pose_3d_ground_truths", "--3d_pose_ground_truths"),
-    )
-)
-
 SCRIPTS: dict[str, dict[str, Script]] = {
     "train": {
-        "hourglass_mpii": Script(
-            "stacked_hourglass.train", "hourglass_mpii",
-            "Train a stacked hourglass, RGB to 2D pose, on MPII.",
-            "MPII in data/mpii, or --data_dir sample",
-            _TRAIN_HOURGLASS, {"data_dir": [Path("data/mpii")]}, changes=_LOAD_TO_TRAIN | _SEVERAL_FOLDERS,
-            sample="mpii", several=True,
-            checks=(_RESUME, _START, _MPII),
+        "hourglass_mpii": hourglass_training(
+            "mpii", "Train a stacked hourglass, RGB to 2D pose, on MPII.", "MPII", MPII
         ),
-        "hourglass_lsp": Script(
-            "stacked_hourglass.train", "hourglass_lsp",
-            "Train a stacked hourglass on Leeds Sports Pose and its extended training set.",
-            "LSP, LSP-extended or both in data/lsp, or --data_dir sample",
-            _TRAIN_HOURGLASS, {"data_dir": [Path("data/lsp")], "num_classes": 14},
-            changes=_LOAD_TO_TRAIN | _SEVERAL_FOLDERS, sample="lsp", several=True,
-            checks=(_RESUME, _START, _LSP),
+        "hourglass_lsp": hourglass_training(
+            "lsp", "Train a stacked hourglass on Leeds Sports Pose and its extended training set.",
+            "LSP, LSP-extended or both", LSP, num_classes=14,
         ),
-        "hourglass_coco": Script(
-            "stacked_hourglass.train", "hourglass_coco",
-            "Train a stacked hourglass on COCO's person keypoints, one person per crop; validates by OKS AP.",
-            "COCO in data/coco, or --data_dir sample",
-            _TRAIN_HOURGLASS, {"data_dir": [Path("data/coco")], "num_classes": 17},
-            changes=_LOAD_TO_TRAIN | _SEVERAL_FOLDERS, sample="coco", several=True,
-            checks=(_RESUME, _START, _COCO),
+        "hourglass_coco": hourglass_training(
+            "coco", "Train a stacked hourglass on COCO's person keypoints; validate by OKS AP with given boxes.",
+            "COCO", COCO, num_classes=17,
         ),
         "2d3d_h36m": Script(
             "twod_threed.train", "lifter_h36m",
             "Train the 3D pose baseline, 2D to 3D pose, on Human3.6M.",
             "Human3.6M in data/h36m, or --data_dir sample",
             (
-                "data_dir", "load", "experiment", "several processes", "machine", "epochs", "train_batch_size", "lr",
-                "schedule", "gamma", "weight_decay", "use_amsprop", "grad_clip", "no_grad_clipping", "tb_log_freq",
-                "max_bad_steps", "test_batch_size", "action", "fully connected network", "3D baseline", "cycle GAN",
-                "gradient_penalty_coeff",
+                "data_dir", "load", "experiment", "several processes", *STEPS, "fully connected network",
+                "3D baseline", "cycle GAN", "gradient_penalty_coeff",
             ),
             {
                 "data_dir": Path("data/h36m"), "lr": 1e-3, "train_batch_size": 64, "test_batch_size": 4096,
                 "schedule": [], "workers": 0,
             },
-            changes=_LOAD_TO_TRAIN | _NO_WORKERS | {
+            changes=LOAD_TO_TRAIN | NO_WORKERS | {
                 "gradient_penalty_coeff": {"help": "weight of the critics' gradient penalty, for --cycle_gan"},
             },
             sample="h36m", several=True,
-            checks=(_RESUME, _START, _H36M),
+            checks=(RESUME, START, H36M),
         ),
         "3d_pose_gan": Script(
             "generative_models.train", "pose_gan",
             "Train a Wasserstein GAN over 3D poses, on Human3.6M.",
             "Human3.6M in data/h36m, or --data_dir sample",
             (
-                "data_dir", "load", "experiment", "use_horovod", "scale_lr", "compression", "machine", "epochs",
-                "train_batch_size", "lr", "schedule", "gamma", "weight_decay", "use_amsprop", "grad_clip",
-                "no_grad_clipping", "tb_log_freq", "max_bad_steps", "test_batch_size", "action",
+                "data_dir", "load", "experiment", "use_horovod", "scale_lr", "compression", *STEPS,
                 "fully connected network", "held_out", "latent_size", "num_discriminator_steps_per_generator_step",
                 "gradient_penalty_coeff", "clip_max",
             ),
@@ -129,19 +85,17 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "data_dir": Path("data/h36m"), "lr": 3e-4, "train_batch_size": 128, "test_batch_size": 4096,
                 "schedule": [], "workers": 0, "linear_size": 256,
             },
-            changes=_LOAD_TO_TRAIN | _NO_WORKERS, sample="h36m", several=True,
-            checks=(_RESUME, _START, _H36M),
+            changes=LOAD_TO_TRAIN | NO_WORKERS, sample="h36m", several=True,
+            checks=(RESUME, START, H36M),
         ),
         "stitched_fine_tune": Script(
             "stitched.train", "stitched_fine_tune",
             "Fine-tune hourglass and 3D baseline as one network, RGB to 3D pose, on Human3.6M.",
             "trained networks, and Human3.6M with images in data/h36m, or --data_dir sample",
             (
-                "data_dir", "load", "load_hourglass", "load_2d3d", "experiment", "several processes", "machine",
-                "epochs", "train_batch_size", "lr", "schedule", "gamma", "weight_decay", "use_amsprop", "grad_clip",
-                "no_grad_clipping", "tb_log_freq", "max_bad_steps", "test_batch_size", "hourglass network",
-                "remove_intermediate_supervision", "sigma", "label_type", "augment_training_data", "linear_size",
-                "num_stage", "dropout", "dataset_normalization", "action", "stitched training",
+                "data_dir", "load", "load_hourglass", "load_2d3d", "experiment", "several processes", *STEPS,
+                "hourglass network", "remove_intermediate_supervision", "sigma", "label_type", "augment_training_data",
+                "linear_size", "num_stage", "dropout", "dataset_normalization", "stitched training",
             ),
             {
                 "data_dir": Path("data/h36m"), "lr": 1e-4, "train_batch_size": 16, "test_batch_size": 16, "epochs": 10,
@@ -155,41 +109,19 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "augment_training_data": {"help": "random scale, shift, rotation, flip and colour of the crops"},
             },
             sample="h36m", several=True,
-            checks=(_RESUME, Check("stitched.checkpoint_paths:require_checkpoints", (*_PAIR, "resume")), _H36M),
+            checks=(RESUME, Check("stitched.checkpoint_paths:require_checkpoints", (*PAIR, "resume")), H36M),
         ),
     },
     "run": {
-        "hourglass_mpii": Script(
-            "stacked_hourglass.run", "hourglass_mpii",
-            "Estimate 2D poses in photos or a video with a trained hourglass.",
+        "hourglass_mpii": hourglass_run(
+            "mpii", "Estimate 2D poses in photos or a video with a trained hourglass.",
             "an hourglass or stitched checkpoint, or the demo weights; photos, a video or MPII",
-            (
-                "data_dir", "load", "output_dir", "run_with_train", "person_box", "max_frames", "machine",
-                "test_batch_size", "flip", "hourglass network",
-            ),
-            {"data_dir": Path("data/mpii"), "output_dir": Path("data/hourglass_mpii"), "test_batch_size": 16},
-            sample="mpii", several=True,
-            changes={"data_dir": {"help": _PHOTOS_HELP}, "load": _SALIENCY_CHANGES["load"]},
-            checks=(_CHECKPOINT, _PHOTOS),
+            SALIENCY_CHANGES["load"]["help"], PHOTOS,
         ),
-        "hourglass_coco": Script(
-            "stacked_hourglass.run", "hourglass_coco",
-            "2D poses of COCO's people in their given boxes, as official results, or in any photos or a video.",
-            "an hourglass of COCO's 17 joints (train.py hourglass_coco); and COCO, photos or a video",
-            (
-                "data_dir", "load", "output_dir", "run_with_train", "person_box", "max_frames", "machine",
-                "test_batch_size", "flip", "hourglass network",
-            ),
-            {
-                "data_dir": Path("data/coco"), "output_dir": Path("data/hourglass_coco"), "test_batch_size": 16,
-                "num_classes": 17,
-            },
-            required=("load",), sample="coco", several=True,
-            changes={
-                "data_dir": {"help": _PHOTOS_HELP.replace("MPII", "COCO")},
-                "load": {"help": "hourglass checkpoint; the architecture is read from it"},
-            },
-            checks=(_CHECKPOINT, _PHOTOS),
+        "hourglass_coco": hourglass_run(
+            "coco", "Estimate 2D poses of COCO's people in given boxes, as official results, or in photos or a video.",
+            "an hourglass with COCO's 17 joints (train.py hourglass_coco); COCO, photos or a video",
+            "hourglass checkpoint; the architecture is read from it", COCO_OR_PHOTOS, required=("load",),
         ),
         "2d3d_h36m": Script(
             "twod_threed.run", "lifter_h36m",
@@ -204,11 +136,11 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "workers": 0,
             },
             required=("load",), sample="h36m", several=True,
-            changes=_NO_WORKERS | _OF_CHECKPOINT | {
+            changes=NO_WORKERS | OF_CHECKPOINT | {
                 "data_dir": {"help": "Human3.6M folder, .pt file of 2D poses, output folder of run.py, or 'sample'"},
                 "action": {"help": "actions to run on: All, or comma-separated names"},
             },
-            checks=(_CHECKPOINT, Check("utils.human36m.folder:require_folder_or_file", ("data_dir",))),
+            checks=(CHECKPOINT, Check("utils.human36m.folder:require_folder_or_file", ("data_dir",))),
         ),
         "stitched_mpii": Script(
             "stitched.run", "stitched_mpii",
@@ -221,8 +153,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ),
             {"data_dir": Path("data/mpii"), "output_dir": Path("data/stitched_mpii"), "test_batch_size": 16},
             sample="mpii", several=True,
-            changes=_STITCHED_HELP | {"data_dir": {"help": _PHOTOS_HELP}},
-            checks=(_STITCHED, _PHOTOS),
+            changes=STITCHED_HELP | {"data_dir": {"help": PHOTOS_HELP}},
+            checks=(STITCHED, PHOTOS),
         ),
         "stitched_h36m": Script(
             "stitched.run", "stitched_h36m",
@@ -235,11 +167,11 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ),
             {"data_dir": Path("data/h36m"), "output_dir": Path("data/stitched_h36m"), "test_batch_size": 16},
             sample="h36m", several=True,
-            changes=_STITCHED_HELP | {
+            changes=STITCHED_HELP | {
                 "data_dir": {"help": "Human3.6M folder with images, folder with a list of frames, or 'sample'"},
                 "action": {"help": "actions to run on: All, or comma-separated names"},
             },
-            checks=(_STITCHED, _H36M),
+            checks=(STITCHED, H36M),
         ),
         "export": Script(
             "stitched.export", "export",
@@ -250,11 +182,11 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "dataset_normalization", "seed", "allow_unsafe_load", "debug_traceback",
             ),
             {"output_dir": Path("data/export")},
-            changes=_STITCHED_HELP | {
+            changes=STITCHED_HELP | {
                 "load": {"help": "checkpoint of an hourglass, a 3D baseline or a stitched network"},
                 "seed": {"help": "random seed of the input that the outputs are compared on"},
             },
-            checks=(_STITCHED,),
+            checks=(STITCHED,),
         ),
     },
     "viz": {
@@ -264,7 +196,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "photos, and the 2d_pose_estimations.pt that run.py wrote for them",
             ("img_dir", "2d_pose_estimations", "min_score", "output_dir", "debug_traceback"),
             {"output_dir": Path("visualizations/2d_overlay")}, required=("img_dir", "2d_pose_estimations"),
-            checks=(_PICTURES, _ESTIMATIONS_2D),
+            checks=(PICTURES, ESTIMATIONS_2D),
         ),
         "2d_gt_3d_gt_3d_pred": Script(
             "twod_threed.viz", "truth_and_prediction",
@@ -277,7 +209,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             {"output_dir": Path("visualizations/2d_gt_3d_gt_3d_pred")},
             required=("2d_pose_ground_truths", "3d_pose_ground_truths", "3d_pose_estimations"),
             changes={"3d_pose_ground_truths": {"help": "3d_pose_ground_truths.pt of run.py"}},
-            checks=(_TRUTH_2D, _TRUTH_3D, _ESTIMATIONS_3D),
+            checks=(TRUTH_2D, TRUTH_3D, ESTIMATIONS_3D),
         ),
         "2d_overlay_3d_pred": Script(
             "stitched.viz", "overlay_2d_3d_pred",
@@ -286,7 +218,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ("img_dir", "2d_pose_estimations", "3d_pose_estimations", "min_score", "output_dir", "debug_traceback"),
             {"output_dir": Path("visualizations/2d_overlay_3d_pred")},
             required=("img_dir", "2d_pose_estimations", "3d_pose_estimations"),
-            checks=(_PICTURES, _ESTIMATIONS_2D, _ESTIMATIONS_3D),
+            checks=(PICTURES, ESTIMATIONS_2D, ESTIMATIONS_3D),
         ),
         "2d_overlay_3d_gt_3d_pred": Script(
             "stitched.viz", "overlay_2d_3d_gt_3d_pred",
@@ -299,7 +231,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             {"output_dir": Path("visualizations/2d_overlay_3d_gt_3d_pred")},
             required=("img_dir", "2d_pose_estimations", "3d_pose_ground_truths", "3d_pose_estimations"),
             changes={"3d_pose_ground_truths": {"help": "3d_pose_ground_truths.pt of run.py"}},
-            checks=(_PICTURES, _ESTIMATIONS_2D, _TRUTH_3D, _ESTIMATIONS_3D),
+            checks=(PICTURES, ESTIMATIONS_2D, TRUTH_3D, ESTIMATIONS_3D),
         ),
         "video": Script(
             "stitched.video", "video",
@@ -315,25 +247,14 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 },
                 "output_dir": {"help": "folder for the video NAME.webm (VP8 without sound, plays in browsers)"},
             },
-            checks=(_PICTURES, _ESTIMATIONS_2D, _ESTIMATIONS_3D),
+            checks=(PICTURES, ESTIMATIONS_2D, ESTIMATIONS_3D),
         ),
-        "saliency_and_prob_maps": Script(
-            "stitched.saliency_viz", "saliency_and_prob_maps",
-            "Draw an hourglass's heat map and saliency map of every joint, one row per joint.",
-            "photos or a video; an hourglass or stitched checkpoint, or the demo weights",
-            _SALIENCY_TAKES,
-            {"num_pictures": None, "output_dir": Path("visualizations/saliency_and_prob_maps")},
-            required=("img_dir",), changes=_SALIENCY_CHANGES,
-            checks=(_CHECKPOINT, _PICTURES),
+        "saliency_and_prob_maps": saliency(
+            "saliency_and_prob_maps", "Draw an hourglass's heat map and saliency map of every joint, one row per joint."
         ),
-        "saliency_and_prob_maps_with_skeleton": Script(
-            "stitched.saliency_viz", "saliency_and_prob_maps_with_skeleton",
+        "saliency_and_prob_maps_with_skeleton": saliency(
+            "saliency_and_prob_maps_with_skeleton",
             "Draw what saliency_and_prob_maps draws, with the predicted skeleton on the photo of every row.",
-            "photos or a video; an hourglass or stitched checkpoint, or the demo weights",
-            _SALIENCY_TAKES,
-            {"num_pictures": None, "output_dir": Path("visualizations/saliency_and_prob_maps_with_skeleton")},
-            required=("img_dir",), changes=_SALIENCY_CHANGES,
-            checks=(_CHECKPOINT, _PICTURES),
         ),
         "orthog_augmentation": Script(
             "twod_threed.augmentation_viz", "orthog_augmentation",
@@ -345,12 +266,12 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ),
             {"data_dir": Path("data/h36m"), "output_dir": Path("visualizations/orthog_augmentation")},
             required=("load",), sample="h36m",
-            changes=_OF_CHECKPOINT | {
+            changes=OF_CHECKPOINT | {
                 "index": {
                     "help": "index of the test sample to draw, from 0: frame index // 4 of S9 and S11, camera index % 4"
                 },
             },
-            checks=(_CHECKPOINT, _H36M),
+            checks=(CHECKPOINT, H36M),
         ),
         "3d_pose_gan": Script(
             "generative_models.viz", "pose_gan",
@@ -365,7 +286,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             },
             required=("load",), sample="h36m",
             changes={"num_pictures": {"help": "number of generated poses to draw, with as many real ones"}},
-            checks=(_CHECKPOINT, _H36M),
+            checks=(CHECKPOINT, H36M),
         ),
         "training_curves": Script(
             "utils.training.training_curves", "training_curves",
@@ -377,45 +298,25 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         ),
     },
     "eval": {
-        "mpii_PCKh": Script(
-            "stacked_hourglass.evaluation", "mpii_PCKh",
+        "mpii_PCKh": evaluation_2d(
+            "evaluation", "mpii_PCKh",
             "Compute PCKh of prediction files on MPII's validation people: table and curves.",
             "detections_our_format.mat in data/mpii, and prediction files",
-            ("data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"),
-            {"data_dir": Path("data/mpii"), "output_dir": Path("visualizations/mpii_PCKh")},
-            required=("prediction_files",), sample="mpii",
-            checks=(_PREDICTIONS,),
         ),
-        "lsp_PCK": Script(
-            "stacked_hourglass.lsp_evaluation", "lsp_PCK",
+        "lsp_PCK": evaluation_2d(
+            "lsp_evaluation", "lsp_PCK",
             "Compute PCK@0.2 and PCKh@0.5 of prediction files on LSP's validation people (person-, observer-centric).",
             "joints.mat of LSP or LSP-extended in data/lsp, or --data_dir sample; prediction files with 14 joints",
-            ("data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"),
-            {"data_dir": Path("data/lsp"), "output_dir": Path("visualizations/lsp_PCK")},
-            required=("prediction_files",), sample="lsp",
-            checks=(_PREDICTIONS,),
-            changes={
-                "prediction_files": {
-                    "help": "2D predictions in LSP's joint order: preds_valid.mat from train.py hourglass_lsp; .mat, "
-                    ".h5 or .npz with the key preds (N × 14 × 2, one-based px, validation order); or .pt or .json by "
-                    "photo"
-                },
-            },
+            "2D predictions in LSP's joint order: preds_valid.mat from train.py hourglass_lsp; .mat, .h5 or .npz with "
+            "the key preds (N × 14 × 2, one-based px, validation order); or .pt or .json by photo",
         ),
-        "coco_AP": Script(
-            "stacked_hourglass.coco_evaluation", "coco_AP",
-            "AP, AP50, AP75, APM, APL and AR (OKS) of results files on COCO's validation people: table and curves.",
-            "person_keypoints_val2017.json in data/coco, or --data_dir sample; and results files in the official form",
-            ("data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"),
-            {"data_dir": Path("data/coco"), "output_dir": Path("visualizations/coco_AP")},
-            required=("prediction_files",), sample="coco",
-            checks=(_PREDICTIONS, _COCO_TRUTH),
-            changes={
-                "prediction_files": {
-                    "help": "person_keypoints_val2017_results.json of train.py or run.py hourglass_coco, or any in "
-                    "COCO's official form: [{image_id, category_id: 1, keypoints: [x, y, score] × 17, score}]"
-                },
-            },
+        "coco_AP": evaluation_2d(
+            "coco_evaluation", "coco_AP",
+            "Compute AP, AP50, AP75, APM, APL and AR (OKS) of results on COCO's validation people: table and curves.",
+            "person_keypoints_val2017.json in data/coco, or --data_dir sample; results files in COCO's official form",
+            "person_keypoints_val2017_results.json from train.py or run.py hourglass_coco, or any file in COCO's "
+            "official form: [{image_id, category_id: 1, keypoints: [x, y, score] × 17, score}]",
+            COCO_TRUTH,
         ),
         "h36m_MPJPE": Script(
             "twod_threed.evaluation", "h36m_MPJPE",
@@ -424,7 +325,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ("data_dir", "prediction_files", "3d_pose_ground_truths", "model_names", "output_dir", "debug_traceback"),
             {"data_dir": Path("data/h36m"), "output_dir": Path("visualizations/h36m_MPJPE")},
             required=("prediction_files",), sample="h36m",
-            checks=(_PREDICTIONS, _TRUTH_3D),
+            checks=(PREDICTIONS, TRUTH_3D),
             changes={
                 "data_dir": {
                     "help": "Human3.6M folder to take ground truth from if no ground truth file is given, or 'sample'"

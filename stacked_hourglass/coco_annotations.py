@@ -14,6 +14,7 @@ import numpy as np
 
 from stacked_hourglass.annotations import People, followed_link, keep_usable
 from utils.imaging.images import CROP_MARGIN
+from utils.imaging.source_paths import require_source
 from utils.osutils import UserError, warn
 from utils.transform import COCO
 
@@ -116,6 +117,14 @@ def results_file(part: str) -> str:
 def require_validation_files(data_dir: str | Path) -> None:
     """UserError where the folder or its validation annotations are missing. No torch."""
     annotation_file(data_dir, "val2017")
+
+
+def require_coco_or_photos(data_dir: str | Path) -> None:
+    """The same for a script that also takes photos, a video or a camera's number. No torch."""
+    if is_coco(data_dir) or Path(data_dir).parts[-2:] == ("data", "coco"):
+        require_validation_files(data_dir)
+    else:
+        require_source(data_dir)
 
 
 def coco_photos(data_dir: str | Path, part: str) -> Path:

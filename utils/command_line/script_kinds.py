@@ -1,0 +1,118 @@
+"""What scripts of the entry points share: changed help, early checks, and scripts of one kind on several data sets.
+
+Imports no torch, so that `--help` answers at once.
+"""
+
+from pathlib import Path
+
+from utils.command_line.cli import Check, Script
+
+TRAIN_HOURGLASS = (
+    "data_dir", "load", "experiment", "several processes", "machine", "optimisation", "evaluation",
+    "hourglass network", "hourglass training", "augmentation",
+)  # fmt: skip
+STEPS = (
+    "machine", "epochs", "train_batch_size", "lr", "schedule", "gamma", "weight_decay", "use_amsprop", "grad_clip",
+    "no_grad_clipping", "tb_log_freq", "max_bad_steps", "test_batch_size", "action",
+)  # fmt: skip
+NO_WORKERS = {"workers": {"help": "ignored: poses are already on the device"}}
+SEVERAL_FOLDERS = {
+    "data_dir": {
+        "many": True,
+        "help": "one or more folders of MPII, LSP or COCO, joined for training; the first one also validates and "
+        "defines the joints; 'sample' generates a small data set on first use",
+    }
+}
+LOAD_TO_TRAIN = {"load": {"help": "checkpoint file or its folder; training starts from its weights at epoch 0"}}
+PHOTOS_HELP = "MPII folder, folder of photos, photo, video, camera number, or 'sample'"
+SALIENCY_CHANGES = {
+    "load": {
+        "help": "hourglass or stitched checkpoint, from this project or published; the architecture is read from it; "
+        "by default the demo weights"
+    },
+    "num_pictures": {"help": "number of photos or frames to draw, evenly spaced; by default all"},
+}
+OF_CHECKPOINT = {
+    name: {"default": None, "help": "read from the checkpoint; a different value is an error"}
+    for name in ("linear_size", "num_stage", "dataset_normalization")
+}
+STITCHED_HELP = {
+    "load": {"help": "stitched checkpoint (stitched_fine_tune); overrides --load_hourglass and --load_2d3d"},
+    "dataset_normalization": {"help": "read from the checkpoint; a different value is an error"},
+}
+
+# Checks that run before torch is imported, so that these errors appear at once.
+CHECKPOINT = Check("utils.training.checkpoint_paths:require_checkpoint", ("load",))
+START = Check("utils.training.checkpoint_paths:require_checkpoint", ("load", "resume"))
+RESUME = Check("utils.training.checkpoint_paths:require_latest", ("resume", "script", "exp", "checkpoint_dir"))
+PAIR = ("load", "load_hourglass", "load_2d3d")
+STITCHED = Check("stitched.checkpoint_paths:require_checkpoints", PAIR)
+MPII = Check("stacked_hourglass.joined_data:require_mpii_first", ("data_dir",))
+LSP = Check("stacked_hourglass.joined_data:require_lsp_first", ("data_dir",))
+COCO = Check("stacked_hourglass.joined_data:require_coco_first", ("data_dir",))
+COCO_TRUTH = Check("stacked_hourglass.coco_annotations:require_validation_files", ("data_dir",))
+H36M = Check("utils.human36m.folder:require_folder", ("data_dir",))
+PHOTOS = Check("stacked_hourglass.annotations:require_photos", ("data_dir",))
+COCO_OR_PHOTOS = Check("stacked_hourglass.coco_annotations:require_coco_or_photos", ("data_dir",))
+PICTURES = Check("utils.imaging.source_paths:require_path", ("img_dir",))
+PREDICTIONS, ESTIMATIONS_2D, ESTIMATIONS_3D, TRUTH_2D, TRUTH_3D = (
+    Check("utils.imaging.source_paths:require_files", (dest,), (option,))
+    for dest, option in (
+        ("prediction_files", "--prediction_files"),
+        ("pose_2d_estimations", "--2d_pose_estimations"),
+        ("pose_3d_estimations", "--3d_pose_estimations"),
+        ("pose_2d_ground_truths", "--2d_pose_ground_truths"),
+        ("pose_3d_ground_truths", "--3d_pose_ground_truths"),
+    )
+)
+
+
+def hourglass_training(data_set: str, summary: str, data: str, check: Check, **defaults: int) -> Script:
+    """A training of an hourglass on data/<data_set>, of which there is a sample."""
+    return Script(
+        "stacked_hourglass.train", f"hourglass_{data_set}", summary,
+        f"{data} in data/{data_set}, or --data_dir sample", TRAIN_HOURGLASS,
+        {"data_dir": [Path("data", data_set)]} | defaults, changes=LOAD_TO_TRAIN | SEVERAL_FOLDERS, sample=data_set,
+        several=True, checks=(RESUME, START, check),
+    )  # fmt: skip
+
+
+def hourglass_run(
+    data_set: str, summary: str, needs: str, load: str, check: Check, required: tuple[str, ...] = ()
+) -> Script:
+    """A run of an hourglass on data/<data_set>, photos or a video; `load` is the help of --load."""
+    takes = (
+        "data_dir", "load", "output_dir", "run_with_train", "person_box", "max_frames", "machine", "test_batch_size",
+        "flip", "hourglass network",
+    )  # fmt: skip
+    folders = {"data_dir": Path("data", data_set), "output_dir": Path("data", f"hourglass_{data_set}")}
+    changes = {"data_dir": {"help": PHOTOS_HELP.replace("MPII", data_set.upper())}, "load": {"help": load}}
+    return Script(
+        "stacked_hourglass.run", f"hourglass_{data_set}", summary, needs, takes, folders | {"test_batch_size": 16},
+        required, changes, sample=data_set, several=True, checks=(CHECKPOINT, check),
+    )  # fmt: skip
+
+
+def evaluation_2d(module: str, name: str, summary: str, needs: str, files: str = "", *checks: Check) -> Script:
+    """An evaluation <data_set>_<metric> of 2D poses; `files` is the help of --prediction_files, where it differs."""
+    data_set = name.partition("_")[0]
+    return Script(
+        f"stacked_hourglass.{module}", name, summary, needs,
+        ("data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"),
+        {"data_dir": Path("data", data_set), "output_dir": Path("visualizations", name)}, ("prediction_files",),
+        {"prediction_files": {"help": files}} if files else {}, data_set, checks=(PREDICTIONS, *checks),
+    )  # fmt: skip
+
+
+def saliency(name: str, summary: str) -> Script:
+    """A drawing of heat maps and saliency maps."""
+    takes = (
+        "img_dir", "load", "output_dir", "num_pictures", "hourglass network", "person_box", "use_max_for_saliency_map",
+        "device", "allow_unsafe_load", "debug_traceback",
+    )  # fmt: skip
+    return Script(
+        "stitched.saliency_viz", name, summary,
+        "photos or a video; an hourglass or stitched checkpoint, or the demo weights", takes,
+        {"num_pictures": None, "output_dir": Path("visualizations", name)}, ("img_dir",), SALIENCY_CHANGES,
+        checks=(CHECKPOINT, PICTURES),
+    )  # fmt: skip
