@@ -9,7 +9,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -116,14 +116,3 @@ def parse_options() -> Callable[..., argparse.Namespace]:
         return parse(f"{entry}.py", script, SCRIPTS[entry][script], GROUPS, [str(argument) for argument in argv])
 
     return parse_argv
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """torch on one thread: small networks are quickest so, and tests leave the other cores alone."""
-    import torch
-
-    former = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(former)

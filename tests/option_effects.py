@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from utils.training.log_files import read_log
@@ -97,6 +98,21 @@ def assert_tested(options: set[str], effects: Mapping[str, Effect], tests: Mappi
 # ------------------------------------------------------------------------------------------ what is compared
 
 
+def weights(run: Run) -> list:
+    """Everything that training moves."""
+    return [(name, value.tolist()) for name, value in run.state().items() if "running_" not in name]
+
+
+def running_statistics(run: Run) -> list:
+    """Those of batch norm."""
+    return [value.tolist() for name, value in run.state().items() if "running_" in name]
+
+
+def validation(run: Run, rel: float = 1e-4, abs_: float = 0.0) -> dict:
+    """The last validation, all but the last digits, which the size of a batch may move."""
+    return {k: pytest.approx(v, rel=rel, abs=abs_) for k, v in run.log()[-1].items() if k.startswith("val/")}
+
+
 def shapes(run: Run) -> dict:
     return {name: tuple(value.shape) for name, value in run.state().items()}
 
@@ -105,9 +121,27 @@ def columns(run: Run) -> set:
     return set(run.log()[-1])
 
 
+def optimizer_fields(run: Run, optimizer: int = 0) -> set:
+    """What an optimizer keeps of each weight."""
+    return set(run.checkpoint()["optimizer"][optimizer]["state"][0])
+
+
 def epochs(run: Run) -> int:
     return len(run.log())
 
 
 def event_bytes(run: Run) -> int:
     return sum(path.stat().st_size for path in (run.folder / "tb_logs" / run.experiment).iterdir())
+
+
+# Of options that all trainings have, with the same meaning.
+OF_ALL_TRAININGS = {
+    "epochs": Effect(("--epochs", 2), epochs),
+    "schedule": Effect(("--schedule", 0), weights),
+    "gamma": Effect(("--gamma", 0.5), weights, base=("--schedule", 0)),
+    "weight_decay": Effect(("--weight_decay", 0.1), weights),
+    "grad_clip": Effect(("--grad_clip", 1e-9), weights),
+    "tb_log_freq": Effect(("--tb_log_freq", 1), event_bytes, keeps=weights),
+    "precision": Effect(("--precision", "bf16"), weights),
+    "seed": Effect(("--seed", 1), weights),
+}

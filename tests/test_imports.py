@@ -64,3 +64,10 @@ def test_doors_that_need_no_network_import_no_torch():
     code = "import importlib, sys\nfor door in sys.argv[1:]:\n    importlib.import_module(door)\n"
     code += "    assert 'torch' not in sys.modules, door"
     subprocess.run([sys.executable, "-c", code, *doors], cwd=ROOT, check=True)
+
+
+def test_the_suite_computes_on_one_thread():
+    """`conftest` sets it before the first import of torch; its processes fill the cores already."""
+    import torch
+
+    assert torch.get_num_threads() == 1

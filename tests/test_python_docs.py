@@ -68,7 +68,7 @@ def names() -> dict[str, Any]:
 
 
 @pytest.fixture
-def run(place, names, monkeypatch, one_thread):
+def run(place, names, monkeypatch):
     """`run(block)`: the names after the block. The logger and the allocator stay as they were for other tests."""
     monkeypatch.chdir(place)
     monkeypatch.setattr(allocator, "keep_large_blocks", lambda: False)

@@ -7,7 +7,7 @@ from command_line import load_script
 from utils.compute.distributed import ALONE
 
 
-def test_every_turn_is_timed(one_thread):
+def test_every_turn_is_timed():
     options = Namespace(turns=2, steps=1, stacks=1, features=8, batch=2, size=64, threads=1)
     times = load_script("benchmarks", "scaling").measure(options, ALONE)
     assert set(times) == {"one", "two"}

@@ -14,6 +14,7 @@ from launchers import ENGINES
 from scipy.io import loadmat
 from shared_launch import LEFT_OUT, RUNS, TRAININGS, prepare, runs, training
 from torch import nn
+from training_results import log_of
 
 import stacked_hourglass.trainer
 from utils.predictions.prediction_files import load_metas, load_predictions
@@ -57,7 +58,7 @@ def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
 
 def log(folder: Path, name: str) -> list[dict[str, float]]:
     [path] = folder.glob(f"model_checkpoints/*_{name}/log.txt")
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in read_log(path)[1]]
+    return log_of(path.parent)
 
 
 def steps(folder: Path, name: str) -> dict[tuple, float]:

@@ -14,8 +14,6 @@ from twod_threed.train import LifterShape, train_lifter
 from utils.training.log_files import read_log
 from utils.training.settings import Experiment, Loading, Optimisation
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_an_hourglass_on_arrays_of_people(tiny_mpii, tmp_path):
     training, validation = load_mpii(tiny_mpii)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from command_line import call
 from settings_by_name import settings_of
+from training_results import content_of, log_of, same
 
 from generative_models import load_pose_gan
 from generative_models.fc_gan import PoseGAN
@@ -13,7 +14,6 @@ from generative_models.trainer import ADAM_BETAS, GANSettings, GANTrainer, two_s
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.osutils import UserError
-from utils.training.log_files import read_log
 from utils.training.settings import Experiment, Optimisation
 
 NAME = "3d_pose_gan_default"
@@ -26,7 +26,7 @@ def poses(tiny_h36m):
 
 
 @pytest.fixture
-def trainer(poses, one_thread):
+def trainer(poses):
     def make(**values) -> GANTrainer:
         optimisation, settings = settings_of({"no_grad_clipping": True} | values, Optimisation, GANSettings)
         return GANTrainer(*poses, optimisation, Experiment("3d_pose_gan"), settings)
@@ -149,22 +149,9 @@ def train(folder, data_dir, *argv):
     return folder / "model_checkpoints" / NAME
 
 
-def log(checkpoints):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_log(checkpoints / "log.txt")[1]]
-
-
-def same(one, other):
-    """Equal to the last bit, through dicts and lists."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(same, one, other))
-    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
-
-
 def test_training_comes_nearer_to_real_poses(tiny_h36m, tmp_path):
     folder = train(tmp_path, tiny_h36m, "--epochs", 12, "--lr", 3e-3, "--num_discriminator_steps_per_generator_step", 2)
-    rows = log(folder)
+    rows = log_of(folder)
     assert rows[-1]["val/SW"] < 0.6 * rows[0]["val/SW"]
     assert min(row["val/SW"] for row in rows) == pytest.approx(
         torch.load(folder / "model_best.pth.tar", weights_only=True)["best"], rel=1e-4
@@ -176,10 +163,10 @@ def test_a_resumed_training_is_the_same_bit_for_bit(tiny_h36m, tmp_path):
     resumed = train(tmp_path / "resumed", tiny_h36m, "--epochs", 1)
     again = call("train", "3d_pose_gan", "--data_dir", tiny_h36m, "--resume", "--epochs", 3, cwd=tmp_path / "resumed")
     again.succeeded()
-    contents = [torch.load(folder / "checkpoint.pth.tar", weights_only=True) for folder in (straight, resumed)]
+    contents = [content_of(folder) for folder in (straight, resumed)]
     for part in ("state_dict", "epoch", "best", "optimizer", "rng"):
         assert same(*(content[part] for content in contents)), part
-    assert log(straight) == log(resumed)
+    assert log_of(straight) == log_of(resumed)
     assert len(contents[0]["optimizer"]) == 2
 
 

@@ -36,7 +36,7 @@ def checkpoint(tmp_path_factory, real) -> Path:
 
 
 @pytest.fixture
-def viz(tiny_h36m, checkpoint, tmp_path, one_thread):
+def viz(tiny_h36m, checkpoint, tmp_path):
     """`viz("--nearest")`: the script's result; it writes into `tmp_path / "out"`."""
 
     def run(*argv: object, load: Path = checkpoint, data_dir: object = tiny_h36m):

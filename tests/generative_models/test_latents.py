@@ -9,7 +9,7 @@ from generative_models.measures import joint_distance
 
 
 @pytest.fixture
-def model(one_thread) -> PoseGAN:
+def model() -> PoseGAN:
     torch.manual_seed(0)
     model = PoseGAN(3, 16, 1).eval()
     model.scale.fill_(300)

@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from stacked_hourglass.augmentation import RandomMasking, draw_geometry, jitter_colour
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 MEAN = torch.tensor([0.2, 0.5, 0.7])
 ALWAYS = RandomMasking(mask_prob=1, orientation_prob=0.5, mean_valued_prob=0.5, max_cover_ratio=0.5, noise_std=0.05)
 SIZE = 48

@@ -15,8 +15,6 @@ from stacked_hourglass.inference import to_photo
 from utils.imaging.images import CROP_SIZE
 from utils.transform import LSP, MPII, Skeleton
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 # One colour a joint, far from the others and from black.
 COLORS = np.array([(r, g, b) for r in (80, 160, 240) for g in (80, 160, 240) for b in (80, 240)])[: len(MPII)]
 

@@ -22,8 +22,6 @@ from stacked_hourglass.degradation import (
 )
 from utils.compute.batch_parts import BatchGenerator, Part
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 OFF = Degradation()
 ALL = Degradation(blur_prob=1, downscale_prob=1, jpeg_prob=1)
 

@@ -18,8 +18,6 @@ from stacked_hourglass.hourglass import (
 )
 from stacked_hourglass.loading import count_parameters
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SMALL = Architecture(stacks=2, features=8)
 VARIANTS = {
     "batch norm": SMALL,

@@ -10,8 +10,6 @@ from stacked_hourglass.inference import Predictor, as_input, batch_statistics, t
 from utils.imaging.images import apply_affine, crop_matrix, invert_affine
 from utils.transform import MPII, SKELETONS
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SIDE_CHANNEL = {"r": 0, "l": 1, "c": 2}
 
 

@@ -13,8 +13,6 @@ from utils.console.option_rules import refuse_disagreement
 from utils.osutils import UserError
 from utils.training.checkpoints import make_checkpoint_fn, read_checkpoint
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SMALL = Architecture(stacks=2, features=8)
 
 

@@ -13,8 +13,6 @@ from stacked_hourglass.photos import follow, photo_loader, predict_photos
 from utils.imaging.image_sources import open_source
 from utils.imaging.images import ImageError, apply_affine
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 class FixedPeople(PersonFinder):
     """Finds a person at each of these crops (x, y, side), whatever the photo shows."""

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.saliency import KINDS, joint_scores, saliency_maps
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 COLORS = torch.tensor([[1.0, -3.0, 2.0], [0.0, 0.5, -0.25]])  # of two joints, for red, green and blue
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from option_effects import (
+    OF_ALL_TRAININGS,
     Effect,
     Run,
     assert_effect,
@@ -21,7 +22,9 @@ from option_effects import (
     columns,
     epochs,
     run_once,
+    running_statistics,
     shapes,
+    weights,
     with_bad_losses,
 )
 from scipy.io import loadmat
@@ -40,7 +43,7 @@ from utils.command_line.cli import main
 from utils.osutils import UserError
 from utils.transform import COCO, MPII
 
-pytestmark = pytest.mark.usefixtures("one_thread", "one_picture")
+pytestmark = pytest.mark.usefixtures("one_picture")
 
 # Two steps of four people each, one epoch.
 SMALL = ("--stacks", 1, "--features", 8, "--workers", 0, "--epochs", 1, "--train_batch_size", 4, "--device", "cpu")
@@ -89,15 +92,6 @@ def fails(tiny_mpii, tmp_path, capsys) -> Callable[..., str]:
 # ------------------------------------------------------------------------------------------ what is compared
 
 
-def weights(run: Run) -> list:
-    """Everything that training moves."""
-    return [(name, value.tolist()) for name, value in run.state().items() if "running_" not in name]
-
-
-def running_statistics(run: Run) -> list:
-    return [value.tolist() for name, value in run.state().items() if "running_" in name]
-
-
 def predictions(run: Run) -> list:
     return loadmat(run.checkpoints / "preds_valid.mat")["preds"].tolist()
 
@@ -129,20 +123,15 @@ VISIBILITY = ("--predict_joint_visibility",)
 BATCHWISE = ("--use_train_mode_to_eval",)
 LARGE = ("--scale_weight_factor", 20)  # gradients whose norm is above the 10 at which they are clipped
 
-EFFECTS = {
+EFFECTS = OF_ALL_TRAININGS | {
     # optimisation
-    "epochs": Effect(("--epochs", 2), epochs),
     "train_batch_size": Effect(("--train_batch_size", 8), weights),
     "lr": Effect(("--lr", 1e-3), weights),
-    "schedule": Effect(("--schedule", 0), weights),
-    "gamma": Effect(("--gamma", 0.5), weights, base=("--schedule", 0)),
     "schedule_type": Effect(("--schedule_type", "cosine"), weights),
     "warmup": Effect(("--warmup", 1), weights),
     "ema": Effect(("--ema", 0.9), weights),
-    "weight_decay": Effect(("--weight_decay", 0.1), weights),
     "use_amsprop": Effect(("--use_amsprop",), weights),
     "momentum": Effect(("--momentum", 0.5), weights),
-    "grad_clip": Effect(("--grad_clip", 1e-6), weights),
     "no_grad_clipping": Effect(("--no_grad_clipping",), weights, base=LARGE),
     "tb_log_freq": Effect(("--tb_log_freq", 1), step_entries, keeps=weights),
     # evaluation
@@ -187,9 +176,6 @@ EFFECTS = {
     "max_downscale": Effect(("--max_downscale", 8), weights, base=("--downscale_prob", 1)),
     "jpeg_prob": Effect(("--jpeg_prob", 1), weights),
     "min_jpeg_quality": Effect(("--min_jpeg_quality", 5), weights, base=("--jpeg_prob", 1)),
-    # machine
-    "precision": Effect(("--precision", "bf16"), weights),
-    "seed": Effect(("--seed", 1), weights),
 }
 
 

@@ -35,8 +35,6 @@ from utils.plotting_utils import Averages
 from utils.training.settings import Experiment, Optimisation
 from utils.transform import MPII
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 MEAN, STDDEV = [0.4, 0.45, 0.5], [0.2, 0.21, 0.22]
 CPU = torch.device("cpu")
 

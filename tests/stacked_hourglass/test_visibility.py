@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.visibility import VisibilityNet, visibility_loss
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.mark.parametrize(("size", "dtype"), [((64, 64), torch.float32), ((16, 32), torch.float64)])
 def test_one_logit_a_joint_for_any_size(size, dtype):

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 from stitched.crop_predictor import StitchedPredictor
 from utils.transform import H36M, MPII
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def network():

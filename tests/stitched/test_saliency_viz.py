@@ -22,8 +22,6 @@ from stitched.saliency_viz import EMPTY_HEIGHT, GAP, SHEET_CELL
 from utils.imaging.images import crop_decoded, crop_matrix, read_image
 from utils.transform import LSP, MPII
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 PLAIN, SKELETON = "saliency_and_prob_maps", "saliency_and_prob_maps_with_skeleton"
 BLOCK = 612  # px, width of a person's maps
 

@@ -12,8 +12,6 @@ from stitched.loading import load_network, stitched_extras
 from utils.osutils import UserError
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) - 0.45
 TO_PHOTO = torch.tensor([[[2.0, 0.0, 100.0], [0.0, 2.0, 50.0]]]).expand(2, -1, -1)
 

@@ -16,8 +16,6 @@ from utils.data_utils import centre_on_hip, instance_scale
 from utils.imaging.heatmaps import decode_heatmaps, heatmap_to_crop, render_heatmaps
 from utils.transform import H36M, H36M_2D, MPII
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SMALL = Architecture(stacks=2, features=8)
 SIDE = 128  # of the crops here; the networks take any multiple of 64
 

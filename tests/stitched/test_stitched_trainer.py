@@ -10,6 +10,7 @@ from command_line import call
 from settings_by_name import settings_of
 from tiny_fine_tuning import NAME, SMALL, VALIDATION, fine_tune, make_images, make_networks
 from torch import nn
+from training_results import content_of, log_of, same
 
 from stacked_hourglass.datasets import make_loader
 from stitched.loading import load_network
@@ -39,7 +40,7 @@ def networks(images, tmp_path_factory):
 
 
 @pytest.fixture
-def setting(images, networks, one_thread):
+def setting(images, networks):
     """`setting(lr=1)`: the trainer and the network of these settings, and the training batch."""
 
     def with_settings(starts=networks, dropout=0.5, **values):
@@ -219,22 +220,9 @@ class TestValidation:
 
 
 # ------------------------------------------------------------------------------------------ whole trainings
-def same(one, other):
-    """Equal to the last bit, through dicts and lists."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(same, one, other))
-    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
-
-
-def log(run):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in run.log()]
-
-
 def test_training_lowers_both_losses(images, networks, tmp_path):
     argv = ("--epochs", 12, "--lr", 3e-3, "--dropout", 0, "--augment_training_data", False, "--heatmap_loss_coeff", 100)
-    rows = log(fine_tune(tmp_path, images, *networks, *argv))
+    rows = log_of(fine_tune(tmp_path, images, *networks, *argv).checkpoints)
     assert rows[-1]["train/pose_3d_loss"] < 0.6 * rows[0]["train/pose_3d_loss"]
     assert rows[-1]["train/heatmap_loss"] < 0.5 * rows[0]["train/heatmap_loss"]
 
@@ -248,8 +236,8 @@ def test_a_resumed_training_is_the_same_bit_for_bit(images, networks, tmp_path):
     contents = [run.checkpoint() for run in (straight, resumed)]
     for part in ("state_dict", "normalisation", "epoch", "best", "optimizer", "rng", "soft_argmax", "mean"):
         assert same(*(content[part] for content in contents)), part
-    assert log(straight) == log(resumed)
-    assert [row["lr"] for row in log(resumed)] == pytest.approx([1e-3, 5e-4, 5e-4])
+    assert log_of(straight.checkpoints) == log_of(resumed.checkpoints)
+    assert [row["lr"] for row in log_of(resumed.checkpoints)] == pytest.approx([1e-3, 5e-4, 5e-4])
 
 
 def test_an_interrupted_training_goes_on_as_if_nothing_had_been(images, networks, tmp_path, monkeypatch):
@@ -269,7 +257,7 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_been(images, networks
         patch.setattr(StitchedTrainer, "update", interrupted)
         argv = ("stitched_fine_tune", "--data_dir", images, *SMALL, *networks, *setting)
         assert call("train", *argv, cwd=folder).status == 130
-    stopped = torch.load(folder / "model_checkpoints" / NAME / "checkpoint.pth.tar", weights_only=True)
+    stopped = content_of(folder / "model_checkpoints" / NAME)
     assert stopped["epoch"] == pytest.approx(2 / 3)
     resumed = fine_tune(folder, images, "--resume", *setting)
     contents = [run.checkpoint() for run in (straight, resumed)]

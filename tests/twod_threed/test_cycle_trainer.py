@@ -4,6 +4,7 @@ import pytest
 import torch
 from command_line import call
 from settings_by_name import settings_of
+from training_results import content_of, log_of, same
 
 from twod_threed import load_lifter
 from twod_threed.cycle_gan import CycleGAN, Poses, place
@@ -16,7 +17,6 @@ from utils.data_utils import LIFTER_INPUT_JOINTS, OrthogonalAugmentation, normal
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.plotting_utils import Averages
-from utils.training.log_files import read_log
 from utils.training.samplers import IndexLoader
 from utils.training.settings import Experiment, Optimisation
 
@@ -282,23 +282,6 @@ def train(folder, data_dir, *argv):
     return folder / "model_checkpoints" / NAME
 
 
-def log(checkpoints):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_log(checkpoints / "log.txt")[1]]
-
-
-def content(checkpoints):
-    return torch.load(checkpoints / "checkpoint.pth.tar", weights_only=True)
-
-
-def same(one, other):
-    """Equal to the last bit, through dicts and lists."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(same, one, other))
-    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
-
-
 @pytest.fixture(scope="module")
 def trained(tiny_h36m, tmp_path_factory):
     """The checkpoints of two epochs with a projection, and with a fully connected one."""
@@ -311,7 +294,7 @@ def trained(tiny_h36m, tmp_path_factory):
 
 def test_unpaired_training_lowers_the_error(tiny_h36m, tmp_path):
     argv = ("--epochs", 12, "--train_batch_size", 32, "--lr", 3e-3, "--regression_coeff", 0)
-    rows = log(train(tmp_path, tiny_h36m, *argv))
+    rows = log_of(train(tmp_path, tiny_h36m, *argv))
     assert rows[-1]["val/MPJPE"] < 0.5 * rows[0]["val/MPJPE"]
     assert rows[-1]["val/cycle_3d"] < 0.5 * rows[0]["val/cycle_3d"]
     assert "train/regression" not in rows[0]
@@ -323,15 +306,15 @@ def test_a_resumed_training_is_the_same_bit_for_bit(tiny_h36m, tmp_path, kind):
     straight = train(tmp_path / "straight", tiny_h36m, "--epochs", 2, *argv)
     resumed = train(tmp_path / "resumed", tiny_h36m, "--epochs", 1, *argv)
     call("train", "2d3d_h36m", "--data_dir", tiny_h36m, "--resume", "--epochs", 2, cwd=tmp_path / "resumed").succeeded()
-    contents = [content(folder) for folder in (straight, resumed)]
+    contents = [content_of(folder) for folder in (straight, resumed)]
     for part in ("state_dict", COMPANIONS, "normalisation", "epoch", "best", "optimizer", "rng"):
         assert same(*(one[part] for one in contents)), part
-    assert log(straight) == log(resumed)
+    assert log_of(straight) == log_of(resumed)
 
 
 def test_the_checkpoint_is_a_lifters(trained, tiny_h36m, tmp_path):
     """Its keys are plain training's; the other networks lie beside them. Loading and running need nothing new."""
-    stored = content(trained["weak"])
+    stored = content_of(trained["weak"])
     assert set(stored["state_dict"]) == set(LinearModel(64, 1, without_hip=True).state_dict())
     assert {name.split(".")[0] for name in stored[COMPANIONS]} == {"projection", "critic_2d", "critic_3d"}
     assert len(stored["optimizer"]) == 2
@@ -341,23 +324,23 @@ def test_the_checkpoint_is_a_lifters(trained, tiny_h36m, tmp_path):
     call("run", "2d3d_h36m", *run, cwd=tmp_path).succeeded()
     predictions = tmp_path / "run/3d_pose_estimations.pt"
     scored = call("eval", "h36m_MPJPE", "--prediction_files", predictions, "--output_dir", tmp_path / "scores")
-    assert f"{min(row['val/MPJPE'] for row in log(trained['weak'])):.1f}" in scored.succeeded().out
+    assert f"{min(row['val/MPJPE'] for row in log_of(trained['weak'])):.1f}" in scored.succeeded().out
 
 
 def test_load_starts_from_a_plain_lifter(tiny_h36m, tmp_path):
     plain = train(tmp_path / "plain", tiny_h36m, "--no_cycle_gan", "--epochs", 1, "--dataset_normalization")
-    assert COMPANIONS not in content(plain)
+    assert COMPANIONS not in content_of(plain)
     argv = ("--load", plain, "--epochs", 1, "--lr", 1e-20, "--max_norm", 0)
-    loaded = content(train(tmp_path / "gan", tiny_h36m, *argv))
-    assert torch.equal(loaded["state_dict"]["w1.weight"], content(plain)["state_dict"]["w1.weight"])
+    loaded = content_of(train(tmp_path / "gan", tiny_h36m, *argv))
+    assert torch.equal(loaded["state_dict"]["w1.weight"], content_of(plain)["state_dict"]["w1.weight"])
     assert loaded["normalisation"]["kind"] == "dataset"
 
 
 def test_load_takes_the_companions_along(trained, tiny_h36m, tmp_path):
     rates = [word for name in ("lr", "project_lr", "discr_2d_lr", "discr_3d_lr") for word in (f"--{name}", 1e-20)]
     argv = ("--load", trained["weak"] / "checkpoint.pth.tar", "--epochs", 1, "--max_norm", 0, *rates)
-    loaded = content(train(tmp_path, tiny_h36m, *argv))
-    assert same(loaded[COMPANIONS], content(trained["weak"])[COMPANIONS])
+    loaded = content_of(train(tmp_path, tiny_h36m, *argv))
+    assert same(loaded[COMPANIONS], content_of(trained["weak"])[COMPANIONS])
 
 
 def test_evaluate_validates_a_checkpoint_of_either_training(trained, tiny_h36m, tmp_path):
@@ -365,7 +348,7 @@ def test_evaluate_validates_a_checkpoint_of_either_training(trained, tiny_h36m, 
     for more in (("--cycle_gan",), ()):
         out = call("train", "2d3d_h36m", *argv, *more, cwd=tmp_path).succeeded().out
         printed = dict(line.split("\t") for line in out.splitlines() if "\t" in line)
-        assert float(printed["MPJPE"]) == pytest.approx(log(trained["weak"])[-1]["val/MPJPE"], rel=1e-4)
+        assert float(printed["MPJPE"]) == pytest.approx(log_of(trained["weak"])[-1]["val/MPJPE"], rel=1e-4)
         assert ("cycle_3d" in printed) == bool(more)
 
 

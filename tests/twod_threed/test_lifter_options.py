@@ -14,6 +14,7 @@ import pytest
 import torch
 from command_line import call
 from option_effects import (
+    OF_ALL_TRAININGS,
     Effect,
     Run,
     assert_effect,
@@ -21,9 +22,11 @@ from option_effects import (
     assert_tested,
     columns,
     epochs,
-    event_bytes,
+    optimizer_fields,
     run_once,
     shapes,
+    validation,
+    weights,
     with_bad_losses,
 )
 from torch import nn
@@ -104,21 +107,8 @@ def fails(tiny_h36m, tmp_path) -> Callable[..., str]:
 # ------------------------------------------------------------------------------------------ what is compared
 
 
-def weights(run: Run) -> list:
-    return [(k, v.tolist()) for k, v in run.checkpoint()["state_dict"].items() if "running_" not in k]
-
-
 def kind(run: Run) -> str:
     return run.checkpoint()["normalisation"]["kind"]
-
-
-def optimizer(run: Run) -> set:
-    return set(run.checkpoint()["optimizer"][0]["state"][0])
-
-
-def validation(run: Run) -> dict:
-    """All but the last digits, which the size of a batch may move."""
-    return {k: pytest.approx(v, rel=1e-4) for k, v in run.log()[-1].items() if k.startswith("val/")}
 
 
 def companions(run: Run) -> list:
@@ -129,7 +119,7 @@ def companions(run: Run) -> list:
 TURNS = ("--orthogonal_data_augmentation",)
 CYCLE = ("--cycle_gan",)
 
-EFFECTS = {
+EFFECTS = OF_ALL_TRAININGS | {
     # the network
     "linear_size": Effect(("--linear_size", 24), shapes),
     "num_stage": Effect(("--num_stage", 2), shapes),
@@ -152,14 +142,8 @@ EFFECTS = {
     "lr": Effect(("--lr", 1e-2), weights),
     "lr_decay": Effect(("--lr_decay", 1), weights),
     "lr_gamma": Effect(("--lr_gamma", 0.1), weights, base=("--lr_decay", 2)),
-    "schedule": Effect(("--schedule", 0), weights),
-    "gamma": Effect(("--gamma", 0.5), weights, base=("--schedule", 0)),
-    "weight_decay": Effect(("--weight_decay", 0.1), weights),
-    "use_amsprop": Effect(("--use_amsprop",), optimizer),
-    "grad_clip": Effect(("--grad_clip", 1e-9), weights),
-    "epochs": Effect(("--epochs", 2), epochs),
+    "use_amsprop": Effect(("--use_amsprop",), optimizer_fields),
     "train_batch_size": Effect(("--train_batch_size", 64), weights),
-    "tb_log_freq": Effect(("--tb_log_freq", 1), event_bytes, keeps=weights),
     # the cycle GAN
     "cycle_gan": Effect(CYCLE, weights),
     "gan_coeff": Effect(("--gan_coeff", 0), weights, base=CYCLE),
@@ -172,8 +156,6 @@ EFFECTS = {
     "discr_2d_lr": Effect(("--discr_2d_lr", 1e-2), companions, base=CYCLE),
     "discr_3d_lr": Effect(("--discr_3d_lr", 1e-2), companions, base=CYCLE),
     # machine
-    "precision": Effect(("--precision", "bf16"), weights),
-    "seed": Effect(("--seed", 1), weights),
     "workers": Effect(("--workers", 1), lambda run: "--workers 1: ignored" in run.out, keeps=weights),
 }
 

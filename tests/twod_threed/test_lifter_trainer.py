@@ -4,6 +4,7 @@ import pytest
 import torch
 from command_line import call
 from settings_by_name import settings_of
+from training_results import content_of, log_of, same
 
 from twod_threed.model import LinearModel
 from twod_threed.mpjpe import mpjpe, p_mpjpe
@@ -13,7 +14,6 @@ from utils.data_utils import OrthogonalAugmentation
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.plotting_utils import Averages
-from utils.training.log_files import read_log
 from utils.training.samplers import IndexLoader
 from utils.training.settings import Experiment, Optimisation
 
@@ -165,21 +165,8 @@ def train(folder, data_dir, *argv):
     return folder / "model_checkpoints/2d3d_h36m_default"
 
 
-def log(checkpoints):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in read_log(checkpoints / "log.txt")[1]]
-
-
-def same(one, other):
-    """Equal to the last bit, through dicts and lists."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(same, one, other))
-    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
-
-
 def test_training_lowers_the_error(tiny_h36m, tmp_path):
-    rows = log(train(tmp_path, tiny_h36m, "--epochs", 25, "--train_batch_size", 32, "--lr", 3e-3))
+    rows = log_of(train(tmp_path, tiny_h36m, "--epochs", 25, "--train_batch_size", 32, "--lr", 3e-3))
     errors = [row["val/MPJPE"] for row in rows]
     assert errors[-1] < 0.5 * errors[0]
     assert rows[-1]["train/loss"] < 0.5 * rows[0]["train/loss"]
@@ -191,7 +178,7 @@ def test_a_resumed_training_is_the_same_bit_for_bit(tiny_h36m, tmp_path):
     resumed = tmp_path / "resumed/model_checkpoints/2d3d_h36m_default"
     again = call("train", "2d3d_h36m", "--data_dir", tiny_h36m, "--resume", "--epochs", 3, cwd=tmp_path / "resumed")
     again.succeeded()
-    contents = [torch.load(folder / "checkpoint.pth.tar", weights_only=True) for folder in (straight, resumed)]
+    contents = [content_of(folder) for folder in (straight, resumed)]
     for part in ("state_dict", "normalisation", "epoch", "best", "optimizer", "rng"):
         assert same(*(content[part] for content in contents)), part
-    assert log(straight) == log(resumed)
+    assert log_of(straight) == log_of(resumed)

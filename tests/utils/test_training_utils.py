@@ -20,11 +20,6 @@ from utils.training.settings import Experiment, Optimisation
 from utils.training_utils import batch_size_of, learning_rate_of, set_learning_rate
 
 
-@pytest.fixture(autouse=True)
-def _small(one_thread):
-    """Tiny networks: one thread is quickest."""
-
-
 # ------------------------------------------------------------------------------------------ a whole run
 def test_the_hooks_are_called_in_order(tmp_path):
     trainer = run(tmp_path, epochs=2, lr=0.03, weight_decay=0.25)

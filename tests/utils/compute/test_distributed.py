@@ -95,14 +95,14 @@ def test_wrapped_networks_look_like_those_that_were_given(ranks, request):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_processes_train_like_one_with_the_double_batch(kind, ranks, one_thread):
+def test_two_processes_train_like_one_with_the_double_batch(kind, ranks):
     expected, first = ten_steps(kind, compiled=False), network(kind).state_dict()
     assert max((expected[name] - first[name]).abs().max() for name in first) > 0.01
     for one in ranks:
         torch.testing.assert_close(one["steps"][kind], expected, rtol=1e-6, atol=1e-6)
 
 
-def test_compressed_gradients_are_nearly_the_same(ranks, one_thread):
+def test_compressed_gradients_are_nearly_the_same(ranks):
     exact = ten_steps("plain")
     for one in ranks:
         torch.testing.assert_close(one["compressed"], exact, rtol=0, atol=1e-3)

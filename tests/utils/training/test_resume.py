@@ -14,11 +14,6 @@ from utils.training.log_files import read_log
 from utils.training.resume import experiment_of, settle_experiment
 
 
-@pytest.fixture(autouse=True)
-def _small(one_thread):
-    """Tiny networks: one thread is quickest."""
-
-
 # ------------------------------------------------------------------------------------------ going on
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     whole = run(tmp_path / "whole")

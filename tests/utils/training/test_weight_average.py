@@ -6,8 +6,6 @@ from torch import nn
 
 from utils.training.weight_average import WeightAverage
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def one_weight(value=0.0):
     model = nn.Linear(1, 1, bias=False)
