@@ -22,7 +22,7 @@ MOST_BYTES = 20_000_000
 
 
 def pack(hourglass: Path, lifter: Path, threshold: float) -> dict:
-    """The content of the checkpoint. UserError for checkpoints that make no stitched network."""
+    """The content of the checkpoint. Raises UserError for checkpoints that make no stitched network."""
     network = load_network(load_hourglass=hourglass, load_2d3d=lifter)
     network.hourglass.score_threshold = threshold
     return {

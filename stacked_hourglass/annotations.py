@@ -92,7 +92,7 @@ def require_photos(data_dir: str | Path) -> None:
 def find_head_boxes(data_dir: str | Path) -> Path | None:
     """The file of head boxes where `load_mpii` would find it, None where it is not there.
 
-    Raises UserError where neither `data_dir` nor its stand-in is a folder.
+    Raises UserError if neither `data_dir` nor its stand-in is a folder.
     """
     return _head_boxes(_roots(Path(data_dir)))
 
@@ -280,7 +280,7 @@ def keep_usable(training: People, validation: People) -> tuple[People, People]:
     """Both parts without the training people that lack a photo or any annotated joint.
 
     Each reason gives one warning with a count; validation people without a photo are counted too, and kept.
-    Raises UserError where no photo at all is there.
+    Raises UserError if no photo at all is there.
     """
     listings: dict[Path, set[str]] = {}
     in_training, in_validation = (_photo_exists(part, listings) for part in (training, validation))

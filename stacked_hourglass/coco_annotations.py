@@ -102,7 +102,7 @@ def scored_people(people: CocoPeople) -> CocoPeople:
 
 
 def annotation_file(data_dir: str | Path, part: str) -> Path:
-    """The file of the people of `part`. Raises UserError where it is not there."""
+    """The file of the people of `part`. Raises UserError if it is not there."""
     path = Path(data_dir, "annotations", f"person_keypoints_{part}.json")
     if not path.is_file():
         raise UserError(f"--data_dir {data_dir}: {path} is not there; {DOWNLOAD}, or try --data_dir sample")
@@ -115,7 +115,7 @@ def results_file(part: str) -> str:
 
 
 def require_validation_files(data_dir: str | Path) -> None:
-    """UserError where the folder or its validation annotations are missing. No torch."""
+    """Raise UserError if the folder or its validation annotations are missing. No torch."""
     annotation_file(data_dir, "val2017")
 
 

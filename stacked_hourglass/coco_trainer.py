@@ -57,7 +57,7 @@ class CocoTrainer(HourglassTrainer):
     )
 
     def __init__(self, coco: CocoValidation, validation: People, *arguments: Any, **settings: Any):
-        """The other arguments are `HourglassTrainer`'s. Raises ValueError where `coco` is of other people."""
+        """The other arguments are `HourglassTrainer`'s. Raises ValueError if `coco` is of other people."""
         super().__init__(validation, *arguments, **settings)
         if len(coco.image_ids) != len(validation):
             raise ValueError(f"{len(coco.image_ids)} image ids for {len(validation)} validation people")

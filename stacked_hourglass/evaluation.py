@@ -125,7 +125,7 @@ def _people_first(content: Mapping[str, np.ndarray], key: str, shape: tuple[int,
 
 
 def validation_images(data_dir: str | Path, truth_path: Path, count: int) -> list[Path]:
-    """The photo of each validation person. Raises UserError where the annotations do not have `count` of them."""
+    """The photo of each validation person. Raises UserError if the annotations do not have `count` of them."""
     images = validation_photos(data_dir)
     if len(images) != count:
         raise UserError(

@@ -182,7 +182,7 @@ def infer_architecture(state_dict: dict[str, Tensor], known: dict | None = None)
     """Read the architecture off a state dict's keys and shapes.
 
     `known` are the options stored in a checkpoint of ours; they tell what no shape shows (batch-norm momentum,
-    layer norm). Raises KeyError where it is no hourglass's state dict.
+    layer norm). Raises KeyError if it is no hourglass's state dict.
     """
     known = known or {}
     blocks = {key.split(".")[2] for key in state_dict if key.startswith("res.0.")}

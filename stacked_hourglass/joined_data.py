@@ -49,7 +49,7 @@ def load_joined(data_dirs: Sequence[str | Path], load_first: Loader) -> tuple[Pe
 
 
 def require_mpii_first(data_dirs: Sequence[str | Path]) -> None:
-    """UserError where the first is no MPII folder (or the default's stand-in), or another is no folder. No torch."""
+    """Raise UserError if the first is no MPII folder (or the default's stand-in), or another is no folder. No torch."""
     first, *others = data_dirs
     require_mpii(first)
     for folder in others:
@@ -57,7 +57,7 @@ def require_mpii_first(data_dirs: Sequence[str | Path]) -> None:
 
 
 def require_lsp_first(data_dirs: Sequence[str | Path]) -> None:
-    """UserError where the first, or another, is no folder. No torch."""
+    """Raise UserError if the first, or another, is no folder. No torch."""
     first, *others = data_dirs
     require_lsp(first)
     for folder in others:
@@ -65,7 +65,7 @@ def require_lsp_first(data_dirs: Sequence[str | Path]) -> None:
 
 
 def require_coco_first(data_dirs: Sequence[str | Path]) -> None:
-    """UserError where the first lacks COCO's validation annotations, or another is no folder. No torch."""
+    """Raise UserError if the first lacks COCO's validation annotations, or another is no folder. No torch."""
     first, *others = data_dirs
     require_validation_files(first)
     for folder in others:

@@ -7,7 +7,7 @@ is the mean over the annotated joints.
 COCO's AP also ranks detections by score and matches them to people. Where every person has exactly one pose, in a
 given box, nothing needs matching: `oks_scores` gives shares of people instead. They are no AP; do not compare them.
 
-Functions take tensors, or NumPy arrays, and give the same kind back.
+Functions take tensors, or NumPy arrays, and return the same type.
 """
 
 from collections.abc import Mapping, Sequence

@@ -74,7 +74,7 @@ def head_box_sizes(head_boxes: np.ndarray) -> np.ndarray:
 def normalised_errors(pred: np.ndarray, truth: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """(N, J) distances of `pred` from `truth`, both (N, J, 2), as fractions of `sizes` (N,), all above 0.
 
-    Raises ValueError where the shapes disagree: nothing is broadcast.
+    Raises ValueError if the shapes disagree: nothing is broadcast.
     """
     if pred.shape != truth.shape or pred.ndim != 3 or sizes.shape != pred.shape[:1]:
         raise ValueError(
@@ -93,7 +93,7 @@ def pckh(
         head_sizes: (N,) 0.6 × the head box's diagonal (`head_box_sizes`), in the unit of the joints.
         missing: (N, 16), true where the joint does not count; by default those whose truth is NaN.
 
-    Raises ValueError where the shapes disagree.
+    Raises ValueError if the shapes disagree.
     """
     predicted, truth, head_sizes = (np.asarray(values) for values in (predicted, truth, head_sizes))
     errors = normalised_errors(predicted, truth, head_sizes)

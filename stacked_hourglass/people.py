@@ -124,12 +124,12 @@ class People:
         return replace(self, image_paths=[self.image_paths[i] for i in chosen], images=images, **arrays)
 
     def first_joints(self, count: int) -> "People":
-        """The same people with the first `count` joints. Raises UserError where `Skeleton.first` does."""
+        """The same people with the first `count` joints. Raises UserError if `Skeleton.first` does."""
         per_joint = {name: getattr(self, name)[:, :count] for name in ("joints", "annotated", "visible")}
         return replace(self, skeleton=self.skeleton.first(count), **per_joint)
 
     def joined(self, *others: "People") -> "People":
-        """These people, then the others. ValueError unless all have one skeleton, and photos in files or in memory."""
+        """Append other people. Raises ValueError unless all have the same skeleton and the same kind of photos."""
         parts = (self, *others)
         if any(people.skeleton != self.skeleton for people in parts):
             raise ValueError(f"people of {', '.join(people.skeleton.name for people in parts)}; expected one skeleton")

@@ -180,7 +180,7 @@ class BoxFile(PersonFinder):
     def check_names(self, names: Iterable[str]) -> None:
         """Warn with a count where the file names photos that are not there.
 
-        Raises UserError where it names none of `names`, or where one entry fits two photos.
+        Raises UserError if it names none of `names`, or where one entry fits two photos.
         """
         by_key = defaultdict(list)
         names = list(names)

@@ -274,7 +274,7 @@ def _meta(photo: PhotoPeople) -> dict:
 
 
 def _report(found: Findings, source: str, person_box: str | None) -> None:
-    """Warn of what was left out. Raises UserError where nothing could be read."""
+    """Warn of what was left out. Raises UserError if nothing could be read."""
     images, kind = len(found.results.metas) + len(found.unreadable), found.results.image_kind
     if not images:
         raise UserError(f"{source}: no {kind} could be read")

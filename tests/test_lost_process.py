@@ -15,7 +15,7 @@ from utils.training.log_files import read_log
 EXPERIMENT = Path("model_checkpoints/2d3d_h36m_default")
 BATCH = 8  # of each of two processes
 LOST = re.compile(
-    r"rank 0: .*another process of this job has ended.*; the last checkpoint is whole, go on with --resume"
+    r"rank 0: .*another process of this job has ended.*; the last checkpoint is intact, continue with --resume"
 )
 
 

@@ -139,7 +139,9 @@ def test_both_stop_and_go_on_as_if_nothing_had_been(together):
     # Running statistics have been averaged once more.
     torch.testing.assert_close(parts["state_dict"], whole["state_dict"], rtol=1e-6, atol=1e-6)
     printed = (together / "printed.txt").read_text()
-    assert printed.count("interrupted after 1.80 epochs; go on with --resume") == 1  # in step 7, known to all in step 8
+    assert (
+        printed.count("interrupted after 1.80 epochs; continue with --resume") == 1
+    )  # in step 7, known to all in step 8
     cut, uncut = log(together, "parts"), log(together, "whole")
     del cut[1]["train/loss"], uncut[1]["train/loss"]  # over the later part of the epoch that was cut
     assert cut == [pytest.approx(row, rel=1e-5) for row in uncut]

@@ -291,7 +291,7 @@ def average(scores: Tensor, joints: Sequence[str], actions: Labels, subjects: La
         joints: the J names.
         actions, subjects: of the N frames.
 
-    Raises ValueError where the lengths disagree.
+    Raises ValueError if the lengths disagree.
     """
     lengths = (len(joints), len(actions.codes), len(subjects.codes))
     if scores.ndim != 2 or lengths != (scores.shape[1], len(scores), len(scores)):

@@ -104,7 +104,7 @@ class Frames:
         return replace(self, **arrays)
 
     def of_actions(self, actions: Iterable[str]) -> "Frames":
-        """The frames of some of the 15 actions. Raises UserError where there is none."""
+        """The frames of some of the 15 actions. Raises UserError if there is none."""
         actions = set(actions)
         wanted = np.array([bool(actions.intersection(parse_name(clip.name) or ())) for clip in self.clips])[self.clip]
         if not wanted.any():
@@ -116,7 +116,7 @@ class Frames:
 def find_frames(poses: PoseSet, images_dir: str | Path) -> Frames:
     """The samples of a pose set whose image is there, clip by clip, with their projected 2D truth.
 
-    Raises UserError where there is no image at all.
+    Raises UserError if there is no image at all.
     """
     images_dir = Path(images_dir)
     poses = replace(poses, detections=None)  # an image's truth is not what a network detected in it

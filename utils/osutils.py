@@ -111,7 +111,7 @@ def suggestion(name: str, known: Sequence[str] | Mapping) -> str:
 
 
 def require_folder(folder: str | Path) -> Path:
-    """`folder` as a path. Raises UserError where it is a file: before the work, not after it."""
+    """`folder` as a path. Raises UserError if it is a file: before the work, not after it."""
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output_dir {folder} is a file; give a folder, new or old")

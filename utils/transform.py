@@ -73,7 +73,7 @@ class Skeleton:
     def first(self, count: int) -> "Skeleton":
         """The skeleton of the first `count` joints.
 
-        Raises UserError where `count` is out of range or parts a left-right pair, since then no flip exists.
+        Raises UserError if `count` is out of range or parts a left-right pair, since then no flip exists.
         """
         if count == len(self):
             return self

@@ -163,7 +163,7 @@ def test_one_bad_file_among_good_ones_stops_all(data_dir, truth, tmp_path):
     refused(data_dir, [good, tmp_path / "nan.npz"], r"nan\.npz: 1 of 48 joints.* person 1 \(l_elbow\)")
     refused(data_dir, [good, tmp_path / "none.mat"], r"none\.mat does not exist")
     refused(data_dir, [good, tmp_path / "preds.csv"], r"unknown suffix '\.csv'; choose one of \.pt")
-    refused(data_dir, [], "names no file")
+    refused(data_dir, [], "no file given")
 
 
 def test_bad_names_are_refused(data_dir, truth, tmp_path):

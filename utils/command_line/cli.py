@@ -1,4 +1,4 @@
-"""The command line that the four entry points share: options, help, near misses, errors.
+"""The command line shared by the four entry points: options, help, suggestions for misspelt names, errors.
 
 Nothing here or in `options.py` imports torch or NumPy, so that `--help` answers at once.
 """
@@ -24,7 +24,7 @@ OUTPUT_FOLDERS = ("output_dir", "checkpoint_dir", "tb_dir")
 
 # ------------------------------------------------------------------------------------------ argument types
 def number(kind: type, low: float, high: float, what: str) -> Callable[[str], Any]:
-    """An argument type for an int or float within [low, high]; `what` describes it in the error."""
+    """An argument type for an int or float in [low, high]; `what` describes it in errors."""
 
     def parse(text: str) -> Any:
         try:
@@ -41,14 +41,14 @@ def number(kind: type, low: float, high: float, what: str) -> Callable[[str], An
 INFINITY = float("inf")
 count = number(int, 1, INFINITY, "a whole number of at least 1")
 whole = number(int, 0, INFINITY, "a whole number of at least 0")
-seed = number(int, 0, 2**32 - 1, "a whole number from 0 to 4294967295")  # what NumPy takes
+seed = number(int, 0, 2**32 - 1, "a whole number from 0 to 4294967295")  # NumPy's range
 positive = number(float, 5e-324, 1e300, "a number above 0")
 not_negative = number(float, 0, 1e300, "a number of at least 0")
 share = number(float, 0, 1, "a number from 0 to 1")
 
 
 def boolean(text: str) -> bool:
-    """True or False in words."""
+    """Parse True or False."""
     words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     if text.lower() not in words:
         raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
@@ -61,15 +61,15 @@ class Option:
     """One option, declared once.
 
     Attributes:
-        name: without dashes in front; underscores inside.
-        help: what it does, with its unit.
-        default: unless a script has its own.
+        name: without leading dashes, with underscores.
+        help: what it does, with the unit.
+        default: for scripts without a default of their own.
         type: an argument type of this module, `str` or `Path`; bool makes a switch.
-        choices: the only values allowed.
+        choices: allowed values.
         many: takes several values.
         aliases: other names for the same option.
-        dest: attribute name, where `name` is no Python name.
-        required: must be given; scripts say so.
+        dest: attribute name, if `name` is not a Python identifier.
+        required: must be given; set by scripts.
     """
 
     name: str
@@ -85,12 +85,12 @@ class Option:
 
 @dataclass(frozen=True)
 class Check:
-    """A look at options and files before anything heavy is imported, so that an error comes at once.
+    """A check of options and files that runs before heavy imports, so that errors appear at once.
 
     Attributes:
-        function: "module:function" that raises UserError; its module imports no torch.
-        options: names (dest) of the options whose values it takes, in its order.
-        also: further arguments, behind them.
+        function: "module:function" that raises UserError; its module must not import torch.
+        options: names (dest) of the options that it takes, in order.
+        also: further arguments after those.
     """
 
     function: str
@@ -103,15 +103,15 @@ class Script:
     """One script of an entry point.
 
     Attributes:
-        module, function: what runs it, called with the parsed options; imported only then.
+        module, function: called with the parsed options; imported only then.
         summary, prerequisites: one line each, for the list of scripts.
-        takes: titles of option groups, and names of single options.
-        defaults: its own defaults, by option name.
+        takes: titles of option groups and names of single options.
+        defaults: defaults of this script, by option name.
         required: options that must be given.
-        changes: by option name, other attributes of `Option` that differ here (help, many).
-        sample: what `--data_dir sample` stands for ("mpii", …), if the script reads data.
-        several: whether torchrun or horovodrun may start it as several processes.
-        checks: made before the module is imported.
+        changes: other attributes of `Option` that differ for this script (help, many), by option name.
+        sample: the data set of `--data_dir sample` ("mpii", …), if the script reads data.
+        several: whether it can run in several processes (torchrun, horovodrun).
+        checks: run before the module is imported.
     """
 
     module: str
@@ -127,7 +127,7 @@ class Script:
     checks: tuple[Check, ...] = ()
 
     def options(self, groups: "Groups") -> Iterator[tuple[str, Option]]:
-        """(group title, option) of everything that it takes, in the order of the groups."""
+        """(group title, option) of all its options, in the order of the groups."""
         for title, members in groups.items():
             for option in members:
                 if title in self.takes or option.name in self.takes:
@@ -153,9 +153,9 @@ class Parser(argparse.ArgumentParser):
 
 # ------------------------------------------------------------------------------------------ entry point
 def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequence[str], processes=None) -> None:
-    """Parse `argv` and run the script it names. Bad input ends in one line on stderr and status 2.
+    """Parse `argv` and run the script that it names. Bad input ends with one line on stderr and status 2.
 
-    `processes` are those of a program that has joined them before; the script gets them as `options.processes`.
+    `processes` are given by a program that has joined them already; the script gets them as `options.processes`.
     """
     prog = f"{entry}.py"
     if len(argv) > 1 and argv[0] in ("-h", "--help") and argv[1] in scripts:
@@ -165,7 +165,7 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
         return
     name = argv[0]
     if name not in scripts:
-        what = "the script's name comes first" if name.startswith("-") else f"unknown script {name!r}"
+        what = "the first argument is the script's name" if name.startswith("-") else f"unknown script {name!r}"
         fail(prog, f"{what}{suggestion(name, scripts)}; scripts: {', '.join(scripts)}")
     script = scripts[name]
     show_messages()
@@ -180,9 +180,9 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
             getattr(import_module(script.module), script.function)(options)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:  # the reader of our output (head, less) has gone
+    except BrokenPipeError:  # the reader of the output (head, less) has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (UserError, OSError) as error:  # OSError: a file in a folder's place, no permission, disk full
+    except (UserError, OSError) as error:  # OSError: a file instead of a folder, no permission, disk full
         if options.debug_traceback:
             traceback.print_exc()
         fail(f"{prog} {name}", str(error))
@@ -193,7 +193,7 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
 
 
 def parse(prog: str, name: str, script: Script, groups: Groups, argv: Sequence[str]) -> argparse.Namespace:
-    """Options as a namespace, with `script` (its name) and `given` (names of the options on the command line)."""
+    """Options as a namespace, with `script` (the name) and `given` (names of the options on the command line)."""
     parser = build_parser(prog, name, script, groups)
     argv = [_underscored(argument) for argument in argv]
     known = [flag for action in parser._actions for flag in action.option_strings]
@@ -224,7 +224,7 @@ def build_parser(prog: str, name: str, script: Script, groups: Groups) -> Parser
 
 
 def list_scripts(prog: str, scripts: Mapping[str, Script]) -> str:
-    """What `python X.py` prints."""
+    """The output of `python X.py` without arguments."""
     lines = [f"usage: python {prog} SCRIPT [options]", "", "scripts:"]
     width = max(map(len, scripts))
     for name, script in scripts.items():
@@ -258,7 +258,7 @@ def _add(group: argparse._ArgumentGroup, option: Option) -> None:
 
 
 def _underscored(argument: str) -> str:
-    """`--batch-size=1` as `--batch_size=1`; values and short options stay."""
+    """`--batch-size=1` as `--batch_size=1`; values and short options are unchanged."""
     if not argument.startswith("--"):
         return argument
     name, equals, value = argument.partition("=")
@@ -266,7 +266,7 @@ def _underscored(argument: str) -> str:
 
 
 def _given(script: Script, groups: Groups, argv: Sequence[str]) -> set[str]:
-    """Names (dest) of the options that stand on the command line."""
+    """Names (dest) of the options on the command line."""
     typed = {argument.partition("=")[0] for argument in argv if argument.startswith("--")}
     return {
         option.dest or option.name
@@ -277,12 +277,13 @@ def _given(script: Script, groups: Groups, argv: Sequence[str]) -> set[str]:
 
 
 def _company(options: argparse.Namespace, script: Script, name: str, processes) -> AbstractContextManager:
-    """Within it this process is one of those that a launcher has started, which it gives; None where none has."""
+    """Context that joins the processes of a launcher and yields them; yields None without a launcher."""
     if processes is not None:
         return nullcontext(processes)
     if not _is_launched(options):
         return nullcontext()
-    use_horovod = getattr(options, "use_horovod", "HOROVOD_RANK" in os.environ)  # without the option as launched
+    # Scripts without the option follow the launcher.
+    use_horovod = getattr(options, "use_horovod", "HOROVOD_RANK" in os.environ)
     from utils.compute.launched import joined
 
     return joined(name, use_horovod, getattr(options, "device", "auto"), script.several, options.debug_traceback)
@@ -294,22 +295,22 @@ def _is_launched(options: argparse.Namespace) -> bool:
 
 
 def _check(options: argparse.Namespace, script: Script) -> None:
-    """Make the script's checks. Of several processes none does: files may be on the machine of rank 0 alone.
+    """Run the script's checks. Skipped with several processes: files may exist only on the machine of rank 0.
 
-    With `--resume`, whose options are stored with the checkpoint, only those that take it.
+    With `--resume`, whose options come from the checkpoint, only checks that take `resume` run.
     """
     if _is_launched(options):
         return
     resumes = getattr(options, "resume", False)
     for check in (check for check in script.checks if not resumes or "resume" in check.options):
         if "data_dir" in check.options and _wants_sample(options):
-            continue  # made below, on first use
+            continue  # `_prepare` generates it
         module, function = check.function.split(":")
         getattr(import_module(module), function)(*(getattr(options, name) for name in check.options), *check.also)
 
 
 def _prepare(options: argparse.Namespace, script: Script) -> None:
-    """What every script needs before it starts: folders to write to, sample data, workers, seeds."""
+    """Prepare what every script needs: writable output folders, sample data, workers, seeds."""
     for name in OUTPUT_FOLDERS:
         if getattr(options, name, None):
             _require_writable(name, getattr(options, name))
@@ -330,27 +331,27 @@ def _prepare(options: argparse.Namespace, script: Script) -> None:
 
 
 def _wants_sample(options: argparse.Namespace) -> bool:
-    """Whether the data folder, or one of several, is the sample."""
+    """Whether the data folder, or one of them, is "sample"."""
     folders = getattr(options, "data_dir", None)
     return "sample" in map(str, folders if isinstance(folders, list) else [folders])
 
 
 def _limit_workers(options: argparse.Namespace) -> None:
-    """No more workers than cores, of which the processes of one machine have equal shares."""
+    """Limit workers to the number of cores, shared equally by the processes of a machine."""
     processes = getattr(options, "processes", None)
     here = processes.local_size if processes else 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     most = max(cores // here, 1)
     if options.workers > most:
         shared = f" and {here} processes" if here > 1 else ""
-        print(f"workers: {most} instead of {options.workers}, since this machine has {cores} cores{shared}")
+        print(f"workers: {most} instead of {options.workers}: this machine has {cores} cores{shared}")
         options.workers = most
 
 
 def _require_writable(name: str, folder: Path) -> None:
-    """UserError where `folder` can't be made or written to: better now than after the work."""
+    """Raise UserError if `folder` cannot be created or written to, before any work is done."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
-        raise UserError(f"--{name} {folder}: {existing} is a file; give a folder, new or old")
+        raise UserError(f"--{name} {folder}: {existing} is a file; give a new or existing folder")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise UserError(f"--{name} {folder}: no permission to write into {existing}; give another folder")

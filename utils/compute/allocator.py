@@ -1,18 +1,18 @@
-"""The C library's allocator, set to keep large blocks. No torch import here.
+"""Configure the C library's allocator to keep large blocks. Imports no torch.
 
-glibc gives every block above a threshold back to the system as soon as it is free. A network on a CPU frees and takes
-hundreds of megabytes in each pass, so the system maps and clears the same pages again and again: up to half of the
-time. Blocks that are kept are used again as they are, for about as much memory as the largest pass needs.
+glibc returns every block above a threshold to the system as soon as it is freed. A network on a CPU frees and allocates
+hundreds of megabytes per pass, so the system maps and clears the same pages repeatedly: up to half of the run time.
+Kept blocks are reused as they are; memory use is about that of the largest pass.
 """
 
 import ctypes
 import os
 
 KEEP_MEMORY = "HUMAN_POSE_KEEP_MEMORY"  # the environment variable; 0 leaves the allocator alone
-# What a user may have set, by the C library's own means; it stays.
+# glibc's own settings; if the user has set one, nothing is changed.
 OTHERS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_MMAP_MAX_")
 
-# The parameters' numbers in malloc.h.
+# Parameter numbers from malloc.h.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 MMAP_THRESHOLDS = (1 << 30, 32 << 20)  # bytes; older versions of glibc take at most 32 MiB
 TRIM_THRESHOLD = (1 << 31) - 1  # bytes, the largest int
@@ -20,11 +20,11 @@ TOP_PAD = 64 << 20  # bytes
 
 
 def keep_large_blocks() -> bool:
-    """Let glibc keep freed blocks of up to 1 GiB for the next use; True if it does.
+    """Let glibc keep freed blocks of up to 1 GiB for reuse. Returns whether it does.
 
-    Command lines call this at their start. In Python call it before the first network is built; it acts on the whole
-    process. False, and nothing changes, without glibc (macOS, Windows, musl), with `HUMAN_POSE_KEEP_MEMORY=0` in the
-    environment, or where the environment sets glibc's thresholds itself (`MALLOC_..._`, `GLIBC_TUNABLES`).
+    Command lines call this at startup. In Python, call it before building the first network; it affects the whole
+    process. Returns False, with no change, without glibc (macOS, Windows, musl), with `HUMAN_POSE_KEEP_MEMORY=0` in the
+    environment, or if the environment sets glibc's thresholds (`MALLOC_..._`, `GLIBC_TUNABLES`).
     """
     if os.environ.get(KEEP_MEMORY) == "0" or _set_by_user() or not _is_glibc():
         return False

@@ -1,8 +1,7 @@
-"""Which samples of a minibatch are whose, among several processes; alone, all of them are one's own.
+"""The division of a minibatch among several processes; a single process has all of it.
 
-The minibatch of a training step is a global one: `--train_batch_size` samples a rank. Rank r takes the r-th part of
-it, and draws the random numbers of the whole of it, so that two processes compute what one with the double batch
-size would.
+The minibatch of a training step is global: `--train_batch_size` samples per rank. Rank r takes the r-th part but draws
+random numbers for the whole minibatch, so that two processes compute the same as one with twice the batch size.
 """
 
 from collections.abc import Sequence
@@ -16,9 +15,9 @@ from utils.compute.distributed import ALONE, Processes
 
 @dataclass(frozen=True)
 class Part:
-    """This rank's rows of a global minibatch: `size` of `total`, from `start` on. Sizes differ by one at most.
+    """This rank's rows of a global minibatch: `size` of `total`, from `start`. Sizes differ by at most one.
 
-    The training loop puts it into the minibatch as "part"; without one, a minibatch is whole.
+    The training loop adds it to the minibatch as "part"; a minibatch without one is whole.
     """
 
     start: int
@@ -28,14 +27,14 @@ class Part:
 
     @property
     def rows(self) -> slice:
-        """The rows to train on: never none. A rank that is left without a sample repeats the first, with weight 0."""
+        """The rows to train on, never empty: a rank without samples repeats the first one with weight 0."""
         return slice(self.start, self.start + self.size) if self.size else slice(0, 1)
 
     @property
     def weight(self) -> float:
-        """What a mean over this part counts in the mean over ranks, so that this is the mean over all samples.
+        """The weight of this part's mean, such that the mean over ranks is the mean over all samples.
 
-        The gradients of all ranks are averaged with equal weights, though the last minibatch may leave some fewer.
+        Gradients are averaged over ranks with equal weights, but parts of the last minibatch may differ in size.
         """
         return self.processes.size * self.size / self.total
 
@@ -47,16 +46,16 @@ def part_of(total: int, processes: Processes = ALONE) -> Part:
 
 
 def shard(items: Sequence, processes: Processes = ALONE) -> Sequence:
-    """The rank's part of a sequence: in the order of ranks, the parts are the whole."""
+    """The rank's part of a sequence; the parts of all ranks, in order, are the whole."""
     part = part_of(len(items), processes)
     return items[part.start : part.start + part.size]
 
 
 def mean_of_counted(total: Tensor, count: Tensor, part: Part | None = None) -> Tensor:
-    """A loss's mean over those of the minibatch that count, of which the rank's samples have `total` () and `count` ().
+    """Mean of a loss over valid entries of the minibatch; this rank has the sum `total` () and the number `count` ().
 
-    Some ranks' samples may have more that counts (joints with annotations) than others'. 0 where nothing counts. Among
-    several ranks it is the rank's part of that mean: with `Part.weight`, the parts' mean over ranks is the whole.
+    Ranks may differ in the number of valid entries, e.g. annotated joints. Returns 0 if there are none at all. With
+    several ranks this is the rank's share: weighted by `Part.weight`, the mean over ranks is the mean over all entries.
     """
     if part is None or part.processes.size == 1:
         return total / count.clamp(min=1)
@@ -66,7 +65,7 @@ def mean_of_counted(total: Tensor, count: Tensor, part: Part | None = None) -> T
 
 # ------------------------------------------------------------------------------------------ random numbers
 class BatchGenerator(torch.Generator):
-    """A generator by which the functions below draw for the whole minibatch and give the rank's rows."""
+    """A generator with which the functions below draw for the whole minibatch and return the rank's rows."""
 
     def __new__(cls, device: torch.device | str = "cpu", part: Part | None = None):
         generator = super().__new__(cls, device)
@@ -85,7 +84,7 @@ def normal(count: int, *shape: int, generator: torch.Generator, dtype: torch.dty
 
 
 def integers(high: int, count: int, *shape: int, generator: torch.Generator) -> Tensor:
-    """(count, *shape) whole numbers uniform in [0, high), for `count` samples of the minibatch, on its device."""
+    """(count, *shape) integers uniform in [0, high), for `count` samples of the minibatch, on its device."""
     return _draw(lambda *size, **named: torch.randint(high, size, **named), count, shape, generator, torch.int64)
 
 

@@ -1,4 +1,4 @@
-"""Numbers that take a while to compute, kept in a folder by a key of what they were computed from."""
+"""A cache of expensive results as JSON files, keyed by a hash of their inputs."""
 
 import hashlib
 import json
@@ -14,12 +14,12 @@ VARIABLE = "HUMAN_POSE_CACHE"
 
 
 def cache_folder() -> Path:
-    """The folder that the environment variable HUMAN_POSE_CACHE names, else `.cache` in the project's folder."""
+    """The folder given by the environment variable HUMAN_POSE_CACHE, else `.cache` in the project's folder."""
     return Path(os.environ.get(VARIABLE) or Path(__file__).resolve().parents[2] / ".cache")
 
 
 def key_of(parts: Iterable[str | bytes]) -> str:
-    """32 hex digits that change when any part does."""
+    """A hash of the parts, 32 hex digits."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -34,9 +34,9 @@ def cached(
     folder: Path | None = None,
     processes: Processes = ALONE,
 ) -> Any:
-    """What `compute` gives (plain types), from `<folder>/<name>_<key>.json` if it is there; written there if not.
+    """The result of `compute` (plain types), read from `<folder>/<name>_<key>.json` if it exists, else written there.
 
-    Of several processes rank 0 does it for all.
+    With several processes, rank 0 does it for all.
 
     Args:
         folder: by default `cache_folder()`.

@@ -1,4 +1,4 @@
-"""How the numbers are computed: device, seeds, precision, one optimizer step."""
+"""Device, seeds, precision, and the optimizer step."""
 
 import random
 from collections.abc import Iterable
@@ -17,9 +17,9 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def pick_device(name: str, processes: Processes = ALONE) -> torch.device:
-    """The device for `--device`: auto takes CUDA, then MPS, then the CPU. UserError where it is not available.
+    """The device for `--device`; auto selects CUDA, then MPS, then the CPU. Raises UserError if it is not available.
 
-    Of several processes on a machine each has a GPU of its own.
+    With several processes on a machine, each gets its own GPU.
     """
     if name == "auto":
         mps = torch.backends.mps.is_available()
@@ -29,9 +29,9 @@ def pick_device(name: str, processes: Processes = ALONE) -> torch.device:
     except RuntimeError:
         raise UserError(f"--device {name}: unknown; choose auto, cpu, cuda, cuda:N or mps") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"--device {name}: {torch.cuda.device_count()} CUDA devices are here; try --device auto")
+        raise UserError(f"--device {name}: {torch.cuda.device_count()} CUDA devices available; try --device auto")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UserError("--device mps: not available here; try --device auto")
+        raise UserError("--device mps: not available; try --device auto")
     if device.type not in ("cpu", "cuda", "mps"):
         raise UserError(f"--device {name}: unknown; choose auto, cpu, cuda, cuda:N or mps")
     return processes.local_device(device)
@@ -45,14 +45,14 @@ def seed_everything(seed: int) -> None:
 
 
 def seeded_generator(seed: int, number: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator that (seed, number) fixes; the number is an epoch or an iteration."""
+    """A generator seeded with (seed, number); the number is an epoch or an iteration."""
     return torch.Generator(device).manual_seed(_mixed(seed, number))
 
 
 def batch_generator(
     seed: int, number: int, device: torch.device | str = "cpu", part: Part | None = None
 ) -> BatchGenerator:
-    """A generator that (seed, number) fixes, for a training step on `part`: see `utils.compute.batch_parts`."""
+    """A generator seeded with (seed, number) for a training step on `part`, see `utils.compute.batch_parts`."""
     return BatchGenerator(device, part).manual_seed(_mixed(seed, number))
 
 
@@ -61,7 +61,7 @@ def _mixed(seed: int, number: int) -> int:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """Mixed precision for the forward pass; does nothing for fp32, nor for bf16 on a CPU without bf16 instructions."""
+    """Mixed precision for the forward pass; no effect for fp32, nor for bf16 on a CPU without bf16 instructions."""
     if precision == "bf16" and device.type == "cpu" and not _cpu_has_bf16():
         precision = "fp32"
     return torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "fp32")
@@ -69,12 +69,12 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
 
 @cache
 def _cpu_has_bf16() -> bool:
-    """Whether the CPU computes in bf16. Warns, once, where it does not: emulated, a step can take 90 times as long."""
+    """Whether the CPU has bf16 instructions. Warns once if not: with emulation a step can take 90 times as long."""
     capabilities = torch.cpu.get_capabilities()
     names = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")  # x86-64, then ARM
     supported = any(capabilities.get(name, False) for name in names)
     if not supported:
-        warn("--precision bf16: this CPU has no bf16 instructions, and emulating them is far slower; fp32 is used")
+        warn("--precision bf16: this CPU has no bf16 instructions and emulation is far slower; using fp32")
     return supported
 
 
@@ -85,13 +85,13 @@ def to_device(minibatch: dict, device: torch.device) -> dict:
 
 
 class GradientStep:
-    """Backward, unscale, clip, step: what every update hook ends with.
+    """Backward, unscale, clip, step: the end of every update hook.
 
-    `state_dict` holds the loss scale of fp16; it belongs in the checkpoint.
+    `state_dict` has the loss scale of fp16 and belongs in the checkpoint.
     """
 
     def __init__(self, device: torch.device, precision: str = "fp32", clip: float | None = None):
-        """`clip`: the largest norm of the gradient; None leaves it as it is."""
+        """`clip`: maximum gradient norm; None disables clipping."""
         if precision == "fp16" and device.type == "cpu":
             raise UserError("--precision fp16 needs a GPU; on a CPU choose fp32 or bf16")
         self._clip = clip
@@ -104,7 +104,7 @@ class GradientStep:
         optimizer: torch.optim.Optimizer,
         part: Part | None = None,
     ) -> None:
-        """One step. The loss is the mean over the samples of `part`, the gradients those of the mean over all parts."""
+        """One step. The loss is the mean over the samples of `part`; gradients are of the mean over all parts."""
         weight, processes = (1.0, ALONE) if part is None else (part.weight, part.processes)
         optimizer.zero_grad()
         self._scaler.scale(loss * weight).backward()

@@ -1,10 +1,10 @@
-"""Training and prediction in several processes, on one machine or many, behind one object that is passed along.
+"""Training and prediction in several processes, on one machine or many, through one object that is passed along.
 
     torchrun --nproc_per_node 2 train.py …                     torch.distributed: NCCL on GPUs, Gloo on CPUs
     horovodrun -np 2 python train.py … --use_horovod           Horovod, imported only then
 
-`join` gives the `Processes`; a command line does it (`utils.compute.launched`). `ALONE` is a process by itself, rank 0
-of 1, and the default wherever processes are an argument: all it does is nothing.
+`join` returns the `Processes`; command lines call it (`utils.compute.launched`). `ALONE` is a single process, rank 0 of
+1: the default of every `processes` argument, whose exchanges do nothing.
 """
 
 import copy
@@ -34,13 +34,13 @@ SIGNS_OF_A_LOST_PROCESS = (
 
 
 class Processes:
-    """The processes of a job, seen from one of them. All must make the calls that exchange something, in one order.
+    """The processes of a job, seen from one of them. All must make the exchanging calls, in the same order.
 
     Attributes:
-        rank: of this process; rank 0 is the main one, which alone writes.
-        size: how many there are.
-        local_rank: the rank among the processes of this machine, which is also the number of its GPU.
-        local_size: how many run on this machine.
+        rank: of this process; only rank 0, the main one, writes files.
+        size: number of processes.
+        local_rank: rank among the processes of this machine, which is also the index of its GPU.
+        local_size: number of processes on this machine.
     """
 
     def __init__(self, engine: Alone | None = None):
@@ -49,32 +49,32 @@ class Processes:
         self.local_rank, self.local_size = self._engine.local_rank, self._engine.local_size
 
     def __deepcopy__(self, memo: dict) -> "Processes":
-        """Itself: a network that is copied stays among the same processes."""
+        """Returns itself: a copied network stays among the same processes."""
         return self
 
     @property
     def is_main(self) -> bool:
-        """Whether this is rank 0, which alone writes and prints."""
+        """Whether this is rank 0, the only one that writes and prints."""
         return self.rank == 0
 
     @property
     def is_launched(self) -> bool:
-        """Whether a launcher has started this process, be it as the only one."""
+        """Whether a launcher has started this process, possibly as the only one."""
         return type(self._engine) is not Alone
 
     def local_device(self, device: torch.device) -> torch.device:
-        """ "cuda" as this process's own GPU, made the current one; other devices as they are.
+        """Replace "cuda" by this process's own GPU, which becomes the current one; other devices are unchanged.
 
-        UserError where a machine has fewer GPUs than processes, or all were to use a single one.
+        Raises UserError if a machine has fewer GPUs than processes, or if one GPU is given for all.
         """
         if self.size == 1 or device.type != "cuda":
             return device
         if device.index is not None:
-            raise UserError(f"--device {device}: each process takes a GPU of its own; say --device cuda")
+            raise UserError(f"--device {device}: each process uses its own GPU; give --device cuda")
         if self.local_size > torch.cuda.device_count():
             raise UserError(
-                f"{self.local_size} processes on a machine with {torch.cuda.device_count()} GPUs; start as many "
-                "processes as GPUs, or add --device cpu"
+                f"{self.local_size} processes on a machine with {torch.cuda.device_count()} GPUs; start one process "
+                "per GPU, or add --device cpu"
             )
         torch.cuda.set_device(self.local_rank)
         return torch.device("cuda", self.local_rank)
@@ -85,23 +85,23 @@ class Processes:
 
     # -------------------------------------------------------------------------------------- exchange
     def barrier(self) -> None:
-        """Wait until all ranks are here."""
+        """Wait for all ranks."""
         self._engine.sum_(torch.zeros(1))()
 
     def all_reduce_sum(self, tensor: Tensor) -> Tensor:
-        """The sum over all ranks of tensors of one shape; a new tensor."""
+        """The sum over all ranks of tensors of equal shape, as a new tensor."""
         total = tensor.detach().clone(memory_format=torch.contiguous_format)
         self._engine.sum_(total)()
         return total
 
     def all_reduce_mean(self, tensor: Tensor) -> Tensor:
-        """The mean over all ranks of floating-point tensors of one shape; a new tensor."""
+        """The mean over all ranks of floating-point tensors of equal shape, as a new tensor."""
         return self.all_reduce_sum(tensor) / self.size
 
     def sum_over_ranks(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Name -> the sum over the ranks that have it, on the device it has here (else the CPU).
+        """Name -> the sum over the ranks that have it, on this rank's device (or the CPU).
 
-        Every rank gets the same numbers to the last bit, in the same order. A rank that had no samples has no names.
+        Every rank gets bitwise equal results, in the same order. A rank without samples contributes nothing.
         """
         totals: dict[str, Tensor] = {}
         for part in self.gather_objects({name: value.detach().cpu() for name, value in values.items()}):
@@ -110,7 +110,7 @@ class Processes:
         return {name: total.to(values[name].device) if name in values else total for name, total in totals.items()}
 
     def broadcast_object(self, value: T) -> T:
-        """Rank 0's value, which can be pickled, on every rank."""
+        """Rank 0's value, on every rank; it must be picklable."""
         return self._engine.broadcast_object(value)
 
     def gather_objects(self, value: T) -> list[T]:
@@ -118,11 +118,11 @@ class Processes:
         return self._engine.gather_objects(value)
 
     def gather(self, rows: Tensor) -> Tensor:
-        """All ranks' (n, …) tensors, in the order of ranks, as one (sum of n, …); n may differ and be 0."""
+        """Concatenate all ranks' tensors (n, …), in the order of ranks; n may differ and be 0."""
         return torch.cat(self.gather_objects(rows.detach().cpu())).to(rows.device) if self.size > 1 else rows
 
     def on_main(self, function: Callable[[], T]) -> T:
-        """What `function` gives on rank 0, for all ranks; no other calls it. Its UserErrors are raised everywhere."""
+        """Call `function` on rank 0 only and return its result on all ranks. Its UserErrors are raised on all."""
         if self.size == 1:
             return function()
         result = error = None
@@ -137,7 +137,7 @@ class Processes:
         return result
 
     def any_rank(self, flag: bool) -> bool:
-        """Whether any rank says yes."""
+        """Whether `flag` is set on any rank."""
         return any(self.gather_objects(flag)) if self.size > 1 else flag
 
     def start_sum(self, tensor: Tensor) -> Callable[[], Any]:
@@ -146,16 +146,16 @@ class Processes:
 
     # -------------------------------------------------------------------------------------- networks, optimizers
     def wrap_model(self, model: nn.Module, compression: str = "none") -> nn.Module:
-        """The network as a trainer's update hook should call it: under torchrun, backward averages the gradients.
+        """Wrap a network for a trainer's update hook: under torchrun, backward averages the gradients.
 
-        A container of networks that are called one by one names them in its attribute `apart`, e.g. ("generator",
-        "companions.critic"); then each of them is wrapped, and the container is a shallow copy that shares everything
-        else. Weights stay where they are: checkpoint and validate the network that was given.
+        A container of networks that are called separately lists them in its attribute `apart`, e.g. ("generator",
+        "companions.critic"). Each of these is wrapped, and the container is a shallow copy that shares everything else.
+        Weights are shared: checkpoint and validate the original network.
 
         Args:
-            model: on its device, its parts frozen that are to be and, with `--compile`, compiled already. Rank 0's
-                weights are handed to all ranks.
-            compression: "fp16" halves what is sent.
+            model: on its device, with parts already frozen and compiled as needed. Rank 0's weights are sent to all
+                ranks.
+            compression: "fp16" halves the traffic.
         """
         if self.size == 1:
             return model
@@ -164,9 +164,9 @@ class Processes:
         return _with_parts(model, "", parts, lambda part: self._engine.wrap_model(part, compression))
 
     def wrap_optimizer(self, optimizer: Optimizers, model: nn.Module, compression: str = "none") -> Optimizers:
-        """The optimizer, or tuple of them, whose gradients Horovod averages during backward; else the same one.
+        """Wrap an optimizer, or a tuple of them, so that Horovod averages gradients in backward; else unchanged.
 
-        Before its state is loaded: Horovod's is a new object. `model` names the parameters.
+        Call it before loading the optimizer's state: Horovod's is a new object. `model` names the parameters.
         """
         if isinstance(optimizer, tuple):
             return tuple(self.wrap_optimizer(one, model, compression) for one in optimizer)
@@ -175,34 +175,34 @@ class Processes:
         return self._engine.wrap_optimizer(optimizer, named, compression)
 
     def reduced_gradients(self, optimizer: torch.optim.Optimizer) -> AbstractContextManager:
-        """A block between backward and the next one: the gradients are averaged over all ranks, `step` leaves them so.
+        """Context after backward in which gradients are averaged over all ranks, and `step` does not average again.
 
-        To unscale and clip them, and then to step, as one process with the whole minibatch would.
+        Unscale, clip and step in it: they then act as in one process with the whole minibatch.
         """
         return self._engine.reduced(optimizer)
 
     def broadcast_model(self, model: nn.Module) -> None:
-        """Rank 0's parameters and buffers, on every rank."""
+        """Copy rank 0's parameters and buffers to every rank."""
         self._fused([*model.parameters(), *model.buffers()], self._engine.broadcast_)
 
     def broadcast_optimizer(self, optimizer: Optimizers) -> None:
-        """Rank 0's optimizer state (moments, step counts, rates), on every rank."""
+        """Copy rank 0's optimizer state (moments, step counts, rates) to every rank."""
         if self.size == 1:
             return
         optimizers = optimizer if isinstance(optimizer, tuple) else (optimizer,)
         file = io.BytesIO()
         if self.is_main:
             torch.save([one.state_dict() for one in optimizers], file)
-        content = self.broadcast_object(file.getvalue())  # a file: pickled tensors would come out on rank 0's GPU
+        content = self.broadcast_object(file.getvalue())  # pickled tensors would be restored on rank 0's GPU
         if not self.is_main:
             states = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             for one, state in zip(optimizers, states, strict=True):
                 one.load_state_dict(state)
 
     def average_batch_norms(self, model: nn.Module) -> None:
-        """Running statistics of batch norms as the mean over all ranks, each of which saw its part of the minibatches.
+        """Average the running statistics of batch norms over all ranks, each of which saw its part of the minibatches.
 
-        Before a validation or a checkpoint, so that all ranks have the same network.
+        Call it before a validation or a checkpoint, so that all ranks have the same network.
         """
         norms = [one for one in model.modules() if isinstance(one, BatchNorm) and one.running_mean is not None]
         statistics = [tensor for norm in norms for tensor in (norm.running_mean, norm.running_var)]
@@ -210,7 +210,7 @@ class Processes:
 
     @torch.no_grad()
     def _fused(self, tensors: Iterable[Tensor], operation: Callable[[Tensor], Any]) -> None:
-        """An operation in place on many tensors, one call for all of a type instead of hundreds."""
+        """Apply an in-place operation to many tensors, with one call per dtype and device."""
         if self.size == 1:
             return
         kinds: dict[tuple, list[Tensor]] = {}
@@ -224,10 +224,10 @@ class Processes:
 
     # -------------------------------------------------------------------------------------- restarts
     def job(self) -> dict[str, str] | None:
-        """What tells this launch of torchrun from others, to be kept with the experiment; None outside torchrun.
+        """An identifier of this launch of torchrun, stored with the experiment; None outside torchrun.
 
-        `torchrun --max_restarts` starts all ranks again when one has died, with the same command line. The launcher's
-        store outlives them, and so does a token in it.
+        `torchrun --max_restarts` restarts all ranks with the same command line when one has died. The launcher's store,
+        with a token in it, outlives them.
         """
         if not isinstance(self._engine, Torch):
             return None
@@ -235,9 +235,9 @@ class Processes:
         return self.on_main(lambda: {"token": _token_of_launch(), "run_id": run_id})
 
     def restarted(self, former: Mapping[str, str] | None) -> bool:
-        """Whether this is a later attempt of the launch whose `job` was kept.
+        """Whether this is a later attempt of the launch with the stored `job`.
 
-        A new main machine has a new store; then it is the same if the run's name is and an attempt has failed before.
+        A new main machine has a new store. Then the run id must match, and an attempt must have failed before.
         """
         now = self.job()
         if not now or not former:
@@ -247,13 +247,13 @@ class Processes:
         return now["token"] == former.get("token") or (same_run and failed_before)
 
     def lost_process(self, error: BaseException) -> str | None:
-        """One line for an error that another rank's end has caused, or None for other errors."""
+        """A one-line message for an error caused by the end of another rank, or None for other errors."""
         text = f"{type(error).__name__}: {error}"
         known = isinstance(error, dist.DistError) or any(sign in text for sign in SIGNS_OF_A_LOST_PROCESS)
         if self.size == 1 or not known:
             return None
         return (
-            f"rank {self.rank}: another process of this job has ended; the last checkpoint is whole, go on with "
+            f"rank {self.rank}: another process of this job has ended; the last checkpoint is intact, continue with "
             f"--resume ({text.splitlines()[0][:160]})"
         )
 
@@ -262,29 +262,29 @@ ALONE = Processes()
 
 
 def join(use_horovod: bool = False, device: str = "auto") -> Processes:
-    """Join the other processes, if this one was started as one of several; once, before anything is read or seeded.
+    """Join the other processes if a launcher has started this one. Call it once, before reading or seeding anything.
 
     Args:
-        use_horovod: with Horovod, else with torch.distributed where torchrun has started this process.
-        device: as `--device` takes it; on "cpu" no GPU is used, though there be one.
+        use_horovod: use Horovod, else torch.distributed if torchrun has started this process.
+        device: as in `--device`; with "cpu" no GPU is used.
 
-    Raises UserError: Horovod is not installed, or lacks GPU operations; the option and the launcher disagree.
+    Raises UserError if Horovod is not installed or lacks GPU operations, or if option and launcher disagree.
     """
     device_type = "cuda" if device.startswith(("auto", "cuda")) and torch.cuda.is_available() else "cpu"
     by_torchrun, by_horovodrun = os.environ.keys() >= TORCHRUN, "HOROVOD_RANK" in os.environ
     if use_horovod and by_torchrun and not by_horovodrun:
-        raise UserError("--use_horovod: this was started by torchrun; leave the option out, or start it by horovodrun")
+        raise UserError("--use_horovod: started by torchrun; leave the option out, or start with horovodrun")
     if by_horovodrun and not use_horovod:
-        raise UserError("started by horovodrun: add --use_horovod, or start it by torchrun")
+        raise UserError("started by horovodrun: add --use_horovod, or start with torchrun")
     if use_horovod or by_torchrun:
         return Processes((Horovod if use_horovod else Torch)(device_type))
     return ALONE
 
 
 class AnyRankLater:
-    """`any_rank` for every step of a loop: alone at once; among several the answer to the call before.
+    """`any_rank` for every step of a loop. With several processes it returns the result of the previous call.
 
-    So the exchange goes on beside the step, nobody waits for it, and all ranks get a yes at the same step.
+    So the exchange overlaps with the step, and all ranks see the flag at the same step.
     """
 
     def __init__(self, processes: Processes = ALONE) -> None:
@@ -302,14 +302,14 @@ class AnyRankLater:
         return bool(former[0].item())
 
     def close(self) -> None:
-        """After the last call, which all ranks have made: nothing is left under way."""
+        """Wait for the pending exchange, after the last call on all ranks."""
         if self._pending:
             self._pending[1]()
             self._pending = None
 
 
 def _with_parts(model: nn.Module, name: str, parts: Iterable[str], wrap: Callable) -> nn.Module:
-    """A shallow copy of a module tree in which the modules called `parts` are wrapped."""
+    """A shallow copy of a module tree in which the modules named `parts` are wrapped."""
     if name in parts:
         return wrap(model)
     prefix = f"{name}." if name else ""

@@ -1,4 +1,4 @@
-"""The two engines behind `distributed`, and what stands for them in a process alone."""
+"""The two engines behind `distributed`, and the trivial one of a single process."""
 
 import gc
 import os
@@ -19,11 +19,11 @@ from torch.nn.parallel import DistributedDataParallel
 from utils.osutils import UserError
 
 T = TypeVar("T")
-PATIENCE = timedelta(minutes=30)  # rank 0 may be measuring a training set, while the others wait
+PATIENCE = timedelta(minutes=30)  # rank 0 may compute statistics of a training set while the others wait
 
 
 class Alone:
-    """One process; what an engine must offer."""
+    """A single process, and the interface of an engine."""
 
     rank = local_rank = 0
     size = local_size = 1
@@ -33,7 +33,7 @@ class Alone:
         return lambda: None
 
     def broadcast_(self, tensor: Tensor) -> None:
-        """Rank 0's values, in place."""
+        """Overwrite `tensor` with rank 0's values."""
 
     def broadcast_object(self, value: T) -> T:
         return value
@@ -84,15 +84,15 @@ class Torch(Alone):
         if not any(parameter.requires_grad for parameter in model.parameters()):
             return model
         parallel = Parallel(model, gradient_as_bucket_view=True)
-        # Handing out rank 0's buffers at every pass would change them between two passes of one step (a critic's).
+        # Broadcasting buffers at every pass would change them between two passes of one step (as of a critic).
         parallel.broadcast_buffers = False
         if compression == "fp16":
             parallel.register_comm_hook(None, fp16_compress_hook)
         return parallel
 
     def close(self):
-        self.sum_(torch.zeros(1))()  # rank 0 has the store, and may end only when nobody needs it
-        gc.collect()  # wrapped networks keep the group's threads alive, which the interpreter's end then trips over
+        self.sum_(torch.zeros(1))()  # rank 0 hosts the store and must exit last
+        gc.collect()  # wrapped networks keep the group's threads alive, which crash at interpreter exit
         dist.destroy_process_group()
 
 
@@ -104,8 +104,8 @@ class Horovod(Alone):
             self._hvd = import_module("horovod.torch")
         except ImportError:
             raise UserError(
-                "--use_horovod: Horovod is not installed; scripts/install_horovod.sh builds it, and torchrun does "
-                "the same without it"
+                "--use_horovod: Horovod is not installed; build it with scripts/install_horovod.sh, or use torchrun "
+                "instead"
             ) from None
         self._hvd.init()
         if device_type == "cuda" and not self._hvd.nccl_built():
@@ -144,7 +144,7 @@ class Horovod(Alone):
 
 
 class InMemoryOrder:
-    """A compressor of Horovod's that takes gradients of any layout: as they lie in memory, since it sends no others."""
+    """A Horovod compressor for gradients of any memory layout: Horovod only sends contiguous tensors."""
 
     def __init__(self, compressor):
         self._compressor = compressor
@@ -161,10 +161,10 @@ class InMemoryOrder:
 
 
 class Parallel(DistributedDataParallel):
-    """DistributedDataParallel that looks like the network it holds: its attributes, its state dict without prefix."""
+    """DistributedDataParallel with the attributes and the unprefixed state dict of the wrapped network."""
 
     def forward(self, *inputs, **named):
-        # A frozen network (a critic, while the generator learns) reduces nothing: it would wait for its gradients.
+        # A frozen network (a critic in the generator's step) must not reduce: it would wait for its gradients.
         if not torch.is_grad_enabled() or not any(p.requires_grad for p in self.module.parameters()):
             return self.module(*inputs, **named)
         return super().forward(*inputs, **named)
@@ -183,19 +183,19 @@ class Parallel(DistributedDataParallel):
 
 
 def launchers_store() -> dist.TCPStore:
-    """What torchrun keeps while it starts processes anew."""
+    """torchrun's store, which survives restarts of the processes."""
     return dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
 
 
 def _meeting_place() -> dict[str, Any]:
-    """Where the ranks exchange their addresses, as arguments of `init_process_group`: a store of this attempt alone.
+    """Arguments of `init_process_group`: a store for this attempt only, where the ranks exchange addresses.
 
-    The launcher's store outlives a restart, and a rank would find in it where the dead ones were. So rank 0 opens
-    another and leaves its port there. A port of an earlier attempt answers to nobody, since torchrun ends all
-    processes before it starts new ones.
+    The launcher's store survives a restart, and a rank would read addresses of dead ranks from it. So rank 0 opens a
+    new store and publishes its port. A port of an earlier attempt does not answer, since torchrun ends all processes
+    before it starts new ones.
     """
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return {}  # whoever started the processes by hand starts none anew
+        return {}  # started by hand: no restarts
     rank, size, host = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), os.environ["MASTER_ADDR"]
     board = launchers_store()
     if rank == 0:

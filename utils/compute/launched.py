@@ -1,4 +1,4 @@
-"""A process that a launcher has started among others: it joins them, keeps quiet unless it is rank 0, and ends well."""
+"""A process started by a launcher: it joins the others, prints only on rank 0, and exits cleanly."""
 
 import os
 import signal
@@ -14,26 +14,26 @@ from typing import NoReturn
 from utils.compute.distributed import ALONE, Processes, join
 from utils.osutils import RunFailed, UserError, fail
 
-SECONDS_FOR_RANK_0 = 2.0  # to say what all ranks have found wrong; the launcher then ends the others
+SECONDS_FOR_RANK_0 = 2.0  # to print an error common to all ranks before the launcher ends the others
 
 
 @contextmanager
 def joined(
     name: str, use_horovod: bool, device: str = "auto", several: bool = True, show_traceback: bool = False
 ) -> Iterator[Processes]:
-    """Within the block this process is one of several, which it gives; from rank 0 alone comes what is printed.
+    """Context that joins the other processes and yields them; only rank 0 prints.
 
-    Whoever leaves the block by an exception leaves the process, with the status and the line that
-    `utils.command_line.cli.main` would give: the others may wait for it, and closing what it shares with them
-    could wait for them.
+    An exception in the block ends the process at once, with the exit status and the line of
+    `utils.command_line.cli.main`: other processes may be waiting for this one, and closing the group could wait for
+    them.
 
     Args:
-        name: of the program, for errors.
+        name: of the program, for error messages.
         use_horovod, device: see `distributed.join`.
-        several: whether the program may run in several processes at all.
-        show_traceback: of an error that is the user's.
+        several: whether the program supports several processes.
+        show_traceback: also for user errors.
 
-    Raises UserError as `join` does.
+    Raises UserError as `join`.
     """
     processes = join(use_horovod, device)
     former = signal.signal(signal.SIGTERM, partial(_ended_by_launcher, processes))
@@ -44,7 +44,7 @@ def joined(
                 stack.enter_context(redirect_stdout(nowhere))
                 stack.enter_context(redirect_stderr(nowhere))
             if not several and processes.size > 1:
-                raise UserError("runs in one process; leave torchrun or horovodrun out")
+                raise UserError("runs in one process only; start it without torchrun or horovodrun")
             yield processes
         processes.close()
     except BaseException as problem:
@@ -56,18 +56,18 @@ def joined(
 
 
 def processes_of(options: Namespace) -> Processes:
-    """Those that the command line has joined, for doors; this one alone where it has joined none."""
+    """The processes that the command line has joined, else `ALONE`."""
     return getattr(options, "processes", ALONE)
 
 
 def _leave(name: str, problem: BaseException, processes: Processes) -> NoReturn:
-    """End the process at once, after the line that the user needs."""
+    """End the process at once, after printing the line for the user."""
     status = 1
     if isinstance(problem, SystemExit):
         status = problem.code if isinstance(problem.code, int) else int(problem.code is not None)
     elif isinstance(problem, KeyboardInterrupt):
         status = 130
-    elif isinstance(problem, BrokenPipeError):  # the reader of our output (head, less) has gone
+    elif isinstance(problem, BrokenPipeError):  # the reader of the output (head, less) has exited
         os._exit(0)
     elif isinstance(problem, (UserError, OSError, RunFailed)):
         status = _fail(name, problem, processes)
@@ -90,16 +90,16 @@ def _fail(name: str, problem: Exception, processes: Processes) -> int:
 
 
 def _ended_by_launcher(processes: Processes, *_) -> NoReturn:
-    """The launcher ends all processes when one has died, or when it is ended itself."""
+    """Signal handler: the launcher ends all processes when one has died or when it is ended itself."""
     _say(
-        f"rank {processes.rank}: ended by the launcher, since another process of this job has ended or the job was "
-        "called off; the last checkpoint is whole, go on with --resume",
+        f"rank {processes.rank}: ended by the launcher, because another process of this job has ended or the job was "
+        "cancelled; the last checkpoint is intact, continue with --resume",
         processes,
     )
     sys.exit(128 + signal.SIGTERM)
 
 
 def _say(line: str, processes: Processes) -> None:
-    """One line on stderr, of one rank or two."""
-    if processes.rank < 2:  # the other of them may be the one that has died
+    """Print a line to stderr, on at most two ranks."""
+    if processes.rank < 2:  # two, since one of them may be the one that has died
         print(line, file=sys.__stderr__, flush=True)

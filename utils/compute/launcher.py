@@ -1,3 +1,3 @@
-"""What tells that a launcher has started this process among others. No torch import here."""
+"""Environment variables that identify a launcher. Imports no torch."""
 
-TORCHRUN = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # what torchrun puts into the environment
+TORCHRUN = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # set by torchrun

@@ -1,20 +1,20 @@
-"""What a file's pickle would import, read without unpickling it: a refusal can then say the truth. Imports no torch."""
+"""List the imports of a pickle without unpickling it, for precise error messages. Imports no torch."""
 
 import pickletools
 import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
-LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of what torch.save wrote before PyTorch 1.6
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle in files of torch.save before PyTorch 1.6
 PICKLES_BEFORE_CONTENT = 3  # magic number, protocol, system
 MEMOIZE, STACK_GLOBAL = "MEMOIZE", "STACK_GLOBAL"
 
 
 def pickled_names(path: str | Path) -> list[str] | None:
-    """Classes and functions that the file's content is rebuilt from, e.g. ["posix.system"], in order.
+    """Classes and functions that unpickling the file would import, e.g. ["posix.system"], in order.
 
-    Takes files of torch.save, new (zip) and old, and plain pickles of every protocol. None where there is no whole
-    pickle: another kind of file, or a truncated one.
+    Supports files of torch.save, new (zip) and old, and plain pickles of every protocol. Returns None for other and
+    truncated files.
     """
     try:
         with open(path, "rb") as file:
@@ -24,21 +24,21 @@ def pickled_names(path: str | Path) -> list[str] | None:
             with zipfile.ZipFile(file) as archive:
                 name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
                 return _names(archive.open(name))[0]
-    except Exception:  # damaged bytes raise anything
+    except Exception:  # damaged bytes can raise any exception
         return None
 
 
 def unsafe_name(names: list[str]) -> str | None:
-    """The first name that a plain state dict has no use for."""
+    """The first name that a plain state dict does not need."""
     return next((name for name in names if not _is_of_tensors(name)), None)
 
 
 def is_plain_pickle(path: str | Path) -> bool:
-    """Whether the file is a whole pickle that torch.save did not write, but e.g. pickle.dump."""
+    """Whether the file is a complete pickle not written by torch.save but e.g. by pickle.dump."""
     try:
         with open(path, "rb") as file:
             return not zipfile.is_zipfile(file) and file.seek(0) == 0 and LEGACY_MAGIC not in _names(file)[1]
-    except Exception:  # damaged bytes raise anything
+    except Exception:  # damaged bytes can raise any exception
         return False
 
 
@@ -55,7 +55,7 @@ def _names_of_stream(file: BinaryIO) -> list[str]:
 
 
 def _names(file: BinaryIO) -> tuple[list[str], list]:
-    """Names that one pickle imports, and the plain values in it. ValueError where it does not end."""
+    """The names that a pickle imports, and its plain values. Raises ValueError if it is truncated."""
     names, values, memo = [], [], []
     for opcode, argument, _ in pickletools.genops(file):
         if opcode.name in ("GLOBAL", "INST"):

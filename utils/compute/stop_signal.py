@@ -1,4 +1,4 @@
-"""Ctrl-C ends a long job between two steps, in all processes at the same one."""
+"""Ctrl-C ends a long job between two steps, at the same step in all processes."""
 
 import signal
 import sys
@@ -8,9 +8,9 @@ from utils.compute.distributed import ALONE, AnyRankLater, Processes
 
 
 class StopSignal:
-    """SIGINT sets `requested`, so that the loop ends between two steps; a second SIGINT stops at once.
+    """SIGINT sets `requested`, and the loop ends after the step; a second SIGINT stops at once.
 
-    Several processes stop together, whichever of them got the signal.
+    Several processes stop together, whichever of them received the signal.
     """
 
     def __init__(self, processes: Processes = ALONE) -> None:
@@ -18,11 +18,11 @@ class StopSignal:
         self._processes, self._any_rank_later = processes, AnyRankLater(processes)
 
     def after_step(self) -> bool:
-        """Whether to stop here; asked after every step."""
+        """Whether to stop; call it after every step."""
         return self._any_rank_later(self.requested)
 
     def after_epoch(self) -> bool:
-        """Whether to stop here; asked after every epoch."""
+        """Whether to stop; call it after every epoch."""
         self._any_rank_later.close()
         return self._processes.any_rank(self.requested)
 
@@ -34,13 +34,13 @@ class StopSignal:
         signal.signal(signal.SIGINT, self._former)
 
     def exit(self, epochs_done: float) -> NoReturn:
-        """End the process as interrupted, once the checkpoint is written."""
+        """Exit with status 130; call it after writing the checkpoint."""
         self._any_rank_later.close()
-        print(f"interrupted after {epochs_done:.2f} epochs; go on with --resume", file=sys.stderr)
+        print(f"interrupted after {epochs_done:.2f} epochs; continue with --resume", file=sys.stderr)
         sys.exit(130)
 
     def _handle(self, *_) -> None:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        print("stopping after this step (again: at once)", file=sys.stderr, flush=True)
+        print("stopping after this step (press Ctrl-C again to stop at once)", file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
-"""Batch norm over the minibatch of all ranks together: what one process with the whole minibatch would compute.
+"""Batch norm over the minibatch of all ranks, equal to that of one process with the whole minibatch.
 
-PyTorch's own `SyncBatchNorm` runs on GPUs and torch.distributed alone; this one goes wherever the engine goes.
+PyTorch's `SyncBatchNorm` only supports GPUs and torch.distributed; this one works with every engine.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from utils.compute.distributed import Processes
 
 
 class _SumOverRanks(torch.autograd.Function):
-    """The sum over ranks; its gradient is the sum over ranks of what they have."""
+    """The sum over ranks; its gradient is the sum of the gradients over ranks."""
 
     @staticmethod
     def forward(ctx, tensor, processes):
@@ -28,7 +28,7 @@ class _SumOverRanks(torch.autograd.Function):
 
 
 class SharedStatistics:
-    """What the batch norms of one network know of the processes that they share statistics with."""
+    """The processes and the current part of the minibatch, shared by the batch norms of a network."""
 
     def __init__(self, processes: Processes):
         self.processes = processes
@@ -36,7 +36,7 @@ class SharedStatistics:
 
     @contextmanager
     def training_on(self, part: Part) -> Iterator[None]:
-        """Within the block, a step of the training loop, this is the rank's part of the minibatch."""
+        """Context of a training step on the rank's part of the minibatch."""
         self.part = part
         try:
             yield
@@ -45,16 +45,16 @@ class SharedStatistics:
 
 
 class _Synchronised:
-    """Statistics over all ranks in training; elsewhere the plain batch norm's own.
+    """Uses statistics over all ranks in training, else those of plain batch norm.
 
-    Training is a step of the loop, and wherever gradients are computed. A validation may use each batch's statistics
-    too, but there ranks have different numbers of batches.
+    Training means a step of the loop, or gradients enabled. A validation with batch statistics is not synchronised:
+    there ranks have different numbers of batches.
     """
 
     shared: SharedStatistics
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, …) of any dtype; statistics are float32 at least."""
+        """(B, C, …) of any dtype; statistics are at least float32."""
         in_step = self.shared.part is not None or torch.is_grad_enabled()
         if not (self.training and in_step and self.shared.processes.size > 1):
             return super().forward(x)
@@ -62,11 +62,11 @@ class _Synchronised:
 
     def _over_ranks(self, x: Tensor) -> Tensor:
         part = self.shared.part
-        counts = part is None or part.size > 0  # else the samples stand in for none and add nothing
+        counts = part is None or part.size > 0  # else the rank repeats a sample that must not contribute
         axes, view = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         count = wide.new_full((1,), counts * x.numel() / x.shape[1])
-        # Two passes, since a mean of squares minus a squared mean loses the digits of a small deviation.
+        # Two passes: a mean of squares minus a squared mean loses precision for small deviations.
         sums, total = self._sum(torch.cat([counts * wide.sum(axes), count])).split([x.shape[1], 1])
         mean = sums / total.detach()
         centred = wide - mean.view(view)
@@ -100,23 +100,23 @@ class SyncBatchNorm2d(_Synchronised, nn.BatchNorm2d):
 
 @cache
 def _outside_graphs():
-    """The exchange, which the compiler leaves out: it would break the graph all the same, amid warnings.
+    """The exchange, excluded from compilation: it would break the graph anyway, with warnings.
 
-    No decorator, since `torch.compiler.disable` imports the compiler, which takes seconds.
+    Not a decorator: `torch.compiler.disable` imports the compiler, which takes seconds.
     """
     return torch.compiler.disable(_Synchronised._over_ranks)
 
 
 def synchronise_batch_norms(model: nn.Module, processes: Processes) -> SharedStatistics:
-    """Let every batch norm of a network see all ranks' samples; parameters, buffers and their names stay.
+    """Make every batch norm of a network use all ranks' samples; parameters, buffers and their names are unchanged.
 
-    Before the network is compiled and wrapped. Each training step runs within `training_on` of what this returns.
+    Call it before compiling and wrapping. Run each training step within `training_on` of the returned object.
     """
     _Synchronised._over_ranks = _outside_graphs()
     kinds = {nn.BatchNorm1d: SyncBatchNorm1d, nn.BatchNorm2d: SyncBatchNorm2d}
     shared = SharedStatistics(processes)
     for module in model.modules():
         if type(module) in kinds:
-            # The module changes its class and keeps the rest: whatever holds it or its parameters holds the right one.
+            # Changing the class in place keeps references to the module and its parameters valid.
             module.__class__, module.shared = kinds[type(module)], shared
     return shared

@@ -1,4 +1,4 @@
-"""Commands of this project as a user can paste them into a shell."""
+"""Format commands of this project for pasting into a shell."""
 
 import shlex
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 def shell_command(entry: str, script: str, options: Mapping[str, Any]) -> str:
     """`python viz.py 2d_overlay --img_dir 'my photos'` for ("viz", "2d_overlay", {"img_dir": "my photos"}).
 
-    A list or tuple gives an option several values; True gives a switch.
+    A list or tuple becomes several values; True becomes a flag without a value.
     """
     words = ["python", f"{entry}.py", script]
     for name, value in options.items():

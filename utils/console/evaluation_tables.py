@@ -1,4 +1,4 @@
-"""What evaluations share: names of the models, printed tables, tables as JSON."""
+"""Shared parts of evaluations: model names, printed tables, tables as JSON."""
 
 import json
 import math
@@ -13,12 +13,12 @@ CELL_WIDTH = 8
 
 
 def model_names(paths: Sequence[Path], given: Sequence[str] | None) -> list[str]:
-    """The models' names: those given, else the files' stems, with as much of the path as tells them apart.
+    """The models' names: those given, else the files' stems, with as much of the path as makes them unique.
 
-    Raises UserError for another number of names than files, and for a name or a file that occurs twice.
+    Raises UserError if there are not as many names as files, and if a name or file occurs twice.
     """
     if not paths:
-        raise UserError("--prediction_files names no file; give at least one")
+        raise UserError("--prediction_files: no file given; expected at least one")
     if given is None:
         depth = max(len(path.parts) for path in paths)
         candidates = [[path.stem for path in paths], [path.name for path in paths]]
@@ -28,9 +28,9 @@ def model_names(paths: Sequence[Path], given: Sequence[str] | None) -> list[str]
             raise UserError(f"--prediction_files: {_most_common(map(str, paths))} is given twice")
         return unique
     if len(given) != len(paths):
-        raise UserError(f"--model_names: {len(given)} names for {len(paths)} --prediction_files; give one a file")
+        raise UserError(f"--model_names: {len(given)} names for {len(paths)} --prediction_files; give one per file")
     if len(set(given)) != len(given):
-        raise UserError(f"--model_names: {_most_common(given)!r} is given twice; every model needs its own name")
+        raise UserError(f"--model_names: {_most_common(given)!r} is given twice; model names must be unique")
     return list(given)
 
 
@@ -39,20 +39,20 @@ def _most_common(items: Iterable[str]) -> str:
 
 
 def format_number(value: float) -> str:
-    """Two decimals; '-' for NaN, which stands for a mean over nothing."""
+    """Two decimals; '-' for NaN, the mean over zero values."""
     return "-" if math.isnan(value) else f"{value:.2f}"
 
 
 def format_rows(
     corner: str, columns: Sequence[str], rows: Iterable[tuple[str, Sequence[float]]], width: int = 0
 ) -> list[str]:
-    """A table as lines: a line of column titles, then a line a row.
+    """Format a table: a line of column titles, then one line per row.
 
     Args:
         corner: title of the column of row names.
         columns: titles of the others.
-        rows: name, and a number for each of `columns`.
-        width: least width of the column of row names, so that several tables line up.
+        rows: name, and one number per column.
+        width: minimum width of the column of row names, to align several tables.
     """
     rows = list(rows)
     width = max([width, len(corner), *(len(name) for name, _ in rows)])
@@ -65,7 +65,7 @@ def format_rows(
 
 
 def tables_as_json(tables: Mapping[str, Any]) -> str:
-    """Nested dicts of plain values as JSON, NaN as null."""
+    """Nested dicts of plain values as JSON, with NaN as null."""
     return json.dumps(_without_nan(tables), indent=2, allow_nan=False) + "\n"
 
 
@@ -76,6 +76,6 @@ def _without_nan(value: Any) -> Any:
 
 
 def print_averages(averages: Mapping[str, float]) -> None:
-    """A validation's averages: name and value, a tab between."""
+    """Print the averages of a validation as tab-separated name and value."""
     for name, value in averages.items():
         print(f"{name}\t{value:.6g}")

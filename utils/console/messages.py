@@ -1,4 +1,4 @@
-"""What library code says through `logging`, shown as the command line shows it."""
+"""Show the library's `logging` messages on the command line."""
 
 import logging
 import sys
@@ -7,7 +7,7 @@ from utils.osutils import LOGGER
 
 
 class _Console(logging.Handler):
-    """Warnings as one line on stderr, other messages on stdout; both as they are at that moment."""
+    """Prints warnings to stderr and other messages to stdout, looked up at each call so that redirection works."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING:
@@ -17,9 +17,9 @@ class _Console(logging.Handler):
 
 
 def show_messages() -> None:
-    """Print the library's messages from now on; a second call changes nothing.
+    """Print the library's messages from now on. A second call has no effect.
 
-    Command lines call this. In Python, `logging.getLogger("human_pose")` is configured like any other logger.
+    Command lines call this. In Python, configure `logging.getLogger("human_pose")` like any other logger.
     """
     if not any(isinstance(handler, _Console) for handler in LOGGER.handlers):
         LOGGER.addHandler(_Console())

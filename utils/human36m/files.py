@@ -94,7 +94,7 @@ class Human36mFiles:
     camera_table: Path | None
 
     def select(self, subjects: Iterable[int] = SUBJECTS, actions: Iterable[str] = ACTIONS) -> list[Sequence]:
-        """The sequences of these subjects and actions. Raises UserError where there is none."""
+        """The sequences of these subjects and actions. Raises UserError if there is none."""
         subjects, actions = tuple(subjects), tuple(actions)
         chosen = [one for one in self.sequences if one.subject in subjects and one.action in actions]
         if not chosen:

@@ -44,7 +44,7 @@ def report_unreadable(faults: Sequence[str], total: int, then: str, source: str,
         source: where they come from, for the error.
         what: they are.
 
-    Raises UserError where none could be read.
+    Raises UserError if none could be read.
     """
     if faults and len(faults) == total:
         raise UserError(f"{source}: no {what} could be read; the first fault: {faults[0]}")

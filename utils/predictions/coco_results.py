@@ -47,7 +47,7 @@ def save_coco_results(
         scores: image name -> (people, J); 1 for every joint where not given.
         keypoints_3d: image name -> (people, J3, 3), mm, camera coordinates; may lack images.
 
-    Raises ValueError where shapes disagree.
+    Raises ValueError if shapes disagree.
     """
     records = []
     for name, values in keypoints.items():

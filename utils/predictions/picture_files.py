@@ -93,7 +93,7 @@ def matching_names(
         path: the predictions' file, for the error.
         others: what becomes of images without a prediction, for the warning.
 
-    Raises UserError where no name matches.
+    Raises UserError if no name matches.
     """
     if isinstance(source, VideoSource):
         prefix = source.root.stem + "/"
@@ -140,7 +140,7 @@ def confident_joints(joints: Mapping[str, Tensor], path: Path, min_score: float 
         path: the predictions' file, beside which `metas.pt` has the scores; without these all joints are drawn.
         min_score: None: what the network's checkpoint recommended, as `metas.pt` has it.
 
-    Raises UserError where `min_score` is given and the scores are not there, or are of other people.
+    Raises UserError if `min_score` is given and the scores are not there, or are of other people.
     """
     metas_path = Path(path).with_name("metas.pt")
     metas = load_metas(metas_path) if metas_path.is_file() else {}
@@ -238,7 +238,7 @@ def _target(folder: Path, name: str, source: ImageSource) -> Path:
 
 
 def _require_own_folder(source: ImageSource, targets: Mapping[str, Path], folder: Path) -> None:
-    """UserError where pictures can't be written into the output folder, or would replace their own photos."""
+    """Raise UserError if pictures can't be written into the output folder, or would replace their own photos."""
     if isinstance(source, PhotoSource) and any(
         target.exists() and target.samefile(source.path(name)) for name, target in targets.items()
     ):

@@ -165,7 +165,7 @@ def _look_at(position: np.ndarray, aim: np.ndarray, roll: float) -> np.ndarray:
 
 # ------------------------------------------------------------------------------------------ pictures
 def choose_pictures(seed: int, count: int, subjects: Sequence[int], frames: int = FRAMES) -> list[Picture]:
-    """`count` different pictures, spread evenly over subjects and cameras. ValueError for more than there can be."""
+    """`count` distinct pictures, evenly spread over subjects and cameras. Raises ValueError if `count` is too large."""
     places = [(a, t, f) for a in ACTIONS for t in TAKES for f in range(sequence_length(a, t, frames))]
     cells = [(s, (turn + i) % len(CAMERA_NAMES) + 1) for turn in range(4) for i, s in enumerate(subjects)]
     if count > len(places) * len(cells):

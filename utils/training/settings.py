@@ -134,7 +134,7 @@ class Experiment:
         return Path(self.tb_dir, self.name)
 
     def latest(self, processes: Processes = ALONE) -> Path:
-        """The checkpoint to resume from. UserError if this experiment has none."""
+        """The checkpoint to resume from. Raises UserError if this experiment has none."""
         path = self.directory / LATEST
         if not processes.on_main(path.is_file):
             raise UserError(nothing_to_resume(path))

@@ -88,7 +88,7 @@ def draw_training_curves(experiments: Sequence[str | Path], output_dir: str | Pa
 
 
 def find_log(path: Path) -> Path:
-    """The `log.txt` that is meant by an experiment folder or by the file itself. UserError where there is none."""
+    """The `log.txt` that is meant by an experiment folder or by the file itself. Raises UserError if there is none."""
     if path.is_file():
         return path
     if not path.is_dir():

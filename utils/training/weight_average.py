@@ -28,7 +28,7 @@ class WeightAverage:
     """
 
     def __init__(self, decay: float):
-        """ValueError unless 0 < decay < 1."""
+        """Raise ValueError unless 0 < decay < 1."""
         if not 0 < decay < 1:
             raise ValueError(f"decay {decay}: expected a number above 0 and below 1")
         self.decay = decay

@@ -143,7 +143,7 @@ def test_booleans_that_say_no_or_have_two_names():
     [
         (["train_i"], "it.py: error: unknown script 'train_i', did you mean train_it?; scripts: train_it, draw_it"),
         (["zzz"], "it.py: error: unknown script 'zzz'; scripts: train_it, draw_it"),
-        (["--lr", "1"], "it.py: error: the script's name comes first; scripts: train_it, draw_it"),
+        (["--lr", "1"], "it.py: error: the first argument is the script's name; scripts: train_it, draw_it"),
         (
             ["train_it", "--bach_size", "1"],
             "it.py train_it: error: unknown option '--bach_size', did you mean --batch_size?; "
@@ -263,7 +263,7 @@ def test_output_folders_are_looked_at_before_the_work(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main("it", scripts, groups, ["it", "--output_dir", str(tmp_path / "file" / "folder")])
     assert ended.value.code == 2
-    assert f"{tmp_path / 'file'} is a file; give a folder" in capsys.readouterr().err
+    assert f"{tmp_path / 'file'} is a file; give a new or existing folder" in capsys.readouterr().err
     assert len(calls) == 1
 
 
@@ -275,7 +275,7 @@ def test_no_more_workers_than_cores(monkeypatch, capsys):
     for argv in ([], ["--workers", "2"], ["--workers", "0"]):
         main("it", scripts, groups, ["it", *argv])
     assert [options.workers for options in calls] == [2, 2, 0]
-    assert capsys.readouterr().out == "workers: 2 instead of 6, since this machine has 2 cores\n"
+    assert capsys.readouterr().out == "workers: 2 instead of 6: this machine has 2 cores\n"
 
 
 # ------------------------------------------------------------------------------------------ checks

@@ -164,14 +164,16 @@ def test_alone_everything_is_as_it_was(no_launcher):
 
 def test_without_horovod_the_option_says_what_to_run(no_launcher, monkeypatch):
     monkeypatch.setitem(sys.modules, "horovod.torch", None)
-    with pytest.raises(UserError, match=r"^--use_horovod: Horovod is not installed; scripts/install_horovod.sh"):
+    with pytest.raises(
+        UserError, match=r"^--use_horovod: Horovod is not installed; build it with scripts/install_horovod.sh"
+    ):
         distributed.join(use_horovod=True)
 
 
 def test_the_option_and_the_launcher_must_agree(no_launcher, monkeypatch):
     for name in distributed.TORCHRUN:
         monkeypatch.setenv(name, "0")
-    with pytest.raises(UserError, match=r"^--use_horovod: this was started by torchrun"):
+    with pytest.raises(UserError, match=r"^--use_horovod: started by torchrun"):
         distributed.join(use_horovod=True)
     monkeypatch.setenv("HOROVOD_RANK", "0")
     with pytest.raises(UserError, match=r"started by horovodrun: add --use_horovod"):
@@ -193,7 +195,7 @@ def test_each_process_takes_its_own_gpu(two_processes, monkeypatch):
     assert two_processes.local_device(torch.device("cpu")) == torch.device("cpu")
     assert two_processes.local_device(torch.device("cuda")) == torch.device("cuda:1")
     assert current == [1]
-    with pytest.raises(UserError, match=r"^--device cuda:1: each process takes a GPU of its own"):
+    with pytest.raises(UserError, match=r"^--device cuda:1: each process uses its own GPU"):
         two_processes.local_device(torch.device("cuda:1"))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(UserError, match="2 processes on a machine with 1 GPUs"):
@@ -202,7 +204,7 @@ def test_each_process_takes_its_own_gpu(two_processes, monkeypatch):
 
 def test_the_end_of_another_rank_is_told_from_other_errors(two_processes):
     gone = two_processes.lost_process(RuntimeError("[gloo/pair.cc:534] Connection closed by peer [127.0.0.1]:5123"))
-    line = "rank 1: another process of this job has ended; the last checkpoint is whole, go on with --resume"
+    line = "rank 1: another process of this job has ended; the last checkpoint is intact, continue with --resume"
     assert gone == f"{line} (RuntimeError: [gloo/pair.cc:534] Connection closed by peer [127.0.0.1]:5123)"
     assert two_processes.lost_process(RuntimeError("shape mismatch")) is None
     assert two_processes.lost_process(torch.distributed.DistNetworkError("no route")).startswith(line)

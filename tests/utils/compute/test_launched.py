@@ -88,7 +88,7 @@ def test_scripts_of_one_process_are_refused_in_several(join, capsys):
     with pytest.raises(Left) as left, join(0, several=False):
         raise AssertionError("it must not run")
     assert left.value.args == (2,)
-    assert "runs in one process; leave torchrun or horovodrun out" in capsys.readouterr().err
+    assert "runs in one process only; start it without torchrun or horovodrun" in capsys.readouterr().err
 
 
 def test_processes_share_the_workers(join, monkeypatch, capsys):
@@ -97,7 +97,7 @@ def test_processes_share_the_workers(join, monkeypatch, capsys):
     with join(0) as processes:
         main("it", {"it": SCRIPT}, GROUPS, ["it"], processes)
     assert noted == [(4, processes)]
-    assert capsys.readouterr().out == "workers: 4 instead of 6, since this machine has 8 cores and 2 processes\n"
+    assert capsys.readouterr().out == "workers: 4 instead of 6: this machine has 8 cores and 2 processes\n"
 
 
 noted: list[tuple] = []

@@ -21,7 +21,7 @@ def test_default_names_tell_the_files_apart():
         (["a.pt", "b.pt"], ["one"], "1 names for 2"),
         (["a.pt", "b.pt"], ["same", "same"], "'same' is given twice"),
         (["a.pt", "a.pt"], None, "a.pt is given twice"),
-        ([], None, "names no file"),
+        ([], None, "no file given"),
     ],
 )
 def test_bad_names_are_refused(paths, given, message):

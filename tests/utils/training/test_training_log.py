@@ -132,4 +132,4 @@ def test_the_first_interrupt_asks_and_the_second_stops(capsys):
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is former
-    assert capsys.readouterr().err == "stopping after this step (again: at once)\n"
+    assert capsys.readouterr().err == "stopping after this step (press Ctrl-C again to stop at once)\n"
