@@ -3,7 +3,7 @@
     python benchmarks/scaling.py
     python benchmarks/scaling.py --features 128 --batch 8 --threads 8
 
-A step is a hourglass's on random pictures: forward, backward, in two processes with gradients averaged meanwhile
+A step is an hourglass's on random pictures: forward, backward, in two processes with gradients averaged meanwhile
 (torchrun's engine, Gloo), optimizer. One process and two take turns, so that other load on the machine meets both;
 rates are medians over the turns. Beside the clock stands processor time, which other load hardly moves: what the
 exchange costs in work, though not in waiting.

@@ -1,4 +1,4 @@
-"""Measure a hourglass on COCO's validation people, boxes given: OKS over the joints that both have.
+"""Measure an hourglass on COCO's validation people, boxes given: OKS over the joints that both have.
 
 python scripts/measure_oks.py                                                      # the demo weights, data/coco
 python scripts/measure_oks.py --load model_checkpoints/hourglass_mpii_default --data_dir data/coco
@@ -66,7 +66,7 @@ def main() -> None:
         type=Path,
         nargs="+",
         default=[DEMO_WEIGHTS],
-        help="checkpoints of a hourglass or a stitched network, or folders that hold one (default: the demo weights)",
+        help="checkpoints of an hourglass or a stitched network, or folders that hold one (default: the demo weights)",
     )
     parser.add_argument("--data_dir", type=Path, default=Path("data/coco"), help="COCO folder (default: data/coco)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")

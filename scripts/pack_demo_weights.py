@@ -1,4 +1,4 @@
-"""Pack a hourglass and a 3D baseline into the demo weights: one stitched checkpoint in half precision.
+"""Pack an hourglass and a 3D baseline into the demo weights: one stitched checkpoint in half precision.
 
 python scripts/pack_demo_weights.py --load_hourglass HOURGLASS --load_2d3d LIFTER --reliability reliability.json
 """

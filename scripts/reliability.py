@@ -1,4 +1,4 @@
-"""How far a hourglass's confidence can be trusted: share of right joints against the height of the peak; a threshold.
+"""How far an hourglass's confidence can be trusted: share of right joints against the height of the peak; a threshold.
 
 python run.py hourglass_mpii --load CHECKPOINT --data_dir data/mpii --flip --output_dir data/hourglass_mpii
 python scripts/reliability.py --data_dir data/mpii --run_dir data/hourglass_mpii --output_dir visualizations/reliability

@@ -158,7 +158,7 @@ def _lifter():
             "lacks",
         ),
     ],
-    ids=["lifter", "our lifter", "odd key", "tensor", "a part of a hourglass"],
+    ids=["lifter", "our lifter", "odd key", "tensor", "a part of an hourglass"],
 )
 def test_another_networks_checkpoint_is_refused(tmp_path, content, says):
     torch.save(content, tmp_path / "other.pth")

@@ -1,4 +1,4 @@
-"""Saliency maps: known exactly for a linear network, by differences for a hourglass."""
+"""Saliency maps: known exactly for a linear network, by differences for an hourglass."""
 
 import pytest
 import torch
@@ -91,7 +91,7 @@ def test_a_linear_network_by_the_sum_of_what_it_sees():
     torch.testing.assert_close(saliency[0], expected)
 
 
-# ------------------------------------------------------------------------------------------ a hourglass
+# ------------------------------------------------------------------------------------------ an hourglass
 def test_a_hourglass_by_differences(hourglass, crops):
     """A step of one pixel and channel changes S by its gradient times the step; the map has the largest channel's."""
     images = crops[:1]
