@@ -1,4 +1,4 @@
-# `make demo` and `make test` need Python 3.11 and nothing else: both build .venv first.
+# `make demo` and `make test` only need Python 3.11: they build .venv first.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,14 +7,14 @@ STAMP := $(VENV)/.installed
 .PHONY: help env demo demo-train demo-weights horovod test lint bench
 
 help:
-	@echo "make env    create .venv and install everything (a no-op when nothing changed)"
-	@echo "make demo   2D and 3D poses in a few photos, by the demo weights, drawn"
-	@echo "make test   run the tests, one process per core; those of Horovod need make horovod first"
-	@echo "make demo-train    train a small hourglass on the embedded sample, score it, draw it"
-	@echo "make demo-weights  train the demo weights anew (how long that takes: docs/model_card.md)"
-	@echo "make horovod       build Horovod, which is optional: python train.py SCRIPT --use_horovod"
-	@echo "make lint   ruff check and format check, and who may import whom (import-linter)"
-	@echo "make bench  run the benchmarks (on an idle machine)"
+	@echo "make env           create .venv and install everything (a no-op when nothing changed)"
+	@echo "make demo          estimate and draw 2D and 3D poses in a few photos with the demo weights"
+	@echo "make test          run the tests, one process per core; Horovod tests need make horovod first"
+	@echo "make demo-train    train a small hourglass on the embedded sample, score it, draw its poses"
+	@echo "make demo-weights  retrain the demo weights (durations: docs/model_card.md)"
+	@echo "make horovod       build Horovod (optional), for python train.py SCRIPT --use_horovod"
+	@echo "make lint          ruff check and format check, and import rules (import-linter)"
+	@echo "make bench         run the benchmarks (on an idle machine)"
 
 env: $(STAMP)
 
@@ -36,11 +36,11 @@ demo-train: env
 demo-weights: env
 	@scripts/demo_weights.sh
 
-# Does nothing where a working Horovod is installed; the wheel stays in .cache/horovod, or in $$HOROVOD_CACHE.
+# A no-op if a working Horovod is installed. The wheel is kept in .cache/horovod, or in $$HOROVOD_CACHE.
 horovod: env
 	@scripts/install_horovod.sh $(BIN)/python
 
-# Tests of a file share what they train and launch, so a process takes whole files.
+# Tests of a file share trainings and launches, so each process runs whole files.
 test: env
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
