@@ -15,11 +15,11 @@ from utils.command_line.script_kinds import (
     ESTIMATIONS_2D,
     ESTIMATIONS_3D,
     H36M,
+    LIFTER_SHAPE,
     LOAD_TO_TRAIN,
     LSP,
     MPII,
     NO_WORKERS,
-    OF_CHECKPOINT,
     PAIR,
     PHOTOS,
     PHOTOS_HELP,
@@ -136,7 +136,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "workers": 0,
             },
             required=("load",), sample="h36m", several=True,
-            changes=NO_WORKERS | OF_CHECKPOINT | {
+            changes=NO_WORKERS | LIFTER_SHAPE | {
                 "data_dir": {"help": "Human3.6M folder, .pt file of 2D poses, output folder of run.py, or 'sample'"},
                 "action": {"help": "actions to run on: All, or comma-separated names"},
             },
@@ -266,7 +266,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ),
             {"data_dir": Path("data/h36m"), "output_dir": Path("visualizations/orthog_augmentation")},
             required=("load",), sample="h36m",
-            changes=OF_CHECKPOINT | {
+            changes=LIFTER_SHAPE | {
                 "index": {
                     "help": "index of the test sample to draw, from 0: frame index // 4 of S9 and S11, camera index % 4"
                 },

@@ -88,9 +88,6 @@ def _run_on_photos(options: Namespace, predictor: Predictor, start: float) -> No
         workers=options.workers,
         processes=processes_of(options),
     )
-    if not is_camera(options.data_dir):
-        for meta in results.metas.values():
-            meta["img_dir"] = str(image_folder(options.data_dir))
     # A camera's pictures are not kept.
     _report(options, results, None if is_camera(options.data_dir) else image_folder(options.data_dir), start)
 

@@ -97,7 +97,7 @@ def _network(
         architecture = replace(architecture, batch_norm_momentum=options.batch_norm_momentum)
     refuse_disagreement(options, vars(architecture), load or hourglass)
     model.hourglass.architecture = architecture
-    shape = {"linear_size": model.lifter.w1.out_features, "num_stage": len(model.lifter.linear_stages)}
+    shape = model.lifter.architecture()
     refuse_disagreement(options, shape, load or lifter)
     kind = {"dataset_normalization": model.normalisation.kind == "dataset"}
     return model, vars(architecture) | shape | kind

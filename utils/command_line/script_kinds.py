@@ -25,21 +25,30 @@ SEVERAL_FOLDERS = {
 }
 LOAD_TO_TRAIN = {"load": {"help": "checkpoint file or its folder; training starts from its weights at epoch 0"}}
 PHOTOS_HELP = "MPII folder, folder of photos, photo, video, camera number, or 'sample'"
-SALIENCY_CHANGES = {
+HOURGLASS_SHAPE, LIFTER_SHAPE = (
+    {name: {"default": None, "help": "read from the checkpoint; a different value is an error"} for name in names}
+    for names in (
+        (
+            "stacks", "features", "blocks", "num_classes", "use_layer_norm", "no_batch_norm_affine",
+            "batch_norm_momentum", "predict_joint_visibility",
+        ),
+        ("linear_size", "num_stage", "dataset_normalization"),
+    )
+)  # fmt: skip
+SALIENCY_CHANGES = HOURGLASS_SHAPE | {
     "load": {
         "help": "hourglass or stitched checkpoint, from this project or published; the architecture is read from it; "
         "by default the demo weights"
     },
     "num_pictures": {"help": "number of photos or frames to draw, evenly spaced; by default all"},
 }
-OF_CHECKPOINT = {
-    name: {"default": None, "help": "read from the checkpoint; a different value is an error"}
-    for name in ("linear_size", "num_stage", "dataset_normalization")
-}
-STITCHED_HELP = {
-    "load": {"help": "stitched checkpoint (stitched_fine_tune); overrides --load_hourglass and --load_2d3d"},
-    "dataset_normalization": {"help": "read from the checkpoint; a different value is an error"},
-}
+STITCHED_HELP = (
+    HOURGLASS_SHAPE
+    | LIFTER_SHAPE
+    | {
+        "load": {"help": "stitched checkpoint (stitched_fine_tune); overrides --load_hourglass and --load_2d3d"},
+    }
+)
 
 # Checks that run before torch is imported, so that these errors appear at once.
 CHECKPOINT = Check("utils.training.checkpoint_paths:require_checkpoint", ("load",))
@@ -86,7 +95,8 @@ def hourglass_run(
         "flip", "hourglass network",
     )  # fmt: skip
     folders = {"data_dir": Path("data", data_set), "output_dir": Path("data", f"hourglass_{data_set}")}
-    changes = {"data_dir": {"help": PHOTOS_HELP.replace("MPII", data_set.upper())}, "load": {"help": load}}
+    helps = {"data_dir": {"help": PHOTOS_HELP.replace("MPII", data_set.upper())}, "load": {"help": load}}
+    changes = HOURGLASS_SHAPE | helps
     return Script(
         "stacked_hourglass.run", f"hourglass_{data_set}", summary, needs, takes, folders | {"test_batch_size": 16},
         required, changes, sample=data_set, several=True, checks=(CHECKPOINT, check),

@@ -35,7 +35,7 @@ def test_a_device_that_is_not_here_is_refused(monkeypatch):
     with pytest.raises(UserError, match=r"--device cuda: .*0 CUDA devices"):
         pick_device("cuda")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(UserError, match="--device mps: not available"):
+    with pytest.raises(UserError, match="--device mps: not available; try --device auto"):
         pick_device("mps")
 
 
