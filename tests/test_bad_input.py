@@ -332,7 +332,7 @@ class TestCheckpoints:
 
     def test_with_a_weight_of_another_shape(self, photos, state, tmp_path, run):
         torch.save(state | {"conv1.bias": torch.zeros(3)}, tmp_path / "odd.pth")
-        assert "conv1.bias is (3,) there and (2,) here" in run(photos, load=tmp_path / "odd.pth").refusal()
+        assert "conv1.bias has shape (3,), expected (2,)" in run(photos, load=tmp_path / "odd.pth").refusal()
 
     def test_of_another_architecture_than_the_option_says(self, tiny_mpii, photos, weights, tmp_path, run):
         line = run(photos, "--features", 256).refusal()

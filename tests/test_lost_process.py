@@ -78,7 +78,7 @@ def test_torchrun_goes_on_once_after_a_kill_and_ends_after_another(training, tmp
         assert launched.returncode != 0
     for part in (said, last):
         assert len(LOST.findall(part)) == 1, part
-    assert "an earlier attempt of this job has died; going on from" in said
+    assert "an earlier attempt of this job died; resuming from" in said
     assert_checkpoint_is_whole(folder, training, tmp_path)
     former = folder / EXPERIMENT.with_name(EXPERIMENT.name + ".old")
     assert len(read_log(former / "log.txt")[1]) == 1  # put aside once

@@ -146,7 +146,7 @@ def _lifter():
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (_lifter(), "no hourglass network .its keys are another network's"),
+        (_lifter(), "no hourglass network .its keys belong to another network"),
         (
             {"script": "2d3d_h36m", "state_dict": _lifter()},
             "no hourglass network .it was written by train.py 2d3d_h36m",
@@ -155,7 +155,7 @@ def _lifter():
         (torch.zeros(3), "holds a Tensor"),
         (
             {"state_dict": {"fc.0.0.weight": torch.zeros(8, 8, 1, 1), "score.0.weight": torch.zeros(16, 8, 1, 1)}},
-            "lacks",
+            "missing key",
         ),
     ],
     ids=["lifter", "our lifter", "odd key", "tensor", "a part of an hourglass"],

@@ -1,4 +1,4 @@
-"""Losses that are NaN or infinite: training must not go on with them, nor write checkpoints of what they left."""
+"""Stops training when losses or weights become NaN or infinite, before they reach a checkpoint."""
 
 from collections.abc import Mapping
 
@@ -12,24 +12,24 @@ SHOWN = 12  # samples in the message
 
 
 class BadSteps:
-    """Counts the steps in a row whose losses are not finite; the host waits for the device only in `check`.
+    """Counts consecutive steps with a non-finite loss. Only `check` and `check_weights` synchronise with the device.
 
-    Several processes end together, whichever of them has a bad loss.
+    With several processes, all of them stop if any one has a bad loss.
     """
 
     def __init__(self, most: int, steps_per_epoch: int, processes: Processes = ALONE):
-        """`most`: bad steps in a row that training survives; 0 for any number."""
+        """`most`: consecutive bad steps that are tolerated; 0 for no limit."""
         self._most, self._steps, self._processes = most, steps_per_epoch, processes
         self._noted: list[tuple[int, Tensor, Tensor | None]] = []  # since the last check: iteration, total, samples
-        self._row: list[tuple[int, list[int]]] = []  # the bad steps in a row so far: iteration, samples
+        self._row: list[tuple[int, list[int]]] = []  # consecutive bad steps so far: iteration, samples
 
     def note(self, iteration: int, losses: Mapping[str, Tensor | float], samples: Tensor | None = None) -> None:
-        """After a step: its losses, and the numbers (B,) of the samples that it was on."""
+        """Record the losses of a step and the indices (B,) of its samples."""
         total = sum(torch.as_tensor(loss).detach() for loss in losses.values())  # finite only if every loss is
         self._noted.append((iteration, total, samples))
 
     def check(self) -> None:
-        """RunFailed if there were too many bad steps in a row; all processes call it after the same step."""
+        """Raise RunFailed after too many consecutive bad steps; all processes call it after the same step."""
         if not self._most or not self._noted:
             self._noted.clear()
             return
@@ -42,7 +42,7 @@ class BadSteps:
         self._noted.clear()
 
     def check_weights(self, model: nn.Module) -> None:
-        """RunFailed if a weight or running statistic is not finite, so that no checkpoint is written of it."""
+        """Raise RunFailed if a weight or running statistic is not finite; called before a checkpoint is written."""
         self.check()
         tensors = [one for one in model.state_dict().values() if one.is_floating_point() and one.numel()]
         if not self._most or not tensors:

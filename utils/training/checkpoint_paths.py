@@ -1,4 +1,4 @@
-"""Where checkpoints lie. No torch import here: a wrong path is refused before torch is imported."""
+"""Checkpoint paths. No torch import here, so that a wrong path is refused before torch is imported."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ LATEST, BEST = "checkpoint.pth.tar", "model_best.pth.tar"
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """A checkpoint file from its own path or from the directory that holds it (best first, then latest)."""
+    """The checkpoint at `path`: the file itself, or in a directory the best checkpoint, else the latest."""
     path = Path(path)
     if path.is_file():
         return path
@@ -21,18 +21,18 @@ def find_checkpoint(path: str | Path) -> Path:
 
 
 def nothing_to_resume(path: Path) -> str:
-    """For errors: the experiment's latest checkpoint is missing."""
-    return f"--resume: {path} is not there; check --exp and --checkpoint_dir, or leave --resume out"
+    """Error message for an experiment without a latest checkpoint."""
+    return f"--resume: {path} does not exist; check --exp and --checkpoint_dir, or omit --resume"
 
 
 def require_latest(resume: bool, script: str, exp: str, checkpoint_dir: str | Path) -> None:
-    """Raise UserError where there is nothing to `resume`."""
+    """Raise UserError if `resume` is set and there is no checkpoint to resume from."""
     path = Path(checkpoint_dir, f"{script}_{exp}", LATEST)
     if resume and not path.is_file():
         raise UserError(nothing_to_resume(path))
 
 
 def require_checkpoint(path: str | Path | None, resume: bool = False) -> None:
-    """Raise UserError where `path`, if any, is no checkpoint. With `resume` it is not looked at."""
+    """Raise UserError if `path` is given and has no checkpoint. Ignored with `resume`."""
     if path and not resume:
         find_checkpoint(path)

@@ -1,4 +1,4 @@
-"""Checkpoints: plain dicts that `torch.load(weights_only=True)` opens, written so that a kill harms none."""
+"""Checkpoints: plain dicts that `torch.load(weights_only=True)` opens, written atomically."""
 
 import pickle
 import random
@@ -21,16 +21,16 @@ FORMAT_VERSION = 1
 
 
 def read_checkpoint(path: str | Path, allow_unsafe: bool = False, processes: Processes = ALONE) -> dict[str, Any]:
-    """Read a checkpoint to the CPU. Of several processes rank 0 reads it for all.
+    """Read a checkpoint onto the CPU. With several processes, rank 0 reads it for all.
 
-    A bare state dict (a published checkpoint) is wrapped as {"state_dict": …}; a "module." prefix, left by
-    training on several GPUs, is taken off.
+    A bare state dict (a published checkpoint) is wrapped as {"state_dict": …}. The "module." prefix of multi-GPU
+    training is stripped.
 
     Args:
-        path: file or directory, as `find_checkpoint` takes it.
-        allow_unsafe: open files that hold pickled objects, which can execute any code. Warns.
+        path: file or directory, see `find_checkpoint`.
+        allow_unsafe: also open files with pickled objects, which can execute any code. Warns.
 
-    Raises UserError for a missing, truncated or foreign file, and for one that needs unpickling.
+    Raises UserError for a missing or truncated file, for one that is no checkpoint, and for one that needs unpickling.
     """
     return processes.on_main(lambda: _read_checkpoint(find_checkpoint(path), allow_unsafe))
 
@@ -53,15 +53,17 @@ def _read_checkpoint(path: Path, allow_unsafe: bool) -> dict[str, Any]:
 
 
 def written_by(checkpoint: Mapping[str, Any]) -> str:
-    """For errors: whose checkpoint it is, if it is not the network's that was wanted."""
+    """For error messages: where a checkpoint of the wrong network comes from."""
     script = checkpoint.get("script")
-    return f"it was written by train.py {script}" if script else "its keys are another network's"
+    return f"it was written by train.py {script}" if script else "its keys belong to another network"
 
 
 def load_state(model: nn.Module, state_dict: Mapping[str, torch.Tensor], path: str | Path) -> None:
-    """Load weights into a network of exactly this shape; UserError that names the first difference otherwise.
+    """Load weights into a network with exactly these keys and shapes.
 
-    Batch norm's count of batches may be missing: PyTorch before 0.4.1 kept none.
+    Batch norm's `num_batches_tracked` may be missing: PyTorch before 0.4.1 did not store it.
+
+    Raises UserError that names the first difference.
     """
     own = model.state_dict()
     missing = [k for k in own if k not in state_dict and not k.endswith("num_batches_tracked")]
@@ -70,22 +72,22 @@ def load_state(model: nn.Module, state_dict: Mapping[str, torch.Tensor], path: s
     if missing or unknown or reshaped:
         if reshaped:
             key = reshaped[0]
-            what = f"{key} is {tuple(state_dict[key].shape)} there and {tuple(own[key].shape)} here"
+            what = f"{key} has shape {tuple(state_dict[key].shape)}, expected {tuple(own[key].shape)}"
         else:
-            what = f"it lacks {missing[0]}" if missing else f"it has {unknown[0]}, unknown here"
+            what = f"missing key {missing[0]}" if missing else f"unexpected key {unknown[0]}"
         count = len(missing) + len(unknown) + len(reshaped)
         raise UserError(f"{path}: weights of another network ({what}; {count} differences in all)")
     model.load_state_dict(state_dict, strict=False)  # strictly checked above
 
 
 def write_checkpoint(path: str | Path, checkpoint: Mapping[str, Any]) -> None:
-    """Save to a temporary file, flush, rename: a kill at any moment leaves the previous file whole."""
+    """Save to a temporary file, flush, rename: a kill at any moment leaves the previous file intact."""
     with atomic_path(path) as temporary:
         torch.save(dict(checkpoint), temporary)
 
 
 def rng_state() -> dict[str, Any]:
-    """States of all random number generators of this process as plain types and tensors."""
+    """The state of all random number generators of this process, as plain types and tensors."""
     version, internal, gauss = random.getstate()
     kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - libraries draw from it
     return {
@@ -97,7 +99,7 @@ def rng_state() -> dict[str, Any]:
 
 
 def restore_rng_state(state: Mapping[str, Any]) -> None:
-    """Undo `rng_state`."""
+    """Restore what `rng_state` returned."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     kind, keys, *rest = state["numpy"]
@@ -120,13 +122,13 @@ def make_checkpoint_fn(
 ):
     """The default checkpoint hook: `checkpoint_fn(model, optimizer, epoch, best, directory, is_best)`.
 
-    Of several processes all must call it, since each has random numbers of its own; rank 0 writes.
+    All processes must call it, since each has its own random state; rank 0 writes.
 
     Args:
-        script: which training writes it.
-        settings: of the training, kept under "options" as plain types.
-        extra: plain values that go in besides, e.g. an hourglass's `mean` and `stddev`. An object with a `state_dict`
-            (a gradient scaler) is asked for its state at every write.
+        script: name of the training script.
+        settings: settings of the training, stored under "options" as plain types.
+        extra: further plain values to store, e.g. an hourglass's `mean` and `stddev`. For an object with a `state_dict`
+            method (a gradient scaler), its state at the time of writing is stored.
     """
 
     def checkpoint_fn(model, optimizer, epoch, best, directory, is_best):
@@ -162,8 +164,12 @@ def make_load_fn(
 ):
     """The default load hook: `load_fn(model, optimizer, path)` -> model, optimizer, epochs done, best value (or None).
 
-    A bare state dict, or None for the optimizer, loads weights alone and starts at epoch 0. `extra` is as for
-    `make_checkpoint_fn`. `best_of` gives the best value of a checkpoint.
+    With a bare state dict, or None for the optimizer, only weights are loaded and training starts at epoch 0.
+
+    Args:
+        allow_unsafe: see `read_checkpoint`.
+        extra: see `make_checkpoint_fn`.
+        best_of: returns the best validation value stored in a checkpoint.
     """
 
     def load_fn(model, optimizer, path):
@@ -183,7 +189,7 @@ def make_load_fn(
         rng = [checkpoint.get("rng"), *checkpoint.get("rng_of_other_ranks", [])]
         if (
             processes.rank < len(rng) and rng[processes.rank]
-        ):  # with more processes than before, the new ones start from their seeds
+        ):  # processes beyond the former count start from their seeds
             restore_rng_state(rng[processes.rank])
         return model, optimizer, checkpoint.get("epoch", 0), best_of(checkpoint)
 
@@ -191,7 +197,7 @@ def make_load_fn(
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict, path: str | Path) -> None:
-    """Take over an optimizer's state, unless it was another kind of optimizer's."""
+    """Load an optimizer's state; warn and start afresh if it belongs to another kind of optimizer."""
     fields = {name for slot in state["state"].values() for name in slot}
     expected = {"RMSprop": "square_avg", "Adam": "exp_avg"}.get(type(optimizer).__name__)
     try:
@@ -199,13 +205,13 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict, path: str | P
             raise ValueError("another kind of optimizer")
         optimizer.load_state_dict(state)
     except ValueError as error:
-        warn(f"{path}: the optimizer's state does not fit and starts anew ({error})")
+        warn(f"{path}: optimizer state does not fit and is reset ({error})")
 
 
 def _torch_load(path: Path, allow_unsafe: bool) -> Any:
     with open(path, "rb") as file:
         begin = file.read(4)
-    # Of PyTorch, or of PyTorch before 1.6; the last finds pickles of protocols 0 and 1, which begin with anything.
+    # A zip of PyTorch, or a pickle as before 1.6. Pickles of protocols 0 and 1 have no magic bytes and are parsed.
     if not begin.startswith((b"PK\3\4", b"\x80")) and pickled_names(path) is None:
         raise ValueError("neither a zip file nor a pickle")
     plain_pickle = is_plain_pickle(path)
@@ -216,28 +222,26 @@ def _torch_load(path: Path, allow_unsafe: bool) -> Any:
         return torch.load(path, map_location="cpu", weights_only=False)
     if plain_pickle:
         raise pickle.UnpicklingError("a plain pickle")
-    with warnings.catch_warnings(category=UserWarning, action="ignore"):  # about other protocols of pickles
+    with warnings.catch_warnings(category=UserWarning, action="ignore"):  # about the pickle protocol
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _refusal(path: Path, error: Exception) -> str:
-    """Why a file could not be opened: for what it holds, or for what it is."""
+    """Why a file could not be opened."""
     reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
     names = pickled_names(path)
     if "TorchScript" in reason:
-        return "a TorchScript program of torch.jit.save, not a checkpoint; give one that holds the state_dict"
+        return "a TorchScript program of torch.jit.save, not a checkpoint; give a file with the state_dict"
     if names is not None and isinstance(error, pickle.UnpicklingError):
         if not names:
             return "a plain pickle without tensors, not a PyTorch checkpoint"
         named = f" ({name})" if (name := unsafe_name(names)) else ""
         return (
-            f"refused, it holds pickled objects that could run code{named}; if you trust where it comes from, add "
+            f"refused, it holds pickled objects that could run code{named}; if you trust its source, add "
             "--allow_unsafe_load"
         )
-    if "archive" in reason:  # PyTorch's words are about its sources
-        reason = (
-            "a zip file that torch.save did not write" if zipfile.is_zipfile(path) else "a zip file without its end"
-        )
+    if "archive" in reason:  # PyTorch's own message names lines of its C++ source
+        reason = "a zip file that torch.save did not write" if zipfile.is_zipfile(path) else "a truncated zip file"
     elif "Weights only" in reason:
         reason = "its pickle is damaged"
     return f"not a PyTorch checkpoint, or truncated ({reason})"

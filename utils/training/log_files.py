@@ -1,4 +1,4 @@
-"""What a training left to be read: `log.txt`, and `options.json` beside it. No torch import here."""
+"""Reads a training's `log.txt` and the `options.json` beside it. No torch import here."""
 
 import json
 import re
@@ -8,25 +8,25 @@ from pathlib import Path
 from utils.osutils import UserError
 
 LOG_FILE, OPTIONS_FILE = "log.txt", "options.json"
-BETTER = "better"  # where it says of metrics whether "higher" or "lower" is better
-UNITS = "units"  # where it says of metrics what they are in
+BETTER = "better"  # key in options.json: metric -> "higher" or "lower"
+UNITS = "units"  # key in options.json: metric -> unit
 PERCENT = "%"
-# Older versions wrote them as shares, and no units.
+# Older versions wrote these as fractions, without units.
 ONCE_SHARES = re.compile(r"val/(PCKh?@[\d.]+|visibility_accuracy)")
 
 
 def is_part(column: str) -> bool:
-    """Whether a column is a part of another's number: "val/MPJPE/Walking", an action's share, of "val/MPJPE"."""
+    """Whether a column is part of another metric: "val/MPJPE/Walking", one action of "val/MPJPE"."""
     return column.count("/") > 1
 
 
 def read_better(log: Path) -> dict[str, str]:
-    """Metric -> whether "higher" or "lower" is better, from the `options.json` beside a log; {} in older ones."""
+    """Metric -> "higher" or "lower", whichever is better, from the `options.json` beside a log; {} in older ones."""
     return _notes(log, BETTER)
 
 
 def read_units(log: Path) -> dict[str, str]:
-    """Metric -> what it is in, e.g. "%", from the `options.json` beside a log; {} in older ones."""
+    """Metric -> unit, e.g. "%", from the `options.json` beside a log; {} in older ones."""
     return _notes(log, UNITS)
 
 
@@ -39,18 +39,18 @@ def _notes(log: Path, name: str) -> dict[str, str]:
 
 
 def shares_in(columns: Sequence[str], rows: Sequence[Mapping[str, float]], units: Mapping[str, str]) -> list[str]:
-    """The columns of a log that are shares: rates without a unit, of which no value is above 1."""
+    """Columns of a log that hold fractions: rates without a unit and without a value above 1."""
     rates = [column for column in columns if (match := ONCE_SHARES.fullmatch(column)) and match[1] not in units]
     return [column for column in rates if not any(row[column] > 1 for row in rows)]
 
 
 def in_percent(rows: Sequence[Mapping[str, float]], shares: Sequence[str]) -> list[dict[str, float]]:
-    """The rows of a log, the columns `shares` times 100."""
+    """The rows of a log with the columns `shares` multiplied by 100."""
     return [{name: 100 * value if name in shares else value for name, value in row.items()} for row in rows]
 
 
 def read_log(path: Path) -> tuple[list[str], list[dict[str, float]]]:
-    """Columns and rows of a `log.txt`. UserError names the line that is not as the loop writes them."""
+    """Columns and rows of a `log.txt`. Raises UserError that names a malformed line."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     columns = lines[0].split("\t") if lines else []
     if "epoch" not in columns:

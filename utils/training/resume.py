@@ -1,6 +1,6 @@
-"""What a command line's options become before a training starts: with --resume, those that were stored.
+"""Settles the options of a training before it starts: with --resume they come from the checkpoint.
 
-Only doors (the functions that scripts name) call this; it gives new options and changes none.
+Only entry functions that scripts name call this. It returns new options and changes none in place.
 """
 
 import json
@@ -15,22 +15,22 @@ from utils.training.checkpoints import LATEST, plain, read_checkpoint
 from utils.training.log_files import OPTIONS_FILE
 from utils.training.settings import Experiment
 
-# Options that say what to do now, rather than how the experiment is set up; --resume never takes them over.
+# Options of this call rather than of the experiment; --resume never restores them.
 OF_THIS_CALL = (
     "script", "given", "resume", "evaluate", "load", "exp", "checkpoint_dir", "tb_dir", "debug_traceback",
     "use_horovod", "again",
 )  # fmt: skip
 NOT_STORED = ("processes",)
-OF_SEVERAL = ("scale_lr", "sync_batch_norm", "compression")  # options that matter to several processes alone
+OF_SEVERAL = ("scale_lr", "sync_batch_norm", "compression")  # options that only affect several processes
 STARTS = ("load", "load_hourglass", "load_2d3d")
 
 
 def settle_experiment(options: Namespace, processes: Processes = ALONE) -> Namespace:
-    """The options to train with: with `--resume` the stored ones, but for those on the command line.
+    """The options to train with. `--resume` restores the stored ones; those on the command line take precedence.
 
-    A later attempt of a launch (`torchrun --max_restarts`) goes on from its own checkpoint as if told to.
+    A restart by the launcher (`torchrun --max_restarts`) resumes from its own checkpoint without `--resume`.
 
-    Raises UserError for options that contradict one another, and where there is nothing to resume.
+    Raises UserError for contradicting options, and if there is nothing to resume.
     """
     options = _notice_restart(options, processes)
     if options.resume:
@@ -44,7 +44,7 @@ def settle_experiment(options: Namespace, processes: Processes = ALONE) -> Names
         options = with_values(options, **taken)
     rules = [
         (options.no_grad_clipping, ["grad_clip"], "contradicts --no_grad_clipping"),
-        (options.resume, ["load"], "contradicts --resume, which goes on from this experiment's own checkpoint"),
+        (options.resume, ["load"], "contradicts --resume, which continues from this experiment's own checkpoint"),
         (not processes.is_launched, OF_SEVERAL, "is for several processes; start them with torchrun or horovodrun"),
     ]
     refuse_useless(options, rules)
@@ -52,7 +52,7 @@ def settle_experiment(options: Namespace, processes: Processes = ALONE) -> Names
 
 
 def _typed(value: Any, like: Any) -> Any:
-    """A stored value with the type that the option has: paths are stored as text, and one stands for a list of one."""
+    """A stored value in the option's type: paths are stored as text, and a single path may become a list of one."""
     if isinstance(like, Path):
         return Path(value)
     if isinstance(like, list) and like and isinstance(like[0], Path):
@@ -61,26 +61,26 @@ def _typed(value: Any, like: Any) -> Any:
 
 
 def experiment_of(options: Namespace) -> Experiment:
-    """The experiment that settled options describe; its checkpoints keep all of them."""
+    """The experiment described by settled options, all of which its checkpoints store."""
     stored = {name: value for name, value in vars(options).items() if name not in NOT_STORED}
     return from_options(Experiment, options, settings=plain(stored))
 
 
 def _notice_restart(options: Namespace, processes: Processes) -> Namespace:
-    """Whether an earlier attempt of this launch began the experiment: then it goes on, and nothing is put aside."""
+    """Turn a restart by the launcher into `resume`; sets `again`, so that no folder is moved aside."""
     directory = from_options(Experiment, options).directory
     again = processes.restarted(processes.on_main(lambda: _job_of(directory / OPTIONS_FILE)))
     options = with_values(options, again=again)
     if not again or options.resume or not processes.on_main((directory / LATEST).is_file):
         return options
-    warn(f"an earlier attempt of this job has died; going on from {directory / LATEST}")
-    # Where the first attempt started from no longer counts.
+    warn(f"an earlier attempt of this job died; resuming from {directory / LATEST}")
+    # The starting weights of the first attempt no longer apply.
     starts = {name: None for name in STARTS if hasattr(options, name)}
     return with_values(options, resume=True, given=options.given - set(STARTS), **starts)
 
 
 def _job_of(path: Path) -> dict | None:
-    """The launch that wrote this options file, if there is one and torchrun was it."""
+    """The torchrun launch that wrote this options file; None without one."""
     try:
         return json.loads(path.read_text()).get("job")
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Minibatches of data that lies whole on the device: a batch is an index into it."""
+"""Minibatches as sample indices: for data held on the device, and batch samplers for a DataLoader."""
 
 import math
 
@@ -11,10 +11,10 @@ from utils.compute.distributed import ALONE, Processes
 
 
 class IndexLoader:
-    """Minibatches of sample indices: {"index": (B,)} on the device. An epoch in training is a permutation.
+    """Minibatches of sample indices, {"index": (B,)} on the device. A training epoch is a permutation.
 
-    In the loop it stands for a DataLoader with an `EpochSampler`: `batch_sampler.start(epoch, skip)`, `part(number)`.
-    Among several processes each gives its part of every minibatch in training, and else its part of the samples.
+    Has the interface of a DataLoader with an `EpochSampler`: `batch_sampler.start(epoch, skip)`, `part(number)`.
+    With several processes, each yields its part of every minibatch in training, otherwise its part of the samples.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class IndexLoader:
         seed: int | None = None,
         processes: Processes = ALONE,
     ):
-        """Without a `seed`, samples come in order. `batch_size` is of one process."""
+        """`batch_size`: per process. `seed`: None for the samples in order."""
         self._length, self._device, self._seed, self._processes = length, device, seed, processes
         self._batch_size = batch_size if seed is None else batch_size * processes.size
         self._epoch = self._skip = 0
@@ -36,7 +36,7 @@ class IndexLoader:
         self._epoch, self._skip = epoch, skip
 
     def part(self, number: int) -> Part:
-        """This process's part of the `number`-th minibatch of an epoch in training, from 0."""
+        """This process's part of minibatch `number` (from 0) of a training epoch."""
         return part_of(min(self._batch_size, self._length - number * self._batch_size), self._processes)
 
     def __len__(self) -> int:
@@ -57,16 +57,16 @@ class IndexLoader:
 
 
 class EpochSampler:
-    """A batch sampler that can start anywhere: (epoch, index) pairs, in an order that (seed, epoch) fixes.
+    """A batch sampler of (epoch, index) pairs that can start at any step; (seed, epoch) determines the order.
 
-    The dataset gets the epoch with each index, so that the augmentation of a sample depends on (seed, epoch,
-    index) alone: the same for any number of workers, resumed or not.
+    The dataset gets the epoch with each index, so that the augmentation of a sample depends on (seed, epoch, index)
+    alone: it is the same for any number of workers, and after resuming.
 
-    Among several processes each gets its part of every minibatch; all of them have the same order.
+    All processes use the same order; each gets its part of every minibatch.
     """
 
     def __init__(self, length: int, batch_size: int, seed: int, processes: Processes = ALONE):
-        """`batch_size` is of one process."""
+        """`batch_size`: per process."""
         self._length, self._batch_size, self._seed = length, batch_size * processes.size, seed
         self._processes = processes
         self._epoch = self._skip = 0
@@ -76,7 +76,7 @@ class EpochSampler:
         self._epoch, self._skip = epoch, skip
 
     def part(self, number: int) -> Part:
-        """This process's part of the `number`-th minibatch of an epoch, from 0."""
+        """This process's part of minibatch `number` (from 0) of an epoch."""
         return part_of(min(self._batch_size, self._length - number * self._batch_size), self._processes)
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""How a training goes and where it leaves its files: settings with the options' names and defaults."""
+"""Settings of a training and of its output folders, with the names and defaults of the command-line options."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,26 +14,27 @@ from utils.training.checkpoints import read_checkpoint
 
 @dataclass(frozen=True)
 class Optimisation:
-    """How the weights are learned, whatever the network.
+    """Optimisation settings that all networks share.
 
     Attributes:
         epochs: passes over the training set.
         lr: learning rate, for the global batch unless `scale_lr`.
-        schedule_type: "steps": the rate is multiplied by `gamma` after each epoch of `schedule`; "cosine": it falls
-            from step to step along half a cosine, to 0 after the last of `epochs`.
-        schedule, gamma: epochs, and the factor of the rate, for "steps".
-        warmup: epochs, or a part of one, in which the rate rises step by step from 0 to what it is after them.
-        ema: decay of the exponential moving average of the weights, which is then what is validated and kept; 0: none.
+        schedule_type: "steps": the rate is multiplied by `gamma` after each epoch of `schedule`. "cosine": it decays
+            per step along half a cosine, to 0 after `epochs`.
+        schedule, gamma: milestones (epochs) and decay factor for "steps".
+        warmup: epochs, possibly fractional, of linear warm-up from 0, per step.
+        ema: decay of the exponential moving average of the weights, which is then validated and saved; 0: none.
         weight_decay: L2 penalty on the weights.
-        use_amsprop: Adam with AMSGrad in place of the trainer's optimizer.
-        momentum: of RMSprop.
-        grad_clip: largest norm of the gradient, unless `no_grad_clipping`.
+        use_amsprop: Adam with AMSGrad instead of the trainer's optimizer.
+        momentum: momentum of RMSprop.
+        grad_clip: maximum gradient norm, unless `no_grad_clipping`.
         precision: "fp32", "bf16" or "fp16".
-        seed: of the order of the samples, the augmentation and dropout.
-        tb_log_freq: steps between two entries in TensorBoard.
-        max_bad_steps: training ends when the loss is NaN or infinite in more steps than this in a row; 0: never.
-        scale_lr, compression, sync_batch_norm: for several processes: rates times their number, "fp16" for gradients
-            that are sent, batch norm over all processes' samples.
+        seed: seed of the sample order, the augmentation and dropout.
+        tb_log_freq: steps between TensorBoard entries.
+        max_bad_steps: stop when the loss is NaN or infinite in more than this many consecutive steps; 0: never.
+        scale_lr: multiply the learning rate by the number of processes.
+        compression: "fp16" to send gradients between processes in half precision.
+        sync_batch_norm: batch norm over the samples of all processes.
     """
 
     epochs: int = 200
@@ -58,11 +59,11 @@ class Optimisation:
 
     @property
     def clip(self) -> float | None:
-        """The largest norm of the gradient; None where it is not clipped."""
+        """The maximum gradient norm; None for no clipping."""
         return None if self.no_grad_clipping else self.grad_clip
 
     def decays(self, epoch: int) -> int:
-        """How many epochs of the schedule have been reached."""
+        """Number of milestones of the schedule reached."""
         return sum(epoch >= milestone for milestone in self.schedule)
 
     @property
@@ -71,10 +72,10 @@ class Optimisation:
         return self.schedule_type == "cosine" or self.warmup > 0
 
     def rate_factor(self, epoch: float) -> float:
-        """What the initial learning rate is multiplied by after so many epochs; half-way through a step, for a step.
+        """Factor on the initial learning rate at a fractional epoch; for a step, the epoch at the middle of the step.
 
-        Warm-up multiplies by (epoch / warmup) until then. The cosine is (1 + cos(π · done)) / 2, where done is the
-        share of the epochs after the warm-up.
+        Warm-up multiplies by epoch / warmup. The cosine is (1 + cos(π · done)) / 2, where done is the fraction of the
+        epochs after warm-up.
         """
         rising = min(epoch / self.warmup, 1.0) if self.warmup else 1.0
         if self.schedule_type == "steps":
@@ -85,7 +86,7 @@ class Optimisation:
 
 @dataclass(frozen=True)
 class Loading:
-    """How samples come: batch sizes are of one process."""
+    """Data loading. Batch sizes are per process."""
 
     train_batch_size: int = 6
     test_batch_size: int = 6
@@ -94,19 +95,19 @@ class Loading:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Where a training leaves its files, and what it starts from.
+    """Where a training writes its files, and what it starts from.
 
     Attributes:
-        script: which training it is, e.g. "hourglass_mpii"; with `exp` the name of its folders.
+        script: name of the training, e.g. "hourglass_mpii". Its folders are named "<script>_<exp>".
         exp: experiment id.
-        checkpoint_dir: folder that gets the experiment's folder of checkpoints, log.txt and options.json.
-        tb_dir: folder that gets its folder of TensorBoard events.
-        resume: go on from the experiment's latest checkpoint.
-        load: checkpoint, a file or its folder, whose weights to start from at epoch 0.
+        checkpoint_dir: parent of the experiment's folder, which holds checkpoints, log.txt and options.json.
+        tb_dir: parent of the experiment's folder of TensorBoard events.
+        resume: continue from the experiment's latest checkpoint.
+        load: checkpoint file or folder with the initial weights; training starts at epoch 0.
         evaluate: validate and stop; nothing is written.
         allow_unsafe_load: open old checkpoints that hold pickles, which can run code.
-        again: a later attempt of the launch that began the experiment: nothing is put aside.
-        settings: all settings by name, which checkpoints and options.json keep.
+        again: restarted by the launcher: earlier folders are continued, not moved aside.
+        settings: all settings by name, as stored in checkpoints and options.json.
     """
 
     script: str
@@ -126,7 +127,7 @@ class Experiment:
 
     @property
     def directory(self) -> Path:
-        """The folder of checkpoints, log.txt and options.json."""
+        """Folder of the checkpoints, log.txt and options.json."""
         return Path(self.checkpoint_dir, self.name)
 
     @property
@@ -141,7 +142,7 @@ class Experiment:
         return path
 
     def start_path(self, processes: Processes = ALONE) -> Path | None:
-        """What training starts from: this experiment's latest checkpoint, another's, or None."""
+        """The checkpoint to start from: this experiment's latest with `resume`, else `load`; None for neither."""
         return self.latest(processes) if self.resume else self.load
 
     def start_checkpoint(self, processes: Processes = ALONE) -> dict[str, Any] | None:
@@ -150,6 +151,6 @@ class Experiment:
         return read_checkpoint(path, self.allow_unsafe_load, processes) if path else None
 
     def warn_if_untrained(self) -> None:
-        """Warn where the validation is of a network that nobody trained."""
+        """Warn when an untrained network is validated."""
         if self.evaluate and not (self.load or self.resume):
             warn("no --load and no --resume: this validates the untrained network")

@@ -1,4 +1,4 @@
-"""The curves of one or several trainings, from their `log.txt`.
+"""Plots the curves of one or more trainings from their `log.txt`.
 
 python viz.py training_curves --load model_checkpoints/hourglass_mpii_default model_checkpoints/hourglass_mpii_wide
 """
@@ -32,7 +32,7 @@ from utils.training.log_files import (
 FILE = "training_curves.png"
 PARTS = {"val/": "-", "train/": "--", "": "-"}  # column prefix -> line style
 NO_CURVE = ("epoch", "seconds")
-# After Okabe and Ito (2008): told apart by every common form of colour blindness.
+# After Okabe and Ito (2008): distinguishable with every common form of colour blindness.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 PANEL = (5.2, 3.6)  # inches
 COLUMNS = 3
@@ -43,11 +43,11 @@ class Run:
     """One training.
 
     Attributes:
-        name: shown in the legend.
-        epochs: (E,) the epochs done, ascending.
-        curves: log column, such as "val/PCKh@0.5", -> (E,) values; NaN where there is none.
-        better: quantity, such as "PCKh@0.5", -> "higher" or "lower"; None where the training did not say.
-        units: quantity -> what it is in, such as "%", as far as is known.
+        name: name in the legend.
+        epochs: (E,) finished epochs, ascending.
+        curves: log column, e.g. "val/PCKh@0.5", -> (E,) values; NaN where missing.
+        better: quantity, e.g. "PCKh@0.5", -> "higher" or "lower"; None if the training did not store it.
+        units: quantity -> unit, e.g. "%", where known.
     """
 
     name: str
@@ -64,16 +64,16 @@ def training_curves(options: Namespace) -> None:
 
 
 def draw_training_curves(experiments: Sequence[str | Path], output_dir: str | Path) -> Path:
-    """One figure: a panel per quantity, a colour per training, the best epochs marked. Returns its path.
+    """Draw one figure with a panel per quantity, a colour per training and the best epochs marked. Returns its path.
 
-    Training and validation of one quantity share a panel, and so do the parts of a metric (MPJPE's actions). The
-    training's `options.json` says whether higher or lower is better; where it is older, the quantity's name does.
+    Training and validation of one quantity share a panel, and so do the parts of a metric (MPJPE's actions). Whether
+    higher or lower is better comes from the training's `options.json`, or from the metric's name in older ones.
 
     Args:
         experiments: folders that trainings wrote, or their `log.txt` files.
         output_dir: folder for the picture.
 
-    Raises UserError, before anything is written, for a missing or bad log; it names the line.
+    Raises UserError for a missing or malformed log, before anything is written; it names the line.
     """
     logs = [find_log(Path(path)) for path in experiments]
     runs = [read_run(log, name) for log, name in zip(logs, run_names(logs), strict=True)]
@@ -82,13 +82,13 @@ def draw_training_curves(experiments: Sequence[str | Path], output_dir: str | Pa
         with atomic_path(path) as temporary:
             FigureCanvasAgg(draw(runs)).print_png(temporary)
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise UserError(f"--output_dir {output_dir}: can't be written to ({error.strerror})") from None
+        raise UserError(f"--output_dir {output_dir}: not writable ({error.strerror})") from None
     inform("\n".join([*map(summary, runs), f"curves: {path}"]))
     return path
 
 
 def find_log(path: Path) -> Path:
-    """The `log.txt` that is meant by an experiment folder or by the file itself. Raises UserError if there is none."""
+    """The `log.txt` of an experiment folder, or `path` itself if it is a file. Raises UserError if there is none."""
     if path.is_file():
         return path
     if not path.is_dir():
@@ -96,15 +96,15 @@ def find_log(path: Path) -> Path:
     log = path / LOG_FILE
     if not log.is_file():
         inside = sorted(str(found.parent) for found in path.glob("*/log.txt"))
-        hint = f"; did you mean {' '.join(inside[:3])}?" if inside else ", so no epoch of a training ended in it"
+        hint = f"; did you mean {' '.join(inside[:3])}?" if inside else ": no training finished an epoch in it"
         raise UserError(f"--load {path}: has no log.txt{hint}")
     return log
 
 
 def read_run(log: Path, name: str) -> Run:
-    """A training from its log; of an epoch that stands there twice the later line counts. Raises UserError.
+    """Read a training's log; for an epoch logged twice the later line counts. Raises UserError.
 
-    Rates of older trainings, which are shares in the log, are turned into percent.
+    Older trainings logged rates as fractions; these are converted to percent.
     """
     columns, rows = read_log(log)
     units = read_units(log)
@@ -112,9 +112,9 @@ def read_run(log: Path, name: str) -> Run:
     rows, units = in_percent(rows, shares), units | {column[4:]: PERCENT for column in shares}
     by_epoch = {row["epoch"]: row for row in rows if math.isfinite(row["epoch"])}
     if not by_epoch:
-        raise UserError(f"--load {log}: has no epoch yet, only the line of names")
+        raise UserError(f"--load {log}: has no epoch yet, only the header line")
     if set(columns) <= set(NO_CURVE):
-        raise UserError(f"--load {log}: line 1 names nothing but epochs, so there is no curve to draw")
+        raise UserError(f"--load {log}: line 1 names only epochs, so there is no curve to draw")
     epochs = np.array(sorted(by_epoch))
     table = np.array([[by_epoch[epoch][column] for column in columns] for epoch in epochs])  # (E, columns)
     table[~np.isfinite(table)] = np.nan
@@ -123,7 +123,7 @@ def read_run(log: Path, name: str) -> Run:
 
 
 def run_names(logs: Sequence[Path]) -> list[str]:
-    """Short names: the experiment's folder, with as many parents as it takes to tell all apart."""
+    """Short names: the experiment's folder, with as many parents as needed to make them unique."""
     folders = [log.resolve().parent if log.name == LOG_FILE else log.resolve() for log in logs]
     for depth in range(1, max(len(folder.parts) for folder in folders)):
         names = ["/".join(folder.parts[-depth:]) for folder in folders]
@@ -153,9 +153,9 @@ def draw(runs: Sequence[Run]) -> Figure:
 
 
 def shown_quantities(runs: Sequence[Run]) -> list[str]:
-    """Names without "train/" and "val/", in the order of the logs, scores and losses before the learning rate.
+    """Names without "train/" and "val/", in log order, the learning rate last.
 
-    A part of the loss that is all of the loss is left out, and so are the parts of a metric, which share a panel.
+    A loss term that equals the total loss is omitted, and so are the parts of a metric, which share a panel.
     """
     columns = [column for run in runs for column in run.curves if not is_part(column)]
     names = list(dict.fromkeys(re.sub(r"^(train|val)/", "", column) for column in columns))
@@ -165,20 +165,20 @@ def shown_quantities(runs: Sequence[Run]) -> list[str]:
 
 
 def with_parts(runs: Sequence[Run]) -> list[str]:
-    """Metrics that the validation gives by parts too, such as "MPJPE" with "val/MPJPE/Walking"."""
+    """Metrics that the validation also reports by part, e.g. "MPJPE" with "val/MPJPE/Walking"."""
     columns = [column.split("/") for run in runs for column in run.curves if is_part(column)]
     return list(dict.fromkeys(name for prefix, name, *_ in columns if prefix == "val"))
 
 
 def parts_of(runs: Sequence[Run], quantity: str) -> list[str]:
-    """Names of a metric's parts, such as the actions, in the order of the logs."""
+    """Names of a metric's parts, e.g. the actions, in log order."""
     prefix = f"val/{quantity}/"
     columns = dict.fromkeys(column for run in runs for column in run.curves if column.startswith(prefix))
     return [column.removeprefix(prefix) for column in columns]
 
 
 def direction(run: Run, quantity: str) -> int:
-    """-1 where lower is better, 1 where higher is, 0 where neither is known. "MPJPE" tells of "MPJPE/Walking" too."""
+    """-1 if lower is better, 1 if higher is better, 0 if unknown. "MPJPE/Walking" follows "MPJPE"."""
     if run.better is not None:
         named = run.better.get(quantity, run.better.get(quantity.partition("/")[0]))
         return {"higher": 1, "lower": -1}.get(named, 0)
@@ -188,7 +188,7 @@ def direction(run: Run, quantity: str) -> int:
 
 
 def best(run: Run, quantity: str) -> tuple[float, float] | None:
-    """(epoch, value) of the best validation value of a quantity, the first of equals; None where there is none."""
+    """(epoch, value) of the best validation value of a quantity, the first of ties; None if there is none."""
     values = run.curves.get(f"val/{quantity}")
     if values is None or not direction(run, quantity) or np.isnan(values).all():
         return None
@@ -197,7 +197,7 @@ def best(run: Run, quantity: str) -> tuple[float, float] | None:
 
 
 def summary(run: Run) -> str:
-    """One line: how far a run came, and its best validation values. Parts of a metric (actions) are counted."""
+    """One line: epochs done and the best validation values. Of a metric's parts (actions) only the number is given."""
     quantities = [name for name in shown_quantities([run]) if f"val/{name}" in run.curves]
     found = [(quantity, best(run, quantity)) for quantity in quantities]
     units = {quantity: f" {unit}" for quantity, unit in run.units.items()}
@@ -221,7 +221,7 @@ def _draw_panel(panel: Axes, runs: Sequence[Run], quantity: str) -> None:
         for prefix, style in PARTS.items():
             curve = run.curves.get(prefix + quantity)
             if curve is not None:
-                # A line needs two epochs beside each other; the dots show those that stand alone.
+                # A line needs two adjacent epochs; markers show isolated ones.
                 panel.plot(run.epochs, curve, style, color=color, marker=".", markersize=4, linewidth=1.4)
                 values.append(curve)
         if (mark := best(run, quantity)) is not None:
@@ -247,7 +247,7 @@ def _draw_panel(panel: Axes, runs: Sequence[Run], quantity: str) -> None:
 
 
 def _draw_parts(panel: Axes, runs: Sequence[Run], quantity: str) -> None:
-    """A row for each part of a metric, a dot for each run, at its best epoch of the whole metric (else its last)."""
+    """A row per part of a metric and a dot per run, at the best epoch of the whole metric, else the last epoch."""
     parts = parts_of(runs, quantity)
     for index, run in enumerate(runs):
         mark = best(run, quantity)
@@ -274,5 +274,5 @@ def _legend(runs: Sequence[Run]) -> list[Line2D]:
 
 
 def _plain(text: str) -> str:
-    """Text as matplotlib shows it unchanged: $ would start a formula, a leading underscore would hide a label."""
+    """Escape text for matplotlib: $ would start a formula, a leading underscore would hide a legend label."""
     return (" " if text.startswith("_") else "") + text.replace("$", r"\$")

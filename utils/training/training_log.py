@@ -1,4 +1,4 @@
-"""What training leaves to be read: `options.json`, `log.txt`, TensorBoard events, and a message per epoch."""
+"""Writes a training's logs: `options.json`, `log.txt`, TensorBoard events, and a message per epoch."""
 
 import json
 import math
@@ -16,8 +16,7 @@ from utils.training.log_files import BETTER, LOG_FILE, UNITS, in_percent, is_par
 class TrainingLog:
     """`log.txt` (tab-separated, a line per epoch), TensorBoard scalars and pictures, and a message per epoch.
 
-    Of several processes rank 0 alone leaves something. On resume (epochs done > 0) it goes on behind the lines of the
-    epochs done.
+    With several processes only rank 0 writes. On resume (`epochs_done` > 0) new lines follow those of the epochs done.
     """
 
     def __init__(
@@ -31,9 +30,9 @@ class TrainingLog:
         self._columns, self._rows = read_log(self._path) if epochs_done and self._path.is_file() else ([], [])
         self._rows = [row for row in self._rows if row["epoch"] <= epochs_done]
         purge_step = round(epochs_done * steps) + 1 if epochs_done else None
-        # Files are named by the second: one that goes on within it would write over the events of before.
+        # TensorBoard names files by the second: resuming within the same second would overwrite earlier events.
         suffix = f".{time.time_ns()}"
-        from tensorboardX import SummaryWriter  # noqa: PLC0415 - slow, and only training needs it
+        from tensorboardX import SummaryWriter  # noqa: PLC0415 - slow to import, needed by training only
 
         self._writer = SummaryWriter(str(tb_directory), purge_step=purge_step, filename_suffix=suffix)
 
@@ -51,7 +50,7 @@ class TrainingLog:
             self._writer.add_scalar(name if "/" in name else f"train_step/{name}", value, iteration)
 
     def epoch(self, epoch, learning_rate, seconds, train, validation, pictures, is_best) -> None:
-        """One epoch is done: a row in log.txt, scalars and pictures in TensorBoard, a message."""
+        """Log a finished epoch: a row in log.txt, scalars and pictures in TensorBoard, a message."""
         if not self._writer:
             return
         row = {"epoch": epoch, "lr": learning_rate, "seconds": seconds}
@@ -67,7 +66,7 @@ class TrainingLog:
         for name, picture in pictures.items():
             self._writer.add_image(name, picture.cpu().numpy(), epoch * self._steps)
         self._writer.flush()
-        # The parts of another number (an action's share) go to log.txt and TensorBoard only.
+        # Parts of a metric (single actions) go to log.txt and TensorBoard only.
         brief = {name: value for name, value in row.items() if name != "epoch" and not is_part(name)}
         shown = "  ".join(f"{name} {value:.4g}" for name, value in brief.items())
         inform(f"epoch {epoch}  {shown}{'  (best so far)' if is_best else ''}")
@@ -80,27 +79,27 @@ def _write_log(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, f
 
 
 def convert_shares(path: Path) -> None:
-    """Rewrite a `log.txt` of an older version, in which rates are shares, in percent; before `write_options`."""
+    """Convert a `log.txt` of an older version from fractions to percent. To be called before `write_options`."""
     if not path.is_file():
         return
     columns, rows = read_log(path)
     if rows and (shares := shares_in(columns, rows, read_units(path))):
         _write_log(path, columns, in_percent(rows, shares))
-        warn(f"{path}: rates are now in %; those of earlier epochs were shares, and still are in TensorBoard")
+        warn(f"{path}: rates are now in %; fractions of earlier epochs were converted, but not those in TensorBoard")
 
 
 def write_options(
     path: Path, settings: Mapping[str, Any], job: Any, better: Mapping[str, str], units: Mapping[str, str]
 ) -> None:
-    """`options.json`: the settings and the launch that wrote it; of metrics which is "better" and the "units"."""
+    """Write `options.json`: settings, the launch ("job"), and per metric which value is "better" and its "units"."""
     write_text(path, json.dumps({**settings, "job": job, BETTER: dict(better), UNITS: dict(units)}, indent=1))
 
 
 def put_aside(*directories: Path) -> None:
-    """Keep an earlier run's results under "<name>.old" (one generation), so that a new run loses nothing."""
+    """Move an earlier run's folders to "<name>.old" (one generation), so that a new run does not overwrite them."""
     for directory in directories:
         if directory.is_dir() and any(directory.iterdir()):
             old = directory.with_name(directory.name + ".old")
             shutil.rmtree(old, ignore_errors=True)
             directory.rename(old)
-            warn(f"{directory} held an earlier run; it is now {old}")
+            warn(f"{directory} held an earlier run; moved to {old}")

@@ -1,4 +1,4 @@
-"""An exponential moving average of a network's weights, which is often better than the weights of any one step."""
+"""Exponential moving average (EMA) of a network's weights."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,12 +19,11 @@ class WeightAverage:
             validate(model)             # sees the average
 
     After step n, from 1, average = d · average + (1 − d) · weights with d = min(decay, n / (n + 9)), so that the first
-    steps, which are far from the later ones, are forgotten soon. The running statistics of batch norm are averaged in
-    the same way; counts (integers) are taken over.
+    steps are soon forgotten. The running statistics of batch norm are averaged too; integer buffers are copied.
 
-    While the network holds the average, this object holds the weights of training, and `state_dict` gives them: a
-    checkpoint that is written then has the average as its "state_dict", and with this object's state training goes on
-    from it to the bit.
+    Inside `in_place_of` the network holds the average and this object holds the training weights, which `state_dict`
+    returns. A checkpoint written there has the average as its "state_dict", and with this object's state training
+    resumes bit for bit.
     """
 
     def __init__(self, decay: float):
@@ -38,9 +37,9 @@ class WeightAverage:
 
     @torch.no_grad()
     def start(self, model: nn.Module) -> None:
-        """Begin with the weights of `model`; or, after `load_state_dict`, give it back the weights of training.
+        """Start from the weights of `model`.
 
-        In the latter case `model` must hold the average.
+        After `load_state_dict`, `model` must hold the average; it gets its training weights back.
         """
         self._held = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         if self._loaded is None:
@@ -52,7 +51,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Take in the weights after a step."""
+        """Update the average after a step."""
         self._steps += 1
         decay = min(self.decay, self._steps / (self._steps + 9))
         averages, weights = [], []
@@ -66,7 +65,7 @@ class WeightAverage:
 
     @contextmanager
     def in_place_of(self, model: nn.Module) -> Iterator[None]:
-        """Within the block the network has the average as its weights."""
+        """Context in which the network has the averaged weights."""
         self._exchange(model)
         try:
             yield
@@ -81,9 +80,9 @@ class WeightAverage:
             self._held[name] = former
 
     def state_dict(self) -> dict[str, Any]:
-        """Within `in_place_of`: the weights of training, and how many steps are averaged."""
+        """Number of steps, and, inside `in_place_of`, the training weights."""
         return {"steps": self._steps, "training_weights": dict(self._held)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave; `start` then completes it."""
+        """Load what `state_dict` returned; `start` completes it."""
         self._steps, self._loaded = state["steps"], state["training_weights"]

@@ -23,7 +23,7 @@ def test_what_is_no_checkpoint_is_refused_unless_training_goes_on(tmp_path):
 def test_nothing_to_resume(tmp_path):
     require_latest(False, "hourglass_mpii", "deep", tmp_path)
     path = tmp_path / "hourglass_mpii_deep" / LATEST
-    with pytest.raises(UserError, match=f"^--resume: {path} is not there; check --exp"):
+    with pytest.raises(UserError, match=f"^--resume: {path} does not exist; check --exp"):
         require_latest(True, "hourglass_mpii", "deep", tmp_path)
     path.parent.mkdir()
     path.touch()

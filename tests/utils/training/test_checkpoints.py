@@ -155,7 +155,7 @@ def test_another_kind_of_optimizer_starts_anew_with_a_warning(tmp_path, capsys):
     assert (epoch, best) == (3, 0.5)
     assert rmsprop.state_dict()["state"] == {}
     assert rmsprop.param_groups[0]["lr"] == 0.25
-    assert "starts anew" in capsys.readouterr().err
+    assert "optimizer state does not fit and is reset" in capsys.readouterr().err
 
     network, optimizer = trained(optimizer_type=torch.optim.RMSprop)
     make_checkpoint_fn("s", SETTINGS)(network, optimizer, 3, 0.5, tmp_path, is_best=False)
@@ -165,7 +165,7 @@ def test_another_kind_of_optimizer_starts_anew_with_a_warning(tmp_path, capsys):
     assert "another kind of optimizer" in capsys.readouterr().err
     adam = torch.optim.Adam([{"params": list(network[:1].parameters())}, {"params": list(network[1:].parameters())}])
     make_load_fn()(network, adam, tmp_path)
-    assert "starts anew" in capsys.readouterr().err
+    assert "optimizer state does not fit and is reset" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------ published files
@@ -213,12 +213,12 @@ def test_weights_of_another_network_are_refused_by_name(tmp_path):
     before = copy.deepcopy(network.state_dict())
     wider = small_network(6).state_dict()
     assert one_line_error(load_state, network, wider, "x.pth") == (
-        "x.pth: weights of another network (0.weight is (6, 3) there and (4, 3) here; 7 differences in all)"
+        "x.pth: weights of another network (0.weight has shape (6, 3), expected (4, 3); 7 differences in all)"
     )
     more = state | {"new": torch.ones(1)}
-    assert "it has new, unknown here; 1 differences" in one_line_error(load_state, network, more, "x.pth")
+    assert "(unexpected key new; 1 differences" in one_line_error(load_state, network, more, "x.pth")
     del state["2.bias"]
-    assert "it lacks 2.bias; 1 differences" in one_line_error(load_state, network, state, "x.pth")
+    assert "(missing key 2.bias; 1 differences" in one_line_error(load_state, network, state, "x.pth")
     assert_same_state(network.state_dict(), before)
 
 
@@ -319,7 +319,7 @@ def test_a_plain_pickle_of_objects_is_refused_as_what_it_is(tmp_path, protocol):
     path.write_bytes(pickle.dumps({"state_dict": {"w": torch.ones(1)}, "trap": RunsCode(trap)}, protocol))
     message = one_line_error(read_checkpoint, path)
     assert message.startswith(f"{path}: refused, it holds pickled objects that could run code (")
-    assert message.endswith("if you trust where it comes from, add --allow_unsafe_load")
+    assert message.endswith("if you trust its source, add --allow_unsafe_load")
     assert not trap.exists()
     read_checkpoint(path, allow_unsafe=True)["trap"].close()
     assert trap.exists()

@@ -113,7 +113,7 @@ def test_a_resumed_optimizer_has_the_settings_that_the_options_ask_for(tmp_path)
 
 
 def test_nothing_to_resume_is_an_error_and_writes_nothing(tmp_path):
-    with pytest.raises(UserError, match=r"--resume: .*tiny_default/checkpoint\.pth\.tar is not there"):
+    with pytest.raises(UserError, match=r"--resume: .*tiny_default/checkpoint\.pth\.tar does not exist"):
         run(tmp_path, resume=True)
     assert all_files(tmp_path) == []
 

@@ -179,7 +179,7 @@ class TestBadInput:
 
     def test_only_epochs(self, tmp_path):
         folder = write_log(tmp_path / "a", "1", "2", header="epoch")
-        assert "nothing but epochs" in refusal(tmp_path, [folder])
+        assert "names only epochs" in refusal(tmp_path, [folder])
 
     def test_output_folder_is_a_file(self, tmp_path):
         folder = write_log(tmp_path / "a", *ROWS)
