@@ -27,7 +27,7 @@ def read_box_file(path: Path) -> dict[str | int, tuple[np.ndarray, np.ndarray]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"--person_box {path}: no valid JSON ({error}); {BOX_FORMS}") from error
+        raise UserError(f"--person_box {path}: not valid JSON ({error}); {BOX_FORMS}") from error
     if isinstance(content, dict):
         entries = _named_entries(content, path)
     elif isinstance(content, list):

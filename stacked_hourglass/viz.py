@@ -30,7 +30,7 @@ def draw_overlays(
         min_score: see `confident_joints`.
 
     Raises UserError before it writes anything: unreadable or unusable input, no image with a prediction, an
-    output folder whose files would replace the photos.
+    output folder whose files would overwrite the photos.
     """
     predictions = load_predictions(pose_2d_estimations)
     skeleton = find_skeleton(pose_2d_estimations, predictions)

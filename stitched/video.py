@@ -81,7 +81,7 @@ def draw_video(
         min_score: see `confident_joints`.
 
     Raises UserError, with nothing written: `img_dir` is no video, the two files are no pair, no frame has a prediction,
-    `metas.pt` has another number of people, or the result would replace the video itself.
+    `metas.pt` has another number of people, or the result would overwrite the video itself.
     """
     pair = load_pair(pose_2d_estimations, pose_3d_estimations, min_score)
     pair = pair._replace(poses={name: stand(poses) for name, poses in pair.poses.items()})
@@ -90,7 +90,7 @@ def draw_video(
         raise UserError(f"--img_dir {img_dir}: no video; for photos use viz.py 2d_overlay_3d_pred")
     target = Path(output_dir) / f"{source.root.stem}{SUFFIX}"
     if target.exists() and target.samefile(source.root):
-        raise UserError(f"--output_dir {output_dir}: the result would replace the video; give another folder")
+        raise UserError(f"--output_dir {output_dir}: the result would overwrite the video; give another folder")
     names = matching_names(source, pair.joints, pose_2d_estimations, UNPREDICTED)
     tracks = read_tracks(Path(pose_2d_estimations).with_name("metas.pt"), pair.poses, names)
     layout = arrange(source.size, tracks, pair.poses)

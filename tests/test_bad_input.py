@@ -396,7 +396,7 @@ class TestVideos:
 
     def test_cut_short_gives_the_frames_that_are_there(self, clip, tmp_path, run):
         [warning] = run(cut(clip, 0.6)).warnings()
-        assert "it says 6 frames" in warning
+        assert "it declares 6 frames" in warning
         found = poses(tmp_path / "out")
         assert 1 <= len(found) <= 5
         assert f"{len(found)} were readable" in warning

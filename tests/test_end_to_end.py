@@ -306,7 +306,7 @@ def test_overlay_of_photos(annotated_run, tiny_mpii, tmp_path):
         scale = drawn.shape[0] / photo.shape[0]
         assert drawn.shape[1] == pytest.approx(photo.shape[1] * scale, abs=1)
         plain = cv2.resize(photo, drawn.shape[1::-1], interpolation=cv2.INTER_AREA)
-        assert (np.abs(plain.astype(int) - drawn).max(axis=2) > 60).sum() > 50, "nothing is drawn"
+        assert (np.abs(plain.astype(int) - drawn).max(axis=2) > 60).sum() > 50, "nothing was drawn"
 
 
 def test_training_curves(trained, resumed, tmp_path):

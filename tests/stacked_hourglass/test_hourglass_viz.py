@@ -142,11 +142,11 @@ class TestPhotos:
         before = photo.read_bytes()
         options = setting(tmp_path, {"a.png": pose()})
         options.output_dir = tmp_path / "photos"
-        with pytest.raises(UserError, match="would replace the photos"):
+        with pytest.raises(UserError, match="would overwrite the photos"):
             overlay_2d(options)
         (tmp_path / "link").symlink_to(tmp_path / "photos")
         options.output_dir = tmp_path / "link"
-        with pytest.raises(UserError, match="would replace the photos"):
+        with pytest.raises(UserError, match="would overwrite the photos"):
             overlay_2d(options)
         assert files(tmp_path / "photos") == ["a.png"]
         assert photo.read_bytes() == before
@@ -198,7 +198,7 @@ class TestBadInput:
         [
             ({}, "holds no poses"),
             ({"a.png": torch.zeros(1, 17, 3)}, "holds 3D poses"),
-            ({"a.png": torch.zeros(1, 9, 2)}, "9 joints a person are of no known order"),
+            ({"a.png": torch.zeros(1, 9, 2)}, "9 joints per person is no known joint order"),
             ({"a.png": torch.zeros(1, 16, 2), "b.png": torch.zeros(1, 14, 2)}, "14, 16 joints"),
         ],
     )

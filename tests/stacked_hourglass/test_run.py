@@ -231,7 +231,7 @@ class TestPhotos:
         assert list(poses(run(Path("0")))) == [f"camera_0/{number:06d}" for number in range(3)]
         out, err = capsys.readouterr()
         assert "draw them: " not in out
-        assert err == "warning: camera 0 gave no picture after 3 frames\n"
+        assert err == "warning: camera 0 delivered no more frames after 3 frames\n"
 
     def test_joint_order_is_the_networks(self, tmp_path, run, capsys):
         folder = write_photos(tmp_path / "photos", a=(80, 80))
@@ -274,7 +274,7 @@ class TestPhotos:
 
     def test_refusals(self, tmp_path, run):
         folder = write_photos(tmp_path / "photos", a=(80, 80))
-        with pytest.raises(UserError, match="--max_frames 3: for a video or a camera; .* holds photos"):
+        with pytest.raises(UserError, match="--max_frames 3: only for a video or a camera; .* holds photos"):
             run(folder, "--max_frames", 3)
         with pytest.raises(UserError, match=r"--run_with_train: .* has no annotations"):
             run(folder, "--run_with_train")

@@ -203,7 +203,7 @@ def test_other_wrong_values(draw, refused, photos, tmp_path):
     path = boxes_file(tmp_path / "boxes.json", {"other.png": [[0, 0, 9, 9]]})
     assert "no box is for an image here; it names other.png" in refused("--person_box", path)
     before = files(photos)
-    assert "would replace the photos" in draw("--output_dir", photos).refusal()
+    assert "would overwrite the photos" in draw("--output_dir", photos).refusal()
     assert files(photos) == before
 
 

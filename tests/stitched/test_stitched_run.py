@@ -205,7 +205,7 @@ def test_a_video_that_ends_early_keeps_what_is_there(run, tmp_path):
     (tmp_path / "cut.avi").write_bytes(whole[: len(whole) // 2])
     [warning] = run(tmp_path / "cut.avi").warnings()
     count = len(poses(tmp_path / "out"))
-    assert f"cut.avi ends early: it says 20 frames, {count} were readable" in warning
+    assert f"cut.avi ends early: it declares 20 frames, {count} were readable" in warning
     assert 0 < count < 20
 
 
@@ -303,7 +303,7 @@ def test_images_that_cannot_be_read_are_left_out(run, h36m, tmp_path):
         assert len(poses(tmp_path / "out", Path(kind).stem)) == 3
     for image in images:
         image.write_bytes(b"no photo")
-    assert "no image could be read; the first fault: " in run(folder, script="stitched_h36m", out="no").refusal()
+    assert "no image could be read; the first error: " in run(folder, script="stitched_h36m", out="no").refusal()
     assert not (tmp_path / "no").exists()
 
 
@@ -401,11 +401,11 @@ def test_checkpoints_that_do_not_fit(run, photos, networks, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("script", "data", "more", "named"),
     [
-        ("stitched_mpii", "7", (), "--data_dir 7: no camera of that index answers"),
+        ("stitched_mpii", "7", (), "--data_dir 7: no camera with this index responds"),
         ("stitched_mpii", "none.mp4", (), "--data_dir none.mp4: no such file"),
         ("stitched_mpii", "text.mp4", (), "not a video"),
         ("stitched_mpii", "empty.mp4", (), "empty file, not a video"),
-        ("stitched_mpii", "photos", ("--max_frames", 3), "--max_frames 3: for a video or a camera"),
+        ("stitched_mpii", "photos", ("--max_frames", 3), "--max_frames 3: only for a video or a camera"),
         ("stitched_mpii", "photos", ("--max_frames", 0), "--max_frames"),
         ("stitched_mpii", "photos", ("--run_with_train",), "has no annotations"),
         ("stitched_mpii", "photos", ("--person_box", "hug"), "did you mean hog?"),

@@ -263,12 +263,12 @@ class TestBadInput:
     def test_no_photo_of_the_folder(self, folder):
         write_photo(folder / "others/z.png")
         line = refusal(folder, PRED, "--img_dir", folder / "others")
-        assert "no pose is of an image in" in line
+        assert "no pose belongs to an image in" in line
         assert "z.png" in line
 
     def test_photos_are_never_replaced(self, folder):
         before = (folder / "photos/a.png").read_bytes()
-        assert "would replace the photos" in draw(folder, PRED, "--output_dir", folder / "photos").refusal()
+        assert "would overwrite the photos" in draw(folder, PRED, "--output_dir", folder / "photos").refusal()
         assert (folder / "photos/a.png").read_bytes() == before
 
     @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ class TestVideo:
         after = (render.folder / "clip.webm").read_bytes()
         assert after != before
         line = render(poses, None, "--img_dir", render.folder / "clip.webm").refusal()
-        assert "would replace the video" in line
+        assert "would overwrite the video" in line
         assert (render.folder / "clip.webm").read_bytes() == after
 
 

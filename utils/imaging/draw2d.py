@@ -1,7 +1,7 @@
-"""Poses, heat maps and grids drawn on pictures, and pictures written to files.
+"""Draws poses, heat maps and grids on pictures, and writes pictures to files.
 
-A picture is (H, W, 3) uint8 RGB; a (3, H, W) floating tensor in [0, 1] is taken too. Coordinates are zero-based
-px of the picture that is given, pixel centres at integers. Nothing is drawn in place.
+A picture is (H, W, 3) uint8 RGB; a (3, H, W) floating tensor in [0, 1] is accepted too. Coordinates are zero-based px
+of the given picture, pixel centres at integers. Inputs are not modified unless a docstring says "in place".
 """
 
 import math
@@ -15,25 +15,25 @@ import numpy as np
 from utils.osutils import atomic_path
 from utils.transform import Skeleton
 
-# Told apart by every common form of colour blindness, and by lightness: after Okabe and Ito's palette (2008),
-# the orange and the blue made lighter so that they carry on dark photos.
+# After Okabe and Ito's palette (2008), distinguishable with every common form of colour blindness. Orange and blue are
+# lightened to stand out on dark photos.
 SIDE_COLORS = {"r": (240, 110, 20), "l": (60, 160, 255), "c": (225, 225, 225)}
 OUTLINE = (20, 20, 20)
-INK, FAINT_INK = (235, 235, 235), (150, 154, 160)  # of text
-# Of people's numbers; none could be taken for a side.
+INK, FAINT_INK = (235, 235, 235), (150, 154, 160)  # text colours
+# For the numbers of people; distinct from the colours of the sides.
 PERSON_COLORS = (
     (110, 200, 90), (235, 120, 190), (240, 225, 80), (175, 130, 240), (90, 205, 195), (170, 140, 90),
 )  # fmt: skip
 
-SIDE_ROWS = [(SIDE_COLORS["r"], "person's right"), (SIDE_COLORS["l"], "person's left")]  # of a legend
-LEGEND_PITCH = 0.9  # from row to row, in lines
-MIN_DRAWN_SIDE = 512  # px; below, lines would cover the person
+SIDE_ROWS = [(SIDE_COLORS["r"], "person's right"), (SIDE_COLORS["l"], "person's left")]  # legend rows
+LEGEND_PITCH = 0.9  # row spacing in line heights
+MIN_DRAWN_SIDE = 512  # px; on smaller pictures lines would cover the person
 _SHIFT = 4  # OpenCV takes coordinates in 1/16 px
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def as_picture(image: Any) -> np.ndarray:
-    """A picture from an array (H, W, 3) uint8, or from a tensor (3, H, W), floating in [0, 1] or uint8.
+    """Convert an array (H, W, 3) uint8, or a tensor (3, H, W), floating in [0, 1] or uint8, to a picture.
 
     Raises ValueError for another shape or type.
     """
@@ -49,10 +49,10 @@ def as_picture(image: Any) -> np.ndarray:
 
 
 def resized(image: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
-    """A picture in `factor` times its size, to the nearest px.
+    """Resize a picture by `factor`, to the nearest px.
 
-    Returns: the picture, and (2,) how many of its px one px of the given picture spans in x and y. A point p
-    moves to (p + 0.5) * spans - 0.5, as `move_to` does it.
+    Returns: the picture, and the exact scale factors (2,) in x and y. `move_to` maps points: p becomes
+    (p + 0.5) * spans - 0.5.
     """
     height, width = image.shape[:2]
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
@@ -63,12 +63,12 @@ def resized(image: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def move_to(points: Any, spans: np.ndarray) -> np.ndarray:
-    """Points (…, 2) of a picture in its px after `resized` gave these spans."""
+    """Map points (…, 2) of a picture to px of the resized one, given the factors that `resized` returned."""
     return (np.asarray(_numpy(points)) + 0.5) * spans - 0.5
 
 
 def enlarge_small(image: np.ndarray, min_side: int = MIN_DRAWN_SIDE) -> tuple[np.ndarray, np.ndarray]:
-    """Enlarge a picture whose longer side is under `min_side` px to that size; returns what `resized` does."""
+    """Enlarge a picture whose longer side is below `min_side` px to that size. Returns as `resized` does."""
     return resized(image, max(1.0, min_side / max(image.shape[:2])))
 
 
@@ -82,19 +82,19 @@ def draw_pose(
     min_side: int = MIN_DRAWN_SIDE,
     numbers: Sequence[int] = (),
 ) -> np.ndarray:
-    """Draw one person or all people of a photo: right limbs orange, left blue, the middle light grey.
+    """Draw one or more people: right limbs orange, left limbs blue, the middle light grey.
 
     Args:
         image: the picture.
-        joints: (J, 2) or (P, J, 2), zero-based px. A joint that is not finite is left out, with its bones.
-        skeleton: the J joints.
-        scores: (J,) or (P, J); a joint whose score is below `threshold`, or NaN, is left out, with its bones.
+        joints: (J, 2) or (P, J, 2), zero-based px. Non-finite joints are omitted, with their bones.
+        skeleton: joint order, J joints.
+        scores: (J,) or (P, J); joints with a score below `threshold`, or NaN, are omitted, with their bones.
         threshold: see `scores`.
-        legend: say in a corner which colour is which side.
-        min_side: a picture whose longer side is shorter is enlarged to it first, in px; 0 never does.
-        numbers: one per person, written over the head in `person_color`; or none.
+        legend: explain the colours in a corner.
+        min_side: enlarge a picture whose longer side is shorter, px; 0 for never.
+        numbers: one per person, written above the head in `person_color`; empty for none.
 
-    Returns: (H', W', 3) uint8, H' × W' being the given size unless it was enlarged.
+    Returns: (H', W', 3) uint8, of the given size unless enlarged.
     """
     joints = np.array(_numpy(joints), dtype=np.float64).reshape(-1, len(skeleton), 2)
     shown = np.isfinite(joints).all(axis=2)
@@ -117,17 +117,17 @@ def draw_pose(
 
 
 def person_color(number: int) -> tuple[int, int, int]:
-    """The colour of a person's number, on the photo and elsewhere."""
+    """The colour of a person's number, the same in photos and 3D panels."""
     return PERSON_COLORS[number % len(PERSON_COLORS)]
 
 
 def heat_map_image(image: Any, heatmaps: Any, opacity: float = 0.6) -> np.ndarray:
-    """Heat maps in false colour, dark for 0 and below, light for the largest value, over the crop they are of.
+    """Heat maps in false colour, dark for 0 and below, light for the largest value, blended over their crop.
 
     Args:
-        image: the crop, over the whole of which the map is stretched, or None.
-        heatmaps: (H, W), or (J, H, W), of which the largest value at each place is shown. NaN counts as 0.
-        opacity: of the map's largest value over `image`.
+        image: the crop, to which the map is stretched, or None.
+        heatmaps: (H, W), or (J, H, W), shown as the maximum over joints. NaN counts as 0.
+        opacity: opacity of the map's largest value over `image`.
 
     Returns: (H, W, 3) uint8 in the size of `image`, else of the map.
     """
@@ -140,21 +140,21 @@ def heat_map_image(image: Any, heatmaps: Any, opacity: float = 0.6) -> np.ndarra
     colors = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     if image is None:
         return np.ascontiguousarray(colors)
-    weight = opacity * np.sqrt(heat)[..., None]  # the root keeps the flanks of a peak visible
+    weight = opacity * np.sqrt(heat)[..., None]  # the square root keeps the flanks of a peak visible
     return np.rint(image * (1 - weight) + colors * weight).astype(np.uint8)
 
 
 def image_grid(
     images: Sequence[Any], columns: int, cell: tuple[int, int] | None = None, gap: int = 4, level: int = 255
 ) -> np.ndarray:
-    """Pictures side by side, row by row, each scaled whole into its cell and centred there.
+    """Arrange pictures in a grid, row by row, each scaled to fit its cell and centred.
 
     Args:
         images: at least one picture; sizes may differ.
-        columns: cells a row; fewer pictures than that make one shorter row.
+        columns: cells per row; fewer pictures make one shorter row.
         cell: (width, height) px of a cell; by default the largest width and height given.
         gap: px between cells.
-        level: grey level of what is not covered.
+        level: grey level of the background.
 
     Returns: (H, W, 3) uint8.
     """
@@ -172,12 +172,12 @@ def image_grid(
 
 
 def side_by_side(pictures: Sequence[Any], gap: int = 6, level: int = OUTLINE[0]) -> np.ndarray:
-    """Pictures in one row, each in its own size, centred in height. Returns: (H, W, 3) uint8.
+    """Pictures in one row at their own size, centred vertically. Returns: (H, W, 3) uint8.
 
     Args:
         pictures: at least one.
-        gap: px between two.
-        level: grey level of what is not covered.
+        gap: px between pictures.
+        level: grey level of the background.
     """
     pictures = [as_picture(picture) for picture in pictures]
     height, width = max(p.shape[0] for p in pictures), sum(p.shape[1] + gap for p in pictures) - gap
@@ -190,7 +190,7 @@ def side_by_side(pictures: Sequence[Any], gap: int = 6, level: int = OUTLINE[0])
 
 
 def text_strip(text: str, width: int, line: int, color: tuple[int, int, int] = INK) -> np.ndarray:
-    """A dark strip of `width` px with one line of text, as `write_line` writes it. Returns: (H, width, 3) uint8."""
+    """A dark strip of `width` px with one line of text, see `write_line`. Returns: (H, width, 3) uint8."""
     strip = np.full((round(1.75 * line), width, 3), OUTLINE, np.uint8)
     write_line(strip, text, (line // 2, round(1.2 * line)), line, color)
     return strip
@@ -199,9 +199,9 @@ def text_strip(text: str, width: int, line: int, color: tuple[int, int, int] = I
 def write_line(
     picture: np.ndarray, text: str, place: tuple[int, int], line: int, color: tuple[int, int, int] = INK
 ) -> None:
-    """One line of ASCII text from `place` (left, baseline) on, smaller where it would not fit, in place.
+    """Write a line of ASCII text at `place` (left, baseline), smaller if it would not fit, in place.
 
-    `line`: height of a capital letter times two, px.
+    `line`: twice the height of a capital letter, px.
     """
     scale = line / 2 / 21  # capitals of this font are 21 px high
     (width, _), _ = cv2.getTextSize(text, _FONT, scale, 1)
@@ -210,7 +210,7 @@ def write_line(
 
 
 def legend_height(rows: int, line: int) -> int:
-    """px that so many rows of a legend take; `line` as for `write_line`."""
+    """Height of a legend with so many rows, px; `line` as for `write_line`."""
     return round(LEGEND_PITCH * line * rows)
 
 
@@ -223,16 +223,16 @@ def draw_legend(
     upper: bool = False,
     shaded: bool = False,
 ) -> None:
-    """Say what colours mean, in the corner that has the fewest of the points (N, 2), in place.
+    """Draw a colour legend in the corner that covers the fewest `points` (N, 2), in place.
+
+    Nothing is drawn if the picture is too small.
 
     Args:
-        rows: a colour and what it means, ASCII.
-        line: height of a capital letter times two, px.
+        rows: a colour and its meaning, ASCII.
+        line: twice the height of a capital letter, px.
         margin: px above the first row.
-        upper: in one of the two upper corners.
+        upper: use an upper corner.
         shaded: darken the picture behind it.
-
-    A picture too small for it stays as it is.
     """
     text = max(cv2.getTextSize(words, _FONT, line / 42, 1)[0][0] for _, words in rows)
     size = np.array([text + 2 * line, margin + legend_height(len(rows), line)])
@@ -253,14 +253,14 @@ def draw_legend(
 
 
 def can_write(path: str | Path) -> bool:
-    """Whether `save_image` knows the file's suffix as one of a picture that it can write."""
+    """Whether `save_image` can write a file with this suffix."""
     return bool(Path(path).suffix) and cv2.haveImageWriter(str(path))
 
 
 def save_image(path: str | Path, image: Any) -> None:
     """Write a picture atomically, in the format of the path's suffix (JPEG at quality 92).
 
-    Raises ValueError for a suffix of no known format; see `can_write`.
+    Raises ValueError for an unknown suffix; see `can_write`.
     """
     path = Path(path)
     if not can_write(path):
@@ -284,12 +284,12 @@ def _numpy(values: Any) -> Any:
 
 
 def _draw_person(picture: np.ndarray, joints: np.ndarray, seen: np.ndarray, skeleton: Skeleton) -> None:
-    """Draw the seen joints (J, 2) of one person and the bones between them, in place."""
+    """Draw the visible joints (J, 2) of one person and the bones between them, in place."""
     if not seen.any():
         return
     extent = float(np.linalg.norm(np.ptp(joints[seen], axis=0)))
     thickness = round(np.clip(0.018 * extent, 2, 0.012 * sum(picture.shape[:2]) + 2))
-    # Far outside a picture the place no longer matters, and OpenCV's fixed-point numbers must not overflow.
+    # Far outside the picture exact positions don't matter, but OpenCV's fixed-point numbers must not overflow.
     reach = 8 * max(picture.shape[:2])
     fixed = np.rint(np.nan_to_num(joints).clip(-reach, reach) * 2**_SHIFT).astype(int)
     bones = [(a, b, skeleton.bone_side(a, b)) for a, b in skeleton.bone_indices if seen[a] and seen[b]]
@@ -307,7 +307,7 @@ def _draw_person(picture: np.ndarray, joints: np.ndarray, seen: np.ndarray, skel
 
 
 def _draw_number(picture: np.ndarray, joints: np.ndarray, number: int) -> np.ndarray:
-    """Write a number on a plate over the highest of joints (N, 2), in place; returns the plate's corners, (4, 2)."""
+    """Write a number on a plate above the topmost joint of (N, 2), in place; returns the plate's corners, (4, 2)."""
     if not len(joints):
         return joints
     size, text = np.array(picture.shape[1::-1]), str(number)

@@ -1,10 +1,10 @@
-"""3D poses as pictures, and the panels that go beside them.
+"""Draws 3D poses, and panels to put beside photos.
 
-A 3D pose is drawn orthographically: 1 mm is the same number of px in every direction, wherever it is. The viewer looks
-from where the camera is (`frame="camera"`: x right, y down, z forward) or along the world's y (`frame="world"`: z up),
-walks `azimuth` degrees around the person to his right, and rises by `elevation` degrees. Nothing is ever mirrored.
-The lowest joint is on a level floor whose grid has cells of 500 mm, on which the skeleton throws the shadow of a lamp
-above. In camera coordinates the floor is level only where the camera's tilt is given.
+A 3D pose is drawn orthographically: 1 mm is the same number of px at every depth. The viewer looks along the camera's
+axis (`frame="camera"`: x right, y down, z forward) or along the world's y axis (`frame="world"`: z up), moves `azimuth`
+degrees to the right around the person, and rises by `elevation` degrees. Nothing is mirrored. The lowest joint touches
+a floor with a 500 mm grid, onto which the skeleton casts a shadow from above. In camera coordinates the floor is only
+level if the camera's tilt is given.
 
 A picture is (H, W, 3) uint8 RGB, as in utils.imaging.draw2d.
 """
@@ -33,7 +33,7 @@ from utils.transform import Skeleton
 
 FRAMES = ("camera", "world")
 GRID_MM, GRID_PX = 500, 100
-LIMB_MM, TRUTH_LIMB_MM = 38, 22  # widths as drawn
+LIMB_MM, TRUTH_LIMB_MM = 38, 22  # drawn widths
 SMALLEST_FLOOR_MM = 600  # radius
 PANEL = (420, 480)  # width, height px
 
@@ -44,12 +44,12 @@ TRUTH_ROWS = [
     (SIDE_COLORS["l"], "prediction, left"),
     (TRUTH_COLOR, "truth"),
 ]
-FARTHEST_LIGHT = 0.65  # brightness of the farthest limb, where the nearest has 1
+FARTHEST_LIGHT = 0.65  # brightness of the farthest limb; the nearest has 1
 _SHIFT = 4  # OpenCV takes coordinates in 1/16 px
 
 
 class _View(NamedTuple):
-    """From mm in the view's axes (right, up, towards the viewer; see `_view_axes`) to px and depth."""
+    """Maps mm in the view's axes (right, up, towards the viewer; see `_view_axes`) to px and depth."""
 
     rotation: np.ndarray  # (3, 3): rows right, up, towards, after azimuth and elevation
     middle: np.ndarray  # (3,) mm, shown at `origin`
@@ -63,7 +63,7 @@ class _View(NamedTuple):
         return self.origin + self.scale * (points - self.middle) @ self.rotation[:2].T * (1, -1)
 
     def nearness(self, points: np.ndarray) -> np.ndarray:
-        """(…, 3) mm -> (…) mm, the larger the nearer to the viewer."""
+        """(…, 3) mm -> (…) mm, larger when nearer to the viewer."""
         return (points - self.middle) @ self.rotation[2]
 
 
@@ -82,22 +82,21 @@ def draw_pose_3d(
     legend: bool = True,
     steady: bool = False,
 ) -> np.ndarray:
-    """Draw 3D poses on a floor: right limbs orange, left blue, the middle light grey, what is farther darker.
+    """Draw 3D poses on a floor: right limbs orange, left blue, the middle light grey; farther limbs are darker.
 
     Args:
-        pose: (J, 3), or (P, J, 3) for several in one picture, mm. A joint that is not finite is left out, with its
-            bones.
-        skeleton: the J joints.
+        pose: (J, 3), or (P, J, 3) for several people, mm. Non-finite joints are omitted, with their bones.
+        skeleton: joint order, J joints.
         size: (width, height) px of the picture.
         title: a line at the top, ASCII, in `title_color`.
-        elevation: degrees by which the viewer rises over the level, -90 to 90.
-        azimuth: degrees by which he walks around the person to his right: counter-clockwise as seen from above.
-        frame: of the poses, "camera" or "world".
-        camera_tilt: degrees by which the camera looks down, where the frame is a camera's.
-        limits: (…, 3) mm, points that the view has to hold, such as all poses of a video; by default what is drawn.
-        truth: poses to compare with, formed as `pose`: drawn thin and grey.
-        legend: say which colour is which side, and which is the truth.
-        steady: give the legend, or the lack of it, room of its own, which does not depend on the poses, as in a video.
+        elevation: degrees above the horizontal from which the pose is viewed, -90 to 90.
+        azimuth: degrees by which the viewer moves to the right around the person, counter-clockwise seen from above.
+        frame: coordinate frame of the poses, "camera" or "world".
+        camera_tilt: degrees by which the camera looks down, for `frame="camera"`.
+        limits: (…, 3) mm, points that must fit in the view, e.g. all poses of a video; by default the drawn poses.
+        truth: ground-truth poses, shaped like `pose`, drawn thin and grey.
+        legend: explain the colours of the sides and of the ground truth.
+        steady: reserve fixed space for the legend, shown or not, so that the layout is the same for all video frames.
 
     Returns: (height, width, 3) uint8.
 
@@ -126,9 +125,9 @@ def draw_pose_3d(
 
 
 def floor_shift(poses: Any, frame: str = "camera", camera_tilt: float = 0.0) -> np.ndarray:
-    """(…, 1, 3) mm, what to add to poses (…, J, 3) so that the lowest finite joint of each is at height 0.
+    """(…, 1, 3) mm, the offset that moves the lowest finite joint of each pose (…, J, 3) to height 0.
 
-    Poses about the hip, drawn in one view, then stand on one floor instead of hanging by their hips.
+    Hip-centred poses drawn in one view then stand on a common floor instead of hanging by their hips.
     """
     poses = _array(poses)
     up = _view_axes(frame, camera_tilt)[1]
@@ -138,9 +137,9 @@ def floor_shift(poses: Any, frame: str = "camera", camera_tilt: float = 0.0) -> 
 
 
 def pose_limits(poses: Any, frame: str = "camera", camera_tilt: float = 0.0) -> np.ndarray:
-    """(2, 3) mm, two points which as `limits` of `draw_pose_3d` make the same view as all of `poses` (…, 3) would.
+    """(2, 3) mm, two points that, as `limits` of `draw_pose_3d`, give the same view as all of `poses` (…, 3).
 
-    For many pictures in one view, such as those of a video: it takes time only once.
+    To be computed once for many pictures in one view, e.g. the frames of a video.
     """
     axes = _view_axes(frame, camera_tilt)
     return _box(_array(poses) @ axes.T).T @ axes
@@ -149,13 +148,13 @@ def pose_limits(poses: Any, frame: str = "camera", camera_tilt: float = 0.0) -> 
 def draw_pose_2d(
     joints: Any, skeleton: Skeleton, size: tuple[int, int] = PANEL, bounds: Any = None, title: str = ""
 ) -> np.ndarray:
-    """Draw 2D poses without their photo, in its proportions, over a grid with cells of 100 px of the photo.
+    """Draw 2D poses without their photo, true to scale, over a grid of 100 px of the photo.
 
     Args:
-        joints: (J, 2) or (P, J, 2), px. A joint that is not finite is left out, with its bones.
-        skeleton: the J joints.
+        joints: (J, 2) or (P, J, 2), px. Non-finite joints are omitted, with their bones.
+        skeleton: joint order, J joints.
         size: (width, height) px of the picture.
-        bounds: (2, 2) px, left and top, right and bottom of what is shown; by default the joints and some space.
+        bounds: (2, 2) px, top left and bottom right of the visible area; by default the joints with a margin.
         title: a line at the top, ASCII.
 
     Returns: (height, width, 3) uint8.
@@ -178,14 +177,14 @@ def draw_pose_2d(
 
 
 def panel_row(pictures: Sequence[Any], titles: Sequence[str] = (), heading: str = "") -> np.ndarray:
-    """Pictures side by side, each under its title, all under a heading.
+    """Pictures side by side, each below its title, all below a heading.
 
     Args:
         pictures: at least one; smaller ones are enlarged to the largest.
         titles: one line per picture, ASCII; or none.
-        heading: a line over the whole row, ASCII.
+        heading: a line above the whole row, ASCII.
 
-    Returns: (H, W, 3) uint8. Raises ValueError for another number of titles.
+    Returns: (H, W, 3) uint8. Raises ValueError for a wrong number of titles.
     """
     if len(titles) not in (0, len(pictures)):
         raise ValueError(f"{len(titles)} titles for {len(pictures)} pictures")
@@ -206,7 +205,7 @@ def _array(values: Any) -> np.ndarray:
 
 
 def _people(poses: Any, skeleton: Skeleton) -> np.ndarray:
-    """(P, J, 3) of (J, 3) or (P, J, 3)."""
+    """(J, 3) or (P, J, 3) -> (P, J, 3)."""
     poses = _array(poses)
     if poses.ndim not in (2, 3) or poses.shape[-2:] != (len(skeleton), 3):
         raise ValueError(
@@ -216,7 +215,7 @@ def _people(poses: Any, skeleton: Skeleton) -> np.ndarray:
 
 
 def _view_axes(frame: str, camera_tilt: float) -> np.ndarray:
-    """(3, 3), rows: right, up and back towards the viewer, in the axes of a frame. A rotation, so left stays left."""
+    """(3, 3), rows right, up and towards the viewer, in the axes of a frame. A rotation, so sides are not swapped."""
     if frame not in FRAMES:
         raise ValueError(f"frame {frame!r}; expected {' or '.join(FRAMES)}")
     if frame == "world":
@@ -226,7 +225,7 @@ def _view_axes(frame: str, camera_tilt: float) -> np.ndarray:
 
 
 def _box(points: np.ndarray) -> np.ndarray:
-    """(3, 2): least and largest along each axis of the finite ones of points (…, 3); a metre each way without any."""
+    """(3, 2): minimum and maximum per axis of the finite points (…, 3); ±1 m without any."""
     points = points.reshape(-1, 3)
     points = points[np.isfinite(points).all(axis=1)]
     if not len(points):
@@ -237,9 +236,9 @@ def _box(points: np.ndarray) -> np.ndarray:
 def _fit_view(
     box: np.ndarray, size: tuple[int, int], margins: tuple[int, int], elevation: float, azimuth: float
 ) -> _View:
-    """The view that holds box (3, 2), mm in the view's axes, whole, in the same size at any azimuth.
+    """The view that fits box (3, 2), mm in the view's axes, at a scale that does not depend on azimuth.
 
-    `margins`: px left free at the top and at the bottom.
+    `margins`: free px at the top and at the bottom.
     """
     a, e = math.radians(azimuth), math.radians(elevation)
     right = np.array([math.cos(a), 0, -math.sin(a)])
@@ -264,7 +263,7 @@ def _fit_view(
 
 
 def _bounds_of(joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Corners of the box around the finite joints (P, J, 2), and a tenth of its size around it."""
+    """Corners of the box around the finite joints (P, J, 2), with a margin of a tenth of its size."""
     finite = joints[np.isfinite(joints).all(axis=2)]
     if not len(finite):
         return np.zeros(2), np.full(2, 1000.0)
@@ -274,7 +273,7 @@ def _bounds_of(joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _grid_lines(origin: float, cell: float, length: int) -> np.ndarray:
-    """Places in 0 ... length - 1 of lines `cell` px apart, one of them at `origin`; none where they would fill it."""
+    """Positions in 0 ... length - 1 of grid lines `cell` px apart, one at `origin`; none for cells below 4 px."""
     if cell < 4:
         return np.zeros(0, int)
     return np.rint(np.arange(origin % cell, length - 0.5, cell)).astype(int)
@@ -282,12 +281,12 @@ def _grid_lines(origin: float, cell: float, length: int) -> np.ndarray:
 
 # ------------------------------------------------------------------------------------------ drawing
 def _fixed(pixels: np.ndarray) -> np.ndarray:
-    """Coordinates as OpenCV takes them. Far outside a picture the place no longer matters, but must not overflow."""
+    """Fixed-point coordinates for OpenCV, clipped far outside the picture so that they don't overflow."""
     return np.rint(pixels.clip(-(2**14), 2**14) * 2**_SHIFT).astype(np.int32)
 
 
 def _draw_floor(picture: np.ndarray, view: _View) -> None:
-    """A disc with a square grid, under the middle, in place."""
+    """Draw a disc with a square grid below the middle, in place."""
     turns = np.linspace(0, 2 * math.pi, 73)[:-1]
     circle = view.radius * np.stack([np.cos(turns), np.zeros_like(turns), np.sin(turns)], axis=1)
     center = view.middle * (1, 0, 1) + (0, view.floor, 0)
@@ -310,7 +309,7 @@ def _draw_shadows(picture: np.ndarray, view: _View, people: np.ndarray, skeleton
 
 
 class _Stroke(NamedTuple):
-    """A limb, or a joint where both ends are one."""
+    """A limb, or a joint if both ends coincide."""
 
     ends: np.ndarray  # (2, 2) px
     nearness: float  # mm
@@ -319,7 +318,7 @@ class _Stroke(NamedTuple):
 
 
 def _draw_limbs(picture: np.ndarray, view: _View, pose: np.ndarray, truth: np.ndarray, skeleton: Skeleton) -> None:
-    """Limbs and joints of all people (P, J, 3), mm in the view's axes, the farthest first, in place."""
+    """Draw limbs and joints of all people (P, J, 3), mm in the view's axes, farthest first, in place."""
     strokes = [*_strokes(view, truth, skeleton, TRUTH_LIMB_MM, TRUTH_COLOR), *_strokes(view, pose, skeleton, LIMB_MM)]
     strokes.sort(key=lambda stroke: stroke.nearness)
     far, near = (strokes[0].nearness, strokes[-1].nearness) if strokes else (0.0, 0.0)
@@ -335,7 +334,7 @@ def _draw_limbs(picture: np.ndarray, view: _View, pose: np.ndarray, truth: np.nd
 def _strokes(
     view: _View, people: np.ndarray, skeleton: Skeleton, width_mm: float, color: tuple[int, int, int] | None = None
 ) -> Iterator[_Stroke]:
-    """`color` None: by sides."""
+    """Strokes of all people. `color`: None for the colours of the sides."""
     width = max(2, round(width_mm * view.scale))
     sides = [skeleton.side(joint) for joint in skeleton.joints]
     for pixels, nearness in zip(view.pixels(people), view.nearness(people), strict=True):
@@ -344,12 +343,12 @@ def _strokes(
                 shown = color or SIDE_COLORS[skeleton.bone_side(a, b)]
                 yield _Stroke(pixels[[a, b]], nearness[[a, b]].mean(), shown, width)
         for joint in np.flatnonzero(np.isfinite(pixels).all(axis=1)):
-            # A joint is a ball over the limbs that meet in it.
+            # A joint is a ball in front of the limbs that meet in it.
             ball = round(1.4 * width)
             yield _Stroke(pixels[[joint, joint]], nearness[joint] + width_mm, color or SIDE_COLORS[sides[joint]], ball)
 
 
 # ------------------------------------------------------------------------------------------ text
 def _line_height(size: tuple[int, int]) -> int:
-    """Height of a capital letter times two, px, in a picture of size (width, height)."""
+    """Twice the height of a capital letter, px, for a picture of size (width, height)."""
     return max(10, round(min(size) / 20))

@@ -1,7 +1,7 @@
 """Heat maps: rendering targets, decoding predictions, the flip test. Batched torch, on the input's device.
 
-A heat map of H × W has pixel centres at integers. A crop is `stride` times as large (256 -> 64: stride 4) and
-centres map to centres: u = (x - (stride - 1) / 2) / stride, that is (x - 1.5) / 4.
+A heat map has pixel centres at integers. A crop is `stride` times as large (256 -> 64: stride 4), so crop pixel x is
+at u = (x - (stride - 1) / 2) / stride in the heat map, for stride 4 at (x - 1.5) / 4.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch import Tensor
 from utils.compute.batch_parts import Part, mean_of_counted
 
 STRIDE = 4
-LOCATION_TEMPERATURE = 0.05  # of `location_loss`: the height by which a place that is e times as likely is higher
+LOCATION_TEMPERATURE = 0.05  # softmax temperature of `location_loss`, in units of heat-map height
 
 
 def crop_to_heatmap(points: Tensor, stride: int = STRIDE) -> Tensor:
@@ -28,10 +28,10 @@ def heatmap_to_crop(points: Tensor, stride: int = STRIDE) -> Tensor:
 def render_heatmaps(
     points: Tensor, size: tuple[int, int] = (64, 64), sigma: float = 1.0, label_type: str = "Gaussian"
 ) -> Tensor:
-    """Target maps with a peak of 1 at the exact (sub-pixel) place of each joint.
+    """Target maps with a peak of 1 at the exact (sub-pixel) position of each joint.
 
-    With d the distance to the joint, "Gaussian" is exp(-d² / 2σ²); "Cauchy" is (σ² / (d² + σ²))^1.5, the
-    bivariate Cauchy density scaled to the same peak, whose heavy tails still pull from far away.
+    With d the distance to the joint, "Gaussian" is exp(-d² / 2σ²); "Cauchy" is (σ² / (d² + σ²))^1.5, the bivariate
+    Cauchy density scaled to the same peak, whose heavy tails give a gradient even far away.
 
     Args:
         points: (B, J, 2) x, y in heat-map pixels. A joint outside the map gets an empty map.
@@ -60,23 +60,23 @@ def render_heatmaps(
 def location_loss(
     heatmaps: Tensor, targets: Tensor, counted: Tensor, part: Part | None = None, saturation: float = 0.0
 ) -> Tensor:
-    """Cross-entropy, in nats, of each map as a distribution of the joint's place: softmax(map / T) against its target.
+    """Cross-entropy, in nats, of each map as a distribution over joint positions, softmax(map / T), with its target.
 
-    Where nearly all of a target is empty, the squared error hardly tells a map with a peak in a wrong place from a good
-    one: this loss compares every place with every other, and its gradient reaches from the first step on to maps that
-    have no peak at all. T is `LOCATION_TEMPERATURE`.
+    Targets are almost empty, so the squared error of a map with a misplaced peak is close to that of a good one. This
+    loss compares all positions, and its gradient is useful from the first step, when maps have no peak yet. T is
+    `LOCATION_TEMPERATURE`.
 
     Args:
         heatmaps: (B, J, H, W).
-        targets: the same, as `render_heatmaps` gives them; one without a peak (a joint outside the map) does not count.
-        counted: (B, J) bool.
-        part: which part of a minibatch of several processes this is.
-        saturation: q above 0 makes a joint's loss e saturate: (1 − exp(−q (e − h))) / q with h the target's entropy,
-            the least value of e. Its gradient is that of e times exp(−q (e − h)): labels that contradict what the
-            network is sure of, as wrong ones do, count little (as in Zhang and Sabuncu, "Generalized Cross Entropy
-            Loss", NeurIPS 2018). An untrained network has e − h of 3 to 6 nats.
+        targets: (B, J, H, W) from `render_heatmaps`; empty ones (joints outside the map) are excluded.
+        counted: (B, J) bool, joints to include.
+        part: this process's part of the minibatch, with several processes.
+        saturation: q > 0 makes a joint's loss e saturate: (1 − exp(−q (e − h))) / q, where h is the target's entropy,
+            the minimum of e. The gradient is that of e times exp(−q (e − h)), so labels that contradict a confident
+            network, as wrong ones do, have little weight (as in Zhang and Sabuncu, "Generalized Cross Entropy Loss",
+            NeurIPS 2018). An untrained network has e − h of 3 to 6 nats.
 
-    Returns: the mean over the joints that count (`batch_parts.mean_of_counted`); 0 where none does.
+    Returns: the mean over the included joints (`batch_parts.mean_of_counted`); 0 without any.
     """
     flat = targets.flatten(2)
     mass = flat.sum(-1)
@@ -93,10 +93,10 @@ def location_loss(
 def decode_heatmaps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """Peaks of (B, J, H, W) maps: the highest pixel, moved a quarter pixel towards its higher neighbour.
 
-    The shift (Newell et al., ECCV 2016, section 3) is applied along x and y apart; along an axis on whose border the
-    peak lies, or where both neighbours are equal, there is none.
+    The shift (Newell et al., ECCV 2016, section 3) is applied to x and y separately. There is none along an axis if the
+    peak is on its border or both neighbours are equal.
 
-    Returns: points (B, J, 2) x, y in heat-map pixels and scores (B, J), the height of the peaks; float32.
+    Returns: points (B, J, 2) x, y in heat-map pixels and scores (B, J), the peak heights; float32.
     """
     height, width = heatmaps.shape[-2:]
     flat = heatmaps.float().flatten(2)
@@ -114,11 +114,11 @@ def decode_heatmaps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def flip_heatmaps(heatmaps: Tensor, flip_order: Sequence[int]) -> Tensor:
-    """Maps (B, J, H, W) of mirrored pictures to the maps of the pictures: mirror x, exchange left and right."""
+    """Map heat maps (B, J, H, W) of mirrored images back: mirror x and swap left and right joints."""
     order = torch.as_tensor(flip_order, device=heatmaps.device)
     return heatmaps.flip(-1).index_select(1, order)
 
 
 def flip_test(heatmaps: Tensor, mirrored: Tensor, flip_order: Sequence[int]) -> Tensor:
-    """Mean of the maps predicted for pictures and, flipped back, of those predicted for their mirror images."""
+    """Average the maps predicted for images with those predicted for the mirrored images, flipped back."""
     return (heatmaps + flip_heatmaps(mirrored, flip_order)) / 2

@@ -1,8 +1,7 @@
-"""Where images without annotations come from: a folder of photos, one photo, a video file, or a camera.
+"""Sources of images without annotations: a folder of photos, one photo, a video file, or a camera.
 
-All are an `ImageSource`: iterate over it for `(name, image)`. A photo that can't be read comes as the
-`ImageError` that says why, so that one bad file never stops a folder. A video is a stream: one frame at a
-time is in memory.
+Iterating over an `ImageSource` yields `(name, image)`. For an unreadable photo it yields the `ImageError` instead, so
+that one bad file does not stop a run. Videos are streamed: only one frame is in memory.
 """
 
 import os
@@ -21,10 +20,10 @@ from utils.osutils import UserError, counted, warn
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".gif")
 
-# These containers hold a duration, not a count of frames; rounding it is off by a frame or two.
+# These containers store a duration instead of a frame count; the rounded count is off by a frame or two.
 _COUNT_TOLERANCE = {".mkv": 2, ".webm": 2}
 
-# OpenCV reads it when it opens its first video. FFmpeg's own messages are replaced by one line of ours.
+# Read by OpenCV when it opens its first video. One line of ours replaces FFmpeg's messages.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
@@ -33,7 +32,7 @@ class ImageSource:
 
     Attributes:
         kind: "folder", "photo", "video" or "camera".
-        root: the folder or the file that was opened.
+        root: the folder or file.
     """
 
     kind: str
@@ -56,11 +55,11 @@ class ImageSource:
 class PhotoSource(ImageSource):
     """A folder of photos, read recursively, or a single photo.
 
-    Names are paths relative to the folder with forward slashes, in natural order ("2.jpg" before "10.jpg"); a
-    single photo is named by its file name.
+    Names are paths relative to the folder with forward slashes, in natural order ("2.jpg" before "10.jpg"); a single
+    photo has its file name.
 
     Attributes:
-        left_out: names of the folder's files that are not photos by their suffix.
+        left_out: names of the folder's files without a photo suffix.
     """
 
     def __init__(self, root: Path, kind: str, folder: Path, names: list[str], left_out: list[str]) -> None:
@@ -81,11 +80,11 @@ class PhotoSource(ImageSource):
         return self._folder / name
 
     def with_names(self, names: list[str]) -> "PhotoSource":
-        """The same source with these photos only."""
+        """The same source restricted to these photos."""
         return PhotoSource(self.root, self.kind, self._folder, names, self.left_out)
 
     def read(self, name: str) -> np.ndarray | ImageError:
-        """One image, (H, W, 3) uint8 RGB, or the ImageError that says why there is none."""
+        """One image, (H, W, 3) uint8 RGB, or the ImageError if it can't be read."""
         try:
             return read_image(self.path(name))
         except ImageError as error:
@@ -98,13 +97,13 @@ class PhotoSource(ImageSource):
 class VideoSource(ImageSource):
     """The frames of a video file, named `<stem>/<6-digit frame number>`, counted from 0.
 
-    Frames are turned upright as the file's rotation says.
+    Frames are rotated upright according to the file's metadata.
 
     Attributes:
-        fps: frames a second; 25 where the file does not say.
-        frame_count: as the container says or estimates it; 0 where it does not. A damaged file has fewer.
+        fps: frames per second; 25 if the file does not say.
+        frame_count: count or estimate from the container; 0 if unknown. A damaged file has fewer.
         size: (width, height) px of a frame, after rotation.
-        max_frames: iteration ends after so many; None for all.
+        max_frames: stop after this many frames; None for all.
     """
 
     kind = "video"
@@ -126,11 +125,11 @@ class VideoSource(ImageSource):
         return self.frame_count if self.max_frames is None else min(self.frame_count, self.max_frames)
 
     def names(self) -> list[str]:
-        """The names of as many frames as the length says: an estimate until the video has been read."""
+        """Names of `len(self)` frames, which is an estimate until the video has been read."""
         return [self.frame_name(number) for number in range(len(self))]
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray | ImageError]]:
-        """Yield (name, (H, W, 3) uint8 RGB); warn at the end, the first time, where frames are missing."""
+        """Yield (name, (H, W, 3) uint8 RGB); warn once, at the end, if frames are missing."""
         capture = self._open()
         number = 0
         try:
@@ -147,17 +146,17 @@ class VideoSource(ImageSource):
         return _open_capture(self.root)
 
     def _fault(self, number: int) -> str | None:
-        """What is wrong with an end after `number` frames, if anything is."""
+        """A warning if the video ended too early, after `number` frames; else None."""
         if number + _COUNT_TOLERANCE.get(self.root.suffix.lower(), 0) >= self.frame_count:
             return None
-        return f"{self.root} ends early: it says {self.frame_count} frames, {number} were readable"
+        return f"{self.root} ends early: it declares {self.frame_count} frames, {number} were readable"
 
 
 class CameraSource(VideoSource):
-    """A camera's pictures from now on, named `camera_<index>/<6-digit number>`, until Ctrl-C or `max_frames`.
+    """Live frames of a camera, named `camera_<index>/<6-digit number>`, until Ctrl-C or `max_frames`.
 
-    To be iterated in the main thread. A consumer slower than the camera misses pictures: after the iteration `fps` is
-    the measured rate.
+    Iterate in the main thread. A consumer slower than the camera misses frames; after the iteration `fps` is the
+    measured rate.
     """
 
     kind = "camera"
@@ -180,28 +179,28 @@ class CameraSource(VideoSource):
         return _open_capture(self._index)
 
     def _fault(self, number: int) -> str | None:
-        return f"camera {self._index} gave no picture after {counted(number, 'frame')}"
+        return f"camera {self._index} delivered no more frames after {counted(number, 'frame')}"
 
 
 def open_source(
     path: str | Path, option: str = "--data_dir", max_frames: int | None = None, camera: bool = False
 ) -> ImageSource:
-    """A folder of photos, a photo, or a video, by what `path` is.
+    """Open a folder of photos, a photo, or a video, depending on `path`.
 
     Args:
-        max_frames: of a video or a camera; no more are given.
-        camera: a bare number that is no existing path is the camera of that index.
+        max_frames: maximum number of frames of a video or camera.
+        camera: treat a bare number that is no existing path as a camera index.
 
-    Raises UserError, naming `option`: nothing is there, a folder holds no image, a file is neither photo nor
-    video, a video can't be decoded, or `max_frames` is given for photos. A single photo that can't be decoded comes
-    as ImageError on iteration.
+    Raises UserError, naming `option`, if the path does not exist, a folder has no image, a file is neither photo nor
+    video, a video can't be decoded, or `max_frames` is given for photos. A single photo that can't be decoded yields an
+    ImageError on iteration.
     """
     path = Path(path)
     source = _open_camera(int(str(path)), option) if camera and is_camera(path) else _open(path, option)
     if isinstance(source, VideoSource):
         source.max_frames = max_frames
     elif max_frames is not None:
-        raise UserError(f"--max_frames {max_frames}: for a video or a camera; {option} {path} holds photos")
+        raise UserError(f"--max_frames {max_frames}: only for a video or a camera; {option} {path} holds photos")
     return source
 
 
@@ -215,13 +214,13 @@ def _open(path: Path, option: str) -> ImageSource:
     if suffix in IMAGE_SUFFIXES:
         return PhotoSource(path, "photo", path.parent, [path.name], [])
     raise UserError(
-        f"{option} {path}: neither a photo nor a video by its name; photos end in {_join(IMAGE_SUFFIXES)}, "
+        f"{option} {path}: not a photo or video by its suffix; photos end in {_join(IMAGE_SUFFIXES)}, "
         f"videos in {_join(VIDEO_SUFFIXES)}"
     )
 
 
 def natural_key(name: str) -> tuple[list[int | str], str]:
-    """Sort key by which "im2.jpg" precedes "im10.jpg"."""
+    """Sort key that puts "im2.jpg" before "im10.jpg"."""
     parts = re.split(r"([0-9]+)", name)
     return [int(part) if index % 2 else part.lower() for index, part in enumerate(parts)], name
 
@@ -234,12 +233,12 @@ def _open_folder(folder: Path, option: str) -> PhotoSource:
         return PhotoSource(folder, "folder", folder, sorted(names, key=natural_key), left_out)
     held = f"no image among its {counted(len(files), 'file')}" if files else "the folder is empty"
     videos = sorted((name for name in files if name.lower().endswith(VIDEO_SUFFIXES)), key=natural_key)
-    hint = f"; for a video give the file itself, such as {folder / videos[0]}" if videos else ""
+    hint = f"; for a video give the file itself, e.g. {folder / videos[0]}" if videos else ""
     raise UserError(f"{option} {folder}: {held}; images end in {_join(IMAGE_SUFFIXES)}{hint}")
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """Relative names of all files below `folder`, through symbolic links, without hidden files and folders."""
+    """Relative names of all files below `folder`, following symbolic links, without hidden files and folders."""
     seen = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
@@ -264,14 +263,14 @@ def _open_video(path: Path, option: str) -> VideoSource:
             )
         size = _first_size(capture)
         if size is None:
-            raise UserError(f"{option} {path}: a video without a single readable frame; re-encode it")
+            raise UserError(f"{option} {path}: a video without a readable frame; re-encode it")
         fps = _frame_rate(capture)
         count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
     finally:
         capture.release()
     if min(size) < MIN_IMAGE_SIDE:
         raise UserError(f"{option} {path}: frames of {size[0]} × {size[1]} px are too small to show a person")
-    # Files without timing may say a negative count.
+    # Files without timing may report a negative count.
     return VideoSource(path, fps, int(count) if 0 < count < 1e9 else 0, size)
 
 
@@ -281,8 +280,8 @@ def _open_camera(index: int, option: str) -> CameraSource:
         size = _first_size(capture) if capture.isOpened() else None
         if size is None:
             raise UserError(
-                f"{option} {index}: no camera of that index answers, nor is there a file {index}; cameras count from "
-                "0, and another program may hold it"
+                f"{option} {index}: no camera with this index responds, and there is no file {index}; cameras count "
+                "from 0, and another program may be using it"
             )
         return CameraSource(index, _frame_rate(capture), size)
     finally:
@@ -290,19 +289,19 @@ def _open_camera(index: int, option: str) -> CameraSource:
 
 
 def _first_size(capture: cv2.VideoCapture) -> tuple[int, int] | None:
-    """(width, height) px of the next frame, or None where there is none."""
+    """(width, height) px of the next frame, or None without one."""
     first = _next_frame(capture)
     return None if first is None else (first.shape[1], first.shape[0])
 
 
 def _frame_rate(capture: cv2.VideoCapture) -> float:
-    """Frames a second; 25 for 0, NaN or the time base (up to 90000), which files without timing say."""
+    """Frames per second; 25 for 0, NaN or the time base (up to 90000), as reported for files without timing."""
     fps = capture.get(cv2.CAP_PROP_FPS)
     return fps if 0 < fps <= 1000 else 25.0
 
 
 def _open_capture(place: Path | int) -> cv2.VideoCapture:
-    """A file, or the camera of an index."""
+    """Open a file, or the camera with an index."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:

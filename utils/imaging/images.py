@@ -1,6 +1,6 @@
-"""Photos in, crops out: decoding, and the exact affine maps between photo, crop and heat map.
+"""Decodes photos, and computes exact affine maps between photo and crop.
 
-Pixel convention (everywhere in this project): pixel centres lie at integers, zero-based, x right, y down.
+Pixel convention (throughout the project): pixel centres at integers, zero-based, x right, y down.
 
         -0.5    0.5    1.5
           +------+------+
@@ -24,50 +24,50 @@ from PIL import Image, ImageOps
 from utils.osutils import UserError, counted, first_few, warn
 
 CROP_SIZE = 256
-CROP_MARGIN = 1.25  # side of a crop over the person's longer side, as hourglasses are trained
-JOINTS_MARGIN = 1.05  # the person's longer side over that of the joints' box: joints lie inside the outline
-MIN_IMAGE_SIDE, MAX_IMAGE_SIDE = 8, 32766  # a person must show; OpenCV warps no larger pictures
+CROP_MARGIN = 1.25  # side of a crop / longer side of the person, as used in training
+JOINTS_MARGIN = 1.05  # longer side of the person / longer side of the joints' box: joints lie inside the outline
+MIN_IMAGE_SIDE, MAX_IMAGE_SIDE = 8, 32766  # px; OpenCV can't warp larger images
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 class ImageError(Exception):
-    """A photo that can't be used (missing, empty, truncated, no image, too small): one line that says why."""
+    """A photo that can't be used (missing, empty, truncated, not an image, too small). The message is one line."""
 
 
 def report_unreadable(faults: Sequence[str], total: int, then: str, source: str, what: str = "photo") -> None:
-    """Warn of images that could not be read; the one place that says so for whole folders.
+    """Warn once of the images of a folder that could not be read.
 
     Args:
-        faults: why, one for each of them.
-        total: how many images were to be read.
-        then: what became of them, e.g. "skipped".
-        source: where they come from, for the error.
-        what: they are.
+        faults: one reason per unreadable image.
+        total: number of images, readable or not.
+        then: what happened to them, e.g. "skipped".
+        source: where they come from, for the error message.
+        what: noun for the images.
 
     Raises UserError if none could be read.
     """
     if faults and len(faults) == total:
-        raise UserError(f"{source}: no {what} could be read; the first fault: {faults[0]}")
+        raise UserError(f"{source}: no {what} could be read; the first error: {faults[0]}")
     if faults:
         warn(f"{len(faults)} of {counted(total, what)} unreadable, {then}: {first_few(list(faults), ';')}")
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """Image files directly in `folder`, sorted by name; hidden files are left out."""
+    """Image files directly in `folder`, sorted by name, without hidden files."""
     with os.scandir(folder) as entries:
         names = sorted(e.name for e in entries if e.is_file() and not e.name.startswith("."))
     return [Path(folder, name) for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """(width, height) of a photo as `read_image` would give it, from its header alone. Raises ImageError."""
+    """(width, height) of a photo as `read_image` returns it, from its header only. Raises ImageError."""
     with _open(path) as image:
         width, height = image.size
         return (height, width) if _orientation(image) >= 5 else (width, height)
 
 
 def is_readable(path: str | Path) -> bool:
-    """Whether `read_image` can decode a photo; a JPEG is decoded at an eighth of its size to find out."""
+    """Whether `read_image` can decode a photo. JPEGs are decoded at an eighth of their size for speed."""
     try:
         read_image(path, shrink=8)
     except ImageError:
@@ -78,9 +78,9 @@ def is_readable(path: str | Path) -> bool:
 def read_image(path: str | Path, shrink: int = 1) -> np.ndarray:
     """Decode a photo to (H, W, 3) uint8 RGB, shrunk by `shrink`, a power of two.
 
-    A JPEG is shrunk while it is decoded (at a reduced DCT scale), the rest by box averages; either way
-    pixel u of the result is centred on x = (u + 0.5) * shrink - 0.5 of the photo. EXIF orientation is
-    applied, grey becomes RGB, 16 bits become 8, transparent parts lie on white.
+    JPEGs are shrunk while decoding (reduced DCT scale), the rest by box averaging. Either way pixel u of the result is
+    centred on x = (u + 0.5) * shrink - 0.5 of the photo. EXIF orientation is applied, grey becomes RGB, 16 bits become
+    8, transparency is composited on white.
 
     Raises ImageError.
     """
@@ -102,13 +102,13 @@ def read_image(path: str | Path, shrink: int = 1) -> np.ndarray:
 def crop_matrix(
     center: np.ndarray, side: float, size: int = CROP_SIZE, rotation: float = 0.0, flip: bool = False
 ) -> np.ndarray:
-    """The (2, 3) float64 map from photo pixels to pixels of a square crop.
+    """The (2, 3) float64 affine map from photo pixels to pixels of a square crop.
 
     Args:
-        center: (2,) x, y of the crop's middle in the photo; it lands on ((size - 1) / 2, (size - 1) / 2).
+        center: (2,) x, y of the crop's centre in the photo; it maps to ((size - 1) / 2, (size - 1) / 2).
         side: side of the square in photo pixels.
         size: side of the crop in crop pixels.
-        rotation: degrees about the centre; positive turns the picture clockwise as seen.
+        rotation: degrees about the centre; positive rotates the content clockwise.
         flip: mirror the crop left to right, after the rotation: u -> size - 1 - u.
     """
     scale = size / side
@@ -131,9 +131,9 @@ def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def crop_image(image: np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE, shrink: int = 1) -> np.ndarray:
-    """Warp `image` (a photo already shrunk by `shrink`) into a (size, size, 3) crop; outside it is black.
+    """Warp `image`, a photo already shrunk by `shrink`, into a (size, size, 3) crop, black outside the photo.
 
-    `matrix` (2, 3) maps pixels of the photo in full size to crop pixels.
+    `matrix` (2, 3) maps pixels of the full-size photo to crop pixels.
     """
     offset = (shrink - 1) / 2
     enlarge = np.array([[shrink, 0, offset], [0, shrink, offset], [0, 0, 1]])
@@ -141,9 +141,9 @@ def crop_image(image: np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE, shr
 
 
 def shrink_for(side: float, size: int = CROP_SIZE) -> int:
-    """The largest power of two by which a photo may be shrunk before a crop of `side` px becomes `size` px.
+    """The largest power of two by which a photo can be shrunk before a crop of `side` px is resampled to `size` px.
 
-    Never below the crop's own resolution, and what is left for bilinear sampling is under a factor of two.
+    The photo keeps at least the crop's resolution, and bilinear sampling then shrinks by less than two.
     """
     return 2 ** int(np.log2(max(side / size, 1)))
 
@@ -151,14 +151,14 @@ def shrink_for(side: float, size: int = CROP_SIZE) -> int:
 def crop_from_file(path: str | Path, matrix: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
     """Decode a photo at the scale that the crop needs and warp it once: (size, size, 3) uint8 RGB.
 
-    `matrix` is as `crop_matrix` gives it. Raises ImageError.
+    `matrix`: from `crop_matrix`. Raises ImageError.
     """
     shrink = _shrink_of(matrix, size)
     return crop_image(read_image(path, shrink), matrix, size, shrink)
 
 
 def crop_decoded(image: np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
-    """Crop an (H, W, 3) uint8 photo that is in memory already, as `crop_from_file` would: (size, size, 3)."""
+    """Like `crop_from_file`, for an (H, W, 3) uint8 photo in memory: (size, size, 3)."""
     shrink = _shrink_of(matrix, size)
     if shrink > 1:
         image = np.asarray(Image.fromarray(image).reduce(shrink))
@@ -166,7 +166,7 @@ def crop_decoded(image: np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE) -
 
 
 def crop_photo(photo: str | Path | np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
-    """`crop_from_file` of a path, `crop_decoded` of a photo in memory."""
+    """`crop_from_file` for a path, `crop_decoded` for a photo in memory."""
     return (crop_decoded if isinstance(photo, np.ndarray) else crop_from_file)(photo, matrix, size)
 
 
@@ -176,11 +176,11 @@ def _shrink_of(matrix: np.ndarray, size: int) -> int:
 
 
 def _open(path: str | Path) -> Image.Image:
-    """Open a photo and read its header only."""
+    """Open a photo, reading only its header."""
     image = None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # over-large photos and odd EXIF blocks are read all the same
+            warnings.simplefilter("ignore")  # very large photos and odd EXIF blocks are accepted
             image = Image.open(path)
             _orientation(image)
     except FileNotFoundError:
@@ -208,14 +208,14 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _draft_factor(image: Image.Image) -> int:
-    """By how much `draft` made the decoder shrink: 1, 2, 4 or 8."""
+    """The factor by which the decoder shrinks after `draft`: 1, 2, 4 or 8."""
     return image.decoderconfig[0] if image.decoderconfig else 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow mode to RGB: 16-bit and float grey scaled to 8 bits, transparency laid on white.
+    """Convert any Pillow mode to RGB: 16-bit and float grey scaled to 8 bits, transparency composited on white.
 
-    Float grey is taken to be of the smallest of the usual ranges, to 1, to 255 or to 65535, that holds it.
+    The range of float grey is taken to be the smallest of 0-1, 0-255 and 0-65535 that holds all values.
     """
     if image.mode.startswith("I") or image.mode == "F":
         grey = np.nan_to_num(np.asarray(image, dtype=np.float32))

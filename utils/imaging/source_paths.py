@@ -1,6 +1,6 @@
-"""Paths of photos, videos and prediction files, and numbers of cameras.
+"""Checks paths of photos, videos and prediction files, and camera numbers.
 
-No torch import here: a wrong path is refused before it.
+No torch import here, so that a wrong path is refused before torch is imported.
 """
 
 import difflib
@@ -13,18 +13,18 @@ from utils.osutils import UserError
 
 
 def is_camera(path: str | Path) -> bool:
-    """Whether `path` names a camera: a bare number, of up to three digits, that is no existing path."""
+    """Whether `path` is a camera index: a number of up to three digits that is no existing path."""
     return re.fullmatch("[0-9]{1,3}", str(path)) is not None and not Path(path).exists()
 
 
 def require_path(path: str | Path, option: str = "--img_dir") -> None:
-    """Raise UserError, with a hint to what does exist, where `path` does not."""
+    """Raise UserError, with a hint to what exists, if `path` does not."""
     if not Path(path).exists():
         raise UserError(f"{option} {path}: no such file or folder{_nearest(Path(path))}")
 
 
 def require_files(paths: str | Path | Sequence[str | Path] | None, option: str) -> None:
-    """Raise UserError, with a hint to what does exist, where one of `paths` is no file. None is no path."""
+    """Raise UserError, with a hint to what exists, if one of `paths` is not a file. None is allowed."""
     for path in map(Path, paths if isinstance(paths, list | tuple) else [paths] if paths else []):
         if path.is_dir():
             raise UserError(f"{option} {path}: is a folder; give a file{_files_in(path)}")
@@ -33,7 +33,7 @@ def require_files(paths: str | Path | Sequence[str | Path] | None, option: str) 
 
 
 def require_source(data_dir: str | Path) -> None:
-    """The same for `--data_dir` of photos; a camera's number is left to the script."""
+    """`require_path` for the `--data_dir` of photos; a camera index is left to the script."""
     if not is_camera(data_dir):
         require_path(data_dir, "--data_dir")
 
@@ -44,7 +44,7 @@ def _files_in(folder: Path) -> str:
 
 
 def _nearest(path: Path) -> str:
-    """A hint to the nearest name that does exist, else to what is wrong with the path."""
+    """A hint to the closest existing name, else to what is wrong with the path."""
     parent = path.parent
     if not parent.is_dir():
         existing = next((p for p in parent.parents if p.is_dir()), None)

@@ -1,7 +1,7 @@
-"""Videos in files that a browser plays, written frame by frame.
+"""Writes videos that browsers can play, frame by frame.
 
-The form is WebM with VP8, which OpenCV's wheels can encode and every current browser plays. They have no encoder for
-H.264 or AV1; VP9, which they have, takes three times as long for files a third smaller. There is no sound.
+The format is WebM with VP8, which OpenCV's wheels can encode and every current browser plays. The wheels have no H.264
+or AV1 encoder. Their VP9 encoder takes three times as long for files a third smaller. There is no audio.
 """
 
 import os
@@ -21,18 +21,18 @@ COUNT_TOLERANCE = 2  # frames; the container holds a duration
 
 @contextmanager
 def write_video(path: str | Path, fps: float, size: tuple[int, int]) -> Iterator[Callable[[np.ndarray], None]]:
-    """Yield a function that writes the next frame, (H, W, 3) uint8 RGB; the whole file appears at the end.
+    """Yield a function that writes the next frame, (H, W, 3) uint8 RGB; the file appears when complete.
 
         with write_video("out.webm", 25, (640, 480)) as write:
             write(frame)
 
     Args:
-        path: the file, whose suffix is .webm.
-        fps: frames a second.
-        size: (width, height) px, both even, since colours are kept for blocks of 2 × 2 px.
+        path: the file, with suffix .webm.
+        fps: frames per second.
+        size: (width, height) px, both even, because of 2 × 2 chroma subsampling.
 
-    Raises ValueError for another suffix, odd sides, or a frame of another shape; UserError where this build of OpenCV
-    can't encode, and where the file turns out cut off (disk full).
+    Raises ValueError for another suffix, odd sides, or a frame of another shape; UserError if this build of OpenCV
+    can't encode VP8, or if the file is truncated (disk full).
     """
     path = Path(path)
     if path.suffix.lower() != SUFFIX or any(side % 2 for side in size):
@@ -52,7 +52,7 @@ def write_video(path: str | Path, fps: float, size: tuple[int, int]) -> Iterator
         finally:
             writer.release()
         if not _is_whole(temporary, frames):
-            raise UserError(f"{path}: the video could not be written to its end; is the disk full?")
+            raise UserError(f"{path}: the video could not be written completely; is the disk full?")
 
 
 def _open_writer(path: Path, fps: float, size: tuple[int, int]) -> cv2.VideoWriter:
@@ -76,7 +76,7 @@ def _is_whole(path: Path, frames: int) -> bool:
 
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Silence stderr: OpenCV writes there, whatever its log level, that it looks for the codec in a second list."""
+    """Silence stderr, where OpenCV reports its codec search at every log level."""
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 2)

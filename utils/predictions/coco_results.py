@@ -1,6 +1,6 @@
 """`predictions.json`: poses by image as a list of people, in the style of COCO keypoint results.
 
-Pixel coordinates are zero-based on file as in memory, pixel centres at integers. No torch import here.
+Pixel coordinates are zero-based both on file and in memory, pixel centres at integers. No torch import here.
 """
 
 import json
@@ -16,12 +16,12 @@ from utils.predictions.prediction_arrays import Values, as_array, require_file
 
 
 class CocoResults(NamedTuple):
-    """What a `predictions.json` holds, by image name; row k of an array is person k. float64.
+    """Content of a `predictions.json`, by image name; row k of an array is person k. float64.
 
     Attributes:
         keypoints: (people, J, 2), zero-based px.
         scores: (people, J).
-        keypoints_3d: (people, J3, 3), mm, camera coordinates; only images that have them.
+        keypoints_3d: (people, J3, 3), mm, camera coordinates; only for images with 3D poses.
     """
 
     keypoints: dict[str, np.ndarray]
@@ -35,17 +35,17 @@ def save_coco_results(
     scores: Mapping[str, Values] | None = None,
     keypoints_3d: Mapping[str, Values] | None = None,
 ) -> None:
-    """Write a list with one record a person, in the style of COCO keypoint results.
+    """Write a list with one record per person, in the style of COCO keypoint results.
 
     A record: `image`, `person` (index within the image), `category_id` 1, `keypoints` flat [x, y, score] × J,
-    `score` (mean over the joints), and `keypoints_3d` flat [x, y, z] × J3 where given. What is not finite is
-    written as null. An image without people leaves no record.
+    `score` (mean over the joints), and `keypoints_3d` flat [x, y, z] × J3 if given. Non-finite numbers are written
+    as null. An image without people has no record.
 
     Args:
         path: the `.json` file. All poses may be arrays or tensors.
         keypoints: image name -> (people, J, 2), zero-based px of the original image.
-        scores: image name -> (people, J); 1 for every joint where not given.
-        keypoints_3d: image name -> (people, J3, 3), mm, camera coordinates; may lack images.
+        scores: image name -> (people, J); None for 1 everywhere.
+        keypoints_3d: image name -> (people, J3, 3), mm, camera coordinates; images may be missing.
 
     Raises ValueError if shapes disagree.
     """
@@ -76,15 +76,15 @@ def _records(name: str, points: np.ndarray, scores: np.ndarray, poses_3d: np.nda
 
 
 def _finite_or_none(joints: np.ndarray) -> list[float | None]:
-    """Flat, for JSON, which has no NaN."""
+    """Flattened for JSON, which has no NaN."""
     return [number if math.isfinite(number) else None for number in joints.ravel().tolist()]
 
 
 def load_coco_results(path: str | Path) -> CocoResults:
-    """Read a `predictions.json`; null becomes NaN, pixel coordinates are zero-based as on file.
+    """Read a `predictions.json`; null becomes NaN, pixel coordinates stay zero-based.
 
-    Raises UserError for a missing or truncated file, for a record without its fields, and for an image whose
-    person indices are not 0, 1, ..., one record each.
+    Raises UserError for a missing or truncated file, for a record with missing fields, and for an image whose person
+    indices are not 0, 1, ... without duplicates.
     """
     kind = "a keypoint-results file"
     require_file(path, kind)
@@ -92,7 +92,7 @@ def load_coco_results(path: str | Path) -> CocoResults:
     try:
         records = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(f"{path}: no valid JSON ({error}); {kind} is {expected}") from error
+        raise UserError(f"{path}: not valid JSON ({error}); {kind} is {expected}") from error
     if not isinstance(records, list):
         raise UserError(f"{path}: holds a {type(records).__name__}; {kind} is {expected}")
     by_image: dict[str, dict[int, dict[str, np.ndarray]]] = {}
@@ -103,7 +103,7 @@ def load_coco_results(path: str | Path) -> CocoResults:
             if record.get("keypoints_3d") is not None:
                 fields["keypoints_3d"] = _triples(record["keypoints_3d"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(f"{path}: record {index} is wrong ({error!r}); {kind} is {expected}") from error
+            raise UserError(f"{path}: record {index} is malformed ({error!r}); {kind} is {expected}") from error
         people = by_image.setdefault(str(image), {})
         if person in people:
             raise UserError(f"{path}: {image!r} has person {person} twice; expected one index per person of an image")
@@ -122,7 +122,7 @@ def _triples(numbers: Sequence[float | None]) -> np.ndarray:
 
 
 def _stack_people(people: Mapping[int, Mapping[str, np.ndarray]], where: str) -> dict[str, np.ndarray]:
-    """Person index -> fields, as one array a field, in the order of the indices."""
+    """Person index -> fields, stacked into one array per field, in index order."""
     if sorted(people) != list(range(len(people))):
         raise UserError(f"{where} has persons {sorted(people)}; expected 0, 1, ... without gaps")
     rows = [people[index] for index in range(len(people))]

@@ -1,7 +1,7 @@
-"""Keypoint results in COCO's official form, as its evaluation servers and tools take them.
+"""Keypoint results in COCO's official format, as its evaluation server and tools expect it.
 
 A list of {"image_id", "category_id": 1, "keypoints": [x, y, score] × 17, "score"}: zero-based px of the photo, pixel
-centres at integers, like COCO's annotations. (`predictions.json`, by photo names, is another form: `coco_results`.)
+centres at integers, like COCO's annotations. (`predictions.json`, keyed by photo name, is in `coco_results`.)
 
 No torch import here.
 """
@@ -23,12 +23,12 @@ EXPECTED = "a list of {image_id, category_id: 1, keypoints: [x, y, score] × 17,
 
 
 def keypoint_results(image_ids: Sequence[int], joints: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
-    """The records of N people; a person with a joint that is not finite is left out.
+    """Records of N people; people with a non-finite joint are omitted.
 
     Args:
-        image_ids: N, of their photos.
+        image_ids: N COCO image ids.
         joints: (N, 17, 2) zero-based px of the photo, COCO's order.
-        scores: (N, 17) of the joints. A person's score is their mean.
+        scores: (N, 17) joint scores. A person's score is their mean.
     """
     joints, scores = np.asarray(joints, np.float64), np.asarray(scores, np.float64)
     triples = np.concatenate([joints, scores[..., None]], axis=2).reshape(len(joints), 3 * len(COCO))
@@ -45,15 +45,15 @@ def save_keypoint_results(path: str | Path, records: Sequence[dict[str, Any]]) -
 
 
 def load_keypoint_results(path: str | Path) -> list[dict[str, Any]]:
-    """Read and check a results file; fields that the form does not have are left out.
+    """Read and check a results file; unknown fields are ignored.
 
-    Raises UserError for a missing or truncated file, and for a record (named) that is not of the form.
+    Raises UserError for a missing or truncated file, and for a malformed record, giving its index.
     """
     require_file(path, "a COCO results file")
     try:
         records = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: no valid JSON ({error}); a COCO results file is {EXPECTED}") from error
+        raise UserError(f"{path}: not valid JSON ({error}); a COCO results file is {EXPECTED}") from error
     if not isinstance(records, list):
         raise UserError(f"{path}: holds a {type(records).__name__}; a COCO results file is {EXPECTED}")
     for number, record in enumerate(records):
@@ -63,13 +63,13 @@ def load_keypoint_results(path: str | Path) -> list[dict[str, Any]]:
 
 
 def _fault(record: Any) -> str | None:
-    """What is wrong with a record; None for nothing."""
+    """What is wrong with a record; None if it is valid."""
     if not isinstance(record, dict):
         return f"is a {type(record).__name__}"
     if "image" in record and "image_id" not in record:
-        return "has the photo's name and no image_id (a predictions.json? give person_keypoints_*_results.json)"
+        return "has an image name and no image_id (a predictions.json? give person_keypoints_*_results.json)"
     if not isinstance(record.get("image_id"), int):
-        return "has no whole number image_id"
+        return "has no integer image_id"
     if record.get("category_id") != PERSON:
         return f"has category_id {record.get('category_id')!r}"
     points = record.get("keypoints")

@@ -1,4 +1,4 @@
-"""Pictures drawn image by image: which images have poses, where their pictures go, and a contact sheet of them."""
+"""Draws predictions image by image: matches images with poses, names the output files, adds a contact sheet."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,24 +20,24 @@ SHEET = "contact_sheet.png"
 
 
 class ContactSheet:
-    """Some of many pictures, evenly spread over them, small, on one page."""
+    """Thumbnails of up to `pictures` evenly spaced pictures on one page."""
 
     def __init__(
         self, keys: Sequence[Hashable], pictures: int = 16, columns: int = 4, cell: tuple[int, int] = (480, 360)
     ) -> None:
-        """`keys` names all pictures, in order; at most `pictures` of them are shown. `cell`: width, height px."""
+        """`keys`: names of all pictures, in order. `pictures`: maximum shown. `cell`: (width, height) px."""
         places = np.linspace(0, len(keys) - 1, min(pictures, len(keys))).round().astype(int)
         self._shown = {keys[place] for place in places}
         self._columns, self._cell = columns, cell
         self._thumbnails: list[np.ndarray] = []
 
     def add(self, key: Hashable, picture: np.ndarray) -> None:
-        """Take a picture, if it is one of those shown."""
+        """Add a picture if it is one of those shown."""
         if key in self._shown:
             self._thumbnails.append(image_grid([picture], 1, self._cell))
 
     def save(self, folder: Path) -> None:
-        """Write the page into a folder and say so; nothing where no picture was taken."""
+        """Write the page into a folder and report it; does nothing without pictures."""
         if self._thumbnails:
             save_image(folder / SHEET, image_grid(self._thumbnails, self._columns))
             inform(f"{len(self._thumbnails)} of them at a glance: {folder / SHEET}")
@@ -50,18 +50,18 @@ def draw_images(
     output_dir: str | Path,
     cell: tuple[int, int] = (480, 360),
 ) -> None:
-    """Draw on images; write one picture per image, under the image's own name, and a contact sheet into `output_dir`.
+    """Write one picture per image, under the image's name, and a contact sheet into `output_dir`.
 
-    Frames of a video, and photos of a format that can't be written, get ".png" behind their name. Unreadable images
+    ".png" is appended to the names of video frames and of photos in a format that can't be written. Unreadable images
     are skipped, with one warning.
 
     Args:
-        names: of the images to draw on.
-        draw: from a name and its image, (H, W, 3) uint8 RGB, to the picture.
+        names: names of the images to draw on.
+        draw: (name, image (H, W, 3) uint8 RGB) -> picture.
         cell: (width, height) px of a picture on the contact sheet.
 
-    Raises UserError, before it writes anything, where pictures can't be written into the folder or would replace their
-    own photos, and where no image could be read.
+    Raises UserError before anything is written if the folder is not writable or pictures would overwrite their photos,
+    and if no image could be read.
     """
     folder = Path(output_dir)
     targets = {name: _target(folder, name, source) for name in names}
@@ -77,7 +77,7 @@ def draw_images(
         drawn += 1
     report_unreadable(unreadable, drawn + len(unreadable), "not drawn", f"--img_dir {source.root}", "image")
     if not drawn:
-        raise UserError(f"--img_dir {source.root}: no image could be read, so nothing is drawn")
+        raise UserError(f"--img_dir {source.root}: no image could be read, nothing was drawn")
     inform(f"{counted(drawn, 'picture')} in {folder}")
     sheet.save(folder)
 
@@ -85,13 +85,13 @@ def draw_images(
 def matching_names(
     source: ImageSource, predictions: Mapping[str, Tensor], path: str | Path, others: str = "not drawn"
 ) -> list[str]:
-    """Names of the images that have predictions, in order; warns of images and predictions without a partner.
+    """Names of the images that have predictions, in order; warns of images without predictions and vice versa.
 
-    A video's frames are those with predictions: its real length shows only when it is read.
+    Of a video, all frames with predictions are taken: its exact length is only known after reading it.
 
     Args:
-        path: the predictions' file, for the error.
-        others: what becomes of images without a prediction, for the warning.
+        path: the prediction file, for the error message.
+        others: what happens to images without a prediction, for the warning.
 
     Raises UserError if no name matches.
     """
@@ -106,8 +106,8 @@ def matching_names(
     if not names:
         here = (present or source.names() or [source.root.name])[:2]
         raise UserError(
-            f"--2d_pose_estimations {path}: no pose is of an image in {source.root}; its names are like "
-            f"{', '.join(list(predictions)[:2])}, those of the images like {', '.join(here)}"
+            f"--2d_pose_estimations {path}: no pose belongs to an image in {source.root}; its names look like "
+            f"{', '.join(list(predictions)[:2])}, image names like {', '.join(here)}"
         )
     if without:
         _warn_of_unpredicted(source, present, predictions, without, without + len(names), others)
@@ -122,7 +122,7 @@ def matching_names(
 def _warn_of_unpredicted(
     source: ImageSource, present: Sequence[str], predictions: Mapping[str, Tensor], without: int, total: int, then: str
 ) -> None:
-    """Tell unreadable photos, which a run skips, from those that it did not see."""
+    """Warn separately of unreadable photos, which a run skips, and of photos without a prediction."""
     unreadable = []
     if isinstance(source, PhotoSource):
         others = [name for name in present if name not in predictions]
@@ -134,13 +134,13 @@ def _warn_of_unpredicted(
 
 
 def confident_joints(joints: Mapping[str, Tensor], path: Path, min_score: float | None) -> dict[str, Tensor]:
-    """The joints (P, J, 2) to draw: NaN for those of a lower score than `min_score`; a line says how many.
+    """The joints (P, J, 2) to draw: those with a score below `min_score` become NaN, and their number is reported.
 
     Args:
-        path: the predictions' file, beside which `metas.pt` has the scores; without these all joints are drawn.
-        min_score: None: what the network's checkpoint recommended, as `metas.pt` has it.
+        path: the prediction file; the scores are in `metas.pt` beside it. Without scores all joints are drawn.
+        min_score: None for the threshold stored in `metas.pt`, which comes from the network's checkpoint.
 
-    Raises UserError if `min_score` is given and the scores are not there, or are of other people.
+    Raises UserError if `min_score` is given without scores, or if scores and joints differ in shape.
     """
     metas_path = Path(path).with_name("metas.pt")
     metas = load_metas(metas_path) if metas_path.is_file() else {}
@@ -164,18 +164,18 @@ def confident_joints(joints: Mapping[str, Tensor], path: Path, min_score: float 
 
 
 def _scores(meta: Mapping[str, Any], name: str, places: Tensor, path: Path) -> Tensor:
-    """The scores (P, J) of an image's joints (P, J, 2), as its entry in `metas.pt` has them."""
+    """The scores (P, J) of an image's joints (P, J, 2), from its entry in `metas.pt`."""
     scores = meta.get("scores")
     if scores is None:
-        raise UserError(f"--min_score: {path} has no scores of {name!r}; leave the option out")
+        raise UserError(f"--min_score: {path} has no scores of {name!r}; omit the option")
     if scores.shape != places.shape[:-1]:
-        shapes = f"{tuple(scores.shape)}, and the poses {tuple(places.shape)}"
-        raise UserError(f"{path}: the scores of {name!r} are {shapes}; give the files of one run")
+        shapes = f"{tuple(scores.shape)} but the poses are {tuple(places.shape)}"
+        raise UserError(f"{path}: the scores of {name!r} are {shapes}; give files of the same run")
     return scores.to(places.device)
 
 
 def warn_about_nan(poses: Mapping[str, Tensor], kind: str) -> None:
-    """One warning that counts the joints (…, J, 2 or 3) that can't be drawn, and where; `kind` is "2D" or "3D"."""
+    """Warn once of joints (…, J, 2 or 3) that are not finite, with their number and images; `kind`: "2D" or "3D"."""
     missing = {name: int((~values.isfinite().all(dim=-1)).sum()) for name, values in poses.items()}
     bad = [name for name, count in missing.items() if count]
     if bad:
@@ -185,7 +185,7 @@ def warn_about_nan(poses: Mapping[str, Tensor], kind: str) -> None:
 
 # ------------------------------------------------------------------------------------------ joint order
 def find_skeleton(path: Path, predictions: Mapping[str, Tensor]) -> Skeleton:
-    """The joint order of 2D predictions: as `metas.pt` beside the file names it, else by the number of joints.
+    """The joint order of 2D predictions: from `metas.pt` beside the file, else from the number of joints.
 
     Raises UserError for an empty file, 3D poses, people with different numbers of joints, and an unknown order.
     """
@@ -205,14 +205,14 @@ def find_skeleton(path: Path, predictions: Mapping[str, Tensor]) -> Skeleton:
     by_count = {len(skeleton): skeleton for skeleton in (MPII, LSP, COCO)}
     if joints not in by_count:
         raise UserError(
-            f"--2d_pose_estimations {path}: {joints} joints a person are of no known order; known are "
-            f"{', '.join(f'{count} ({skeleton.name})' for count, skeleton in by_count.items())}, or as metas.pt says"
+            f"--2d_pose_estimations {path}: {joints} joints per person is no known joint order; known are "
+            f"{', '.join(f'{count} ({skeleton.name})' for count, skeleton in by_count.items())}, or name it in metas.pt"
         )
     return by_count[joints]
 
 
 def _skeletons_in_metas(path: Path, predictions: Mapping[str, Tensor]) -> list[Skeleton]:
-    """The skeletons that a `metas.pt` names, for all images or for each; none where there is no such file."""
+    """Skeletons named in `metas.pt`, for all images or per image; empty without the file."""
     if not path.is_file():
         return []
     metas = load_metas(path)
@@ -222,7 +222,7 @@ def _skeletons_in_metas(path: Path, predictions: Mapping[str, Tensor]) -> list[S
 
 
 def _skeleton_by_name(name: object) -> Skeleton | None:
-    """The skeleton called "MPII", or, as "MPII[:10]", its first 10 joints; None for what is neither."""
+    """The skeleton "MPII", or its first 10 joints for "MPII[:10]"; None for anything else."""
     base, _, rest = str(name).partition("[:")
     skeleton, count = SKELETONS.get(base), rest.removesuffix("]")
     if skeleton is None or not rest:
@@ -232,21 +232,21 @@ def _skeleton_by_name(name: object) -> Skeleton | None:
 
 # ------------------------------------------------------------------------------------------ files
 def _target(folder: Path, name: str, source: ImageSource) -> Path:
-    """Where the picture of an image goes: its own name; ".png" is added where that is no name of a picture."""
+    """Output path of an image's picture: its own name, with ".png" appended if that format can't be written."""
     target = folder / name
     return target if isinstance(source, PhotoSource) and can_write(target) else target.with_name(target.name + ".png")
 
 
 def _require_own_folder(source: ImageSource, targets: Mapping[str, Path], folder: Path) -> None:
-    """Raise UserError if pictures can't be written into the output folder, or would replace their own photos."""
+    """Raise UserError if the output folder is not writable, or if pictures would overwrite their photos."""
     if isinstance(source, PhotoSource) and any(
         target.exists() and target.samefile(source.path(name)) for name, target in targets.items()
     ):
-        raise UserError(f"--output_dir {folder}: the pictures would replace the photos in it; give another folder")
+        raise UserError(f"--output_dir {folder}: the pictures would overwrite the photos in it; give another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--output_dir {folder}: not a folder to write to ({error.strerror}); give another") from None
+        raise UserError(f"--output_dir {folder}: not a writable folder ({error.strerror}); give another") from None
 
 
 def _images(source: ImageSource, wanted: Mapping[str, Path]) -> Iterator[tuple[str, np.ndarray | ImageError]]:

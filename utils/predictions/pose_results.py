@@ -1,4 +1,4 @@
-"""The poses that a run collects photo by photo, and the files that it writes."""
+"""Collects the poses of a run photo by photo and writes its output files."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,20 +17,20 @@ VALIDATION_FILE = "preds_valid.mat"
 
 @dataclass
 class PoseResults:
-    """What a run found, by photo name. P is 0 for a photo without people.
+    """Poses of a run, by photo name. P is 0 for a photo without people.
 
     Attributes:
         skeleton: the joint order of the 2D poses.
         joints: (P, J, 2) photo pixels, zero-based; NaN for a person whose photo can't be read.
-        scores: (P, J) heights of the heat maps' peaks.
-        score_threshold: joints of a lower score are too unsure to be drawn; 0 where nobody measured it.
+        scores: (P, J) peak heights of the heat maps.
+        score_threshold: joints with a lower score should not be drawn; 0 if it was never measured.
         joints_3d: (P, 17, 3) mm, camera coordinates, hip at the origin, order `H36M`; empty without a lifter.
         truth: (P, J, 2) photo pixels; NaN where not annotated. Only for annotated people.
-        truth_3d: as `joints_3d`. Only where there is 3D truth.
-        metas: plain facts of each photo, such as its boxes and size.
+        truth_3d: like `joints_3d`. Only with 3D ground truth.
+        metas: plain values per photo, e.g. its boxes and size.
         in_validation_order: (N, J, 2) photo pixels of MPII's validation people, for `preds_valid.mat`; else None.
         image_kind: "photo", or "frame" of a video.
-        note: how the people were looked for, where a user should know; "" or a sentence.
+        note: a sentence for the user on how people were found, or "".
     """
 
     skeleton: Skeleton
@@ -47,11 +47,11 @@ class PoseResults:
 
     @property
     def people(self) -> int:
-        """People of all photos; somebody who is in several frames of a video counts once a frame."""
+        """Number of people in all photos; a person in several video frames counts once per frame."""
         return sum(map(len, self.joints.values()))
 
     def summary(self, seconds: float) -> str:
-        """How many people in how many photos, how fast, and the note, for people to read."""
+        """A line with the number of people and photos and the speed, followed by the note."""
         tracks = {track for meta in self.metas.values() for track in meta.get("tracks", ())}
         people = counted(self.people, "person", "people")
         if tracks:
@@ -62,7 +62,7 @@ class PoseResults:
         return f"{line}\n{self.note}" if self.note else line
 
     def add(self, name: str, meta: dict, joints: Tensor, scores: Tensor, joints_3d: Tensor | None = None) -> None:
-        """The people of a photo, as a predictor gives them."""
+        """Add the people of a photo, as returned by a predictor."""
         self.joints[name], self.scores[name] = joints, scores
         certainty = {"scores": scores.float().cpu(), "score_threshold": self.score_threshold}
         self.metas[name] = {"skeleton": self.skeleton.name} | certainty | meta
@@ -71,13 +71,13 @@ class PoseResults:
             self.metas[name] |= {"skeleton_3d": H36M.name, "unit": "mm", "root": "hip"}
 
     def extend(self, other: "PoseResults") -> None:
-        """Put the people of other photos behind these."""
+        """Append the people of other photos."""
         for one in fields(self):
             if isinstance(values := getattr(self, one.name), dict):
                 values.update(getattr(other, one.name))
 
     def save(self, directory: Path, processes: Processes = ALONE) -> list[Path]:
-        """Write the files that apply (of several processes rank 0 does); returns their paths."""
+        """Write the files that apply and return their paths; with several processes only rank 0 writes."""
         poses = {
             "2d_pose_estimations.pt": self.joints,
             "3d_pose_estimations.pt": self.joints_3d,

@@ -1,13 +1,11 @@
-"""Predictions as arrays, `.mat`, `.h5` and `.npz`: one array `preds`, a row for each validation sample, in order.
+"""Prediction arrays in `.mat`, `.h5` and `.npz` files: one array `preds` with a row per validation sample, in order.
 
-* 2D poses, (N, J, 2) px of the original image, a row for each validation person. ONE-BASED on file, all three forms,
-  since that is how the public PCKh scripts read them. In memory pixel coordinates are zero-based, pixel centres at
-  integers: the functions here subtract 1 when they read and add 1 when they write. Whoever reads such a file by other
-  means subtracts 1 himself.
-* 3D poses, (N, J, 3) mm in camera coordinates, a row for each validation frame: as they are.
+* 2D poses: (N, J, 2) px of the original image, a row per validation person. ONE-BASED on file in all three formats,
+  because the public PCKh scripts expect it. In memory pixel coordinates are zero-based, pixel centres at integers: the
+  functions here subtract 1 on reading and add 1 on writing. Other readers must subtract 1 themselves.
+* 3D poses: (N, J, 3) mm in camera coordinates, a row per validation frame; stored unchanged.
 
-No torch import here. Writers go through `atomic_path`; what they refuse is a fault of the caller (ValueError). Readers
-raise UserError.
+No torch import here. Writers use `atomic_path` and raise ValueError for invalid arguments. Readers raise UserError.
 """
 
 # SciPy and h5py are imported only for a file that needs them.
@@ -30,11 +28,11 @@ ARRAY_KEY = "preds"
 
 
 def save_prediction_array(path: str | Path, array: Values) -> None:
-    """Write (N, J, 2) predictions, given ZERO-BASED, as `preds`, ONE-BASED on file, float64.
+    """Write ZERO-BASED (N, J, 2) predictions as `preds`, ONE-BASED on file, float64.
 
     Args:
-        path: `.mat` (MATLAB 5), `.h5` or `.npz`; the suffix chooses.
-        array: a row for each validation person, in annotation order; px of the original image.
+        path: `.mat` (MATLAB 5), `.h5` or `.npz`; the suffix selects the format.
+        array: a row per validation person, in annotation order; px of the original image.
 
     Raises ValueError for another shape, UserError for another suffix.
     """
@@ -58,30 +56,29 @@ def save_prediction_array(path: str | Path, array: Values) -> None:
 
 
 def as_array(values: Values) -> np.ndarray:
-    """An array, or a tensor on any device, as a float64 array."""
+    """Convert an array, or a tensor on any device, to a float64 array."""
     return np.asarray(values if isinstance(values, np.ndarray) else values.detach().cpu(), dtype=np.float64)
 
 
 def load_prediction_array(path: str | Path) -> np.ndarray:
     """Read (N, J, 2) predictions: `preds`, ONE-BASED on file, returned ZERO-BASED, float64, rows as on file.
 
-    A `.mat` without `preds` but with `pos_pred_src` (J, 2, N), the form of MPII's `detections_our_format.mat`, is
-    read as that, one-based too. A MATLAB 7.3 `.mat` is HDF5 with its axes reversed, and read so. NaN passes; see
-    `require_finite`.
+    A `.mat` without `preds` may have `pos_pred_src` (J, 2, N), as MPII's `detections_our_format.mat` does, also
+    one-based. A MATLAB 7.3 `.mat` is HDF5 with reversed axes, which is handled. NaN is allowed; see `require_finite`.
 
     Raises UserError for a missing or damaged file, another suffix, a missing key, and an array that is not
-    numeric N × J × 2; the message names the keys that the file has.
+    numeric N × J × 2; the message names the keys of the file.
     """
     return _load(Path(path), 2, "one-based px, people in validation order") - 1
 
 
 def load_pose_array(path: str | Path) -> np.ndarray:
-    """Read (N, J, 3) mm, 3D predictions: `preds`, float64, as on file. Otherwise as `load_prediction_array`."""
+    """Read (N, J, 3) 3D predictions, mm: `preds`, float64, unchanged. Otherwise like `load_prediction_array`."""
     return _load(Path(path), 3, "mm, frames in validation order")
 
 
 def _load(path: Path, numbers: int, what: str) -> np.ndarray:
-    """`preds`, (N, J, numbers) float64, as on file; `what` says its unit and order."""
+    """Read `preds`, (N, J, numbers) float64, unchanged; `what`: its unit and order, for messages."""
     suffix = _array_suffix(path)
     require_file(path, f"a {suffix} prediction file")
     read = {".mat": _read_mat, ".h5": _read_h5, ".npz": _read_npz}[suffix]
@@ -109,7 +106,7 @@ def _read_mat(path: Path) -> tuple[np.ndarray | None, list[str]]:
     content = scipy.io.loadmat(path)
     keys = [key for key in content if not key.startswith("__")]
     if ARRAY_KEY not in content and "pos_pred_src" in content:
-        joints_first = np.atleast_3d(content["pos_pred_src"])  # MATLAB drops the last axis of one person
+        joints_first = np.atleast_3d(content["pos_pred_src"])  # MATLAB drops a trailing axis of length 1
         return np.moveaxis(joints_first, -1, 0), keys
     return content.get(ARRAY_KEY), keys
 
@@ -122,18 +119,18 @@ def _read_h5(path: Path) -> tuple[np.ndarray | None, list[str]]:
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray | None, list[str]]:
-    # np.load leaves a damaged file open where it opened it itself.
+    # np.load does not close a damaged file that it opened itself.
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         return file.get(ARRAY_KEY), list(file)
 
 
 def require_finite(array: np.ndarray, path: str | Path, skeleton: Skeleton) -> None:
-    """Raise UserError where a prediction is NaN or infinite: how many joints, and the first of them by name.
+    """Raise UserError if a prediction is NaN or infinite; the message counts the joints and names the first ones.
 
     Args:
         array: (N, J, D), any frame.
-        path: the file it came from, for the message.
-        skeleton: the J joints.
+        path: source file, for the message.
+        skeleton: joint order, J joints.
     """
     bad = ~np.isfinite(np.asarray(array)).all(axis=2)
     if not bad.any():
@@ -167,7 +164,7 @@ def require_file(path: str | Path, kind: str) -> None:
 
 
 def describe(value: Any) -> str:
-    """What a value is, for messages: its type, and its shape where it has one."""
+    """Describe a value for messages: its type, or dtype and shape."""
     shape = getattr(value, "shape", None)
     if shape is None:
         return f"a {type(value).__name__}"

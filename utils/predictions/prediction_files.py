@@ -1,11 +1,11 @@
-"""Prediction files by image: what `run.py` writes and what `viz.py` and `eval.py` read.
+"""Prediction files by image: `run.py` writes them, `viz.py` and `eval.py` read them.
 
-A `.pt` is a plain dict, image name -> (people, J, 2) px or (people, J, 3) mm; pixel coordinates are zero-based on file
-as in memory, pixel centres at integers. `metas.pt` beside it holds what goes with the predictions.
+A `.pt` is a plain dict, image name -> (people, J, 2) px or (people, J, 3) mm. Pixel coordinates are zero-based both on
+file and in memory, pixel centres at integers. `metas.pt` beside it holds scores, boxes and further values per image.
 
-Other forms: `utils.predictions.coco_results` (`predictions.json`), `utils.predictions.prediction_arrays` (arrays).
+Other formats: `utils.predictions.coco_results` (`predictions.json`), `utils.predictions.prediction_arrays` (arrays).
 
-Writers go through `atomic_path`; what they refuse is a fault of the caller (ValueError). Readers raise UserError.
+Writers use `atomic_path` and raise ValueError for invalid arguments. Readers raise UserError.
 """
 
 import pickle
@@ -27,19 +27,19 @@ PEOPLE_SHAPES = "people × joints × 2 (px) or people × joints × 3 (mm)"
 
 
 def save_predictions(path: str | Path, predictions: Mapping[str, Tensor]) -> None:
-    """Write poses by image as a plain dict that `torch.load(weights_only=True)` opens.
+    """Write poses by image as a plain dict that `torch.load(weights_only=True)` can read.
 
     Args:
         path: the `.pt` file.
         predictions: image name -> (people, J, 2), zero-based px of the original image, or (people, J, 3), mm in
-            camera coordinates. Several people of one image are rows of one tensor.
+            camera coordinates. People of one image are rows of one tensor.
 
-    Raises ValueError for a value of another kind or shape.
+    Raises ValueError for a value of another type or shape.
     """
     for name, poses in predictions.items():
         if not isinstance(name, str) or not isinstance(poses, Tensor) or not _is_people(poses):
             raise ValueError(f"{path}: {name!r} holds {describe(poses)}, not {PEOPLE_SHAPES}")
-    # A view would drag the whole batch it was cut from into the file.
+    # Saving a view would store its whole batch.
     plain = {name: poses.detach().cpu().clone() for name, poses in predictions.items()}
     with atomic_path(path) as temporary:
         torch.save(plain, temporary)
@@ -48,9 +48,9 @@ def save_predictions(path: str | Path, predictions: Mapping[str, Tensor]) -> Non
 def load_predictions(path: str | Path) -> dict[str, Tensor]:
     """Read poses by image: name -> floating (people, J, 2) zero-based px or (people, J, 3) mm, on the CPU.
 
-    A bare (J, 2) or (J, 3) becomes one person. NaN passes.
+    A bare (J, 2) or (J, 3) becomes one person. NaN is allowed.
 
-    Raises UserError for a missing, truncated or pickle-needing file and for content of another kind.
+    Raises UserError for a file that is missing, truncated or needs unpickling, and for other content.
     """
     content = _load_torch(path, "a prediction file")
     expected = f"a prediction file is a dict, image name -> {PEOPLE_SHAPES}"
@@ -79,11 +79,10 @@ PLAIN_TYPES = (type(None), bool, int, float, str, Tensor)
 
 
 def save_metas(path: str | Path, metas: Mapping[str, Any]) -> None:
-    """Write what goes with the predictions: name -> None, bool, int, float, str, tensors, and lists, tuples and
-    dicts of these.
+    """Write metadata: name -> None, bool, int, float, str, tensors, and lists, tuples and dicts of these.
 
-    Raises ValueError, naming the entry, for anything else (NumPy scalars and paths too): `weights_only=True`
-    would not open it again.
+    Raises ValueError, naming the entry, for anything else (including NumPy scalars and paths), which
+    `torch.load(weights_only=True)` could not read.
     """
     plain = {name: _plain(value, f"metas[{name!r}]") for name, value in metas.items()}
     with atomic_path(path) as temporary:
@@ -91,7 +90,7 @@ def save_metas(path: str | Path, metas: Mapping[str, Any]) -> None:
 
 
 def load_metas(path: str | Path) -> dict[str, Any]:
-    """Read `metas.pt`. Raises UserError for a missing, truncated or pickle-needing file, or one without a dict."""
+    """Read `metas.pt`. Raises UserError for a file that is missing, truncated, needs unpickling or holds no dict."""
     content = _load_torch(path, "a metas file")
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds {describe(content)}; a metas file is a dict, name -> plain values or tensors")
@@ -99,7 +98,7 @@ def load_metas(path: str | Path) -> dict[str, Any]:
 
 
 def _plain(value: Any, where: str) -> Any:
-    """`value` with its tensors copied to the CPU. Exact types only: np.float64 is a float, yet pickles as NumPy."""
+    """`value` with its tensors copied to the CPU. Exact types only: np.float64 is a float but pickles as NumPy."""
     if isinstance(value, Tensor):
         return value.detach().cpu().clone()
     if type(value) in (list, tuple):
@@ -117,7 +116,7 @@ def _plain(value: Any, where: str) -> Any:
 def _load_torch(path: str | Path, kind: str) -> Any:
     require_file(path, kind)
     try:
-        with warnings.catch_warnings():  # about the pickle protocol, where the file is a pickle of other origin
+        with warnings.catch_warnings():  # torch warns of unusual pickle protocols
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make the unpickler raise nearly anything

@@ -118,7 +118,7 @@ class TestPhoto:
     def test_neither_photo_nor_video(self, tmp_path):
         (tmp_path / "x.pdf").write_text("x")
         message = error_of(tmp_path / "x.pdf")
-        assert "neither a photo nor a video" in message
+        assert "not a photo or video" in message
         assert ".png" in message
         assert ".mp4" in message
 
@@ -148,13 +148,13 @@ class TestVideo:
         cut = tmp_path / "cut.avi"
         cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
         count = len(list(open_source(cut, max_frames=19)))
-        assert f"it says 20 frames, {count} were readable" in capfd.readouterr().err
+        assert f"it declares 20 frames, {count} were readable" in capfd.readouterr().err
         assert len(list(open_source(cut, max_frames=count))) == count
         assert capfd.readouterr().err == ""
 
     def test_a_limit_is_for_videos(self, tmp_path):
         write_photo(tmp_path / "a.png")
-        assert error_of(tmp_path, max_frames=3).startswith("--max_frames 3: for a video or a camera")
+        assert error_of(tmp_path, max_frames=3).startswith("--max_frames 3: only for a video or a camera")
 
     def test_rotated_video_comes_upright(self, tmp_path):
         path = write_video(tmp_path / "clip.mp4", codec="mp4v")
@@ -188,7 +188,7 @@ class TestVideo:
         assert 0 < count < 20
         err = capfd.readouterr().err
         assert err.count("\n") == 1
-        assert f"it says 20 frames, {count} were readable" in err
+        assert f"it declares 20 frames, {count} were readable" in err
 
     def test_whole_video_says_nothing(self, tmp_path, capfd):
         list(open_source(write_video(tmp_path / "clip.avi")))
@@ -262,10 +262,10 @@ class TestCamera:
 
     def test_says_that_it_was_unplugged(self, camera, capfd):
         assert len(list(camera(last=2))) == 2
-        assert capfd.readouterr().err == "warning: camera 7 gave no picture after 2 frames\n"
+        assert capfd.readouterr().err == "warning: camera 7 delivered no more frames after 2 frames\n"
 
     def test_no_camera(self, camera):
-        with pytest.raises(UserError, match="--data_dir 7: no camera of that index answers"):
+        with pytest.raises(UserError, match="--data_dir 7: no camera with this index responds"):
             camera(last=0)
 
     @pytest.mark.parametrize(("name", "expected"), [("0", True), ("12", True), ("1234", False), ("a0", False)])

@@ -32,11 +32,11 @@ GOOD = {"image_id": 1, "category_id": 1, "keypoints": [1.0] * 51, "score": 0.5}
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[", "no valid JSON"),
+        ("[", "not valid JSON"),
         ("{}", "holds a dict"),
         ("[3]", r"record 0 \(from 0\) is a int"),
-        ([GOOD, GOOD | {"image_id": "1"}], r"record 1 \(from 0\) has no whole number image_id"),
-        ([{"image": "a.jpg"}], "the photo's name and no image_id.*person_keypoints_.*_results.json"),
+        ([GOOD, GOOD | {"image_id": "1"}], r"record 1 \(from 0\) has no integer image_id"),
+        ([{"image": "a.jpg"}], "an image name and no image_id.*person_keypoints_.*_results.json"),
         ([GOOD | {"category_id": 3}], "has category_id 3"),
         ([GOOD | {"keypoints": [1.0] * 48}], "has no 51 finite keypoints"),
         ([GOOD | {"keypoints": [None] * 51}], "has no 51 finite keypoints"),

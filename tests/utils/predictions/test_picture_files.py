@@ -97,5 +97,5 @@ class TestConfidentJoints:
 
     def test_scores_of_other_people(self, tmp_path):
         path = self.file(tmp_path, scores=torch.zeros(1, 3))
-        with pytest.raises(UserError, match="give the files of one run"):
+        with pytest.raises(UserError, match="give files of the same run"):
             self.hidden(path, 0.1)
