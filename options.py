@@ -14,6 +14,7 @@ from utils.command_line.script_kinds import (
     COCO_TRUTH,
     ESTIMATIONS_2D,
     ESTIMATIONS_3D,
+    FORMATS,
     H36M,
     LIFTER_SHAPE,
     LOAD_TO_TRAIN,
@@ -172,6 +173,18 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "action": {"help": "actions to run on: All, or comma-separated names"},
             },
             checks=(STITCHED, H36M),
+        ),
+        "convert": Script(
+            "utils.formats.convert", "convert",
+            "Convert predictions to formats of other programs.",
+            "a folder that run.py wrote",
+            ("data_dir", "to", "fps", "output_dir", "debug_traceback"),
+            {"data_dir": Path("data/stitched_mpii")}, required=("to",),
+            changes={
+                "data_dir": {"help": "folder of predictions: the --output_dir of another script"},
+                "output_dir": {"help": "output folder; by default the folder 'converted' in --data_dir"},
+            },
+            checks=(FORMATS,),
         ),
         "export": Script(
             "stitched.export", "export",

@@ -82,6 +82,7 @@ SURFACE = {
     | {"device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback"},
     ("run", "stitched_mpii"): RUN_STITCHED | {"person_box", "max_frames"},
     ("run", "stitched_h36m"): RUN_STITCHED | {"action"},
+    ("run", "convert"): words("data_dir to fps output_dir debug_traceback"),
     ("run", "export"): NETWORK
     | words(
         "linear_size num_stage "

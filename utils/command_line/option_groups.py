@@ -6,6 +6,7 @@ No torch import here: `--help` answers at once.
 from pathlib import Path
 
 from utils.command_line.cli import Option, count, not_negative, number, positive, seed, share, whole
+from utils.formats.requirements import FORMATS
 from utils.human36m.actions import action_names
 
 GROUPS: dict[str, tuple[Option, ...]] = {
@@ -257,6 +258,10 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "use_max_for_saliency_map",
             "compute saliency of each heat map's maximum instead of the sum of its pixels, each weighted by its value",
             False, bool,
+        ),
+        Option("to", "formats to write", None, choices=FORMATS, many=True),
+        Option(
+            "fps", "frames per second of sequences that run.py 2d3d_h36m lifted; videos have their own", None, positive
         ),
         Option("draw", "also draw the poses, into the folder 'pictures' in --output_dir", False, bool),
     ),

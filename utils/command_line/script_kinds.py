@@ -64,6 +64,7 @@ H36M = Check("utils.human36m.folder:require_folder", ("data_dir",))
 PHOTOS = Check("stacked_hourglass.annotations:require_photos", ("data_dir",))
 COCO_OR_PHOTOS = Check("stacked_hourglass.coco_annotations:require_coco_or_photos", ("data_dir",))
 PICTURES = Check("utils.imaging.source_paths:require_path", ("img_dir",))
+FORMATS = Check("utils.formats.requirements:require_predictions", ("data_dir",))
 PREDICTIONS, ESTIMATIONS_2D, ESTIMATIONS_3D, TRUTH_2D, TRUTH_3D = (
     Check("utils.imaging.source_paths:require_files", (dest,), (option,))
     for dest, option in (
