@@ -14,6 +14,7 @@ import numpy as np
 from stacked_hourglass.json_entries import numbers, read_entries, require, strings
 from stacked_hourglass.pckh import head_box_sizes
 from stacked_hourglass.people import NECK_TO_TOP_FACTOR, People, approximate_head_sizes
+from utils.files.inside import safe_names
 from utils.imaging.images import CROP_MARGIN
 from utils.imaging.source_paths import require_source
 from utils.osutils import UserError, warn
@@ -209,7 +210,7 @@ def _read_people(path: Path) -> tuple[People, np.ndarray | None]:
     entries = read_entries(path)
     simple_form = "joints" in entries[0]
     name_key, position_key, scale_key = SIMPLE_KEYS if simple_form else RELEASE_KEYS
-    names = strings(entries, name_key, path)
+    names = safe_names(strings(entries, name_key, path), path)
     position = numbers(entries, position_key, (2,), path)
     scale = numbers(entries, scale_key, (), path)
     if simple_form:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from stacked_hourglass.annotations import People, followed_link, keep_usable
+from utils.files.inside import safe_names
 from utils.imaging.images import CROP_MARGIN
 from utils.imaging.source_paths import require_source
 from utils.osutils import UserError, warn
@@ -144,7 +145,8 @@ def read_coco(data_dir: str | Path, part: str) -> CocoPeople:
     keypoints = _numbers(annotations, "keypoints", (3 * len(COCO),), path).reshape(-1, len(COCO), 3)
     box = _numbers(annotations, "bbox", (4,), path)
     image_ids = _image_ids(images, annotations, path)
-    names = {image["id"]: image["file_name"] for image in images}
+    file_names = safe_names([image["file_name"] for image in images], path)
+    names = {image["id"]: name for image, name in zip(images, file_names, strict=True)}
     folder = coco_photos(data_dir, part)
     annotated = keypoints[..., 2] > 0
     longest = box[:, 2:].max(axis=1)

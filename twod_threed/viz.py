@@ -5,7 +5,6 @@ python viz.py 2d_gt_3d_gt_3d_pred --2d_pose_ground_truths data/2d3d_h36m/2d_pose
     --3d_pose_estimations data/2d3d_h36m/3d_pose_estimations.pt
 """
 
-import re
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from twod_threed.joint_order import pelvis_is_between_hips, skeleton_2d, whole_p
 from twod_threed.mpjpe import JOINT_SETS, from_hip, mpjpe
 from twod_threed.pose_sequences import load_ground_truth, load_predicted
 from utils.console.progress import progress
+from utils.files.inside import inside
 from utils.imaging.draw2d import save_image
 from utils.imaging.draw3d import draw_pose_2d, draw_pose_3d, panel_row
 from utils.osutils import UserError, require_folder, warn
@@ -27,7 +27,6 @@ from utils.transform import H36M, H36M_2D
 
 SHEET = {"pictures": 24, "columns": 3, "cell": (640, 280)}
 CAMERA_TILT = 13.0  # degrees; Human3.6M's cameras look down by 11 to 16
-FOLDERS = re.compile(r"\w[\w .-]*(/\w[\w .-]*)*")
 
 
 def truth_and_prediction(options: Namespace) -> None:
@@ -46,18 +45,14 @@ def truth_and_prediction(options: Namespace) -> None:
     truth = load_ground_truth(truth_path)
     prediction = _load_estimations(Path(options.pose_3d_estimations), truth, truth_path)
     inputs = _load_inputs(Path(options.pose_2d_ground_truths), truth, truth_path)
-    bad_key = next((key for key in truth if not FOLDERS.fullmatch(key)), None)
-    if bad_key is not None:
-        raise UserError(
-            f"--3d_pose_ground_truths: {bad_key!r} is not a valid folder name; expected e.g. 'S9/Walking 1/54138969'"
-        )
     frames = spread_frames({key: len(poses) for key, poses in truth.items()}, options.num_pictures)
+    targets = [inside(output_dir, f"{key}/{frame:06d}.png") for key, frame in frames]
     warn_about_nan(inputs, "2D")
 
     sheet = ContactSheet(frames, **SHEET)
-    for key, frame in progress(frames, len(frames), "drawing", "picture"):
+    for (key, frame), target in zip(progress(frames, len(frames), "drawing", "picture"), targets, strict=True):
         picture = compare(inputs[key][frame], truth[key][frame], prediction[key][frame], f"{key}, frame {frame}")
-        save_image(output_dir / key / f"{frame:06d}.png", picture)
+        save_image(target, picture)
         sheet.add((key, frame), picture)
     joints = next(iter(prediction.values())).shape[1]
     print(f"{len(frames)} pictures in {output_dir}, of {sum(map(len, truth.values()))} frames; frames count from 0")

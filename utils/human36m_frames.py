@@ -27,6 +27,7 @@ from torch.utils.data import Dataset
 
 from utils.camera_utils import CAMERA_NAMES
 from utils.data_utils import LIFTER_INPUT_JOINTS, centre_on_hip
+from utils.files.inside import fault_of_name
 from utils.human36m.files import frame_path, parse_name
 from utils.human36m_dataset import CAMERAS, SAMPLES_AT_ONCE, PoseSet
 from utils.imaging.heatmaps import crop_to_heatmap, render_heatmaps
@@ -166,7 +167,7 @@ def read_listed_frames(folder: str | Path) -> Frames:
         raise UserError(f"{path}: {there} for {count} frames; right are frames × {len(H36M)} × 2 and × 3")
     rows = [Clip(int(s), str(a), str(c)) for s, a, c in zip(subject, action, camera, strict=True)]
     place = {clip: index for index, clip in enumerate(dict.fromkeys(rows))}
-    return Frames(
+    frames = Frames(
         images_dir=Path(folder, "images"),
         clips=tuple(place),
         clip=np.array([place[row] for row in rows], dtype=int),
@@ -174,6 +175,18 @@ def read_listed_frames(folder: str | Path) -> Frames:
         pose_2d=pose_2d[:, LIFTER_INPUT_JOINTS].astype(np.float32),
         pose_3d=centre_on_hip(torch.from_numpy(pose_3d)).numpy().astype(np.float32),
     )
+    return _inside(frames, path)
+
+
+def _inside(frames: Frames, source: Path) -> Frames:
+    """The frames whose images are in the folder; one warning counts names of clips that lead elsewhere."""
+    faults = {str(clip): fault_of_name(str(clip)) for clip in frames.clips}
+    refused = np.array([faults[str(clip)] is not None for clip in frames.clips])[frames.clip]
+    if refused.all():
+        raise UserError(f"{source}: no frame has a name of use; {frames.clips[0]!s:.80} {faults[str(frames.clips[0])]}")
+    if refused.any():
+        warn(f"{source}: {int(refused.sum())} of {len(frames)} frames refused, their names lead out of the folder")
+    return frames.select(~refused)
 
 
 def _read_arrays(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:

@@ -6,12 +6,14 @@ import logging
 import os
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+UNPRINTABLE = ("Cc", "Cs")  # Unicode's categories of control characters and lone surrogates
 LOGGER = logging.getLogger("human_pose")  # of all library code; silence it with setLevel(logging.ERROR)
 
 
@@ -31,8 +33,19 @@ class RunFailed(RuntimeError):
 
 def fail(prog: str, message: str, status: int = 2) -> NoReturn:
     """One line on stderr, and the exit status."""
-    print(f"{prog}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    print(f"{prog}: error: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
     sys.exit(status)
+
+
+def printable(message: str) -> str:
+    """A message with control characters, and bytes of names that are not UTF-8, written as escapes such as \\x1b.
+
+    Names of files are part of messages; none of them may end a line or move a terminal's cursor.
+    """
+    escaped = (
+        one if one in "\n\t" or unicodedata.category(one) not in UNPRINTABLE else ascii(one)[1:-1] for one in message
+    )
+    return "".join(escaped)
 
 
 def warn(message: str) -> None:

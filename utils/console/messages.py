@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from utils.osutils import LOGGER
+from utils.osutils import LOGGER, printable
 
 
 class _Console(logging.Handler):
@@ -11,9 +11,9 @@ class _Console(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING:
-            print(f"warning: {record.getMessage()}", file=sys.stderr, flush=True)
+            print(f"warning: {printable(record.getMessage())}", file=sys.stderr, flush=True)
         else:
-            print(record.getMessage(), flush=True)
+            print(printable(record.getMessage()), flush=True)
 
 
 def show_messages() -> None:

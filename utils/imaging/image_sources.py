@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 
 from utils.compute.stop_signal import StopSignal
+from utils.files.inside import fault_of_file, fault_of_name
 from utils.imaging.images import IMAGE_SUFFIXES, MIN_IMAGE_SIDE, ImageError, read_image
 from utils.imaging.source_paths import is_camera, require_path
-from utils.osutils import UserError, counted, warn
+from utils.osutils import UserError, counted, first_few, warn
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".gif")
 
@@ -208,6 +209,10 @@ def _open(path: Path, option: str) -> ImageSource:
     if path.is_dir():
         return _open_folder(path, option)
     require_path(path, option)
+    if fault := fault_of_file(path):
+        raise UserError(f"{option} {path}: {fault}")
+    if fault := fault_of_name(path.name) or fault_of_name(path.stem):
+        raise UserError(f"{option} {path}: its name, by which images and frames are called, {fault}; rename it")
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return _open_video(path, option)
@@ -226,7 +231,7 @@ def natural_key(name: str) -> tuple[list[int | str], str]:
 
 
 def _open_folder(folder: Path, option: str) -> PhotoSource:
-    files = list(_walk(folder))
+    files = _usable(list(_walk(folder)), folder)
     names = [name for name in files if name.lower().endswith(IMAGE_SUFFIXES)]
     if names:
         left_out = sorted(set(files) - set(names), key=natural_key)
@@ -235,6 +240,15 @@ def _open_folder(folder: Path, option: str) -> PhotoSource:
     videos = sorted((name for name in files if name.lower().endswith(VIDEO_SUFFIXES)), key=natural_key)
     hint = f"; for a video give the file itself, e.g. {folder / videos[0]}" if videos else ""
     raise UserError(f"{option} {folder}: {held}; images end in {_join(IMAGE_SUFFIXES)}{hint}")
+
+
+def _usable(names: list[str], folder: Path) -> list[str]:
+    """The names of regular files that can be written and printed; one warning counts the others."""
+    faults = {name: fault for name in names if (fault := fault_of_name(name) or fault_of_file(folder / name))}
+    if faults:
+        shown = first_few([f"{name!r} {fault}" for name, fault in sorted(faults.items())], ",", shown=3)
+        warn(f"{len(faults)} of {counted(len(names), 'file')} of {folder} left out: {shown}")
+    return [name for name in names if name not in faults]
 
 
 def _walk(folder: Path) -> Iterator[str]:

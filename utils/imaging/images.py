@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from utils.files.inside import fault_of_file
 from utils.osutils import UserError, counted, first_few, warn
 
 CROP_SIZE = 256
@@ -177,6 +178,8 @@ def _shrink_of(matrix: np.ndarray, size: int) -> int:
 
 def _open(path: str | Path) -> Image.Image:
     """Open a photo, reading only its header."""
+    if fault := fault_of_file(path):
+        raise ImageError(f"{path}: {fault}")
     image = None
     try:
         with warnings.catch_warnings():

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from utils.files.inside import fault_of_file
 from utils.osutils import UserError
 
 
@@ -30,6 +31,8 @@ def require_files(paths: str | Path | Sequence[str | Path] | None, option: str) 
             raise UserError(f"{option} {path}: is a folder; give a file{_files_in(path)}")
         if not path.exists():
             raise UserError(f"{option} {path}: no such file{_nearest(path)}")
+        if fault := fault_of_file(path):
+            raise UserError(f"{option} {path}: {fault}; give a file{_files_in(path.parent)}")
 
 
 def require_source(data_dir: str | Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from utils.console.progress import progress
+from utils.files.inside import inside
 from utils.imaging.draw2d import can_write, image_grid, save_image
 from utils.imaging.image_sources import ImageSource, PhotoSource, VideoSource
 from utils.imaging.images import ImageError, is_readable, report_unreadable
@@ -233,7 +234,7 @@ def _skeleton_by_name(name: object) -> Skeleton | None:
 # ------------------------------------------------------------------------------------------ files
 def _target(folder: Path, name: str, source: ImageSource) -> Path:
     """Output path of an image's picture: its own name, with ".png" appended if that format can't be written."""
-    target = folder / name
+    target = inside(folder, name)
     return target if isinstance(source, PhotoSource) and can_write(target) else target.with_name(target.name + ".png")
 
 

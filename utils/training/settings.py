@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.compute.distributed import ALONE, Processes
+from utils.files.inside import inside
 from utils.osutils import UserError, warn
 from utils.training.checkpoint_paths import LATEST, nothing_to_resume
 from utils.training.checkpoints import read_checkpoint
@@ -128,11 +129,11 @@ class Experiment:
     @property
     def directory(self) -> Path:
         """Folder of the checkpoints, log.txt and options.json."""
-        return Path(self.checkpoint_dir, self.name)
+        return inside(self.checkpoint_dir, self.name)
 
     @property
     def tb_directory(self) -> Path:
-        return Path(self.tb_dir, self.name)
+        return inside(self.tb_dir, self.name)
 
     def latest(self, processes: Processes = ALONE) -> Path:
         """The checkpoint to resume from. Raises UserError if this experiment has none."""
