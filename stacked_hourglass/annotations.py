@@ -15,6 +15,7 @@ from stacked_hourglass.json_entries import numbers, read_entries, require, strin
 from stacked_hourglass.pckh import head_box_sizes
 from stacked_hourglass.people import NECK_TO_TOP_FACTOR, People, approximate_head_sizes
 from utils.files.inside import safe_names
+from utils.files.mat_files import read_mat
 from utils.imaging.images import CROP_MARGIN
 from utils.imaging.source_paths import require_source
 from utils.osutils import UserError, warn
@@ -262,10 +263,8 @@ def _with_head_boxes(validation: People, roots: Sequence[Path]) -> People:
 def read_head_sizes(path: Path) -> np.ndarray:
     """(N,) float32 px: 0.6 × the diagonal of `headboxes_src` (2 × 2 × N: corner, xy). Raises UserError."""
     try:
-        from scipy.io import loadmat  # noqa: PLC0415 - slow, and few need it
-
-        boxes = np.asarray(loadmat(path)["headboxes_src"], dtype=np.float64).reshape(2, 2, -1)
-    except Exception as error:  # scipy raises many types for a damaged file
+        boxes = np.asarray(read_mat(path, ["headboxes_src"])["headboxes_src"], dtype=np.float64).reshape(2, 2, -1)
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path}: no readable headboxes_src, 2 × 2 × people, in this MATLAB file ({error})") from None
     return head_box_sizes(boxes.transpose(2, 0, 1)).astype(np.float32)
 

@@ -1,6 +1,5 @@
 """A JSON file of person boxes, as `--person_box FILE` takes it."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from stacked_hourglass.json_entries import LARGEST
+from utils.files.json_files import read_json
 from utils.osutils import UserError
 
 BOX_FORMS = (
@@ -15,19 +16,13 @@ BOX_FORMS = (
     "score?, category_id?}, with x, y the top-left corner in px"
 )
 
-# px. What is beyond is no box of a photo, and float32 has no fractions of a pixel left.
-LARGEST = 1e6
-
 
 def read_box_file(path: Path) -> dict[str | int, tuple[np.ndarray, np.ndarray]]:
     """Boxes of a JSON file: image name or number -> edges (P, 4) zero-based px, scores (P,), both float32.
 
     Raises UserError, naming the entry, for what is not as `BOX_FORMS`, and for a file without boxes.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"--person_box {path}: not valid JSON ({error}); {BOX_FORMS}") from error
+    content = read_json(path, BOX_FORMS, "--person_box ")
     if isinstance(content, dict):
         entries = _named_entries(content, path)
     elif isinstance(content, list):

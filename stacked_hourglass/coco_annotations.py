@@ -4,7 +4,6 @@
 "Microsoft COCO: Common Objects in Context", ECCV 2014). Coordinates on file count from zero.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,10 @@ from typing import Any
 import numpy as np
 
 from stacked_hourglass.annotations import People, followed_link, keep_usable
+from stacked_hourglass.json_entries import LARGEST
 from utils.files.inside import safe_names
+from utils.files.json_files import read_json
+from utils.files.schema import finite_array
 from utils.imaging.images import CROP_MARGIN
 from utils.imaging.source_paths import require_source
 from utils.osutils import UserError, warn
@@ -26,6 +28,8 @@ PARTS = ("train2017", "val2017")
 # fewer annotated joints, and people smaller than what COCO counts as medium, which its keypoint scores leave out too.
 LEAST_JOINTS = 5
 LEAST_AREA = 32.0**2  # px²
+
+MOST = {"area": LARGEST**2, "id": 2.0**53, "image_id": 2.0**53}  # ids are read as float64
 
 # The joints' names in the files are "left_eye", ...
 _NAMES_ON_FILE = tuple(joint.replace("l_", "left_", 1).replace("r_", "right_", 1) if joint[1] == "_" else joint
@@ -210,16 +214,14 @@ def _image_ids(images: list[dict[str, Any]], annotations: list[dict[str, Any]], 
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The lists `images` and `annotations`, the latter of people alone and not empty."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not a readable JSON file ({error}); is the download complete?") from None
+    content = read_json(path, "is the download complete?")
     lists = [content.get(key) if isinstance(content, dict) else None for key in ("images", "annotations", "categories")]
     if not all(isinstance(one, list) and all(isinstance(entry, dict) for entry in one) for one in lists):
         raise UserError(f"{path}: expected COCO's lists 'images', 'annotations' and 'categories'; {DOWNLOAD}")
     images, annotations, categories = lists
     for number, image in enumerate(images):
-        if not isinstance(image.get("id"), int) or not isinstance(image.get("file_name"), str):
+        known = isinstance(image.get("id"), int) and abs(image["id"]) <= MOST["id"]
+        if not known or not isinstance(image.get("file_name"), str):
             raise UserError(f"{path}: image {number} (from 0) has no whole number 'id' or no 'file_name'")
     person = next((category for category in categories if category.get("name") == "person"), {})
     if tuple(person.get("keypoints", ())) != _NAMES_ON_FILE:
@@ -237,12 +239,10 @@ def _numbers(annotations: list[dict[str, Any]], key: str, shape: tuple[int, ...]
     """(N, *shape) float64. Raises UserError naming the first annotation whose `key` is anything else."""
     values = []
     for number, annotation in enumerate(annotations):
-        try:
-            value = np.array(annotation[key], dtype=np.float64)
-        except (KeyError, TypeError, ValueError, OverflowError):
-            value = np.array(np.nan)
-        if value.shape != shape or not np.isfinite(value).all():
+        most = MOST.get(key, LARGEST)
+        value = finite_array(annotation.get(key), shape, most)
+        if value is None:
             expected = f"{shape[0]} finite numbers" if shape else "a finite number"
-            raise UserError(f"{path}: annotation {number} (from 0): {key} is not {expected}")
+            raise UserError(f"{path}: annotation {number} (from 0): {key} is not {expected} (within ± {most:g})")
         values.append(value)
     return np.stack(values)

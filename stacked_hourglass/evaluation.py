@@ -17,6 +17,7 @@ from stacked_hourglass import pckh
 from stacked_hourglass.annotations import find_head_boxes, validation_photos
 from stacked_hourglass.validation_predictions import is_by_image, load_validation_predictions
 from utils.console.evaluation_tables import format_rows, model_names, tables_as_json
+from utils.files.mat_files import read_mat
 from utils.osutils import UserError, require_folder, write_text
 from utils.transform import MPII
 
@@ -88,12 +89,10 @@ def load_ground_truth(path: str | Path) -> GroundTruth:
             f"{path} does not exist; --data_dir must hold the ground truth of MPII's validation people under this "
             "name (jnt_missing, pos_gt_src, headboxes_src), or try --data_dir sample, which needs no download"
         )
-    from scipy.io import loadmat  # noqa: PLC0415 - only once the file is there
-
     try:
-        content = loadmat(path)
-    except Exception as error:  # scipy raises nearly anything on damaged bytes
-        raise UserError(f"{path}: truncated, damaged or not a MATLAB file ({type(error).__name__})") from error
+        content = read_mat(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: truncated, damaged or not a MATLAB file ({error})") from error
     wanted = {"pos_gt_src": (16, 2), "jnt_missing": (16,), "headboxes_src": (2, 2)}
     arrays = {key: _people_first(content, key, shape, path) for key, shape in wanted.items()}
     counts = {key: len(array) for key, array in arrays.items()}
@@ -113,10 +112,9 @@ def load_ground_truth(path: str | Path) -> GroundTruth:
 
 def _people_first(content: Mapping[str, np.ndarray], key: str, shape: tuple[int, ...], path: Path) -> np.ndarray:
     """The array (*shape, N) as float64 (N, *shape); an absent last axis is one person's."""
-    found = [name for name in content if not name.startswith("__")]
     if key not in content:
-        raise UserError(f"{path}: has no {key!r} (it holds {', '.join(found)})")
-    array = content[key]
+        raise UserError(f"{path}: has no {key!r} (it holds {', '.join(content)})")
+    array = np.asarray(content[key])
     if array.shape == shape:
         array = array[..., None]
     if array.dtype.kind not in "uifb" or array.shape[:-1] != shape:

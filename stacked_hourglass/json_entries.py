@@ -1,15 +1,16 @@
 """Annotated people in a JSON file, a list with one object per person: reading, and checks that name the entry."""
 
-import gzip
-import json
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from utils.files.json_files import read_json
+from utils.files.schema import finite_array
 from utils.osutils import UserError
+
+LARGEST = 1e6  # px. float32 has no fractions of a pixel beyond, and no photo is so large
 
 
 def read_entries(path: Path) -> list[dict[str, Any]]:
@@ -17,11 +18,7 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
 
     Raises UserError for anything else.
     """
-    try:
-        data = path.read_bytes()
-        entries = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
-    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
-        raise UserError(f"{path}: not a readable JSON file ({error}); is the download complete?") from None
+    entries = read_json(path, "is the download complete?")
     if isinstance(entries, dict):
         entries = entries.get("root")
     if not isinstance(entries, list) or not entries:
@@ -48,19 +45,11 @@ def strings(entries: list[dict[str, Any]], key: str, path: Path) -> list[str]:
 
 
 def numbers(entries: list[dict[str, Any]], key: str, shape: tuple[int, ...], path: Path) -> np.ndarray:
-    """(N, *shape) float64, finite. Raises UserError naming the first entry that is not."""
+    """(N, *shape) float64, finite and within ± `LARGEST`. Raises UserError naming the first entry that is not."""
     values = _values(entries, key, path)
-    array = _as_array(values, (len(values), *shape))
+    array = finite_array(values, (len(values), *shape), LARGEST)
     if array is None:
         expected = f"{' × '.join(map(str, shape))} finite numbers" if shape else "one finite number"
-        require([_as_array(value, shape) is not None for value in values], path, f"{key} is not {expected}")
+        right = [finite_array(value, shape, LARGEST) is not None for value in values]
+        require(right, path, f"{key} is not {expected} (within ± {LARGEST:g})")
     return array
-
-
-def _as_array(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
-    """`value` as float64 of that shape; None where it is anything else or not finite."""
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return array if array.shape == shape and np.isfinite(array).all() else None

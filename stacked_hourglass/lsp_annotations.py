@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from stacked_hourglass.annotations import followed_link, keep_usable
+from stacked_hourglass.json_entries import LARGEST
 from stacked_hourglass.people import People, approximate_head_sizes, crop_about_joints
+from utils.files.mat_files import read_mat
 from utils.osutils import UserError, warn
 from utils.transform import LSP
 
@@ -109,10 +111,8 @@ def _find_sets(data_dir: Path) -> tuple[_Layout | None, _Layout | None]:
 def _read(folder: Path) -> _Layout:
     path = folder / "joints.mat"
     try:
-        from scipy.io import loadmat  # noqa: PLC0415 - slow, and few need it
-
-        values = np.asarray(loadmat(path)["joints"], dtype=np.float64)
-    except Exception as error:  # scipy raises many types for a damaged file
+        values = np.asarray(read_mat(path, ["joints"])["joints"], dtype=np.float64)
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path}: no readable array 'joints' in this MATLAB file ({error}); {DOWNLOAD}") from None
     values = values[..., None] if values.ndim == 2 else values  # MATLAB drops the last axis of a single photo
     extended = values.shape[:2] == (len(LSP), 3)
@@ -124,9 +124,10 @@ def _read(folder: Path) -> _Layout:
     points = values.transpose(2, 0, 1) if extended else values.transpose(2, 1, 0)  # (N, 14, 3)
     flag = points[..., 2] > 0
     annotated = flag if extended else np.ones_like(flag)
-    broken = ~(np.isfinite(points[..., :2]).all(axis=-1) | ~annotated).all(axis=1)
+    broken = ~((abs(points[..., :2]) <= LARGEST).all(axis=-1) | ~annotated).all(axis=1)
     if broken.any():
-        raise UserError(f"{path}: photo {int(np.argmax(broken)) + 1} (from 1) has a joint that is not finite")
+        first = int(np.argmax(broken)) + 1
+        raise UserError(f"{path}: photo {first} (from 1) has a joint that is not finite (within ± {LARGEST:g} px)")
     return _Layout(folder, points[..., :2] - 1, annotated, annotated if extended else ~flag, extended)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from scipy.io import loadmat, savemat
+from scipy.io import savemat
 from scipy.spatial import cKDTree
 
 from stacked_hourglass.annotations import (
@@ -28,6 +28,8 @@ from stacked_hourglass.annotations import (
     SIMPLE_KEYS,
 )
 from stacked_hourglass.json_entries import read_entries
+from utils.files.arrays_in_files import numeric_dataset, read_dataset
+from utils.files.mat_files import read_mat
 from utils.osutils import UserError, atomic_path, warn
 from utils.transform import MPII
 
@@ -111,9 +113,9 @@ def _annotated_images(path: Path) -> list[list[Entry]]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; mpii_human_pose_v1_u12_1.mat is at {RELEASE_URL}")
     try:
-        release = loadmat(path, struct_as_record=False, squeeze_me=True, variable_names=["RELEASE"])["RELEASE"]
-        annotations, is_training = _items(release.annolist), np.atleast_1d(release.img_train) == 1
-    except Exception as error:  # scipy raises many types for a damaged file
+        release = read_mat(path, ["RELEASE"])["RELEASE"]
+        annotations, is_training = _items(release.annolist), np.atleast_1d(release.img_train).ravel() == 1
+    except (OSError, KeyError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: not the official MPII file, a MATLAB file with RELEASE ({error})") from None
     if len(annotations) != len(is_training):
         raise UserError(f"{path}: {len(annotations)} images in annolist and {len(is_training)} flags in img_train")
@@ -245,8 +247,8 @@ def _order_of_json(people: list[Entry], path: Path) -> list[int]:
 def _order_of_h5(people: list[Entry], path: Path) -> list[int]:
     try:
         with h5py.File(path, "r") as file:
-            names, positions = file["imgname"][()], np.asarray(file["center"], dtype=np.float64).reshape(-1, 2)
-    except (OSError, KeyError, TypeError, ValueError) as error:
+            names, positions = read_dataset(file, "imgname"), numeric_dataset(file, "center").reshape(-1, 2)
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"--split_from {path}: no readable imgname and center in this HDF5 file ({error})") from None
     # Names are strings, or rows of character codes filled up with zeros.
     names = [bytes(row.astype(np.uint8)) if isinstance(row, np.ndarray) else row for row in names]
@@ -256,8 +258,8 @@ def _order_of_h5(people: list[Entry], path: Path) -> list[int]:
 
 def _order_of_mat(people: list[Entry], path: Path) -> list[int]:
     try:
-        content = loadmat(path)
-    except Exception as error:  # scipy raises many types for a damaged file
+        content = read_mat(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"--split_from {path}: not a readable MATLAB file ({error})") from None
     if {"RELEASE_img_index", "RELEASE_person_index"} <= content.keys():
         keys = np.stack([content["RELEASE_img_index"].ravel(), content["RELEASE_person_index"].ravel()], axis=1)

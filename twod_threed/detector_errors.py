@@ -15,9 +15,11 @@ from torch import Tensor
 
 from utils.compute.batch_parts import integers, uniform
 from utils.data_utils import centre_on_hip, instance_scale
+from utils.files.arrays_in_files import read_npz
 from utils.osutils import UserError, atomic_path
 from utils.transform import H36M_2D
 
+LARGEST = 1e6  # sizes of a person
 KEYS = ("errors", "joints")
 GOLDEN = (math.sqrt(5) - 1) / 2  # the fractional parts of its multiples are evenly spread
 
@@ -82,13 +84,13 @@ def load_errors(path: Path) -> DetectorErrors:
     if not Path(path).is_file():
         raise UserError(f"--detector_errors {path}: no such file; {right}")
     try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            errors, joints = (file[key] for key in KEYS)
+        arrays = read_npz(path, KEYS)
+        errors, joints = (arrays[key] for key in KEYS)
     except Exception as error:  # on damaged bytes the reader raises nearly anything
         raise UserError(f"--detector_errors {path}: unreadable ({type(error).__name__}: {error}); {right}") from None
     shape = (len(H36M_2D), 2)
-    if errors.ndim != 3 or errors.shape[1:] != shape or len(errors) < 2 or tuple(joints) != H36M_2D.joints:
+    if errors.ndim != 3 or errors.shape[1:] != shape or len(errors) < 2 or joints.tolist() != list(H36M_2D.joints):
         raise UserError(f"--detector_errors {path}: errors are {errors.shape}, not (at least 2, 16, 2); {right}")
-    if not np.isfinite(errors).all():
-        raise UserError(f"--detector_errors {path}: contains NaN or infinite values; {right}")
+    if errors.dtype.kind != "f" or not (abs(errors) < LARGEST).all():  # NaN fails the comparison
+        raise UserError(f"--detector_errors {path}: has values that are NaN, above {LARGEST:g} or no floats; {right}")
     return DetectorErrors(torch.from_numpy(errors.astype(np.float32)))

@@ -16,7 +16,6 @@ Several cameras stacked (`stack_cameras`, then `cameras[index]` with a camera nu
 Everything is written without matrix products, so that neither autocast nor TF32 rounds millimetres.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -29,6 +28,8 @@ import torch
 from torch import Tensor
 
 from utils.compute.arrays import as_tensor, in_kind
+from utils.files.arrays_in_files import numeric_dataset
+from utils.files.json_files import read_json
 from utils.osutils import UserError, atomic_path
 
 CAMERA_NAMES = ("54138969", "55011271", "58860488", "60457274")  # cameras 1 to 4 of every subject
@@ -40,6 +41,8 @@ XML_EXTRINSICS, XML_INTRINSICS = 6, 9
 XML_COUNT = len(CAMERA_NAMES) * (XML_SUBJECTS * XML_EXTRINSICS + XML_INTRINSICS)
 
 ROTATION_TOLERANCE = 1e-3
+LARGEST = 1e9  # px, mm, or a coefficient of distortion
+LONGEST_NAME = 100  # letters of a camera's name
 HOW_TO_GET = (
     "cameras.h5 is written from the official release's metadata.xml by scripts/convert_h36m.py; metadata.xml itself or "
     "the camera-parameters.json that circulates serve as well"
@@ -172,12 +175,13 @@ def read_cameras_h5(path: str | Path) -> CameraTable:
                 for number in _numbered(group, "camera"):
                     stored = group[f"camera{number}"]
                     values = {
-                        name: np.asarray(stored[name], np.float64).reshape(TENSOR_SHAPES[name]) for name in "Tfckp"
+                        name: numeric_dataset(stored, name, most=9).reshape(TENSOR_SHAPES[name]) for name in "Tfckp"
                     }
-                    rotation = np.asarray(stored["R"], np.float64).reshape(3, 3).T
-                    name = "".join(chr(int(code)) for code in np.ravel(stored["Name"][()]))
+                    rotation = numeric_dataset(stored, "R", most=9).reshape(3, 3).T
+                    codes = numeric_dataset(stored, "Name", most=LONGEST_NAME).ravel().tolist()
+                    name = "".join(chr(int(code)) for code in codes)
                     table[subject, number] = _checked_camera(rotation, **values, name=name)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
         raise UserError(f"{path}: not a readable Human3.6M camera file ({error}); {HOW_TO_GET}") from None
     return _nonempty(table, path)
 
@@ -189,8 +193,8 @@ def read_cameras_json(path: str | Path) -> CameraTable:
     `extrinsics`: "S1" → camera name → `R` (3 × 3) and `t` (3 × 1, mm), with X = R P + t, so T = −Rᵀ t.
     """
     path, table = _existing(path), {}
+    content = read_json(path, f"a camera table comes with the data: {HOW_TO_GET}")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         for subject, cameras in content["extrinsics"].items():
             for name, extrinsics in cameras.items():
                 intrinsics = content["intrinsics"][name]
@@ -206,7 +210,7 @@ def read_cameras_json(path: str | Path) -> CameraTable:
                     p=np.array([p1, p2]),
                     name=name,
                 )
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
             f"{path}: not a Human3.6M camera-parameters JSON with intrinsics and extrinsics a camera ({_said(error)}); "
             f"{HOW_TO_GET}"
@@ -292,8 +296,8 @@ def write_cameras_h5(path: str | Path, table: Mapping[tuple[int, int], Camera]) 
 def _checked_camera(rotation: np.ndarray, *, name: str, **values: np.ndarray) -> Camera:
     """A float64 camera; ValueError for numbers that no camera has."""
     numbers = [rotation, *values.values()]
-    if not all(np.isfinite(number).all() for number in numbers):
-        raise ValueError(f"camera {name} has numbers that are not finite")
+    if not all((abs(number) <= LARGEST).all() for number in numbers):  # NaN fails the comparison
+        raise ValueError(f"camera {name} has numbers that are not finite, or above {LARGEST:g}")
     if np.abs(rotation @ rotation.T - np.eye(3)).max() > ROTATION_TOLERANCE or (values["f"] <= 0).any():
         raise ValueError(f"camera {name}: R is no rotation, or a focal length is not positive")
     tensors = {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in values.items()}

@@ -14,6 +14,7 @@ A folder may instead list single frames with their truth in `poses.npz` (`read_l
 compares `maps[:, joint_map(MPII, H36M_2D)]` with the targets.
 """
 
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from torch.utils.data import Dataset
 
 from utils.camera_utils import CAMERA_NAMES
 from utils.data_utils import LIFTER_INPUT_JOINTS, centre_on_hip
+from utils.files.arrays_in_files import read_npz
 from utils.files.inside import fault_of_name
 from utils.human36m.files import frame_path, parse_name
 from utils.human36m_dataset import CAMERAS, SAMPLES_AT_ONCE, PoseSet
@@ -192,9 +194,8 @@ def _inside(frames: Frames, source: Path) -> Frames:
 def _read_arrays(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
     """Arrays of an .npz by name, none of them without a dimension. Raises UserError."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: np.atleast_1d(archive[name]) for name in names if name in archive}
-    except (OSError, ValueError, TypeError, EOFError, BadZipFile) as error:
+        arrays = {name: np.atleast_1d(array) for name, array in read_npz(path, names).items()}
+    except (OSError, ValueError, TypeError, EOFError, RuntimeError, BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: not a readable .npz of arrays ({error})") from None
     if missing := [name for name in names if name not in arrays]:
         raise UserError(f"{path}: lacks {', '.join(missing)}; a list of frames has {', '.join(names)}")

@@ -289,7 +289,7 @@ class TestBoxFile:
 
     def test_binary_file(self, tmp_path):
         (tmp_path / "b.json").write_bytes(bytes(range(256)))
-        assert "not valid JSON" in refusal(str(tmp_path / "b.json"))
+        assert "not a readable JSON" in refusal(str(tmp_path / "b.json"))
 
     def test_names_that_match_no_photo(self, tmp_path, capsys):
         finder = make_finder(write_boxes(tmp_path / "b.json", {"a.jpg": [[1, 2, 3, 4]], "gone.jpg": [[1, 2, 3, 4]]}))

@@ -25,6 +25,7 @@ import numpy as np
 
 from utils.camera_utils import CAMERA_NAMES, CameraTable, find_camera_table, get_camera, read_cameras
 from utils.camera_utils import HOW_TO_GET as CAMERAS_HOW_TO_GET
+from utils.files.arrays_in_files import numeric_dataset, require_dataset
 from utils.human36m.actions import ACTIONS, SUBJECTS
 from utils.human36m.folder import HOW_TO_GET, require_folder
 from utils.human36m.object_npz import read_object_npz
@@ -168,7 +169,7 @@ def _sequences_of_npz(folder: Path) -> tuple[Sequence, ...]:
     subjects = read_object_npz(path, "positions_3d")
     found = {}
     for subject, actions in subjects.items() if isinstance(subjects, dict) else ():
-        number = int(subject[1:]) if re.fullmatch(r"S\d+", str(subject)) else None
+        number = int(subject[1:]) if re.fullmatch(r"S\d{1,2}", str(subject)) else None
         for name, stored in actions.items() if number in SUBJECTS and isinstance(actions, dict) else ():
             if not isinstance(stored, np.ndarray) or stored.shape[1:] != (JOINTS, 3) or stored.dtype.kind != "f":
                 shape = stored.shape if isinstance(stored, np.ndarray) else type(stored).__name__
@@ -280,15 +281,14 @@ def _read_h5(path: Path, shape_only: bool = False) -> np.ndarray | int:
         with h5py.File(path, "r") as file:
             if "3D_positions" not in file:
                 raise UserError(f"{path}: no dataset 3D_positions in it; it has {', '.join(file) or 'nothing'}")
-            dataset = file["3D_positions"]
-            shape = getattr(dataset, "shape", ())
+            shape = require_dataset(file, "3D_positions").shape
             # 96 × 96 is read as the format has it: a column a frame.
             if len(shape) != 2 or columns not in shape or 0 in shape:
                 raise UserError(f"{path}: 3D_positions has shape {shape}, not {columns} × frames")
             across = shape[0] == columns
             if shape_only:
                 return shape[1] if across else shape[0]
-            values = np.asarray(dataset, dtype=np.float32)
+            values = numeric_dataset(file, "3D_positions", np.float32)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"{path}: not a readable HDF5 file of positions ({error})") from None
     return np.ascontiguousarray(values.T if across else values).reshape(-1, JOINTS, 3)
@@ -320,8 +320,8 @@ def load_detections(files: Human36mFiles, sequence: Sequence, camera_name: str) 
         )
     try:
         with h5py.File(path, "r") as file:
-            poses = np.asarray(file["poses"], dtype=np.float32)
-    except (OSError, KeyError, ValueError, TypeError) as error:
+            poses = numeric_dataset(file, "poses", np.float32)
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"{path}: no readable dataset poses in this HDF5 file ({error})") from None
     if poses.shape != (sequence.frames, len(MPII), 2):
         raise UserError(f"{path}: poses has shape {poses.shape}, not {sequence.frames} frames × {len(MPII)} × 2")

@@ -6,17 +6,22 @@ built afterwards. NumPy's own `ndarray` and `dtype` are not among them: their `_
 and a forged dtype turns bytes of the file into pointers.
 """
 
+import io
 import pickle
+import pickletools
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
+from utils.files.arrays_in_files import npz_members, read_header, read_values
+from utils.files.sizes import ALWAYS, ARRAY_FACTOR, require_honest
 from utils.osutils import UserError
 
 PLAIN_TYPE = re.compile(r"[biuf][1248]|[SU]\d{1,6}")
+MEMO_WRITERS = ("PUT", "BINPUT", "LONG_BINPUT")
 PLAIN_VALUES = (str, bytes, int, float, bool, type(None))
 
 
@@ -32,11 +37,11 @@ def read_object_npz(path: str | Path, key: str) -> Any:
         raise UserError(f"{path}: no such file")
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [name.removesuffix(".npy") for name in archive.namelist()]
+            members = npz_members(archive)
             if key not in members:
                 raise UserError(f"{path}: no {key} in it; it has {', '.join(members) or 'nothing'}")
             with archive.open(f"{key}.npy") as stream:
-                return _read_member(stream)
+                return _read_member(stream, path)
     except pickle.UnpicklingError as error:
         raise UserError(f"{path}: {key} is not plain data: {error}") from None
     except UserError:
@@ -45,17 +50,22 @@ def read_object_npz(path: str | Path, key: str) -> Any:
         raise UserError(f"{path}: {key} cannot be read, the file is damaged or no .npz ({error})") from None
 
 
-def _read_member(stream: Any) -> Any:
-    version = np.lib.format.read_magic(stream)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in readers:
-        raise ValueError(f"unknown .npy version {version}")
-    shape, fortran_order, dtype = readers[version](stream)
-    if dtype.hasobject:
-        return _plain(_PlainUnpickler(stream).load())
+def _read_member(stream: BinaryIO, path: Path) -> Any:
+    header = read_header(stream)
+    if not header[2].hasobject:
+        return read_values(stream, header, path)
     # Read whole: a zip member is a slow thing to read in pieces.
-    values = np.frombuffer(stream.read(), dtype)
-    return values.reshape(shape, order="F" if fortran_order else "C")
+    content = stream.read(max(ALWAYS, ARRAY_FACTOR * path.stat().st_size) + 1)
+    require_honest(len(content), path)
+    _require_small_memo(content)
+    return _Plain()(_PlainUnpickler(io.BytesIO(content)).load())
+
+
+def _require_small_memo(content: bytes) -> None:
+    """Raise UnpicklingError where the pickle asks for a memo larger than itself: Python makes room for it at once."""
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+        if opcode.name in MEMO_WRITERS and argument > number:
+            raise pickle.UnpicklingError(f"its memo goes to {argument} after {number} steps")
 
 
 class _StandIn:
@@ -69,20 +79,20 @@ class _StandIn:
 
 
 class _Array(_StandIn):
-    def plain(self) -> Any:
+    def plain(self, plain: "_Plain") -> Any:
         """State: version, shape, dtype, Fortran order, and bytes, or a list where the array holds objects."""
         _, shape, dtype, fortran_order, data = self.state
         order = "F" if fortran_order else "C"
         if isinstance(data, list):
             items = np.empty(len(data), dtype=object)
             for i, item in enumerate(data):  # one by one: a list of equal arrays would become one array
-                items[i] = _plain(item)
+                items[i] = plain(item)
             return items.reshape(shape, order=order).tolist()
-        return np.frombuffer(data, dtype.plain()).reshape(shape, order=order)
+        return np.frombuffer(data, dtype.as_dtype()).reshape(shape, order=order)
 
 
 class _Type(_StandIn):
-    def plain(self) -> np.dtype:
+    def as_dtype(self) -> np.dtype:
         """Arguments: the type's code, such as f4; the state's second value is the byte order."""
         code = self.arguments[0]
         if not isinstance(code, str) or not PLAIN_TYPE.fullmatch(code):
@@ -99,10 +109,10 @@ class _Reconstruct(_StandIn):
 
 
 class _Scalar(_StandIn):
-    def plain(self) -> Any:
+    def plain(self, _: "_Plain") -> Any:
         """A NumPy number. Arguments: dtype and bytes."""
         dtype, data = self.arguments
-        return np.frombuffer(data, dtype.plain())[0].item()
+        return np.frombuffer(data, dtype.as_dtype())[0].item()
 
 
 class _Encode(_StandIn):
@@ -136,14 +146,30 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError("it refers to objects outside the file")
 
 
-def _plain(value: Any) -> Any:
-    """The value with its stand-ins turned into arrays and numbers."""
-    if isinstance(value, (_Array, _Scalar)):
-        return value.plain()
-    if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_plain(item) for item in value)
-    if type(value) in PLAIN_VALUES:
-        return value
-    raise pickle.UnpicklingError(f"it holds a {type(value).__name__}")
+class _Plain:
+    """Turns stand-ins into arrays and numbers, each object once: a pickle of 1 kB can name one list 2⁴⁰ times."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, Any] = {}
+        self._open: set[int] = set()
+
+    def __call__(self, value: Any) -> Any:
+        if type(value) in PLAIN_VALUES:
+            return value
+        key = id(value)  # of an object that the unpickled content keeps alive
+        if key in self._open:
+            raise pickle.UnpicklingError("it holds an object that holds itself")
+        if key not in self._made:
+            self._open.add(key)
+            self._made[key] = self._of(value)
+            self._open.remove(key)
+        return self._made[key]
+
+    def _of(self, value: Any) -> Any:
+        if isinstance(value, (_Array, _Scalar)):
+            return value.plain(self)
+        if isinstance(value, dict):
+            return {self(key): self(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(self(item) for item in value)
+        raise pickle.UnpicklingError(f"it holds a {type(value).__name__}")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from utils.files.json_files import read_json
 from utils.osutils import UserError, write_text
 from utils.predictions.prediction_arrays import Values, as_array, require_file
 
@@ -89,10 +90,7 @@ def load_coco_results(path: str | Path) -> CocoResults:
     kind = "a keypoint-results file"
     require_file(path, kind)
     expected = "a list of {image, person, keypoints: [x, y, score] × joints, ...}"
-    try:
-        records = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error}); {kind} is {expected}") from error
+    records = read_json(path, f"{kind} is {expected}")
     if not isinstance(records, list):
         raise UserError(f"{path}: holds a {type(records).__name__}; {kind} is {expected}")
     by_image: dict[str, dict[int, dict[str, np.ndarray]]] = {}
@@ -102,7 +100,7 @@ def load_coco_results(path: str | Path) -> CocoResults:
             fields = {"keypoints": points}
             if record.get("keypoints_3d") is not None:
                 fields["keypoints_3d"] = _triples(record["keypoints_3d"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UserError(f"{path}: record {index} is malformed ({error!r}); {kind} is {expected}") from error
         people = by_image.setdefault(str(image), {})
         if person in people:

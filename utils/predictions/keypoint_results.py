@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from utils.files.json_files import read_json
 from utils.osutils import UserError, write_text
 from utils.predictions.prediction_arrays import require_file
 from utils.transform import COCO
@@ -50,10 +51,7 @@ def load_keypoint_results(path: str | Path) -> list[dict[str, Any]]:
     Raises UserError for a missing or truncated file, and for a malformed record, giving its index.
     """
     require_file(path, "a COCO results file")
-    try:
-        records = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not valid JSON ({error}); a COCO results file is {EXPECTED}") from error
+    records = read_json(path, f"a COCO results file is {EXPECTED}")
     if not isinstance(records, list):
         raise UserError(f"{path}: holds a {type(records).__name__}; a COCO results file is {EXPECTED}")
     for number, record in enumerate(records):

@@ -11,11 +11,13 @@ No torch import here. Writers use `atomic_path` and raise ValueError for invalid
 # SciPy and h5py are imported only for a file that needs them.
 # ruff: noqa: PLC0415
 
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
+from utils.files.mat_files import read_mat
 from utils.osutils import UserError, atomic_path
 from utils.transform import Skeleton
 
@@ -98,30 +100,33 @@ def _load(path: Path, numbers: int, what: str) -> np.ndarray:
 
 def _read_mat(path: Path) -> tuple[np.ndarray | None, list[str]]:
     import h5py
-    import scipy.io
 
     if h5py.is_hdf5(path):
         array, keys = _read_h5(path)
         return (None if array is None else array.transpose()), keys
-    content = scipy.io.loadmat(path)
-    keys = [key for key in content if not key.startswith("__")]
+    content = read_mat(path)
+    keys = list(content)
     if ARRAY_KEY not in content and "pos_pred_src" in content:
-        joints_first = np.atleast_3d(content["pos_pred_src"])  # MATLAB drops a trailing axis of length 1
+        joints_first = np.atleast_3d(np.asarray(content["pos_pred_src"]))  # MATLAB drops a trailing axis of length 1
         return np.moveaxis(joints_first, -1, 0), keys
-    return content.get(ARRAY_KEY), keys
+    return (np.asarray(content[ARRAY_KEY]) if ARRAY_KEY in content else None), keys
 
 
 def _read_h5(path: Path) -> tuple[np.ndarray | None, list[str]]:
     import h5py
 
+    from utils.files.arrays_in_files import read_dataset
+
     with h5py.File(path, "r") as file:
-        return (np.asarray(file[ARRAY_KEY][()]) if ARRAY_KEY in file else None), list(file)
+        return (read_dataset(file, ARRAY_KEY) if ARRAY_KEY in file else None), list(file)
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray | None, list[str]]:
-    # np.load does not close a damaged file that it opened itself.
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        return file.get(ARRAY_KEY), list(file)
+    from utils.files.arrays_in_files import npz_members, read_npz
+
+    with zipfile.ZipFile(path) as archive:
+        keys = npz_members(archive)
+    return read_npz(path, [ARRAY_KEY]).get(ARRAY_KEY), keys
 
 
 def require_finite(array: np.ndarray, path: str | Path, skeleton: Skeleton) -> None:

@@ -73,7 +73,7 @@ def test_wrong_coco_results_are_refused(tmp_path, records, message):
 def test_truncated_coco_results_are_refused(tmp_path):
     save_coco_results(tmp_path / "a.json", {"a": torch.zeros(1, 16, 2)})
     (tmp_path / "a.json").write_text((tmp_path / "a.json").read_text()[:40])
-    with pytest.raises(UserError, match="not valid JSON"):
+    with pytest.raises(UserError, match="not a readable JSON"):
         load_coco_results(tmp_path / "a.json")
 
 

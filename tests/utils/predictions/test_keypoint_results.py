@@ -32,7 +32,7 @@ GOOD = {"image_id": 1, "category_id": 1, "keypoints": [1.0] * 51, "score": 0.5}
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[", "not valid JSON"),
+        ("[", "not a readable JSON"),
         ("{}", "holds a dict"),
         ("[3]", r"record 0 \(from 0\) is a int"),
         ([GOOD, GOOD | {"image_id": "1"}], r"record 1 \(from 0\) has no integer image_id"),

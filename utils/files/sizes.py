@@ -1,0 +1,19 @@
+"""How much a file may unfold to: what it declares is compared with what it holds, before memory is taken for it."""
+
+import os
+from pathlib import Path
+
+ALWAYS = 64 << 20  # bytes; below it nobody asks
+ARRAY_FACTOR = 50  # deflate makes arrays of poses 1.1 to 8 times smaller; a bomb is up to 1000 times
+TEXT_FACTOR = 20  # annotations as JSON become 4 to 9 times smaller
+
+
+class TooLarge(ValueError):
+    """A file declares more than it can hold; one line says how much."""
+
+
+def require_honest(declared: int, path: str | Path, factor: int = ARRAY_FACTOR) -> None:
+    """Raise TooLarge where `declared` bytes of content are more than `factor` times the file's size, and `ALWAYS`."""
+    held = os.path.getsize(path)
+    if declared > max(ALWAYS, factor * held):
+        raise TooLarge(f"declares {declared / 2**20:,.0f} MiB of content in a file of {held / 2**20:,.1f} MiB")
