@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from stacked_hourglass.person_boxes import FoundPeople, PersonFinder
+from stacked_hourglass.person_finder import FoundPeople, PersonFinder
 from utils.imaging.image_sources import PhotoSource, VideoSource
 from utils.imaging.images import CROP_SIZE, ImageError, crop_decoded, crop_matrix, invert_affine
 
@@ -27,6 +27,7 @@ class PhotoPeople:
         outside: boxes left out since they lie wholly outside the photo.
         error: why the photo can't be used, if so; then P is 0.
         tracks: (P,) numbers of the people, the same in all frames of a video; None for a photo.
+        whole: nobody was found, and the whole photo was taken as one person instead.
     """
 
     name: str
@@ -38,6 +39,7 @@ class PhotoPeople:
     outside: int = 0
     error: str | None = None
     tracks: np.ndarray | None = None
+    whole: bool = False
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -62,7 +64,9 @@ def crop_people(name: str, image: np.ndarray | ImageError, finder: PersonFinder)
     for person, (center, side) in enumerate(zip(people.centers, people.sides, strict=True)):
         matrix = crop_matrix(center, side)
         crops[person], to_photo[person] = crop_decoded(image, matrix), invert_affine(matrix)
-    return PhotoPeople(name, crops, to_photo, people.boxes, people.scores, size, people.outside, error)
+    return PhotoPeople(
+        name, crops, to_photo, people.boxes, people.scores, size, people.outside, error, whole=people.whole
+    )
 
 
 class PhotoCrops(Dataset):

@@ -1,7 +1,7 @@
 """The people in photos, videos and annotated folders, by any predictor.
 
     predictor = Predictor(load_hourglass("CHECKPOINT", device="cuda"))
-    results = find_poses(predictor, "my_photos", person_box="hog")
+    results = find_poses(predictor, "my_photos")
     results.joints["a.jpg"]                                              # (P, 16, 2) px of the photo
     results.save(Path("out"))
 
@@ -25,7 +25,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from stacked_hourglass.annotations import People, is_annotated, load_mpii, mpii_images
 from stacked_hourglass.datasets import PoseCrops, shard_loader, start_worker
-from stacked_hourglass.person_boxes import DetectorFinder, PersonFinder, make_finder
+from stacked_hourglass.person_boxes import DETECTORS, best_detector, make_finder
+from stacked_hourglass.person_finder import PersonFinder
 from stacked_hourglass.photo_crops import FoundBefore, PhotoCrops, PhotoPeople, VideoCrops
 from stacked_hourglass.tracking import Tracker
 from utils.compute.batch_parts import shard
@@ -36,8 +37,6 @@ from utils.imaging.images import CROP_SIZE, report_unreadable
 from utils.osutils import UserError, counted, first_few, warn
 from utils.predictions.pose_results import PoseResults
 from utils.transform import Skeleton
-
-OTHER_BOXES = "--person_box hog, detect or a JSON file of boxes"
 
 
 class PosePredictor(Protocol):
@@ -65,8 +64,9 @@ def find_poses(
 
     Args:
         data_dir: an MPII folder, a folder of photos, a photo, a video, or a camera's number.
-        person_box: where people without annotations are: "whole" (the default: the photo is the person), "hog",
-            "detect", or a JSON file of boxes.
+        person_box: where people without annotations are: "auto" (the default: the best detector that is installed,
+            and the whole photo, but not a whole video frame, where it finds nobody), "whole" (the photo is the person),
+            "yolox", "detect", "hog", or a JSON file of boxes.
         max_frames: of a video or camera; by default all.
         run_with_train: take the training people of an MPII folder, not the validation people.
         batch_size: people that the predictor sees at once.
@@ -201,12 +201,14 @@ class Findings:
         unreadable: why photos could not be read, a line each.
         empty: names of photos without people.
         outside: how many boxes lay outside their photos.
+        whole: how many photos were taken as one person, since nobody was found.
     """
 
     results: PoseResults
     unreadable: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     outside: int = 0
+    whole: int = 0
 
     def extend(self, other: "Findings") -> None:
         """Append the findings of later photos."""
@@ -214,6 +216,7 @@ class Findings:
         self.unreadable += other.unreadable
         self.empty += other.empty
         self.outside += other.outside
+        self.whole += other.whole
 
 
 def _run_photos(
@@ -229,25 +232,22 @@ def _run_photos(
     source = open_source(data_dir, max_frames=max_frames, camera=True)
     if isinstance(source, VideoSource) and processes.size > 1:
         raise UserError(f"--data_dir {data_dir}: one process follows its people; leave the launcher out")
-    finder = make_finder(person_box or "whole", predictor.device)
+    person_box = person_box or "auto"
+    finder = make_finder(person_box, predictor.device, whole_where_nobody=not isinstance(source, VideoSource))
     finder.check_names(source.names())
     if isinstance(source, PhotoSource) and source.left_out:
         others = counted(len(source.left_out), "file")
         warn(f"{others} of {source.root} ignored, not photos by name: {first_few(source.left_out, ',')}")
     if isinstance(source, PhotoSource):
         source = source.with_names(shard(source.names(), processes))
-    if isinstance(finder, DetectorFinder) and not isinstance(source, CameraSource):
+    if finder.needs_device and not isinstance(source, CameraSource):
         finder = FoundBefore(finder, progress(source, len(source) or None, "finding people", "photo"))
     kind = "frame" if isinstance(source, VideoSource) else "photo"
     own = Findings(PoseResults(predictor.skeleton, predictor.score_threshold, image_kind=kind))
-    if person_box is None:
-        own.results.note = (
-            f"each {kind} was taken as one person who fills it (--person_box whole, the default); for several or small "
-            f"people: {OTHER_BOXES}"
-        )
     people = follow(photo_loader(source, finder, workers), source)
     for photo, *found in predict_photos(predictor, people, batch_size):
         own.outside += photo.outside
+        own.whole += photo.whole
         if photo.error:
             own.unreadable.append(photo.error)
             continue
@@ -260,8 +260,18 @@ def _run_photos(
     findings, *others = processes.gather_objects(own)
     for other in others:
         findings.extend(other)
+    if person_box == "auto":
+        findings.results.note = _how_found(findings)
     _report(findings, f"--data_dir {data_dir}", person_box)
     return findings.results
+
+
+def _how_found(found: Findings) -> str:
+    """How `--person_box auto` found the people."""
+    kind, note = found.results.image_kind, f"people found by {DETECTORS[best_detector()]} (--person_box auto)"
+    if not found.whole:
+        return note
+    return f"{note}; nobody in {counted(found.whole, kind)}, each taken as one person who fills it"
 
 
 def _meta(photo: PhotoPeople) -> dict:
@@ -273,7 +283,7 @@ def _meta(photo: PhotoPeople) -> dict:
     return meta if photo.tracks is None else meta | {"tracks": photo.tracks.tolist()}
 
 
-def _report(found: Findings, source: str, person_box: str | None) -> None:
+def _report(found: Findings, source: str, person_box: str) -> None:
     """Warn of what was left out. Raises UserError if nothing could be read."""
     images, kind = len(found.results.metas) + len(found.unreadable), found.results.image_kind
     if not images:
@@ -283,7 +293,7 @@ def _report(found: Findings, source: str, person_box: str | None) -> None:
         warn(f"{counted(found.outside, 'box', 'boxes')} wholly outside the {kind}, left out")
     if found.empty:
         names = first_few(found.empty, ";")
-        warn(f"no person found in {counted(len(found.empty), kind)} (--person_box {person_box or 'whole'}): {names}")
+        warn(f"no person found in {counted(len(found.empty), kind)} (--person_box {person_box}): {names}")
 
 
 def photo_loader(source: ImageSource, finder: PersonFinder, workers: int) -> DataLoader:

@@ -8,7 +8,7 @@ poses = estimate_poses(photo)                                    # with the demo
 poses.joints_3d                                                  # (1, 17, 3) mm
 
 network = load_network("model_checkpoints/stitched_fine_tune_default", device="cuda")
-for poses in estimate_poses(photos, network, person_box="hog", flip=True):
+for poses in estimate_poses(photos, network, flip=True):
     print(poses.boxes, poses.joints_2d, poses.scores)
 """
 
@@ -20,7 +20,9 @@ import numpy as np
 import torch
 
 from stacked_hourglass.demo_weights import weights_to_load
-from stacked_hourglass.person_boxes import KINDS, FoundPeople, PersonFinder, crop_of_box, inside_image, make_finder
+from stacked_hourglass.people import crop_of_box
+from stacked_hourglass.person_boxes import KINDS, make_finder
+from stacked_hourglass.person_finder import FoundPeople, PersonFinder, inside_image
 from stacked_hourglass.photo_crops import crop_people
 from stacked_hourglass.photos import predict_photos
 from stitched.crop_predictor import StitchedPredictor
@@ -59,7 +61,7 @@ def estimate_poses(
     load: str | Path | None = None,
     load_hourglass: str | Path | None = None,
     load_2d3d: str | Path | None = None,
-    person_box: str = "whole",
+    person_box: str | None = None,
     boxes: np.ndarray | Sequence[np.ndarray] | None = None,
     flip: bool = False,
     device: str | torch.device = "auto",
@@ -74,8 +76,9 @@ def estimate_poses(
         network: from `load_network`; it stays on its device. Without it, one is loaded for this call.
         load, load_hourglass, load_2d3d: the checkpoints to load, as `load_network` takes them. Without these and
             without a network, the project's demo weights are used, and a log message says so.
-        person_box: where the people are: "whole" (one person, who fills the image), "hog" (OpenCV's people detector),
-            "detect" (torchvision's, which downloads its weights once).
+        person_box: where the people are: "auto" (the default: the best detector that is installed, and the whole image
+            where it finds nobody), "whole" (one person, who fills the image), "yolox" (YOLOX-Nano), "detect"
+            (torchvision's detector, which downloads its weights once), "hog" (OpenCV's people detector).
         boxes: in place of `person_box`: (P, 4) corners x0, y0, x1, y1 in px, as in `PoseEstimates`; for a list of
             images a list of such arrays. The JSON file of --person_box has x, y, width, height instead. The results
             are in the order of the boxes.
@@ -105,7 +108,7 @@ def estimate_poses(
         load = weights_to_load(load, load_hourglass, load_2d3d)
         network = load_network(load, load_hourglass, load_2d3d, device=device)
     device = network.mean.device
-    finder = finder or make_finder(person_box, device)
+    finder = finder or make_finder(person_box or "auto", device)
     predictor = StitchedPredictor(network, precision, flip)
     crops = (crop_people(str(number), photo, finder) for number, photo in enumerate(photos))
     found = [
@@ -188,8 +191,8 @@ def _check_network(network: StitchedNetwork, paths: Iterable[str | Path | None],
         raise ValueError(f"device {device}: the network is on {place}; move it there with network.to(device)")
 
 
-def _check_people(person_box: str, boxes: Sequence[np.ndarray] | None) -> None:
-    if person_box not in KINDS:
+def _check_people(person_box: str | None, boxes: Sequence[np.ndarray] | None) -> None:
+    if person_box not in (None, *KINDS):
         raise ValueError(f"person_box {person_box!r}: choose one of {', '.join(KINDS)}, or give boxes")
-    if boxes is not None and person_box != "whole":
+    if boxes is not None and person_box is not None:
         raise ValueError(f"person_box {person_box!r} and boxes are both given; give one of the two")

@@ -16,14 +16,15 @@ from stacked_hourglass.hourglass import HourglassNet
 from stacked_hourglass.inference import as_input, skeleton_of
 from stacked_hourglass.joint_maps import draw_joint_maps, notes
 from stacked_hourglass.loading import load_hourglass
-from stacked_hourglass.person_boxes import PersonFinder, make_finder
+from stacked_hourglass.person_boxes import make_finder
+from stacked_hourglass.person_finder import PersonFinder
 from stacked_hourglass.photo_crops import PhotoPeople, crop_people
 from stacked_hourglass.saliency import saliency_maps
 from twod_threed.viz import spread_frames
 from utils.compute.devices import pick_device
 from utils.console.option_rules import refuse_disagreement
 from utils.imaging.draw2d import person_color, resized, side_by_side, text_strip
-from utils.imaging.image_sources import ImageSource, open_source
+from utils.imaging.image_sources import ImageSource, VideoSource, open_source
 from utils.osutils import UserError, first_few, inform, warn
 from utils.predictions.picture_files import draw_images
 
@@ -66,7 +67,7 @@ def draw_saliency(
     output_dir: str | Path,
     *,
     num_pictures: int | None = None,
-    person_box: str = "whole",
+    person_box: str = "auto",
     use_max: bool = False,
     with_skeleton: bool = False,
 ) -> None:
@@ -80,14 +81,15 @@ def draw_saliency(
         img_dir: a folder of photos, a photo, or a video.
         output_dir: pictures are named after their images.
         num_pictures: images to draw, evenly spread over all; None for all.
-        person_box: "whole", "hog", "detect", or a JSON file of boxes.
+        person_box: "auto", "whole", "yolox", "detect", "hog", or a JSON file of boxes.
         use_max: saliency of the heat map's highest pixel, not of the weighted sum of all.
         with_skeleton: draw the whole pose on the crop of every row.
 
     Raises UserError, with nothing written, where `draw_images` does.
     """
     source = open_source(img_dir, "--img_dir")
-    finder = make_finder(person_box, network.mean.device)
+    video = isinstance(source, VideoSource)
+    finder = make_finder(person_box, network.mean.device, whole_where_nobody=not video)
     finder.check_names(source.names())
     names = names_to_draw(source, num_pictures)
     kind = "max" if use_max else "sum"

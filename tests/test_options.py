@@ -233,7 +233,7 @@ def test_defaults_of_the_other_scripts(parse_options):
     run = parse_options("--load", "x", entry="run", script="hourglass_coco")
     assert (run.data_dir, run.output_dir) == (Path("data/coco"), Path("data/hourglass_coco"))
     run = parse_options("--load", "x", entry="run")
-    assert (run.data_dir, run.output_dir, run.person_box) == (Path("data/mpii"), Path("data/hourglass_mpii"), "whole")
+    assert (run.data_dir, run.output_dir, run.person_box) == (Path("data/mpii"), Path("data/hourglass_mpii"), "auto")
     for name in ("mpii", "h36m"):
         run = parse_options(entry="run", script=f"stitched_{name}")
         assert (run.data_dir, run.output_dir) == (Path(f"data/{name}"), Path(f"data/stitched_{name}"))
@@ -241,7 +241,7 @@ def test_defaults_of_the_other_scripts(parse_options):
         assert run.draw is False
     for name in ("saliency_and_prob_maps", "saliency_and_prob_maps_with_skeleton"):
         drawn = parse_options("--img_dir", "photos", entry="viz", script=name)
-        assert (drawn.load, drawn.num_pictures, drawn.person_box) == (None, None, "whole")
+        assert (drawn.load, drawn.num_pictures, drawn.person_box) == (None, None, "auto")
         assert (drawn.use_max_for_saliency_map, drawn.output_dir) == (False, Path("visualizations") / name)
     exported = parse_options(entry="run", script="export")
     assert (exported.load, exported.load_hourglass, exported.load_2d3d) == (None, None, None)

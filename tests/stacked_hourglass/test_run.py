@@ -16,7 +16,7 @@ from stacked_hourglass.annotations import load_mpii
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass
-from stacked_hourglass.person_boxes import PersonFinder
+from stacked_hourglass.person_finder import PersonFinder
 from stacked_hourglass.run import hourglass_mpii
 from utils.imaging import image_sources
 from utils.imaging.images import read_image
@@ -180,16 +180,22 @@ class TestPhotos:
         torch.testing.assert_close(torch.from_numpy(results.keypoints["a.png"]).float(), both)
         assert results.scores["a.png"].shape == (2, 16)
 
-    def test_the_summary_says_that_a_photo_was_taken_as_a_person(self, tiny_mpii, tmp_path, run, capsys):
+    def test_the_summary_says_how_the_people_were_found(self, tiny_mpii, tmp_path, run, capsys):
         folder = write_photos(tmp_path / "photos", a=(80, 80))
         run(folder)
         lines = capsys.readouterr().out.splitlines()
         assert lines[0].startswith("1 person in 1 photo, ")
-        assert lines[1].startswith("each photo was taken as one person who fills it (--person_box whole, the default)")
-        assert "--person_box hog, detect or a JSON file of boxes" in lines[1]
+        finder = "people found by YOLOX-Nano (--person_box auto)"
+        assert lines[1] == f"{finder}; nobody in 1 photo, each taken as one person who fills it"
+        (folder / "b.jpg").write_bytes(Path("docs/photos/astronaut.jpg").read_bytes())
+        found = poses(run(folder, name="two"))
+        assert {name: len(people) for name, people in found.items()} == {"a.png": 1, "b.jpg": 1}
+        assert lines[1] in capsys.readouterr().out.splitlines()
+        run(folder / "b.jpg", name="alone")
+        assert finder in capsys.readouterr().out.splitlines()
         run(folder, "--person_box", "whole", name="asked")
         run(tiny_mpii, name="annotated")
-        assert "was taken as" not in capsys.readouterr().out
+        assert "found by" not in capsys.readouterr().out
 
     def test_nobody_found(self, tmp_path, run, capsys):
         output = run(write_photos(tmp_path / "photos", blotches=(80, 80)), "--person_box", "hog")
@@ -220,15 +226,14 @@ class TestPhotos:
 
         monkeypatch.setattr(image_sources, "_open_capture", lambda place: Capture())
         (tmp_path / "clip.mp4").write_bytes(b"x")
-        metas = load_metas(run(tmp_path / "clip.mp4", "--max_frames", 2) / "metas.pt")
+        metas = load_metas(run(tmp_path / "clip.mp4", "--max_frames", 2, "--person_box", "whole") / "metas.pt")
         assert [(name, meta["tracks"], meta["fps"]) for name, meta in metas.items()] == [
             ("clip/000000", [0], 3.0), ("clip/000001", [0], 3.0),
         ]  # fmt: skip
         out = capsys.readouterr().out
         assert out.startswith("2 poses of 1 person in 2 frames, ")
-        assert "each frame was taken as one person who fills it" in out
         assert "draw them: " in out
-        assert list(poses(run(Path("0")))) == [f"camera_0/{number:06d}" for number in range(3)]
+        assert list(poses(run(Path("0"), "--person_box", "whole"))) == [f"camera_0/{number:06d}" for number in range(3)]
         out, err = capsys.readouterr()
         assert "draw them: " not in out
         assert err == "warning: camera 0 delivered no more frames after 3 frames\n"
@@ -251,11 +256,12 @@ class TestPhotos:
 
     def test_people_of_a_detector_are_found_before_the_workers_start(self, tmp_path, run, monkeypatch):
         class Detector(PersonFinder):
+            needs_device = True
+
             def find(self, image, name):
                 return np.array([[10, 10, 70, 70], [0, 10, 40, 50]], np.float32), np.ones(2, np.float32)
 
-        monkeypatch.setattr(photos, "DetectorFinder", Detector)
-        monkeypatch.setattr(photos, "make_finder", lambda kind, device: Detector())
+        monkeypatch.setattr(photos, "make_finder", lambda kind, device, whole_where_nobody: Detector())
         folder = write_photos(tmp_path / "photos", a=(80, 80), b=(90, 60))
         (folder / "c.png").write_bytes(b"")
         found = poses(run(folder, "--person_box", "detect", "--workers", 1))

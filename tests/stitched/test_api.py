@@ -182,7 +182,7 @@ def test_demo_weights_may_be_of_half_precision(photo, paths, tmp_path, monkeypat
         ("blank", {"boxes": [[1, 2, 5, 4], [20, 0, 30, 9]]}, r"box \[20.* lies outside of the image of 9 × 9 px"),
         ("list", {"boxes": []}, "0 arrays of boxes for 1 images"),
         ("blank", {"boxes": [[1, 2, 5, 4]], "person_box": "hog"}, "give one of the two"),
-        ("blank", {"person_box": "boxes.json"}, "choose one of whole, hog, detect, or give boxes"),
+        ("blank", {"person_box": "boxes.json"}, "choose one of auto, whole, yolox, detect, hog, or give boxes"),
         ("blank", {"precision": "fp8"}, "choose one of fp32, bf16, fp16"),
         ("blank", {"batch_size": 0}, "batch_size 0"),
         ("blank", {"load": "x.pth"}, "network and checkpoints are both given"),

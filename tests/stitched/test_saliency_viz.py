@@ -46,7 +46,7 @@ def draw(photos, checkpoint, tmp_path):
     """`draw("--num_pictures", 1)`, into `tmp_path / "out"`."""
     return lambda *argv, script=PLAIN: call(
         "viz", script, "--img_dir", photos, "--load", checkpoint, "--device", "cpu", "--output_dir", tmp_path / "out",
-        *argv,
+        "--person_box", "whole", *argv,
     )  # fmt: skip
 
 
@@ -153,7 +153,8 @@ def test_a_stitched_checkpoint_and_the_demo_weights_are_their_hourglass(
     assert (tmp_path / "out/a.png").read_bytes() == wanted
     monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", whole)
     shutil.rmtree(tmp_path / "out")
-    result = call("viz", PLAIN, *argv, "--device", "cpu", "--output_dir", tmp_path / "out").succeeded()
+    rest = "--person_box", "whole", "--device", "cpu", "--output_dir", tmp_path / "out"
+    result = call("viz", PLAIN, *argv, *rest).succeeded()
     assert f"no checkpoint given: the demo weights {whole} are used" in result.out
     assert (tmp_path / "out/a.png").read_bytes() == wanted
 

@@ -203,7 +203,7 @@ def test_the_first_frames_of_a_video(run, tmp_path):
 def test_a_video_that_ends_early_keeps_what_is_there(run, tmp_path):
     whole = write_video(tmp_path / "whole.avi", 20).read_bytes()
     (tmp_path / "cut.avi").write_bytes(whole[: len(whole) // 2])
-    [warning] = run(tmp_path / "cut.avi").warnings()
+    [warning] = run(tmp_path / "cut.avi", "--person_box", "whole").warnings()
     count = len(poses(tmp_path / "out"))
     assert f"cut.avi ends early: it declares 20 frames, {count} were readable" in warning
     assert 0 < count < 20
@@ -230,7 +230,7 @@ def test_a_camera_runs_until_ctrl_c(run, tmp_path, monkeypatch):
             pass
 
     monkeypatch.setattr(image_sources, "_open_capture", lambda index: Camera())
-    result = run(0).succeeded()
+    result = run(0, "--person_box", "whole").succeeded()
     metas = load_metas(tmp_path / "out/metas.pt")
     assert list(metas) == [f"camera_0/{number:06d}" for number in range(3)]
     assert all(meta["tracks"] == [0] and meta["size"] == [64, 48] for meta in metas.values())
@@ -345,7 +345,7 @@ def test_the_printed_command_works_for_names_with_blanks(run, photos, tmp_path):
 
 
 def test_drawing_a_video_at_once(run, tmp_path):
-    run(write_video(tmp_path / "clip.avi", 3), "--draw").succeeded()
+    run(write_video(tmp_path / "clip.avi", 3), "--draw", "--person_box", "whole").succeeded()
     assert files(tmp_path / "out" / "pictures") == ["clip.webm"]
 
 

@@ -249,9 +249,10 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         ),
         Option(
             "person_box",
-            "how to find people in photos without annotations: whole (the whole photo), hog (OpenCV's detector), "
-            "detect (torchvision's detector), or a JSON file of boxes",
-            "whole",
+            "how to find people in photos without annotations: auto (detect if its weights are there, else yolox; the "
+            "whole photo if nobody is found), whole (the whole photo), yolox (YOLOX-Nano), detect (torchvision's "
+            "detector, downloaded once), hog (OpenCV's detector), or a JSON file of boxes",
+            "auto",
         ),
         Option("max_frames", "maximum number of frames of a video or camera; by default all", None, count),
         Option(

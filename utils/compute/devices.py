@@ -62,13 +62,13 @@ def _mixed(seed: int, number: int) -> int:
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """Mixed precision for the forward pass; no effect for fp32, nor for bf16 on a CPU without bf16 instructions."""
-    if precision == "bf16" and device.type == "cpu" and not _cpu_has_bf16():
+    if precision == "bf16" and device.type == "cpu" and not cpu_has_bf16():
         precision = "fp32"
     return torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "fp32")
 
 
 @cache
-def _cpu_has_bf16() -> bool:
+def cpu_has_bf16() -> bool:
     """Whether the CPU has bf16 instructions. Warns once if not: with emulation a step can take 90 times as long."""
     capabilities = torch.cpu.get_capabilities()
     names = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")  # x86-64, then ARM

@@ -72,9 +72,9 @@ def capabilities(monkeypatch):
     """What the CPU is taken to be capable of; the test fills it."""
     names = {}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: names)
-    devices._cpu_has_bf16.cache_clear()
+    devices.cpu_has_bf16.cache_clear()
     yield names
-    devices._cpu_has_bf16.cache_clear()
+    devices.cpu_has_bf16.cache_clear()
 
 
 def output_type(precision):
