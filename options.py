@@ -5,25 +5,39 @@ Imports no torch, so that `--help` answers at once.
 
 from pathlib import Path
 
-from utils.command_line.cli import Check, Script
+from utils.command_line.declarations import Check, Script
 from utils.command_line.option_groups import GROUPS
 from utils.command_line.script_kinds import (
     CHECKPOINT,
     COCO,
     COCO_OR_PHOTOS,
+    COCO_OR_PHOTOS_REPORT,
+    COCO_REPORT,
     COCO_TRUTH,
+    COCO_TRUTH_REPORT,
     ESTIMATIONS_2D,
     ESTIMATIONS_3D,
     FORMATS,
     H36M,
+    H36M_IMAGES_REPORT,
+    H36M_IMAGES_TRAINING_REPORT,
+    H36M_OR_FILE_REPORT,
+    H36M_REPORT,
+    H36M_TRAINING_REPORT,
+    H36M_TRUTH_REPORT,
     LIFTER_SHAPE,
     LOAD_TO_TRAIN,
     LSP,
+    LSP_REPORT,
+    LSP_TRUTH_REPORT,
     MPII,
+    MPII_REPORT,
+    MPII_TRUTH_REPORT,
     NO_WORKERS,
     PAIR,
     PHOTOS,
     PHOTOS_HELP,
+    PHOTOS_REPORT,
     PICTURES,
     PREDICTIONS,
     RESUME,
@@ -45,15 +59,15 @@ __all__ = ["GROUPS", "SCRIPTS"]
 SCRIPTS: dict[str, dict[str, Script]] = {
     "train": {
         "hourglass_mpii": hourglass_training(
-            "mpii", "Train a stacked hourglass, RGB to 2D pose, on MPII.", "MPII", MPII
+            "mpii", "Train a stacked hourglass, RGB to 2D pose, on MPII.", "MPII", MPII, MPII_REPORT
         ),
         "hourglass_lsp": hourglass_training(
             "lsp", "Train a stacked hourglass on Leeds Sports Pose and its extended training set.",
-            "LSP, LSP-extended or both", LSP, num_classes=14,
+            "LSP, LSP-extended or both", LSP, LSP_REPORT, num_classes=14,
         ),
         "hourglass_coco": hourglass_training(
             "coco", "Train a stacked hourglass on COCO's person keypoints; validate by OKS AP with given boxes.",
-            "COCO", COCO, num_classes=17,
+            "COCO", COCO, COCO_REPORT, num_classes=17,
         ),
         "2d3d_h36m": Script(
             "twod_threed.train", "lifter_h36m",
@@ -71,7 +85,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "gradient_penalty_coeff": {"help": "weight of the critics' gradient penalty, for --cycle_gan"},
             },
             sample="h36m", several=True,
-            checks=(RESUME, START, H36M),
+            checks=(RESUME, START, H36M), data=H36M_TRAINING_REPORT,
         ),
         "3d_pose_gan": Script(
             "generative_models.train", "pose_gan",
@@ -87,7 +101,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "schedule": [], "workers": 0, "linear_size": 256,
             },
             changes=LOAD_TO_TRAIN | NO_WORKERS, sample="h36m", several=True,
-            checks=(RESUME, START, H36M),
+            checks=(RESUME, START, H36M), data=H36M_TRAINING_REPORT,
         ),
         "stitched_fine_tune": Script(
             "stitched.train", "stitched_fine_tune",
@@ -111,18 +125,20 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             },
             sample="h36m", several=True,
             checks=(RESUME, Check("stitched.checkpoint_paths:require_checkpoints", (*PAIR, "resume")), H36M),
+            data=H36M_IMAGES_TRAINING_REPORT,
         ),
     },
     "run": {
         "hourglass_mpii": hourglass_run(
             "mpii", "Estimate 2D poses in photos or a video with a trained hourglass.",
             "an hourglass or stitched checkpoint, or the demo weights; photos, a video or MPII",
-            SALIENCY_CHANGES["load"]["help"], PHOTOS,
+            SALIENCY_CHANGES["load"]["help"], PHOTOS, PHOTOS_REPORT,
         ),
         "hourglass_coco": hourglass_run(
             "coco", "Estimate 2D poses of COCO's people in given boxes, as official results, or in photos or a video.",
             "an hourglass with COCO's 17 joints (train.py hourglass_coco); COCO, photos or a video",
-            "hourglass checkpoint; the architecture is read from it", COCO_OR_PHOTOS, required=("load",),
+            "hourglass checkpoint; the architecture is read from it", COCO_OR_PHOTOS,
+            COCO_OR_PHOTOS_REPORT, required=("load",),
         ),
         "2d3d_h36m": Script(
             "twod_threed.run", "lifter_h36m",
@@ -142,6 +158,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "action": {"help": "actions to run on: All, or comma-separated names"},
             },
             checks=(CHECKPOINT, Check("utils.human36m.folder:require_folder_or_file", ("data_dir",))),
+            data=H36M_OR_FILE_REPORT,
         ),
         "stitched_mpii": Script(
             "stitched.run", "stitched_mpii",
@@ -155,7 +172,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             {"data_dir": Path("data/mpii"), "output_dir": Path("data/stitched_mpii"), "test_batch_size": 16},
             sample="mpii", several=True,
             changes=STITCHED_HELP | {"data_dir": {"help": PHOTOS_HELP}},
-            checks=(STITCHED, PHOTOS),
+            checks=(STITCHED, PHOTOS), data=PHOTOS_REPORT,
         ),
         "stitched_h36m": Script(
             "stitched.run", "stitched_h36m",
@@ -172,7 +189,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "data_dir": {"help": "Human3.6M folder with images, folder with a list of frames, or 'sample'"},
                 "action": {"help": "actions to run on: All, or comma-separated names"},
             },
-            checks=(STITCHED, H36M),
+            checks=(STITCHED, H36M), data=H36M_IMAGES_REPORT,
         ),
         "convert": Script(
             "utils.formats.convert", "convert",
@@ -284,7 +301,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                     "help": "index of the test sample to draw, from 0: frame index // 4 of S9 and S11, camera index % 4"
                 },
             },
-            checks=(CHECKPOINT, H36M),
+            checks=(CHECKPOINT, H36M), data=H36M_REPORT,
         ),
         "3d_pose_gan": Script(
             "generative_models.viz", "pose_gan",
@@ -299,7 +316,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             },
             required=("load",), sample="h36m",
             changes={"num_pictures": {"help": "number of generated poses to draw, with as many real ones"}},
-            checks=(CHECKPOINT, H36M),
+            checks=(CHECKPOINT, H36M), data=H36M_REPORT,
         ),
         "training_curves": Script(
             "utils.training.training_curves", "training_curves",
@@ -314,12 +331,13 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         "mpii_PCKh": evaluation_2d(
             "evaluation", "mpii_PCKh",
             "Compute PCKh of prediction files on MPII's validation people: table and curves.",
-            "detections_our_format.mat in data/mpii, and prediction files",
+            "detections_our_format.mat in data/mpii, and prediction files", MPII_TRUTH_REPORT,
         ),
         "lsp_PCK": evaluation_2d(
             "lsp_evaluation", "lsp_PCK",
             "Compute PCK@0.2 and PCKh@0.5 of prediction files on LSP's validation people (person-, observer-centric).",
             "joints.mat of LSP or LSP-extended in data/lsp, or --data_dir sample; prediction files with 14 joints",
+            LSP_TRUTH_REPORT,
             "2D predictions in LSP's joint order: preds_valid.mat from train.py hourglass_lsp; .mat, .h5 or .npz with "
             "the key preds (N × 14 × 2, one-based px, validation order); or .pt or .json by photo",
         ),
@@ -327,6 +345,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "coco_evaluation", "coco_AP",
             "Compute AP, AP50, AP75, APM, APL and AR (OKS) of results on COCO's validation people: table and curves.",
             "person_keypoints_val2017.json in data/coco, or --data_dir sample; results files in COCO's official form",
+            COCO_TRUTH_REPORT,
             "person_keypoints_val2017_results.json from train.py or run.py hourglass_coco, or any file in COCO's "
             "official form: [{image_id, category_id: 1, keypoints: [x, y, score] × 17, score}]",
             COCO_TRUTH,
@@ -338,7 +357,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ("data_dir", "prediction_files", "3d_pose_ground_truths", "model_names", "output_dir", "debug_traceback"),
             {"data_dir": Path("data/h36m"), "output_dir": Path("visualizations/h36m_MPJPE")},
             required=("prediction_files",), sample="h36m",
-            checks=(PREDICTIONS, TRUTH_3D),
+            checks=(PREDICTIONS, TRUTH_3D), data=H36M_TRUTH_REPORT,
             changes={
                 "data_dir": {
                     "help": "Human3.6M folder to take ground truth from if no ground truth file is given, or 'sample'"

@@ -70,12 +70,21 @@ def load_mpii_training(data_dir: str | Path) -> People:
     return keep_usable(training, training.select([]))[0]
 
 
+def read_mpii(data_dir: str | Path, validates: bool = True) -> tuple[People, People]:
+    """As `load_mpii`, whether or not photos and head boxes are there.
+
+    Photos are relative to the image folder, head sizes are approximate. Raises UserError as `load_mpii` does for
+    folders and annotation files; unless `validates`, there may be no validation people.
+    """
+    return _read_parts(_roots(Path(data_dir)), validates)
+
+
 def validation_photos(data_dir: str | Path) -> list[Path]:
     """The photo of each validation person, relative to the image folder (which need not be there), in file order.
 
-    Raises UserError as `load_mpii` does for folders and annotation files.
+    Raises UserError as `read_mpii` does.
     """
-    return _read_parts(_roots(Path(data_dir)))[1].image_paths
+    return read_mpii(data_dir)[1].image_paths
 
 
 def require_folder(data_dir: str | Path) -> None:

@@ -27,5 +27,5 @@ def test_an_entry_point_parses_and_dispatches_alone(entry):
 
 
 def test_the_options_know_no_network():
-    rooms = ("cli", "option_groups", "script_kinds")
+    rooms = ("declarations", "option_groups", "script_kinds")
     assert imported("options") == {f"utils.command_line.{name}" for name in rooms}

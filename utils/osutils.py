@@ -9,6 +9,7 @@ import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,6 +30,19 @@ class RunFailed(RuntimeError):
 
     The entry points print it to stderr and exit with status 1; no traceback.
     """
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What `--check_data` finds in a folder.
+
+    Attributes:
+        lines: what is there, with counts, and what the data set has in full.
+        missing: what the script cannot run without, e.g. "data/mpii/images: no such folder"; empty where it can run.
+    """
+
+    lines: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
 
 def fail(prog: str, message: str, status: int = 2) -> NoReturn:

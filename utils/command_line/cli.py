@@ -7,137 +7,17 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
+from utils.command_line.declarations import OUTPUT_FOLDERS, Groups, Option, Script, boolean
 from utils.compute.allocator import keep_large_blocks
 from utils.compute.launcher import TORCHRUN
 from utils.console.messages import show_messages
 from utils.osutils import RunFailed, UserError, fail, suggestion
-
-OUTPUT_FOLDERS = ("output_dir", "checkpoint_dir", "tb_dir")
-
-
-# ------------------------------------------------------------------------------------------ argument types
-def number(kind: type, low: float, high: float, what: str) -> Callable[[str], Any]:
-    """An argument type for an int or float in [low, high]; `what` describes it in errors."""
-
-    def parse(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not low <= value <= high:  # NaN is refused too
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
-        return value
-
-    return parse
-
-
-INFINITY = float("inf")
-count = number(int, 1, INFINITY, "a whole number of at least 1")
-whole = number(int, 0, INFINITY, "a whole number of at least 0")
-seed = number(int, 0, 2**32 - 1, "a whole number from 0 to 4294967295")  # NumPy's range
-positive = number(float, 5e-324, 1e300, "a number above 0")
-not_negative = number(float, 0, 1e300, "a number of at least 0")
-share = number(float, 0, 1, "a number from 0 to 1")
-
-
-def boolean(text: str) -> bool:
-    """Parse True or False."""
-    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if text.lower() not in words:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
-    return words[text.lower()]
-
-
-# ------------------------------------------------------------------------------------------ declarations
-@dataclass(frozen=True)
-class Option:
-    """One option, declared once.
-
-    Attributes:
-        name: without leading dashes, with underscores.
-        help: what it does, with the unit.
-        default: for scripts without a default of their own.
-        type: an argument type of this module, `str` or `Path`; bool makes a switch.
-        choices: allowed values.
-        many: takes several values.
-        aliases: other names for the same option.
-        dest: attribute name, if `name` is not a Python identifier.
-        required: must be given; set by scripts.
-    """
-
-    name: str
-    help: str
-    default: Any = None
-    type: Callable = str
-    choices: tuple | None = None
-    many: bool = False
-    aliases: tuple[str, ...] = ()
-    dest: str | None = None
-    required: bool = False
-
-
-@dataclass(frozen=True)
-class Check:
-    """A check of options and files that runs before heavy imports, so that errors appear at once.
-
-    Attributes:
-        function: "module:function" that raises UserError; its module must not import torch.
-        options: names (dest) of the options that it takes, in order.
-        also: further arguments after those.
-    """
-
-    function: str
-    options: tuple[str, ...]
-    also: tuple = ()
-
-
-@dataclass(frozen=True)
-class Script:
-    """One script of an entry point.
-
-    Attributes:
-        module, function: called with the parsed options; imported only then.
-        summary, prerequisites: one line each, for the list of scripts.
-        takes: titles of option groups and names of single options.
-        defaults: defaults of this script, by option name.
-        required: options that must be given.
-        changes: other attributes of `Option` that differ for this script (help, many), by option name.
-        sample: the data set of `--data_dir sample` ("mpii", …), if the script reads data.
-        several: whether it can run in several processes (torchrun, horovodrun).
-        checks: run before the module is imported.
-    """
-
-    module: str
-    function: str
-    summary: str
-    prerequisites: str
-    takes: tuple[str, ...]
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    required: tuple[str, ...] = ()
-    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    sample: str | None = None
-    several: bool = False
-    checks: tuple[Check, ...] = ()
-
-    def options(self, groups: "Groups") -> Iterator[tuple[str, Option]]:
-        """(group title, option) of all its options, in the order of the groups."""
-        for title, members in groups.items():
-            for option in members:
-                if title in self.takes or option.name in self.takes:
-                    changes = dict(self.changes.get(option.name, {}))
-                    if option.name in self.defaults:
-                        changes["default"] = self.defaults[option.name]
-                    yield title, replace(option, required=option.name in self.required, **changes)
-
-
-Groups = Mapping[str, Sequence[Option]]
 
 
 class Parser(argparse.ArgumentParser):
@@ -172,6 +52,11 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
     options = parse(prog, name, script, groups, argv[1:])
     keep_large_blocks()
     try:
+        if _checks_data(options):
+            from utils.command_line.data_check import check_data
+
+            check_data(options, script, groups)
+            return
         with _company(options, script, f"{prog} {name}", processes) as company:
             if company is not None:
                 options.processes = company
@@ -204,7 +89,20 @@ def parse(prog: str, name: str, script: Script, groups: Groups, argv: Sequence[s
     if rest:
         parser.error(f"argument {rest[0]!r} belongs to no option; see {prog} {name} --help")
     options.script, options.given = name, _given(script, groups, argv)
+    _require_options(parser, options, script, groups)
     return options
+
+
+def _checks_data(options: argparse.Namespace) -> bool:
+    return getattr(options, "check_data", False)
+
+
+def _require_options(parser: Parser, options: argparse.Namespace, script: Script, groups: Groups) -> None:
+    """End with an error if a required option was not given; `--check_data` requires none."""
+    required = [option for _, option in script.options(groups) if option.required]
+    missing = [f"--{one.name}" for one in required if getattr(options, one.dest or one.name) is None]
+    if missing and not _checks_data(options):
+        parser.error(f"the following arguments are required: {', '.join(missing)}")
 
 
 def build_parser(prog: str, name: str, script: Script, groups: Groups) -> Parser:
@@ -253,7 +151,7 @@ def _add(group: argparse._ArgumentGroup, option: Option) -> None:
     metavar = "{" + ",".join(map(str, option.choices)) + "}" if option.choices else option.name.split("_")[-1].upper()
     group.add_argument(
         *_flags(option), dest=dest, default=default, type=option.type, choices=option.choices,
-        nargs="+" if option.many else None, metavar=metavar, required=option.required, help=text,
+        nargs="+" if option.many else None, metavar=metavar, help=text,
     )  # fmt: skip
 
 
@@ -305,8 +203,7 @@ def _check(options: argparse.Namespace, script: Script) -> None:
     for check in (check for check in script.checks if not resumes or "resume" in check.options):
         if "data_dir" in check.options and _wants_sample(options):
             continue  # `_prepare` generates it
-        module, function = check.function.split(":")
-        getattr(import_module(module), function)(*(getattr(options, name) for name in check.options), *check.also)
+        check.call(options)
 
 
 def _prepare(options: argparse.Namespace, script: Script) -> None:

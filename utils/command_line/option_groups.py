@@ -5,7 +5,17 @@ No torch import here: `--help` answers at once.
 
 from pathlib import Path
 
-from utils.command_line.cli import Option, count, not_negative, number, positive, seed, share, whole
+from utils.command_line.declarations import (
+    EVERY_SCRIPT,
+    Option,
+    count,
+    not_negative,
+    number,
+    positive,
+    seed,
+    share,
+    whole,
+)
 from utils.formats.requirements import FORMATS
 from utils.human36m.actions import action_names
 
@@ -47,6 +57,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "num_orientations", "number of orientations to draw, including the original", 8,
             number(int, 1, 64, "1 to 64"),
         ),
+    ),
+    EVERY_SCRIPT: (
+        Option("check_data", "print what is there, counts and what is missing, and exit; writes nothing", False, bool),
     ),
     "experiment": (
         Option("exp", "experiment name; checkpoints and logs go to folders named SCRIPT_EXP", "default"),

@@ -5,7 +5,7 @@ Imports no torch, so that `--help` answers at once.
 
 from pathlib import Path
 
-from utils.command_line.cli import Check, Script
+from utils.command_line.declarations import Check, Script
 
 TRAIN_HOURGLASS = (
     "data_dir", "load", "experiment", "several processes", "machine", "optimisation", "evaluation",
@@ -65,6 +65,26 @@ PHOTOS = Check("stacked_hourglass.annotations:require_photos", ("data_dir",))
 COCO_OR_PHOTOS = Check("stacked_hourglass.coco_annotations:require_coco_or_photos", ("data_dir",))
 PICTURES = Check("utils.imaging.source_paths:require_path", ("img_dir",))
 FORMATS = Check("utils.formats.requirements:require_predictions", ("data_dir",))
+
+# What --check_data reports of --data_dir.
+REPORTS = "stacked_hourglass.data_report"
+MPII_REPORT, LSP_REPORT, COCO_REPORT = (
+    Check(f"{REPORTS}:check_joined", ("data_dir",), (name,)) for name in ("mpii", "lsp", "coco")
+)
+PHOTOS_REPORT = Check(f"{REPORTS}:check_photos", ("data_dir", "run_with_train"))
+COCO_OR_PHOTOS_REPORT = Check(f"{REPORTS}:check_coco_or_photos", ("data_dir", "run_with_train"))
+MPII_TRUTH_REPORT = Check(f"{REPORTS}:check_mpii_truth", ("data_dir",))
+LSP_TRUTH_REPORT = Check(f"{REPORTS}:check_lsp", ("data_dir",), (False,))
+COCO_TRUTH_REPORT = Check(f"{REPORTS}:check_coco_truth", ("data_dir",))
+H36M_TRAINING_REPORT = Check("utils.human36m.data_report:check_poses", ("data_dir",), (True,))
+H36M_REPORT = Check("utils.human36m.data_report:check_poses", ("data_dir",))
+H36M_OR_FILE_REPORT = Check("utils.human36m.data_report:check_poses_or_file", ("data_dir",))
+H36M_IMAGES_TRAINING_REPORT = Check("utils.human36m.data_report:check_images", ("data_dir",), (True,))
+H36M_IMAGES_REPORT = Check("utils.human36m.data_report:check_images", ("data_dir",))
+H36M_TRUTH_REPORT = Check(
+    "utils.human36m.data_report:check_truth", ("data_dir", "prediction_files", "pose_3d_ground_truths")
+)
+
 PREDICTIONS, ESTIMATIONS_2D, ESTIMATIONS_3D, TRUTH_2D, TRUTH_3D = (
     Check("utils.imaging.source_paths:require_files", (dest,), (option,))
     for dest, option in (
@@ -77,18 +97,18 @@ PREDICTIONS, ESTIMATIONS_2D, ESTIMATIONS_3D, TRUTH_2D, TRUTH_3D = (
 )
 
 
-def hourglass_training(data_set: str, summary: str, data: str, check: Check, **defaults: int) -> Script:
+def hourglass_training(data_set: str, summary: str, data: str, check: Check, report: Check, **defaults: int) -> Script:
     """A training of an hourglass on data/<data_set>, of which there is a sample."""
     return Script(
         "stacked_hourglass.train", f"hourglass_{data_set}", summary,
         f"{data} in data/{data_set}, or --data_dir sample", TRAIN_HOURGLASS,
         {"data_dir": [Path("data", data_set)]} | defaults, changes=LOAD_TO_TRAIN | SEVERAL_FOLDERS, sample=data_set,
-        several=True, checks=(RESUME, START, check),
+        several=True, checks=(RESUME, START, check), data=report,
     )  # fmt: skip
 
 
 def hourglass_run(
-    data_set: str, summary: str, needs: str, load: str, check: Check, required: tuple[str, ...] = ()
+    data_set: str, summary: str, needs: str, load: str, check: Check, report: Check, required: tuple[str, ...] = ()
 ) -> Script:
     """A run of an hourglass on data/<data_set>, photos or a video; `load` is the help of --load."""
     takes = (
@@ -100,18 +120,20 @@ def hourglass_run(
     changes = HOURGLASS_SHAPE | helps
     return Script(
         "stacked_hourglass.run", f"hourglass_{data_set}", summary, needs, takes, folders | {"test_batch_size": 16},
-        required, changes, sample=data_set, several=True, checks=(CHECKPOINT, check),
+        required, changes, sample=data_set, several=True, checks=(CHECKPOINT, check), data=report,
     )  # fmt: skip
 
 
-def evaluation_2d(module: str, name: str, summary: str, needs: str, files: str = "", *checks: Check) -> Script:
+def evaluation_2d(
+    module: str, name: str, summary: str, needs: str, report: Check, files: str = "", *checks: Check
+) -> Script:
     """An evaluation <data_set>_<metric> of 2D poses; `files` is the help of --prediction_files, where it differs."""
     data_set = name.partition("_")[0]
     return Script(
         f"stacked_hourglass.{module}", name, summary, needs,
         ("data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"),
         {"data_dir": Path("data", data_set), "output_dir": Path("visualizations", name)}, ("prediction_files",),
-        {"prediction_files": {"help": files}} if files else {}, data_set, checks=(PREDICTIONS, *checks),
+        {"prediction_files": {"help": files}} if files else {}, data_set, checks=(PREDICTIONS, *checks), data=report,
     )  # fmt: skip
 
 

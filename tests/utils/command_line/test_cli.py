@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from utils.command_line import cli
-from utils.command_line.cli import (
+from utils.command_line.cli import main, parse
+from utils.command_line.declarations import (
+    Check,
     Option,
     Script,
     boolean,
     count,
-    main,
     not_negative,
-    parse,
     positive,
     seed,
     share,
@@ -288,7 +288,7 @@ def small(data_dir, lr):
 @pytest.fixture
 def checked():
     """A script that is never imported, with a check."""
-    check = cli.Check(f"{__name__}:small", ("data_dir", "lr"))
+    check = Check(f"{__name__}:small", ("data_dir", "lr"))
     return {
         "it": Script("no.such.module", "it", "It.", "nothing", ("data", "training", "debug_traceback"), checks=(check,))
     }

@@ -7,7 +7,8 @@ import pytest
 from ranks import rank_of
 
 from utils.command_line import cli
-from utils.command_line.cli import Option, Script, main, whole
+from utils.command_line.cli import main
+from utils.command_line.declarations import Option, Script, whole
 from utils.compute import launched
 from utils.osutils import RunFailed, UserError
 

@@ -1,0 +1,195 @@
+"""What `--check_data` says of MPII, LSP, COCO, and photos. Reads annotations and lists folders; imports no torch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from stacked_hourglass.annotations import (
+    IMAGES_URL,
+    find_head_boxes,
+    is_annotated,
+    mpii_images,
+    read_head_sizes,
+    read_mpii,
+)
+from stacked_hourglass.coco_annotations import (
+    LEAST_AREA,
+    LEAST_JOINTS,
+    coco_photos,
+    is_coco,
+    read_coco,
+    scored_people,
+)
+from stacked_hourglass.lsp_annotations import is_lsp, read_lsp
+from utils.imaging.image_sources import VideoSource, open_source
+from utils.imaging.source_paths import is_camera
+from utils.osutils import DataReport, UserError, counted, first_few
+
+# Counts of the published files.
+MPII_PEOPLE = {"training": 22246, "validation": 2958}
+LSP_PHOTOS, LSPET_PHOTOS = 2000, 10000
+COCO_IMAGES = {"train2017": 118287, "val2017": 5000}
+COCO_KEYPOINT_PEOPLE = {"train2017": 149813, "val2017": 6352}
+
+
+def check_joined(data_dirs: Sequence[Path], first: str) -> DataReport:
+    """Folders of a training, the first in the form `first` ("mpii", "lsp" or "coco"), others in any of the three."""
+    reports = [FORMS[first](data_dirs[0])]
+    for folder in data_dirs[1:]:
+        reports.append(_other(Path(folder)))
+    return DataReport(
+        tuple(line for report in reports for line in report.lines),
+        tuple(fault for report in reports for fault in report.missing),
+    )
+
+
+def check_mpii(data_dir: Path, validates: bool = True) -> DataReport:
+    """MPII to train or run on: annotations, photos and head boxes."""
+    try:
+        parts = dict(zip(MPII_PEOPLE, read_mpii(data_dir, validates), strict=True))
+    except UserError as error:
+        return DataReport((), (str(error),))
+    lines = [f"MPII form: {', '.join(sorted({str(path) for part in parts.values() for path in part.source}))}"]
+    lines += [f"{name}: {_of(len(part), MPII_PEOPLE[name], 'people')}" for name, part in parts.items()]
+    if validates:
+        lines.append(_head_boxes(data_dir, len(parts["validation"])))
+    try:
+        folder = mpii_images(data_dir)
+    except UserError as error:
+        return DataReport(tuple(lines), (str(error),))
+    return _with_photos(lines, [folder / path for part in parts.values() for path in part.image_paths], IMAGES_URL)
+
+
+def check_mpii_truth(data_dir: Path) -> DataReport:
+    """What `eval.py mpii_PCKh` needs."""
+    from stacked_hourglass.evaluation import load_ground_truth  # noqa: PLC0415 - imports torch
+
+    try:
+        path = find_head_boxes(data_dir) or Path(data_dir, "detections_our_format.mat")
+        truth = load_ground_truth(path)
+    except UserError as error:
+        return DataReport((), (str(error),))
+    counts = f"{_of(len(truth), MPII_PEOPLE['validation'], 'validation people')}, {int((~truth.missing).sum())} joints"
+    return DataReport((f"{path}: {counts}",))
+
+
+def check_lsp(data_dir: Path, photos: bool = True) -> DataReport:
+    """LSP, LSP-extended or both; `photos` are not needed for `eval.py lsp_PCK`."""
+    try:
+        training, validation = read_lsp(data_dir)
+    except UserError as error:
+        return DataReport((), (str(error),))
+    sources = list(dict.fromkeys((*training.source, *validation.source)))
+    lines = [f"LSP form: {path}" for path in sources]
+    lines += [
+        f"training: {counted(len(training), 'person', 'people')}; validation: {len(validation)}",
+        f"in full: LSP has {LSP_PHOTOS:,} photos (half for training), LSP-extended {LSPET_PHOTOS:,}",
+    ]
+    return _with_photos(lines, training.image_paths + validation.image_paths) if photos else DataReport(tuple(lines))
+
+
+def check_coco(data_dir: Path) -> DataReport:
+    """COCO to train on: annotations and photos of both parts."""
+    reports = [_coco_part(data_dir, part, photos=True) for part in ("train2017", "val2017")]
+    return DataReport(reports[0].lines + reports[1].lines, reports[0].missing + reports[1].missing)
+
+
+def check_coco_truth(data_dir: Path) -> DataReport:
+    """What `eval.py coco_AP` needs: the validation annotations."""
+    return _coco_part(data_dir, "val2017", photos=False)
+
+
+def check_photos(source: Path, run_with_train: bool = False) -> DataReport:
+    """A folder of photos, a photo, a video or a camera; or a folder in the MPII form."""
+    if is_annotated(source):
+        return check_mpii(source)
+    if run_with_train:
+        return DataReport((), (f"{source}: --run_with_train needs annotations, and there are none",))
+    return _source(source)
+
+
+def check_coco_or_photos(source: Path, run_with_train: bool = False) -> DataReport:
+    """The same with COCO's form in the place of MPII's."""
+    if is_coco(source) or Path(source).parts[-2:] == ("data", "coco"):
+        return _coco_part(source, "train2017" if run_with_train else "val2017", photos=True)
+    return _source(source)
+
+
+def _source(path: Path) -> DataReport:
+    if is_camera(path):
+        return DataReport((f"camera {path}: opened by the run alone",))
+    try:
+        source = open_source(path)
+    except UserError as error:
+        return DataReport((), (str(error),))
+    if isinstance(source, VideoSource):
+        width, height = source.size
+        return DataReport((f"video: {len(source)} frames, {width} × {height} px, {source.fps:.4g} frames/s",))
+    left_out = getattr(source, "left_out", [])
+    lines = [counted(len(source), "photo")]
+    lines += [f"{counted(len(left_out), 'file')} not photos by their names: {first_few(left_out, ',')}"] * bool(
+        left_out
+    )
+    return DataReport(tuple(lines))
+
+
+def _other(folder: Path) -> DataReport:
+    """A further folder of a training, whose form is found."""
+    if not folder.is_dir():
+        return DataReport((), (f"--data_dir {folder}: no such folder; give folders in the MPII, LSP or COCO form",))
+    if is_coco(folder):
+        return _coco_part(folder, "train2017", photos=True)
+    return check_lsp(folder) if is_lsp(folder) else check_mpii(folder, validates=False)
+
+
+def _coco_part(data_dir: Path, part: str, photos: bool) -> DataReport:
+    try:
+        everybody = read_coco(data_dir, part)
+    except UserError as error:
+        return DataReport((), (str(error),))
+    scored = scored_people(everybody)
+    marked = int(everybody.people.annotated.any(axis=1).sum())
+    line = (
+        f"{part}: {counted(len(everybody), 'person', 'people')}, {int(everybody.crowd.sum())} crowds; "
+        f"{_of(marked, COCO_KEYPOINT_PEOPLE[part], 'with annotated joints')}"
+    )
+    joints = everybody.people.annotated.sum(axis=1)
+    usable = ~everybody.crowd & (joints >= LEAST_JOINTS) & (everybody.area >= LEAST_AREA)
+    use = f"{int(usable.sum())} to train on" if part == "train2017" else f"{len(scored)} that scores count"
+    lines = [f"COCO form: {everybody.people.source[0]}", f"{line}; {use}"]
+    if not photos:
+        return DataReport(tuple(lines))
+    lines.append(f"in full, {coco_photos(data_dir, part)} has {COCO_IMAGES[part]:,} photos, with and without people")
+    return _with_photos(lines, everybody.people.image_paths)
+
+
+def _with_photos(lines: list[str], paths: Sequence[Path], url: str | None = None) -> DataReport:
+    """The report with a line on the photos that annotations name. Needed are some of them, not all."""
+    named = dict.fromkeys(paths)
+    there: dict[Path, set[str]] = {}
+    for folder in {path.parent for path in named}:
+        there[folder] = {one.name for one in folder.iterdir()} if folder.is_dir() else set()
+    absent = [path for path in named if path.name not in there[path.parent]]
+    if not absent:
+        return DataReport((*lines, f"photos: {len(named):,} with annotated people, none missing"))
+    names = first_few([path.name for path in absent], ",")
+    line = f"photos: {len(absent):,} of {len(named):,} with annotated people missing: {names}"
+    if len(absent) < len(named):
+        return DataReport((*lines, line))
+    return DataReport((*lines, line), (f"{absent[0].parent}: none of the photos{f'; get {url}' if url else ''}",))
+
+
+def _head_boxes(data_dir: Path, people: int) -> str:
+    path = find_head_boxes(data_dir)
+    if path is None:
+        return "head boxes: no detections_our_format.mat; PCKh would use approximate head sizes"
+    count = len(read_head_sizes(path))
+    fault = "" if count == people else f"; the annotations have {people} validation people: not of the same data set"
+    return f"head boxes: {path}, {counted(count, 'person', 'people')}{fault}"
+
+
+def _of(count: int, full: int, what: str) -> str:
+    """ "2,958 people, as in the full set", or "160 people (2,958 in the full set)"."""
+    return f"{count:,} {what}" + (", as in the full set" if count == full else f" ({full:,} in the full set)")
+
+
+FORMS = {"mpii": check_mpii, "lsp": check_lsp, "coco": check_coco}
