@@ -24,8 +24,8 @@ def test_every_script_checks_its_data_without_required_options(empty, entry, nam
     result = call(entry, name, "--check_data")
     for option in set(script.required) - {"data_dir"}:
         assert f"--{option}: not given; the script needs it" in result.out
-    if script.data:
-        assert "--data_dir" in result.refusal()
+    if "data_dir" in script.defaults:
+        assert "data" in result.refusal()
         assert "\n  missing: " in "\n" + result.out
     else:
         assert result.status == 0
