@@ -20,7 +20,6 @@ from stacked_hourglass.coco_annotations import (
     scored_people,
 )
 from stacked_hourglass.lsp_annotations import is_lsp, read_lsp
-from utils.imaging.image_sources import VideoSource, open_source
 from utils.imaging.source_paths import is_camera
 from utils.osutils import DataReport, UserError, counted, first_few
 
@@ -117,6 +116,8 @@ def check_coco_or_photos(source: Path, run_with_train: bool = False) -> DataRepo
 def _source(path: Path) -> DataReport:
     if is_camera(path):
         return DataReport((f"camera {path}: opened by the run alone",))
+    from utils.imaging.image_sources import VideoSource, open_source  # noqa: PLC0415 - imports torch
+
     try:
         source = open_source(path)
     except UserError as error:
