@@ -26,7 +26,7 @@ from stacked_hourglass.degradation import Degradation, RandomErasing
 from stacked_hourglass.framing import Framing
 from stacked_hourglass.hourglass import MPII_MEAN, MPII_STDDEV, Architecture, HourglassNet, scale_weights
 from stacked_hourglass.joined_data import load_joined
-from stacked_hourglass.loading import count_parameters, read_architecture
+from stacked_hourglass.loading import count_parameters, hourglass_part, read_architecture
 from stacked_hourglass.lsp_annotations import load_lsp
 from stacked_hourglass.trainer import (
     HourglassAugmentation,
@@ -106,7 +106,7 @@ def settle_options(options: Namespace, processes: Processes = ALONE) -> Namespac
     """The options to train with: `--resume` takes over all that its checkpoint has, `--load` the network's shape."""
     options = settle_experiment(options, processes)
     if options.load and not options.resume:
-        loaded = read_architecture(experiment_of(options).start_checkpoint(processes), options.load)
+        loaded = read_architecture(hourglass_part(experiment_of(options).start_checkpoint(processes)), options.load)
         if "batch_norm_momentum" in options.given:  # no weight has its shape from it, so training may change it
             loaded = replace(loaded, batch_norm_momentum=options.batch_norm_momentum)
         refuse_disagreement(options, vars(loaded), options.load)
@@ -178,6 +178,7 @@ def train_hourglass(
     augmentation = augmentation or HourglassAugmentation()
     place = pick_device(device, processes)
     start = experiment.start_checkpoint(processes)
+    start = hourglass_part(start) if start else None
     architecture = architecture or (read_architecture(start, experiment.start_path()) if start else Architecture())
     training, validation = (people.first_joints(architecture.num_classes) for people in (training, validation))
     model = new_network(architecture, scale_weight_factor).to(place, memory_format=torch.channels_last)

@@ -15,6 +15,7 @@ from stacked_hourglass.batch_hits import pck_hits, pckh_hits
 from stacked_hourglass.degradation import Degradation, RandomErasing
 from stacked_hourglass.framing import Framing
 from stacked_hourglass.inference import batch_statistics, to_photo
+from stacked_hourglass.loading import hourglass_part
 from stacked_hourglass.visibility import visibility_loss
 from utils.compute.batch_parts import shard
 from utils.compute.devices import GradientStep, autocast, batch_generator, to_device
@@ -164,7 +165,9 @@ class HourglassTrainer:
     def hooks(self) -> TrainingHooks:
         return TrainingHooks(
             make_optimizer_fn=self.make_optimizer,
-            load_fn=make_load_fn(self.experiment.allow_unsafe_load, self.saved, self.processes, best_in_percent),
+            load_fn=make_load_fn(
+                self.experiment.allow_unsafe_load, self.saved, self.processes, best_in_percent, hourglass_part
+            ),
             checkpoint_fn=self.checkpoint,
             update_op=self.update,
             validation_loss=self.validate,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from finders import cached_weights, refusal
 
 from stacked_hourglass.person_boxes import best_detector, make_finder
-from tests.stacked_hourglass.finders import cached_weights, refusal
 from utils.imaging.images import read_image
 from utils.osutils import UserError
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from finders import cached_weights, refusal
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,6 @@ from stacked_hourglass import person_detectors
 from stacked_hourglass.person_boxes import make_finder
 from stacked_hourglass.person_detectors import suppress_overlaps
 from stacked_hourglass.tracking import overlaps
-from tests.stacked_hourglass.finders import cached_weights, refusal
 from utils.imaging.images import read_image
 
 DATA = Path("../shared/data")

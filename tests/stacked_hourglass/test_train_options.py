@@ -29,6 +29,7 @@ from option_effects import (
 )
 from scipy.io import loadmat
 from tensorboardX.proto.event_pb2 import Event
+from tiny_checkpoints import hourglass_file, lifter_file, stitched_file
 from torch import nn
 
 import stacked_hourglass.datasets
@@ -312,6 +313,16 @@ def test_load_brings_the_networks_shape_and_mean(run, tiny_mpii, tmp_path, monke
     assert loaded.architecture == Architecture(stacks=2, features=8, num_classes=10)
     assert loaded.mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
     assert not (tmp_path / ".cache").exists()  # nobody asked for statistics
+
+
+def test_load_takes_the_hourglass_of_a_stitched_checkpoint(tiny_mpii, tmp_path):
+    source = hourglass_file(tmp_path / "hourglass.pth.tar")
+    whole = stitched_file(tmp_path / "whole.pth.tar", source, lifter_file(tmp_path / "lifter.pth.tar"))
+    small = "--workers", 0, "--epochs", 1, "--train_batch_size", 4, "--device", "cpu"
+    loaded = train(tmp_path / "fine", "--data_dir", tiny_mpii, "--load", whole, "--lr", 1e-20, *small)
+    model = load_hourglass(source)
+    assert load_hourglass(loaded.checkpoints).architecture == model.architecture
+    assert torch.equal(loaded.state()["conv1.weight"], model.conv1.weight)
 
 
 def test_load_of_another_network_is_refused(run, fails, tmp_path):

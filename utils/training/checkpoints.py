@@ -161,6 +161,7 @@ def make_load_fn(
     extra: Mapping[str, Any] | None = None,
     processes: Processes = ALONE,
     best_of: Callable[[Mapping[str, Any]], float | None] = lambda checkpoint: checkpoint.get("best"),
+    part_of: Callable[[dict[str, Any]], dict[str, Any]] = lambda checkpoint: checkpoint,
 ):
     """The default load hook: `load_fn(model, optimizer, path)` -> model, optimizer, epochs done, best value (or None).
 
@@ -170,10 +171,11 @@ def make_load_fn(
         allow_unsafe: see `read_checkpoint`.
         extra: see `make_checkpoint_fn`.
         best_of: returns the best validation value stored in a checkpoint.
+        part_of: returns the part of a checkpoint that holds this training's network.
     """
 
     def load_fn(model, optimizer, path):
-        checkpoint = read_checkpoint(path, allow_unsafe, processes)
+        checkpoint = part_of(read_checkpoint(path, allow_unsafe, processes))
         load_state(model, checkpoint["state_dict"], path)
         if optimizer is None or "optimizer" not in checkpoint:
             return model, optimizer, 0, None
