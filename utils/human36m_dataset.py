@@ -1,6 +1,6 @@
-"""Human3.6M's poses on the training device: one tensor, a batch is an index, all geometry batched.
+"""Human3.6M poses on the training device: one tensor that batches index into, with batched geometry.
 
-A sample is a frame seen by one of the four cameras: sample i is frame i // 4 and camera i % 4.
+A sample is a frame seen by one of the four cameras: sample i is frame i // 4, camera i % 4.
 """
 
 import hashlib
@@ -23,17 +23,17 @@ SAMPLES_AT_ONCE = 65536
 
 @dataclass(frozen=True, eq=False)
 class PoseSet:
-    """Every frame of some sequences, seen by the four cameras.
+    """All frames of some sequences, seen by the four cameras.
 
     Attributes:
-        sequences: where the frames come from.
+        sequences: the sequences of the frames.
         world: (F, 17, 3) float32, mm, world coordinates.
         sequence: (F,) index into `sequences`.
         row: (F,) row of the frame in its file.
         cameras: the cameras of all subjects, stacked.
         first_camera: (F,) index of the first of the four cameras of the frame's subject.
-        detections: (F, 4, 16, 2) float32 px, detected 2D poses in place of projected ones, or None.
-        places: where spine and thorax of projected poses lie, see `lifter_input_joints`.
+        detections: (F, 4, 16, 2) float32 px, detected 2D poses used instead of projected ones, or None.
+        places: definition of spine and thorax in projected poses, see `lifter_input_joints`.
     """
 
     sequences: tuple[Sequence, ...]
@@ -60,7 +60,7 @@ class PoseSet:
         return replace(self, detections=detections, **moved)
 
     def frames(self, chosen: Tensor) -> "PoseSet":
-        """These frames alone, of a mask or of indices (F,)."""
+        """A subset of the frames, given by a mask (F,) or indices."""
         per_frame = {name: getattr(self, name)[chosen] for name in ("world", "sequence", "row", "first_camera")}
         return replace(self, detections=None if self.detections is None else self.detections[chosen], **per_frame)
 
@@ -73,7 +73,7 @@ class PoseSet:
         """2D and 3D poses of the samples `index` (B,).
 
         Returns: (B, 16, 2) px of the original image, in the order `transform.H36M_2D`; and (B, 17, 3) mm, camera
-        coordinates, the hip at the origin. Augmented poses are projected anew by the sample's own camera.
+        coordinates, hip at the origin. Augmented poses are projected by the sample's camera.
         """
         frame, number = index // CAMERAS, index % CAMERAS
         world = gather_poses(self.world, frame)
@@ -86,7 +86,7 @@ class PoseSet:
         return cameras.project(lifter_input_joints(seen, self.places)), centre_on_hip(seen)
 
     def cameras_of(self, index: Tensor) -> Camera:
-        """A camera a sample, in the memory layout of `gather_poses`."""
+        """One camera per sample, in the memory layout of `gather_poses`."""
         fields = {name: getattr(self.cameras, name) for name in TENSOR_SHAPES}
         numbers = gather_poses(torch.cat([field.flatten(1) for field in fields.values()], dim=1), index)
         parts = numbers.split([field[0].numel() for field in fields.values()], dim=1)
@@ -95,12 +95,12 @@ class PoseSet:
         )
 
     def parts(self) -> Iterable[tuple[Tensor, Tensor]]:
-        """`poses` of every sample, in order, some at once."""
+        """`poses` of all samples, in order, in chunks."""
         for index in torch.arange(len(self), device=self.device).split(SAMPLES_AT_ONCE):
             yield self.poses(index)
 
     def all_poses(self) -> tuple[Tensor, Tensor]:
-        """`poses` of every sample, in order."""
+        """`poses` of all samples, in order."""
         parts = list(self.parts())
         return torch.cat([p for p, _ in parts]), torch.cat([p for _, p in parts])
 
@@ -112,7 +112,7 @@ class PoseSet:
                 yield f"S{sequence.subject}/{sequence.name}/{camera_name}", frames * CAMERAS + camera
 
     def digest(self) -> str:
-        """Tells pose sets apart: of the poses, the cameras and the detections."""
+        """A hash of the poses, cameras and detections, which identifies the pose set."""
         cameras = (getattr(self.cameras, name) for name in TENSOR_SHAPES)
         parts = (self.world, self.first_camera, *cameras, self.detections)
         digest = hashlib.sha256()
@@ -133,10 +133,10 @@ def load_pose_set(
     """Load all frames of these subjects and actions.
 
     Args:
-        use_detections: 2D poses are the detections in `S*/StackedHourglass`, in place of projections.
+        use_detections: take 2D poses from the detections in `S*/StackedHourglass` instead of projecting.
         places: see `PoseSet`.
 
-    Raises UserError: none of these sequences is there; a camera or a detection file is missing.
+    Raises UserError if none of these sequences exists, or if a camera or a detection file is missing.
     """
     motions = load_motions(files.select(subjects, actions), slots=H36M_SLOTS)
     table = files.cameras()
@@ -157,7 +157,7 @@ def load_pose_set(
 
 
 def _detections(files: Human36mFiles, motions) -> Tensor:
-    """(F, 4, 16, 2): detected MPII joints, brought into the order of the lifter's input."""
+    """(F, 4, 16, 2): detected MPII joints, reordered to the lifter's input."""
     order = joint_map(MPII, H36M_2D)
     clips = [
         np.stack([load_detections(files, motion.sequence, name)[motion.frames] for name in CAMERA_NAMES], axis=1)

@@ -1,17 +1,17 @@
-"""Human3.6M's images with their truth: crops for a network that goes from RGB to 2D or 3D.
+"""Human3.6M images with ground truth: crops for networks from RGB to 2D or 3D poses.
 
     frames = find_frames(load_pose_set(files, TRAIN_SUBJECTS, ACTIONS), "data/h36m/images")
     loader = DataLoader(FrameCrops(frames), batch_size=16)
     for batch in loader:
         targets = target_heatmaps(to_device(batch, device))
 
-Images are `<images>/S9/Walking 1/54138969/000001.jpg`; image number n shows row n − 1 of the positions. Images that are
-not there are no samples: extracting every fifth frame of the videos is as good as all.
+Images are `<images>/S9/Walking 1/54138969/000001.jpg`; image n shows row n − 1 of the positions. Missing images are
+skipped, so it is fine to extract only every fifth frame of the videos.
 
-A folder may instead list single frames with their truth in `poses.npz` (`read_listed_frames`), beside `images`.
+A folder may instead list single frames with their ground truth in `poses.npz`, beside `images` (`read_listed_frames`).
 
-2D joints are in the order `H36M_2D`, what the lifter takes, not in MPII's. A network that gives maps in MPII's order
-compares `maps[:, joint_map(MPII, H36M_2D)]` with the targets.
+2D joints are in the order `H36M_2D`, the input of the lifter, not MPII's. For a network with heat maps in MPII's order,
+compare `maps[:, joint_map(MPII, H36M_2D)]` with the targets.
 """
 
 import zlib
@@ -48,15 +48,15 @@ from utils.osutils import UserError, warn
 from utils.transform import H36M, H36M_2D
 
 LISTED_FRAMES = "poses.npz"
-# Augmentation of training crops. Small: people stand upright, and a person detector's box is a little off.
-SCALE_RANGE = 0.15  # the crop's side is 1 ± 0.15 times the person's
-SHIFT_RANGE = 0.05  # its centre is up to 0.05 sides off along each axis
-ROTATION_STD = 15.0  # degrees, cut off at twice that
+# Augmentation of training crops. Mild: people are upright, and boxes of a person detector are only slightly off.
+SCALE_RANGE = 0.15  # the side is scaled by 1 ± 0.15
+SHIFT_RANGE = 0.05  # the centre moves by up to 0.05 sides along each axis
+ROTATION_STD = 15.0  # degrees, truncated at ± 2 standard deviations
 FLIP_PROB = 0.5
 
 
 class Clip(NamedTuple):
-    """A sequence seen by a camera."""
+    """A sequence seen by one camera."""
 
     subject: int
     name: str
@@ -68,13 +68,13 @@ class Clip(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """N images and their truth, a row each.
+    """N images with ground truth, one row each.
 
     Attributes:
-        images_dir: the folder of S1, S5, ...
-        clips: the clips that the images are of.
+        images_dir: the folder that holds S1, S5, ...
+        clips: the clips that the images belong to.
         clip: (N,) index into `clips`.
-        number: (N,) number of the image, from 1.
+        number: (N,) image number, from 1.
         pose_2d: (N, 16, 2) float32, px of the image, order `H36M_2D`.
         pose_3d: (N, 17, 3) float32, mm, camera coordinates, hip at the origin, order `H36M`.
 
@@ -102,7 +102,7 @@ class Frames:
         return frame_path(self.images_dir, *self.clips[self.clip[index]], int(self.number[index]))
 
     def select(self, keep: np.ndarray) -> "Frames":
-        """The frames of a boolean mask or of indices."""
+        """A subset of the frames, given by a boolean mask or indices."""
         arrays = {name: getattr(self, name)[keep] for name in ("clip", "number", "pose_2d", "pose_3d")}
         return replace(self, **arrays)
 
@@ -112,17 +112,17 @@ class Frames:
         wanted = np.array([bool(actions.intersection(parse_name(clip.name) or ())) for clip in self.clips])[self.clip]
         if not wanted.any():
             there = ", ".join(sorted({clip.name for clip in self.clips}))
-            raise UserError(f"{self.images_dir}: no frame of {', '.join(sorted(actions))}; there are {there}")
+            raise UserError(f"{self.images_dir}: no frame of {', '.join(sorted(actions))}; it has {there}")
         return self.select(wanted)
 
 
 def find_frames(poses: PoseSet, images_dir: str | Path) -> Frames:
-    """The samples of a pose set whose image is there, clip by clip, with their projected 2D truth.
+    """The samples of a pose set whose images exist, clip by clip, with projected 2D ground truth.
 
-    Raises UserError if there is no image at all.
+    Raises UserError if there is no image.
     """
     images_dir = Path(images_dir)
-    poses = replace(poses, detections=None)  # an image's truth is not what a network detected in it
+    poses = replace(poses, detections=None)  # ground truth is projected, not detected
     clips, chosen, owner = [], [], []
     for name, index in poses.clips():
         subject, *names = name.split("/")
@@ -136,8 +136,8 @@ def find_frames(poses: PoseSet, images_dir: str | Path) -> Frames:
         first = poses.sequences[0]
         expected = frame_path(images_dir, first.subject, first.name, CAMERA_NAMES[0], 1)
         raise UserError(
-            f"{images_dir}: no image of these {len(poses.sequences)} sequences; expected files such as {expected}, "
-            "image n of a video showing row n - 1 of the positions; extract them from the release's videos"
+            f"{images_dir}: no image of these {len(poses.sequences)} sequences; expected files like {expected}, where "
+            "image n of a video shows row n - 1 of the positions; extract them from the release's videos"
         )
     index = torch.cat(chosen)
     parts = [[part.cpu().numpy() for part in poses.poses(some)] for some in index.split(SAMPLES_AT_ONCE)]
@@ -152,12 +152,12 @@ def has_listed_frames(folder: str | Path) -> bool:
 
 
 def read_listed_frames(folder: str | Path) -> Frames:
-    """Single frames with their truth: `<folder>/poses.npz`, and the pictures in `<folder>/images`.
+    """Single frames with ground truth: `<folder>/poses.npz`, with images in `<folder>/images`.
 
-    Arrays with a row a frame: `subject`, `action` ("Walking 1"), `camera` (its name), `frame` (from 1), `joints_2d`
-    (N, 17, 2) px and `joints_3d_camera_mm` (N, 17, 3), order `H36M`; further ones are not read.
+    Arrays with a row per frame: `subject`, `action` ("Walking 1"), `camera` (name), `frame` (from 1), `joints_2d`
+    (N, 17, 2) px and `joints_3d_camera_mm` (N, 17, 3), order `H36M`. Further arrays are ignored.
 
-    Raises UserError for a file that is no such archive.
+    Raises UserError if the file is not such an archive.
     """
     path = Path(folder, LISTED_FRAMES)
     arrays = _read_arrays(path, ("subject", "action", "camera", "frame", "joints_2d", "joints_3d_camera_mm"))
@@ -166,7 +166,7 @@ def read_listed_frames(folder: str | Path) -> Frames:
     shapes = [(count,)] * 4 + [(count, len(H36M), 2), (count, len(H36M), 3)]
     if [one.shape for one in arrays] != shapes or not count:
         there = f"joints_2d {pose_2d.shape}, joints_3d_camera_mm {pose_3d.shape}"
-        raise UserError(f"{path}: {there} for {count} frames; right are frames × {len(H36M)} × 2 and × 3")
+        raise UserError(f"{path}: {there} for {count} frames; expected frames × {len(H36M)} × 2 and × 3")
     rows = [Clip(int(s), str(a), str(c)) for s, a, c in zip(subject, action, camera, strict=True)]
     place = {clip: index for index, clip in enumerate(dict.fromkeys(rows))}
     frames = Frames(
@@ -192,32 +192,32 @@ def _inside(frames: Frames, source: Path) -> Frames:
 
 
 def _read_arrays(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
-    """Arrays of an .npz by name, none of them without a dimension. Raises UserError."""
+    """Read arrays of an .npz by name, scalars as (1,). Raises UserError."""
     try:
         arrays = {name: np.atleast_1d(array) for name, array in read_npz(path, names).items()}
     except (OSError, ValueError, TypeError, EOFError, RuntimeError, BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: not a readable .npz of arrays ({error})") from None
     if missing := [name for name in names if name not in arrays]:
-        raise UserError(f"{path}: lacks {', '.join(missing)}; a list of frames has {', '.join(names)}")
+        raise UserError(f"{path}: {', '.join(missing)} missing; a list of frames has {', '.join(names)}")
     return list(arrays.values())
 
 
 def _numbers(images_dir: Path, clip: Clip) -> list[int]:
-    """Numbers of the images of a clip. One listing a folder: Human3.6M has 1.5 million images."""
+    """Image numbers of a clip, from one directory listing: Human3.6M has 1.5 million images."""
     folder = frame_path(images_dir, *clip, 1).parent
     return [int(path.stem) for path in folder.glob("[0-9]*.jpg") if path.stem.isdecimal()]
 
 
 def _projected(frames: Frames) -> Frames:
-    """The frames whose joints are all in front of the camera."""
+    """Frames with all joints in front of the camera."""
     finite = np.isfinite(frames.pose_2d).all(axis=(1, 2))
     if not finite.all():
-        warn(f"{(~finite).sum()} of {len(frames)} images left out: joints behind the camera that took them")
+        warn(f"{(~finite).sum()} of {len(frames)} images skipped: joints behind the camera")
     return frames.select(finite)
 
 
 class FrameCrops(Dataset):
-    """One sample an image, a square crop about the projected joints, as a dict:
+    """One sample per image, a square crop around the projected joints, as a dict:
 
     image     (3, 256, 256) uint8, RGB crop; black outside the photo
     joints    (16, 2) float32, crop pixels, order `H36M_2D`
@@ -225,14 +225,14 @@ class FrameCrops(Dataset):
     pose_2d   (16, 2) float32, px of the image, same order
     pose_3d   (17, 3) float32, mm, camera coordinates, hip at the origin, order `H36M`
     to_photo  (2, 3) float32, crop pixels -> px of the image
-    meta      name ("S9/Walking 1/54138969") and frame, the image's number from 1
+    meta      name ("S9/Walking 1/54138969") and frame (image number, from 1)
     index     position in `frames`
     readable  False where the image could not be read: the crop is black
 
-    `augment` draws scale, shift, rotation and flip of the crop anew for every (seed, epoch, index). The first three
-    change what the crop shows, and `to_photo` with it: it leads back to the same place of the same image, so that 2D
-    and 3D truth stay. A flipped crop is one of the mirrored image, which a mirrored camera took of a mirrored person:
-    `pose_2d` and `to_photo` are in px of that image, x of `pose_3d` is negated, and left and right change names.
+    `augment` draws scale, shift, rotation and flip of the crop for every (seed, epoch, index). The first three change
+    the crop and `to_photo`, which still maps to the original image, so 2D and 3D ground truth are unchanged. A flipped
+    crop is a crop of the mirrored image, seen by a mirrored camera: `pose_2d` and `to_photo` are in px of that image,
+    x of `pose_3d` is negated, and left and right are swapped.
     """
 
     def __init__(self, frames: Frames, augment: bool = False, seed: int = 0):
@@ -242,7 +242,7 @@ class FrameCrops(Dataset):
         return len(self.frames)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict:
-        """`key` is an index, or (epoch, index) as `EpochSampler` gives it."""
+        """`key`: an index, or (epoch, index) from `EpochSampler`."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         frames, path = self.frames, self.frames.path(index)
         pose_2d, pose_3d = frames.pose_2d[index], frames.pose_3d[index]
@@ -277,7 +277,7 @@ class FrameCrops(Dataset):
 
 
 def draw_view(rng: np.random.Generator) -> tuple[np.ndarray, float, float, bool]:
-    """Shift (2,) of the crop's centre in sides, factor of its side, rotation in degrees, whether to flip."""
+    """Draw an augmentation: shift (2,) of the centre in sides, scale of the side, rotation in degrees, flip."""
     shift = rng.uniform(-SHIFT_RANGE, SHIFT_RANGE, 2)
     scale = rng.uniform(1 - SCALE_RANGE, 1 + SCALE_RANGE)
     rotation = np.clip(rng.standard_normal() * ROTATION_STD, -2 * ROTATION_STD, 2 * ROTATION_STD)
@@ -285,7 +285,7 @@ def draw_view(rng: np.random.Generator) -> tuple[np.ndarray, float, float, bool]
 
 
 def crop_square(joints: np.ndarray) -> tuple[np.ndarray, float]:
-    """Centre (2,) and side, px, of the square about joints (J, 2): side = 1.25 × 1.05 × longer side of their box."""
+    """Centre (2,) and side, px, of the crop around joints (J, 2): side = 1.25 × 1.05 × longer side of their box."""
     low, high = joints.min(axis=0), joints.max(axis=0)
     return (low + high) / 2, CROP_MARGIN * JOINTS_MARGIN * float((high - low).max())
 
@@ -293,7 +293,7 @@ def crop_square(joints: np.ndarray) -> tuple[np.ndarray, float]:
 def target_heatmaps(
     batch: Mapping[str, Tensor], size: tuple[int, int] = (64, 64), sigma: float = 1.0, label_type: str = "Gaussian"
 ) -> Tensor:
-    """Heat maps (B, 16, H, W) of a batch of `FrameCrops`, in the order `H36M_2D`, on its device; empty where
-    nothing is annotated. The other arguments are those of `render_heatmaps`."""
+    """Heat maps (B, 16, H, W) of a batch of `FrameCrops`, order `H36M_2D`, on its device; empty for joints that are
+    not annotated. See `render_heatmaps` for the other arguments."""
     maps = render_heatmaps(crop_to_heatmap(batch["joints"]), size, sigma, label_type)
     return maps * batch["annotated"][..., None, None]

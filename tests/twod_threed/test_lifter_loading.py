@@ -103,5 +103,5 @@ def test_a_damaged_network_is_refused(tmp_path):
     state = published()
     del state["linear_stages.1.w2.bias"]
     torch.save(state, tmp_path / "part.pth")
-    with pytest.raises(UserError, match=r"lacks linear_stages\.1\.w2\.bias"):
+    with pytest.raises(UserError, match=r"missing key linear_stages\.1\.w2\.bias"):
         twod_threed.load_lifter(tmp_path / "part.pth")

@@ -315,6 +315,6 @@ def test_missing_things_are_refused(run, trained, tiny_h36m, tmp_path):
     assert "did you mean Walking?" in run(trained, tiny_h36m, "--action", "walking").refusal()
     without = run(trained, tiny_h36m, "--use_hg").refusal()
     assert "no detected 2D poses" in without
-    assert "leave out --use_hg" in without
+    assert "omit --use_hg" in without
     (tmp_path / "no.pt").write_text("nothing")
     assert "no.pt" in run(trained, tmp_path / "no.pt").refusal()

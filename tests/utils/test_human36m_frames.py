@@ -179,7 +179,7 @@ def test_no_image_at_all(poses, tmp_path, there):
     images = tmp_path / "images"
     if there:
         images.mkdir()
-    with pytest.raises(UserError, match="no image of these 210 sequences; expected files such as .*000001.jpg"):
+    with pytest.raises(UserError, match="no image of these 210 sequences; expected files like .*000001.jpg"):
         find_frames(poses, images)
 
 
@@ -202,7 +202,7 @@ def test_frames_of_actions(frames):
     for action, some in by_action.items():
         assert {some.clips[place].name.split()[0] for place in some.clip} == {action}
     absent = next(action for action in ACTIONS if action not in by_action)
-    with pytest.raises(UserError, match=f"no frame of {absent}; there are "):
+    with pytest.raises(UserError, match=f"no frame of {absent}; it has "):
         frames.of_actions([absent])
 
 
@@ -242,8 +242,8 @@ def test_listed_frames_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"camera": None}, "lacks camera; a list of frames has subject, action"),
-        ({"joints_2d": np.zeros((3, 16, 2))}, r"joints_2d \(3, 16, 2\).* right are frames × 17 × 2"),
+        ({"camera": None}, "camera missing; a list of frames has subject, action"),
+        ({"joints_2d": np.zeros((3, 16, 2))}, r"joints_2d \(3, 16, 2\).* expected frames × 17 × 2"),
         ({"subject": np.array([9])}, "for 3 frames"),
         ({"count": 0}, "for 0 frames"),
     ],

@@ -1,4 +1,4 @@
-"""The names of Human3.6M's subjects and actions. Imports nothing heavy: the command line checks `--action` with it."""
+"""Names of Human3.6M's subjects and actions. No heavy imports: the command line checks `--action` with it."""
 
 import argparse
 
@@ -14,7 +14,7 @@ ACTIONS = (
 
 
 def select_actions(text: str) -> tuple[str, ...]:
-    """The actions of "Walking,Sitting" by their exact names, or all 15 for "All". Raises UserError for another name."""
+    """Parse action names, e.g. "Walking,Sitting", or "All" for all 15. Raises UserError for an unknown name."""
     try:
         return _selected(text)
     except ValueError as error:
@@ -22,7 +22,7 @@ def select_actions(text: str) -> tuple[str, ...]:
 
 
 def action_names(text: str) -> str:
-    """`text` unchanged: an argument type for `--action`, which refuses a wrong name before any work is done."""
+    """Argument type for `--action`: returns `text` unchanged, and refuses an unknown name while parsing."""
     try:
         _selected(text)
     except ValueError as error:

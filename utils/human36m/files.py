@@ -1,16 +1,16 @@
-"""Human3.6M on disk: which sequences a folder has, their positions, 2D detections, cameras and frames' names.
+"""Human3.6M on disk: sequences of a folder, their 3D positions, 2D detections, cameras and image paths.
 
     files = find_sequences("data/h36m")
     motions = load_motions(files.select(TRAIN_SUBJECTS, select_actions("Walking,Sitting")))
     cameras = files.cameras()
 
-Forms, found by looking in the folder or in its subfolder `h36m`:
+Formats, looked for in the folder and in its subfolder `h36m`:
 
-* h5: `S1/MyPoses/3D_positions/Walking 1.h5`, dataset `3D_positions`, 96 × frames (frames × 96 is read too), mm;
-* npz: `data_3d_h36m.npz`, `positions_3d`: subject → action → frames × 32 × 3, metres, read without unpickling code;
-* the official CDF release is recognised, and has to be converted once by scripts/convert_h36m.py.
+* h5: `S1/MyPoses/3D_positions/Walking 1.h5`, dataset `3D_positions`, 96 × frames (or frames × 96), mm;
+* npz: `data_3d_h36m.npz`, `positions_3d`: subject → action → frames × 32 × 3, metres, read without running code;
+* the official CDF release is recognised, but must be converted once with scripts/convert_h36m.py.
 
-Whatever the form, positions come out as (frames, 32, 3) float32, mm, world frame. One camera table lies beside them.
+Positions are returned as (frames, 32, 3) float32, mm, world frame. One camera table is expected beside them.
 """
 
 import re
@@ -33,19 +33,18 @@ from utils.osutils import UserError, atomic_path, warn
 from utils.transform import H36M_SLOTS, MPII
 
 OFFICIAL_SPELLINGS = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog", "WalkingTogether": "WalkTogether"}
-DAMAGED_VIDEO = (11, "Directions")  # one of its videos is damaged, so that some copies lack the sequence
+DAMAGED_VIDEO = (11, "Directions")  # one of its videos is damaged, so some copies lack the sequence
 
 JOINTS = 32
 POSITIONS_H5 = "S{subject}/MyPoses/3D_positions"
 POSITIONS_NPZ = "data_3d_h36m.npz"
 CDF_PATTERNS = [f"{above}S*/{between}D3_Positions/*.cdf" for above in ("", "*/") for between in ("MyPoseFeatures/", "")]
 DETECTIONS_FOLDER = "StackedHourglass"
-# Median diagonal of the box about a pose. People measure 0.6 m (crouching) to 2.3 m (arms up).
+# Median diagonal of the box around a pose. People measure 0.6 m (crouching) to 2.3 m (arms up).
 BODY_EXTENT_MM = (300.0, 4000.0)
 DETECTIONS_HOW_TO_GET = (
-    "run a 2D network on the videos and write a file for each with dataset poses, frames × 16 × 2 px, joints in MPII "
-    "order (the authors of the 3D baseline have published theirs in this form), or leave out --use_hg for projected "
-    "2D poses"
+    "run a 2D network on the videos and write a file per video with dataset poses, frames × 16 × 2 px, joints in MPII "
+    "order (the authors of the 3D baseline published theirs in this format), or omit --use_hg for projected 2D poses"
 )
 
 
@@ -55,11 +54,11 @@ class Sequence:
 
     Attributes:
         subject: 1, 5, 6, 7, 8, 9 or 11.
-        action: one of `ACTIONS`, such as "Walking".
-        take: 1 or 2, in the order of the names' numbers.
-        name: the action with its number as the files have it, such as "Walking 1".
-        path: the file that holds its positions.
-        frames: frames in the file, those with NaN included.
+        action: one of `ACTIONS`, e.g. "Walking".
+        take: 1 or 2, in the order of the numbers in the names.
+        name: the action with its number as in the file names, e.g. "Walking 1".
+        path: the file with its positions.
+        frames: number of frames in the file, including those with NaN.
     """
 
     subject: int
@@ -76,8 +75,8 @@ class Sequence:
 
 
 class Motion(NamedTuple):
-    """Positions of a sequence: `positions` (F, slots, 3) float32, mm, world; `frames` (F,) their places in the file
-    from 0, which differ from 0..F−1 where frames were dropped."""
+    """Positions of a sequence: `positions` (F, slots, 3) float32, mm, world; `frames` (F,) their rows in the file,
+    from 0, which are not contiguous if frames were dropped."""
 
     sequence: Sequence
     positions: np.ndarray
@@ -86,8 +85,8 @@ class Motion(NamedTuple):
 
 @dataclass(frozen=True)
 class Human36mFiles:
-    """What a folder has: `form` "h5" or "npz", the sequences in order of subject, action and take, and the camera
-    table's path, or None."""
+    """Content of a folder: `form` "h5" or "npz", the sequences ordered by subject, action and take, and the path of
+    the camera table, or None."""
 
     data_dir: Path
     form: str
@@ -104,9 +103,9 @@ class Human36mFiles:
         return chosen
 
     def cameras(self) -> CameraTable:
-        """{(subject, camera 1..4): Camera} of the subjects that have sequences.
+        """{(subject, camera 1..4): Camera} for the subjects that have sequences.
 
-        Raises UserError without a camera table, or, naming subject and camera, where it lacks one of them.
+        Raises UserError without a camera table, and if a camera is missing, naming it and its subject.
         """
         if self.camera_table is None:
             raise UserError(f"{self.data_dir}: no camera table beside the positions; {CAMERAS_HOW_TO_GET}")
@@ -119,12 +118,13 @@ class Human36mFiles:
         return tuple(sorted({one.subject for one in self.sequences}))
 
 
-# ------------------------------------------------------------------------------------------ what is there
+# ------------------------------------------------------------------------------------------ sequences
 def find_sequences(data_dir: str | Path) -> Human36mFiles:
-    """Look for the forms of Human3.6M in a folder; h5 goes before npz. Files of other actions are named and left out.
+    """Find Human3.6M's files in a folder; h5 takes precedence over npz. Files of unknown actions are skipped with a
+    warning.
 
-    Raises UserError, saying what was looked for and how to get it, where there is nothing, only the CDF release, or a
-    file that cannot be read or has another shape.
+    Raises UserError, saying what was looked for and how to get it, if there is nothing or only the CDF release, or if a
+    file cannot be read or has another shape.
     """
     given = Path(data_dir)
     require_folder(given)
@@ -134,7 +134,7 @@ def find_sequences(data_dir: str | Path) -> Human36mFiles:
                 return Human36mFiles(folder, form, sequences, find_camera_table(folder))
     if any(next(given.glob(pattern), None) for pattern in CDF_PATTERNS):
         raise UserError(
-            f"--data_dir {given}: the official CDF files have to be converted once: python scripts/convert_h36m.py "
+            f"--data_dir {given}: the official CDF files must be converted once: python scripts/convert_h36m.py "
             f"{given} --output_dir data/h36m"
         )
     raise UserError(
@@ -144,7 +144,7 @@ def find_sequences(data_dir: str | Path) -> Human36mFiles:
 
 
 def parse_name(name: str) -> tuple[str, str] | None:
-    """("WalkDog", "WalkDog 1") of "WalkDog 1" or "WalkingDog 1": action and name; None for what is no action."""
+    """Action and name: ("WalkDog", "WalkDog 1") for "WalkDog 1" or "WalkingDog 1"; None for an unknown action."""
     match = re.fullmatch(r"([A-Za-z]+)( \d+)?", name)
     action = OFFICIAL_SPELLINGS.get(match[1], match[1]) if match else None
     return (action, action + (match[2] or "")) if action in ACTIONS else None
@@ -185,12 +185,12 @@ def _sequences_of_npz(folder: Path) -> tuple[Sequence, ...]:
 
 
 def _by_name(found: Iterable[tuple[int, str]], where: Path) -> dict[tuple[int, str], tuple[int, str, int, str]]:
-    """(subject, name in the files) → subject, action, take, name; the takes counted in the order of their numbers."""
+    """(subject, name in the files) → subject, action, take, name; takes are numbered in the order of the names."""
     parsed = {key: (key[0], *parse_name(key[1])) for key in found if parse_name(key[1])}
     if strange := sorted({name for _, name in found} - {name for _, name in parsed}):
-        warn(f"{where}: left out, for these are none of the 15 actions: {', '.join(strange)}")
+        warn(f"{where}: skipped, not among the 15 actions: {', '.join(strange)}")
     if twice := [name for name, times in Counter(parsed.values()).items() if times > 1]:
-        raise UserError(f"{where}: S{twice[0][0]} {twice[0][2]} is there under two spellings; keep one of them")
+        raise UserError(f"{where}: S{twice[0][0]} {twice[0][2]} exists under two spellings; keep one of them")
     takes: Counter[tuple[int, str]] = Counter()
     named = {}
     for key, (subject, action, name) in sorted(parsed.items(), key=lambda item: (*item[1][:2], _number(item[1][2]))):
@@ -209,12 +209,12 @@ def _in_order(sequences: Iterable[Sequence]) -> tuple[Sequence, ...]:
 
 # ------------------------------------------------------------------------------------------ positions
 def load_motions(sequences: Iterable[Sequence], slots: tuple[int, ...] | None = None) -> list[Motion]:
-    """Positions of several sequences: all 32 slots of the files, or those asked for (`H36M_SLOTS`: the 17 that move).
+    """Positions of several sequences: all 32 slots of the files, or only `slots` (`H36M_SLOTS`: the 17 that move).
 
-    Frames where a moving joint is not finite are dropped, and one warning counts them.
+    Frames in which a moving joint is not finite are dropped, with one warning.
 
-    Raises UserError, naming the file, where it cannot be read, has another shape, has no finite frame, or holds
-    bodies of no person's size: an h5 in metres, an npz in mm.
+    Raises UserError, naming the file, if it cannot be read, has another shape or no finite frame, or if bodies have an
+    implausible size, as in an h5 in metres or an npz in mm.
     """
     motions, dropped = [], Counter()
     for sequence in sequences:
@@ -233,14 +233,14 @@ def load_motions(sequences: Iterable[Sequence], slots: tuple[int, ...] | None = 
 
 
 def load_positions(sequence: Sequence) -> np.ndarray:
-    """(F, 32, 3) float32, mm, world frame, of one sequence; see `load_motions`."""
+    """Positions (F, 32, 3) of one sequence, float32, mm, world frame; see `load_motions`."""
     return load_motions([sequence])[0].positions
 
 
 def require_millimetres(positions: np.ndarray, where: str, factor: float = 1.0) -> None:
-    """Raise UserError where finite positions (F, 32, 3) are not of people measured in mm.
+    """Raise UserError if finite positions (F, 32, 3) can't be people in mm.
 
-    `factor` is what the file's numbers were multiplied by, so that the message speaks of the numbers in the file.
+    `factor`: factor already applied to the numbers of the file, so that the message can quote those.
     """
     if not len(positions):
         raise UserError(f"{where} has no frame without NaN")
@@ -252,11 +252,11 @@ def require_millimetres(positions: np.ndarray, where: str, factor: float = 1.0) 
     guess = next((unit for unit, scale in (("metres", 1000), ("cm", 10)) if low <= extent * scale <= high), None)
     seems = f"these are {guess}" if guess else "these are mm" if low <= extent / factor <= high else "the unit is wrong"
     unit = "metres" if factor != 1 else "mm"
-    raise UserError(f"{where}: a body measures {extent / factor:.4g}, where {unit} are expected: {seems}; rescale them")
+    raise UserError(f"{where}: a body measures {extent / factor:.4g}, expected {unit}: {seems}; rescale them")
 
 
 def write_positions(path: str | Path, positions: np.ndarray) -> None:
-    """Write (F, 32, 3) mm, world frame, as the h5 form has them: dataset `3D_positions`, 96 × F float32."""
+    """Write (F, 32, 3) positions, mm, world frame, in the h5 format: dataset `3D_positions`, 96 × F float32."""
     flat = np.asarray(positions, dtype=np.float32).reshape(-1, JOINTS * 3)
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file["3D_positions"] = np.ascontiguousarray(flat.T)
@@ -270,7 +270,7 @@ def _positions_mm(sequence: Sequence) -> np.ndarray:
 
 
 def _factor(sequence: Sequence) -> float:
-    """mm in the unit of the file."""
+    """Factor from the unit of the file to mm."""
     return 1.0 if sequence.stored is None else 1000.0
 
 
@@ -280,9 +280,9 @@ def _read_h5(path: Path, shape_only: bool = False) -> np.ndarray | int:
     try:
         with h5py.File(path, "r") as file:
             if "3D_positions" not in file:
-                raise UserError(f"{path}: no dataset 3D_positions in it; it has {', '.join(file) or 'nothing'}")
+                raise UserError(f"{path}: no dataset 3D_positions; it has {', '.join(file) or 'nothing'}")
             shape = require_dataset(file, "3D_positions").shape
-            # 96 × 96 is read as the format has it: a column a frame.
+            # 96 × 96 is ambiguous and read as the format defines it: one column per frame.
             if len(shape) != 2 or columns not in shape or 0 in shape:
                 raise UserError(f"{path}: 3D_positions has shape {shape}, not {columns} × frames")
             across = shape[0] == columns
@@ -296,7 +296,7 @@ def _read_h5(path: Path, shape_only: bool = False) -> np.ndarray | int:
 
 # ------------------------------------------------------------------------------------------ 2D and frames
 def detection_path(files: Human36mFiles, sequence: Sequence, camera_name: str) -> Path | None:
-    """The file of a sequence's detected 2D poses in one camera, or None. Names have a space or an underscore."""
+    """The file with a sequence's detected 2D poses in one camera, or None. Names have a space or an underscore."""
     folder = files.data_dir / f"S{sequence.subject}" / DETECTIONS_FOLDER
     spellings = [sequence.action, *(theirs for theirs, ours in OFFICIAL_SPELLINGS.items() if ours == sequence.action)]
     names = [sequence.name.replace(sequence.action, spelling, 1) for spelling in spellings]
@@ -305,14 +305,14 @@ def detection_path(files: Human36mFiles, sequence: Sequence, camera_name: str) -
 
 
 def load_detections(files: Human36mFiles, sequence: Sequence, camera_name: str) -> np.ndarray:
-    """(frames, 16, 2) float32, detected 2D poses in MPII order, px of the camera's image, a row a frame of the file
-    (`detections[motion.frames]` fits a motion).
+    """Detected 2D poses (frames, 16, 2) float32, MPII order, px of the camera's image, for all frames of the file
+    (index with `motion.frames` to match a motion).
 
     Raises UserError for a missing file, another shape or another number of frames.
     """
     path = detection_path(files, sequence, camera_name)
     if path is None:
-        known = " (one video of it is damaged)" if (sequence.subject, sequence.action) == DAMAGED_VIDEO else ""
+        known = " (one of its videos is damaged)" if (sequence.subject, sequence.action) == DAMAGED_VIDEO else ""
         expected = files.data_dir / f"S{sequence.subject}" / DETECTIONS_FOLDER / f"{sequence.name}.{camera_name}.h5"
         raise UserError(
             f"--use_hg: {expected}: no detected 2D poses of {sequence.label} in camera {camera_name}{known}; "
@@ -322,12 +322,12 @@ def load_detections(files: Human36mFiles, sequence: Sequence, camera_name: str) 
         with h5py.File(path, "r") as file:
             poses = numeric_dataset(file, "poses", np.float32)
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"{path}: no readable dataset poses in this HDF5 file ({error})") from None
+        raise UserError(f"{path}: no readable dataset poses in this file ({error})") from None
     if poses.shape != (sequence.frames, len(MPII), 2):
         raise UserError(f"{path}: poses has shape {poses.shape}, not {sequence.frames} frames × {len(MPII)} × 2")
     return poses
 
 
 def frame_path(images_dir: str | Path, subject: int, name: str, camera_name: str, frame: int) -> Path:
-    """`<images>/S9/Walking 1/54138969/000001.jpg`. Frames count from 1: frame i + 1 shows pose i of the file."""
+    """`<images>/S9/Walking 1/54138969/000001.jpg`. Frames are numbered from 1: frame i + 1 shows pose i of the file."""
     return Path(images_dir) / f"S{subject}" / name / camera_name / f"{frame:06d}.jpg"

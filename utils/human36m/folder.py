@@ -1,4 +1,4 @@
-"""Whether Human3.6M's folder exists. No torch import here: a wrong path is refused before torch is imported."""
+"""Checks that the Human3.6M folder exists. No torch import here, so that a wrong path is refused before it."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ HOW_TO_GET = (
 
 
 def require_folder(data_dir: str | Path) -> None:
-    """Raise UserError, saying how to get the data, where `data_dir` is no folder."""
+    """Raise UserError, saying how to get the data, if `data_dir` is not a folder."""
     if not Path(data_dir).is_dir():
         raise UserError(f"--data_dir {data_dir}: no such folder; Human3.6M: {HOW_TO_GET}")
 
 
 def require_folder_or_file(data_dir: str | Path) -> None:
-    """The same for a script that takes a file of poses as well."""
+    """`require_folder` for scripts that also accept a pose file."""
     if not Path(data_dir).is_file():
         require_folder(data_dir)

@@ -1,9 +1,9 @@
-"""Pickled arrays of public .npz files, read without running anything that the file brings along.
+"""Reads pickled arrays of public .npz files without running code from the file.
 
-The public Human3.6M and HumanEva-I files hold dicts of arrays, saved by NumPy as a pickle, and `allow_pickle=True` runs
-whatever code a pickle names. Here the pickle's few permitted names lead to small stand-ins, from which the arrays are
-built afterwards. NumPy's own `ndarray` and `dtype` are not among them: their `__setstate__` trusts what it is given,
-and a forged dtype turns bytes of the file into pointers.
+The public Human3.6M and HumanEva-I files hold dicts of arrays, which NumPy saved as a pickle, and `allow_pickle=True`
+would run any code that the pickle names. Here the few permitted names map to small stand-ins, from which the arrays are
+built afterwards. NumPy's own `ndarray` and `dtype` are not used: their `__setstate__` trusts its input, and a forged
+dtype turns bytes of the file into pointers.
 """
 
 import io
@@ -26,11 +26,11 @@ PLAIN_VALUES = (str, bytes, int, float, bool, type(None))
 
 
 def read_object_npz(path: str | Path, key: str) -> Any:
-    """The member `key` of an .npz file: an array, or dicts, lists and tuples of arrays, numbers and strings.
+    """Read member `key` of an .npz file: an array, or dicts, lists and tuples of arrays, numbers and strings.
 
-    Arrays are views of the file's bytes and cannot be written to; arrays of objects become lists.
+    Arrays are read-only views of the file's bytes; object arrays become lists.
 
-    Raises UserError for a file that cannot be read, lacks the member (it says which there are), or holds anything else.
+    Raises UserError if the file cannot be read, lacks the member (its members are listed), or holds anything else.
     """
     path = Path(path)
     if not path.is_file():
@@ -39,7 +39,7 @@ def read_object_npz(path: str | Path, key: str) -> Any:
         with zipfile.ZipFile(path) as archive:
             members = npz_members(archive)
             if key not in members:
-                raise UserError(f"{path}: no {key} in it; it has {', '.join(members) or 'nothing'}")
+                raise UserError(f"{path}: no {key}; it has {', '.join(members) or 'nothing'}")
             with archive.open(f"{key}.npy") as stream:
                 return _read_member(stream, path)
     except pickle.UnpicklingError as error:
@@ -47,14 +47,14 @@ def read_object_npz(path: str | Path, key: str) -> Any:
     except UserError:
         raise
     except Exception as error:  # zipfile, NumPy and pickle raise many types for a damaged file
-        raise UserError(f"{path}: {key} cannot be read, the file is damaged or no .npz ({error})") from None
+        raise UserError(f"{path}: {key} cannot be read, the file is damaged or not an .npz ({error})") from None
 
 
 def _read_member(stream: BinaryIO, path: Path) -> Any:
     header = read_header(stream)
     if not header[2].hasobject:
         return read_values(stream, header, path)
-    # Read whole: a zip member is a slow thing to read in pieces.
+    # Read at once: reading a zip member in pieces is slow.
     content = stream.read(max(ALWAYS, ARRAY_FACTOR * path.stat().st_size) + 1)
     require_honest(len(content), path)
     _require_small_memo(content)
@@ -62,14 +62,14 @@ def _read_member(stream: BinaryIO, path: Path) -> Any:
 
 
 def _require_small_memo(content: bytes) -> None:
-    """Raise UnpicklingError where the pickle asks for a memo larger than itself: Python makes room for it at once."""
+    """Raise UnpicklingError if the pickle declares a memo larger than itself, which Python would allocate at once."""
     for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):
         if opcode.name in MEMO_WRITERS and argument > number:
             raise pickle.UnpicklingError(f"its memo goes to {argument} after {number} steps")
 
 
 class _StandIn:
-    """What a permitted name of the pickle leads to; it keeps the state it is given and acts on none of it."""
+    """Replaces a permitted class of the pickle; stores the state it is given without acting on it."""
 
     def __init__(self, *arguments: Any) -> None:
         self.arguments, self.state = arguments, ()
@@ -85,7 +85,7 @@ class _Array(_StandIn):
         order = "F" if fortran_order else "C"
         if isinstance(data, list):
             items = np.empty(len(data), dtype=object)
-            for i, item in enumerate(data):  # one by one: a list of equal arrays would become one array
+            for i, item in enumerate(data):  # one by one: NumPy would merge a list of equal shapes into one array
                 items[i] = plain(item)
             return items.reshape(shape, order=order).tolist()
         return np.frombuffer(data, dtype.as_dtype()).reshape(shape, order=order)
@@ -93,7 +93,7 @@ class _Array(_StandIn):
 
 class _Type(_StandIn):
     def as_dtype(self) -> np.dtype:
-        """Arguments: the type's code, such as f4; the state's second value is the byte order."""
+        """Arguments: the type's code, e.g. f4; the state's second value is the byte order."""
         code = self.arguments[0]
         if not isinstance(code, str) or not PLAIN_TYPE.fullmatch(code):
             raise pickle.UnpicklingError(f"an array of type {code!r}")
@@ -102,7 +102,7 @@ class _Type(_StandIn):
 
 
 class _Reconstruct(_StandIn):
-    """`_reconstruct(ndarray, …)` makes an empty array, whose state follows."""
+    """`_reconstruct(ndarray, …)` creates an empty array; its state follows."""
 
     def __new__(cls, *_: Any) -> _Array:
         return _Array()
@@ -116,7 +116,7 @@ class _Scalar(_StandIn):
 
 
 class _Encode(_StandIn):
-    """How old pickles write bytes: text and "latin1"."""
+    """Bytes in old pickles: text with the encoding "latin1"."""
 
     def __new__(cls, text: str, encoding: str = "latin1") -> bytes:
         if encoding != "latin1":

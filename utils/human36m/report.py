@@ -1,4 +1,4 @@
-"""What a folder of Human3.6M has and lacks, for people to read."""
+"""Reports which sequences a Human3.6M folder has and which are missing."""
 
 from utils.human36m.actions import ACTIONS, SUBJECTS
 from utils.human36m.files import DAMAGED_VIDEO, Human36mFiles
@@ -13,7 +13,7 @@ Cells = dict[tuple[int, str], list[int]]  # (subject, action) -> frames of its s
 
 
 def report(files: Human36mFiles) -> str:
-    """One line where nothing is missing of the full set; else `table`, which shows what is."""
+    """One line if the data set is complete, else `table`, which shows what is missing."""
     cells = _cells(files)
     absent = _absent(cells)
     if (absent and absent != KNOWN_GAP) or _camera_fault(files):
@@ -26,7 +26,7 @@ def report(files: Human36mFiles) -> str:
 
 
 def table(files: Human36mFiles) -> str:
-    """Frames by action and subject, what is missing of the full set, the cameras, and how to get the rest."""
+    """Frames by action and subject, missing sequences, the cameras, and how to get the rest."""
     cells = _cells(files)
     shown = {key: f"{sum(frames):,}" if frames else "-" for key, frames in cells.items()}
     shown |= {key: f"{shown[key]} (1)" for key, frames in cells.items() if len(frames) == 1}
@@ -35,9 +35,9 @@ def table(files: Human36mFiles) -> str:
     rows += [[action, *(shown[s, action] for s in SUBJECTS)] for action in ACTIONS]
     rows += [["all", *(f"{totals[s]:,}" for s in SUBJECTS)]]
     lines = [
-        f"{files.data_dir}: {len(files.sequences)} sequences, {sum(totals.values()):,} frames in the {files.form} form",
+        f"{files.data_dir}: {len(files.sequences)} sequences, {sum(totals.values()):,} frames, {files.form} format",
         *(f"{row[0]:<14}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows),
-        "(frames of an action's two sequences; (1): only one of them is there)",
+        "(frames of an action's two sequences; (1): only one of them exists)",
         _missing(_absent(cells)),
         f"cameras: {_camera_fault(files) or f'{len(files.cameras())} from {files.camera_table}'}",
     ]
@@ -49,18 +49,18 @@ def _cells(files: Human36mFiles) -> Cells:
 
 
 def _absent(cells: Cells) -> dict[tuple[int, str], int]:
-    """How many sequences are missing of each subject and action that lacks any."""
+    """Number of missing sequences per subject and action, where any are missing."""
     return {
         key: SEQUENCES_AN_ACTION - len(frames) for key, frames in cells.items() if len(frames) < SEQUENCES_AN_ACTION
     }
 
 
 def _missing(absent: dict[tuple[int, str], int]) -> str:
-    """What is missing of 7 subjects × 15 actions × 2 sequences."""
+    """Which of the 7 subjects × 15 actions × 2 sequences are missing."""
     if not absent:
         return f"complete: {len(SUBJECTS)} subjects × {len(ACTIONS)} actions × {SEQUENCES_AN_ACTION}"
     if absent == KNOWN_GAP:
-        return "complete but for one of S11's two Directions, a video of which is damaged: many copies lack it"
+        return "complete except one of S11's two Directions, whose video is damaged: many copies lack it"
     parts = []
     for subject in SUBJECTS:
         counts = {action: absent[subject, action] for action in ACTIONS if (subject, action) in absent}
@@ -74,7 +74,7 @@ def _missing(absent: dict[tuple[int, str], int]) -> str:
 
 
 def _camera_fault(files: Human36mFiles) -> str | None:
-    """What is wrong with the camera table, if anything."""
+    """What is wrong with the camera table; None if nothing."""
     try:
         files.cameras()
     except UserError as error:

@@ -1,1 +1,1 @@
-"""How the sample is rendered: posed bodies, their flesh and clothes, rooms, cameras. `sample_data` writes it."""
+"""Renders the sample data: posed bodies, flesh and clothes, rooms, cameras. `sample_data` writes the files."""

@@ -1,4 +1,4 @@
-"""Backgrounds for the embedded sample data: a textured wall and floor in perspective, shapes on the wall, shadows."""
+"""Backgrounds of the sample data: a textured wall and floor in perspective, shapes on the wall, shadows."""
 
 import cv2
 import numpy as np
@@ -11,9 +11,9 @@ _TEXTURES = ("plain", "planks", "tiles", "bricks", "waves")
 def random_background(
     rng: np.random.Generator, camera: PinholeCamera, width: int, height: int, wall: float
 ) -> np.ndarray:
-    """(H, W, 3) float32 RGB in 0 .. 1: the floor z = 0 as far as the wall at y = `wall` mm, then the wall."""
+    """(H, W, 3) float32 RGB in 0 .. 1: the floor z = 0 up to the wall at y = `wall` mm, and the wall."""
     x, y = (axis.astype(np.float32) for axis in camera.rays(width, height))
-    # The ray through each pixel in the world frame.
+    # The ray through each pixel, world frame.
     right, ahead, up = (a * x + (b * y + c)[:, None] for a, b, c in camera.rotation.T.tolist())
     ahead, start = np.maximum(ahead, 1e-3), camera.position.tolist()
     to_wall = (wall - start[1]) / ahead
@@ -36,7 +36,7 @@ def random_background(
 
 
 def drop_shadow(picture: np.ndarray, camera: PinholeCamera, spot: np.ndarray, radius: float) -> None:
-    """Darken the floor about `spot` (3,), mm, world, in a soft disc of `radius` mm; in place."""
+    """Darken the floor around `spot` (3,), mm, world, in a soft disc of `radius` mm, in place."""
     turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     rim = spot * [1, 1, 0] + radius * np.stack([np.cos(turn), np.sin(turn), np.zeros_like(turn)], -1)
     corners = camera.world_to_camera(rim)
@@ -44,14 +44,14 @@ def drop_shadow(picture: np.ndarray, camera: PinholeCamera, spot: np.ndarray, ra
         return
     corners = camera.project(corners)
     height, width = picture.shape[:2]
-    mask = np.zeros((height // 4, width // 4), np.float32)  # it is blurred: coarse pixels do
+    mask = np.zeros((height // 4, width // 4), np.float32)  # blurred afterwards, so low resolution suffices
     cv2.fillConvexPoly(mask, np.round(corners / 4).astype(np.int32), 1.0)
     mask = cv2.GaussianBlur(mask, (0, 0), max(1.0, 0.03 * float(np.ptp(corners[:, 0]))))
     picture *= 1 - 0.5 * cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
 
 
 def _texture(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float32 colours at the places `u`, `v` (H, W) on a plane, mm."""
+    """(H, W, 3) float32 colours at positions `u`, `v` (H, W) on a plane, mm."""
     first = random_colour(rng, saturation=0.45)
     second = np.clip(first * rng.uniform(0.65, 1.35) + rng.normal(0, 0.03, 3), 0, 1)
     period = rng.uniform(200, 900)
@@ -73,7 +73,7 @@ def _texture(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarr
 
 
 def _shapes(rng: np.random.Generator, wall: np.ndarray) -> np.ndarray:
-    """Doors, posters, poles, discs and blobs on the wall; returns the picture it drew in."""
+    """Draw doors, posters, poles, discs and blobs on the wall; returns the new picture."""
     height, width = wall.shape[:2]
     wall = np.ascontiguousarray(wall)
     for _ in range(rng.integers(0, 8)):
@@ -95,7 +95,7 @@ def _shapes(rng: np.random.Generator, wall: np.ndarray) -> np.ndarray:
 
 
 def _uneven_light(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """(H, W, 3) float32 factors about 1: large soft patches of light, and smaller blotches, nearly grey."""
+    """(H, W, 3) float32 factors around 1: large soft patches of light and smaller blotches, nearly grey."""
     factors = np.ones((25, 25, 3), np.float32)
     for cells, strength in ((3, 0.3), (24, rng.uniform(0.02, 0.12))):
         coarse = rng.uniform(-strength, strength, (cells + 1, cells + 1, 1))

@@ -1,8 +1,8 @@
-"""A posed 3D body for the embedded sample data: skeleton, proportions and random plausible poses.
+"""Posed 3D bodies for the sample data: skeleton, proportions and random plausible poses.
 
-World frame, mm: z up, the floor at z = 0. A person who faces 0 looks along -y and has the own left at +x; each
-segment's own frame is the same while the person stands at attention. Segment lengths are fractions of the
-stature after Drillis and Contini, "Body Segment Parameters" (1966), the head a little larger.
+World frame, mm: z up, floor at z = 0. A person facing 0 looks along -y and has their left at +x. Each segment's local
+frame equals the world frame when the person stands at attention, facing 0. Segment lengths are fractions of the stature
+after Drillis and Contini, "Body Segment Parameters" (1966), with a slightly larger head.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 
 from utils.transform import Skeleton
 
-# Parents stand before their children. A side is the prefix "r_" or "l_", the person's own.
+# Parents precede their children. The prefix "r_" or "l_" is the person's own side.
 SEGMENTS = (
     "pelvis", "abdomen", "chest", "neck", "head",
     "l_thigh", "l_shin", "l_foot", "r_thigh", "r_shin", "r_foot",
@@ -25,7 +25,7 @@ _PARENTS = {
 
 
 def split_side(name: str) -> tuple[str, str]:
-    """("l_", "hand") of "l_hand", ("", "chest") of "chest"."""
+    """("l_", "hand") for "l_hand", ("", "chest") for "chest"."""
     return (name[:2], name[2:]) if name[:2] in ("l_", "r_") else ("", name)
 
 
@@ -36,9 +36,9 @@ def _parent(segment: str) -> int:
 
 
 def _turn_signs() -> np.ndarray:
-    """(S, 3) signs that take (flexion, abduction, inward rotation) to angles about x, y, z of the world frame.
+    """(S, 3) signs that convert (flexion, abduction, inward rotation) to angles about x, y, z.
 
-    Trunk and shin bend the other way than arm, thigh and foot; the right side mirrors the left.
+    Trunk and shin bend in the opposite direction to arm, thigh and foot; the right side mirrors the left.
     """
     signs = np.empty((len(SEGMENTS), 3))
     for row, segment in zip(signs, SEGMENTS, strict=True):
@@ -54,7 +54,8 @@ _TURN_SIGNS = _turn_signs()
 
 @dataclass(frozen=True)
 class Body:
-    """Sizes of one person, mm. `hip` and `shoulder` are half widths between joint centres; `girth` scales flesh."""
+    """Dimensions of a person, mm. `hip` and `shoulder` are half the distance between the joint centres; `girth`
+    scales the thickness of the limbs."""
 
     stature: float
     girth: float
@@ -72,7 +73,7 @@ class Body:
     hand: float
 
     def point(self, name: str) -> tuple[str, tuple[float, float, float]]:
-        """Where a named joint sits: its segment and the place in that segment's frame, mm."""
+        """A joint by name: its segment, and its position in that segment's frame, mm."""
         side, joint = split_side(name)
         outward = -1.0 if side == "r_" else 1.0
         places = {
@@ -92,7 +93,7 @@ class Body:
         return places[joint]
 
     def origins(self) -> np.ndarray:
-        """(S, 3) where each segment begins, in its parent's frame, mm."""
+        """(S, 3) origin of each segment in its parent's frame, mm."""
         places = {
             "pelvis": (0, 0, 0),
             "abdomen": (0, 0, 0),
@@ -111,7 +112,7 @@ class Body:
 
 
 def random_body(rng: np.random.Generator) -> Body:
-    """A person of 1,550 to 1,900 mm whose limbs differ a few per cent from the average."""
+    """A person of 1,550 to 1,900 mm with limb lengths within 5 % of the average proportions."""
     stature = rng.uniform(1550, 1900)
     fractions = {
         "hip": 0.062, "shoulder": 0.104, "thigh": 0.245, "shin": 0.246, "foot": 0.152, "abdomen": 0.12, "chest": 0.165,
@@ -122,7 +123,7 @@ def random_body(rng: np.random.Generator) -> Body:
     return Body(stature=stature, girth=rng.uniform(0.88, 1.15), **lengths)
 
 
-# Degrees, (least, most) of flexion, abduction, inward rotation, and flexion of the elbow.
+# Degrees, (min, max) of flexion, abduction, inward rotation, and elbow flexion.
 _ARM_POSES = {
     "hang": ((-15, 20), (8, 20), (-10, 30), (5, 35)),
     "on hip": ((-25, -8), (38, 50), (55, 75), (80, 100)),
@@ -135,7 +136,7 @@ _ARM_POSES = {
 }
 _ARM_ODDS = (0.3, 0.08, 0.1, 0.14, 0.14, 0.1, 0.08, 0.06)
 
-# Degrees, (least, most): flexion, abduction and inward rotation of the thigh, flexion of the knee.
+# Degrees, (min, max): flexion, abduction and inward rotation of the thigh, flexion of the knee.
 _LEG_POSES = {
     "straight": ((-5, 12), (0, 14), (-20, 5), (0, 12)),
     "behind": ((-25, -8), (0, 8), (-12, 5), (15, 50)),
@@ -145,7 +146,7 @@ _LEG_POSES = {
     "seated": ((78, 95), (2, 18), (-15, 5), (65, 100)),
     "crouched": ((80, 105), (10, 24), (-20, 0), (90, 115)),
 }
-# Stance -> (odds, legs, forward lean of the pelvis in degrees).
+# Stance -> (probability, legs, forward lean of the pelvis in degrees).
 _STANCES = {
     "stand": (0.4, ("straight", "straight"), (-4, 6)),
     "walk": (0.25, ("ahead", "behind"), (0, 8)),
@@ -159,10 +160,10 @@ STANCES = tuple(_STANCES)
 
 @dataclass(frozen=True)
 class Pose:
-    """One pose: `angles` (S, 3) radians of flexion, abduction, inward rotation by segment; `facing`, radians about z.
+    """A pose: `angles` (S, 3), radians of flexion, abduction, inward rotation by segment; `facing`, radians about z.
 
-    A motion has (F, S, 3) and (F,). `stance` is the name of the family that it was drawn from. For the trunk the three
-    angles are the bend to the front, the bend to the left and the turn to the left.
+    A motion has shapes (F, S, 3) and (F,). `stance` is the family that the pose was drawn from. For the trunk the
+    angles are forward bend, bend to the left and turn to the left.
     """
 
     angles: np.ndarray
@@ -172,11 +173,11 @@ class Pose:
 
 @dataclass(frozen=True)
 class PosedBody:
-    """A body in a pose, standing on the floor; in F poses of a motion, with a leading F in every shape.
+    """A body in a pose, standing on the floor. A motion has a leading dimension F in every shape.
 
     Attributes:
         rotations: (S, 3, 3) segment to world.
-        positions: (S, 3) where each segment begins, mm, world.
+        positions: (S, 3) origins of the segments, mm, world.
     """
 
     body: Body
@@ -184,24 +185,24 @@ class PosedBody:
     positions: np.ndarray
 
     def place(self, segment: str, local: Sequence[float] | np.ndarray) -> np.ndarray:
-        """One point (3,) or several (N, 3) in a segment's frame, mm, to the world frame."""
+        """Map a point (3,) or points (N, 3) from a segment's frame to the world, mm."""
         index, local = SEGMENTS.index(segment), np.asarray(local, float)
         turned = local @ np.swapaxes(self.rotations[..., index, :, :], -1, -2)
         return turned + self.positions[..., index, :].reshape(*self.positions.shape[:-2], *[1] * (local.ndim - 1), 3)
 
     def joints(self, skeleton: Skeleton) -> np.ndarray:
-        """(J, 3) joint positions, mm, world, in the skeleton's order (MPII, H36M: names that `Body.point` knows)."""
+        """(J, 3) joint positions, mm, world, in the skeleton's order (MPII or H36M, whose names `Body.point` knows)."""
         places = [self.body.point(name) for name in skeleton.joints]
         index = [SEGMENTS.index(segment) for segment, _ in places]
         local = np.array([place for _, place in places], float)
         return np.einsum("...jab,jb->...ja", self.rotations[..., index, :, :], local) + self.positions[..., index, :]
 
     def moved(self, offset: np.ndarray) -> "PosedBody":
-        """The same pose elsewhere: shifted by `offset` (3,), mm."""
+        """The same pose shifted by `offset` (3,), mm."""
         return PosedBody(self.body, self.rotations, self.positions + offset[..., None, :])
 
     def turned(self, angle: float) -> "PosedBody":
-        """The whole turned about the world's z axis by `angle`, radians."""
+        """The same pose rotated about the world's z axis by `angle`, radians."""
         turn = _rotations(np.array([0.0, 0.0, angle]))
         return PosedBody(self.body, turn @ self.rotations, self.positions @ turn.T)
 
@@ -211,12 +212,12 @@ class PosedBody:
 
 
 def pose_body(body: Body, pose: Pose) -> PosedBody:
-    """Forward kinematics; the lowest point of the feet is put on the floor, the pelvis over the origin."""
+    """Forward kinematics, with the lowest point of the feet on the floor and the pelvis above the origin."""
     local = _rotations(pose.angles * _TURN_SIGNS)
     rotations, positions, origins = np.empty_like(local), np.zeros(local.shape[:-1]), body.origins()
     facing = np.asarray(pose.facing)[..., None] * [0.0, 0.0, 1.0]
     rotations[..., 0, :, :] = _rotations(facing) @ local[..., 0, :, :]
-    for index, parent in enumerate(PARENTS[1:], 1):  # a chain: each link needs the one before
+    for index, parent in enumerate(PARENTS[1:], 1):  # each segment needs its parent
         rotations[..., index, :, :] = rotations[..., parent, :, :] @ local[..., index, :, :]
         positions[..., index, :] = positions[..., parent, :] + rotations[..., parent, :, :] @ origins[index]
     posed = PosedBody(body, rotations, positions)
@@ -226,9 +227,9 @@ def pose_body(body: Body, pose: Pose) -> PosedBody:
 
 
 def random_pose(rng: np.random.Generator, body: Body, tries: int = 30, stance: str | None = None) -> Pose:
-    """A plausible pose, mostly upright, facing mostly within 70° of -y; hands and elbows keep out of the trunk.
+    """A plausible pose, mostly upright and facing within 70° of -y, without hands or elbows inside the trunk.
 
-    It is of the family `stance`, one of `STANCES`, or of a random one.
+    `stance`: one of `STANCES`; None for a random one.
     """
     if stance is None:
         stance = STANCES[rng.choice(len(STANCES), p=[odds for odds, _, _ in _STANCES.values()])]
@@ -243,7 +244,7 @@ def random_pose(rng: np.random.Generator, body: Body, tries: int = 30, stance: s
 
 
 def _rotations(angles: np.ndarray) -> np.ndarray:
-    """(..., 3) angles about x, y, z to (..., 3, 3) matrices Rx Ry Rz: z turns first."""
+    """(..., 3) angles about x, y, z to (..., 3, 3) matrices Rx Ry Rz: z is applied first."""
     (cx, cy, cz), (sx, sy, sz) = np.moveaxis(np.cos(angles), -1, 0), np.moveaxis(np.sin(angles), -1, 0)
     rows = [
         [cy * cz, -cy * sz, sy],
@@ -271,7 +272,7 @@ def _random_legs(rng: np.random.Generator, stance: str) -> dict[str, tuple[float
     angles = {"pelvis": (tilt, rng.uniform(-3, 3), 0.0)}
     for side, leg in zip(rng.permutation(["l_", "r_"]), legs, strict=True):
         flexion, abduction, inward, knee = (rng.uniform(*limits) for limits in _LEG_POSES[leg])
-        # The sole stays level as far as the ankle bends.
+        # The sole stays level within the ankle's range.
         ankle = np.clip(tilt - flexion + knee + rng.uniform(-6, 6), -35, 25)
         angles |= {f"{side}thigh": (flexion, abduction, inward), f"{side}shin": (knee, 0.0, 0.0)}
         angles[f"{side}foot"] = (float(ankle), -abduction / 2, 0.0)

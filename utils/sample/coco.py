@@ -1,4 +1,4 @@
-"""The embedded sample data in the form of COCO's person keypoints: the rendered people of the MPII sample."""
+"""The sample data in COCO's person-keypoints format: the rendered people of the MPII sample."""
 
 import json
 from pathlib import Path
@@ -9,25 +9,24 @@ import numpy as np
 from utils.sample.lsp import link_or_copy
 from utils.transform import COCO, H36M, MPII
 
-# Where the eyes and the ears of a rendered head are, as `flesh` and `render` make it: left, back, up from the upper
-# neck, in units of the distance from there to the head's top.
+# Eyes and ears of a rendered head, matching `flesh` and `render`: left, back, up from the upper neck, in units of the
+# distance from there to the top of the head.
 _FACE = {
     "l_eye": (0.12, -0.33, 0.52), "r_eye": (-0.12, -0.33, 0.52),
     "l_ear": (0.33, 0.03, 0.48), "r_ear": (-0.33, 0.03, 0.48),
 }  # fmt: skip
 _NOSE = (-0.43, 0.37)  # back, up
-_EARS_TURNED_AWAY = 0.5  # cosine: an ear sticks out, and is seen until the head is turned 30° from it
-_BOX_MARGIN = 0.06  # of the person's longer side: joints lie inside the body
-_AREA = 0.53  # of the box: what a person covers of it in COCO, on average
+_EARS_TURNED_AWAY = 0.5  # cosine: an ear sticks out and stays visible until the head is turned away by 30°
+_BOX_MARGIN = 0.06  # fraction of the person's longer side: joints lie inside the body
+_AREA = 0.53  # average fraction of the box that a person covers in COCO
 
 
 def make_coco(folder: Path, mpii: Path) -> None:
     """Write `annotations/person_keypoints_{train,val}2017.json`, `train2017/` and `val2017/` of the sample `mpii`.
 
-    The people and their split are those of `mpii` (`sample_data.make_mpii`). Keypoints are zero-based px; those outside
-    the picture are not annotated. Nose, eyes and ears count as visible where the head does not hide them. The
-    area is 0.53 × the box, since there is no mask. Pictures are hard links to those of `mpii`, or copies where the file
-    system has none.
+    People and split are those of `mpii` (`sample_data.make_mpii`). Keypoints are zero-based px; those outside the
+    picture are not annotated. Nose, eyes and ears are visible if the head does not hide them. The area is 0.53 × the
+    box, since there are no masks. Pictures are hard links to those of `mpii`, or copies on file systems without links.
     """
     people = json.loads((mpii / "mpii_annotations.json").read_text(encoding="utf-8"))
     with np.load(mpii / "poses_3d.npz") as poses:
@@ -55,7 +54,7 @@ def make_coco(folder: Path, mpii: Path) -> None:
 
 
 def _category() -> dict[str, Any]:
-    """Keypoints and skeleton (one-based) as COCO's files have them."""
+    """Keypoint names and skeleton (one-based) as in COCO's files."""
     long = {"l_": "left_", "r_": "right_"}
     names = [long[joint[:2]] + joint[2:] if joint[:2] in long else joint for joint in COCO.joints]
     return {"keypoints": names, "skeleton": [[a + 1, b + 1] for a, b in COCO.bone_indices]}
@@ -69,7 +68,7 @@ def _annotation(
     inside = ((points >= -0.5) & (points < edge)).all(axis=1)
     flags = np.where(inside, np.where(visible, 2, 1), 0)
     keypoints = np.concatenate([np.round(points, 2), flags[:, None]], axis=1) * inside[:, None]
-    # The box holds the head's top, too, and is in COCO's frame: x = 0 is the left edge of pixel 0.
+    # The box includes the top of the head, and is in COCO's frame: x = 0 is the left edge of pixel 0.
     everything = np.concatenate([points, _project(pose["joints_3d_camera_mm_mpii"], pose)]) + 0.5
     low, high = everything.min(axis=0), everything.max(axis=0)
     margin = _BOX_MARGIN * (high - low).max()
@@ -82,7 +81,7 @@ def _annotation(
 
 
 def _keypoints(person: dict[str, Any], pose: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """(17, 2) zero-based px and (17,) bool, whether they are visible, of joints in and outside the picture."""
+    """(17, 2) zero-based px and (17,) visibility of the joints, whether inside the picture or not."""
     mpii, h36m = pose["joints_3d_camera_mm_mpii"], pose["joints_3d_camera_mm"]
     seen = np.array(person["joint_self"])[:, 2] > 0
     neck, nose = mpii[MPII.index("upper_neck")], h36m[H36M.index("nose")]
@@ -106,5 +105,5 @@ def _keypoints(person: dict[str, Any], pose: dict[str, np.ndarray]) -> tuple[np.
 
 
 def _project(points: np.ndarray, pose: dict[str, np.ndarray]) -> np.ndarray:
-    """(N, 3) mm in the camera's frame to (N, 2) zero-based px."""
+    """(N, 3) camera frame, mm -> (N, 2) zero-based px."""
     return points[:, :2] / points[:, 2:] * pose["focal"] + pose["centre"]

@@ -1,4 +1,4 @@
-"""The flesh of a posed body for the embedded sample data: one stretched round cone a limb, in the world frame, mm."""
+"""The flesh of a posed body for the sample data: one stretched round cone per limb, world frame, mm."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ from utils.transform import Skeleton
 
 @dataclass(frozen=True)
 class RoundCones:
-    """Limbs: each is the hull of two balls (a tapered capsule), stretched across its axis. World frame, mm.
+    """Limbs: each is the convex hull of two balls (a tapered capsule), stretched across its axis. World frame, mm.
 
     Attributes:
         names: P names.
         start, end: (P, 3) centres of the two balls.
         radii: (P, 2) their radii before stretching.
-        axes: (P, 3, 3) the segment's frame as columns (own left, back, up).
+        axes: (P, 3, 3) the segment's frame as columns (left, back, up).
         stretch: (P, 3) factors along those columns.
     """
 
@@ -28,7 +28,7 @@ class RoundCones:
     stretch: np.ndarray
 
 
-# How far below the skin a joint lies at most, mm, seen from any side: what hides a joint is farther in front of it.
+# Maximum depth of a joint below the skin, mm, seen from any side. A surface farther in front of a joint hides it.
 _JOINT_DEPTHS = {
     "pelvis": 175, "hip": 150, "knee": 85, "ankle": 75, "spine": 160, "thorax": 150, "upper_neck": 95, "nose": 35,
     "head_top": 60, "shoulder": 90, "elbow": 75, "wrist": 110,
@@ -36,12 +36,12 @@ _JOINT_DEPTHS = {
 
 
 def joint_depths(body: Body, skeleton: Skeleton) -> np.ndarray:
-    """(J,) how deep under the person's own surface a visible joint may lie, mm."""
+    """(J,) maximum depth of a visible joint below the person's surface, mm."""
     return body.girth * np.array([_JOINT_DEPTHS[split_side(joint)[1]] for joint in skeleton.joints], float)
 
 
 def limbs(posed: PosedBody, hair_length: float = 0.0) -> RoundCones:
-    """The flesh of a posed body; `hair_length` in mm below the back of the head, 0 for short hair."""
+    """The flesh of a posed body. `hair_length`: mm below the back of the head, 0 for short hair."""
     table = _trunk_table(posed.body, hair_length)
     for side, outward in (("l_", 1.0), ("r_", -1.0)):
         table |= {
@@ -66,7 +66,7 @@ def _sided(side: str, segment: str) -> str:
 
 
 def _trunk_table(body: Body, hair_length: float) -> dict[str, tuple]:
-    """Limb -> segment, start, end, radii, stretch (left, back) of what lies in the middle; mm, segment's frame."""
+    """Limbs of the trunk and head: segment, start, end, radii, stretch (left, back); mm, segment's frame."""
     g, h = body.girth, body.head
     wide = 1.35 * body.shoulder / 180
     return {
@@ -83,7 +83,7 @@ def _trunk_table(body: Body, hair_length: float) -> dict[str, tuple]:
 
 
 def _limb_table(body: Body, outward: float) -> dict[str, tuple]:
-    """The same for one side; `outward` is +1 on the left, -1 on the right."""
+    """Limbs of one side, as in `_trunk_table`. `outward`: +1 for left, -1 for right."""
     g, h, ground = body.girth, body.head, -0.039 * body.stature
     shoulder = (outward * body.shoulder, 0, body.chest - 6)
     return {

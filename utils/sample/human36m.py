@@ -1,7 +1,7 @@
-"""`--data_dir sample` for Human3.6M: procedural motion of seven bodies in its h5 form, cameras, and some pictures.
+"""`--data_dir sample` for Human3.6M: procedural motion of seven bodies in the h5 format, cameras, and pictures.
 
-No number of it is Human3.6M's: the cameras are of its kind (four about a room, distorting lenses, 1000 px pictures),
-the people are `utils.sample.body`'s.
+Nothing is taken from Human3.6M. The cameras are similar (four around a room, lens distortion, 1000 px pictures); the
+people come from `utils.sample.body`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from utils.sample.render import PinholeCamera
 from utils.sample.scene import Actor, draw_actors, dress
 from utils.transform import H36M, H36M_SLOTS
 
-FRAMES = 40  # of a sequence, on average
+FRAMES = 40  # average length of a sequence
 TAKES = (1, 2)
 PICTURE_SIZES = ((1000, 1002), (1000, 1000), (1000, 1000), (1000, 1002))  # width, height of cameras 1 to 4
 _WALKS = ("WalkDog", "Walking", "WalkTogether")
@@ -37,13 +37,13 @@ _COPIES = {
     "r_ankle": (4, 5), "l_ankle": (9, 10), "pelvis": (11,), "thorax": (16, 24),
     "l_wrist": (20, 21, 22, 23), "r_wrist": (28, 29, 30, 31),
 }  # fmt: skip
-# Second numbers of the random streams' seeds; a body's and a motion's is the subject.
+# Second seed of the random streams; for bodies and motions it is the subject.
 _CAMERAS, _PICTURES, _PICTURE = 101, 102, 103
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Which frame is drawn: `frame` counts from 0."""
+    """A frame to draw; `frame` counts from 0."""
 
     subject: int
     camera: int
@@ -53,12 +53,12 @@ class Picture:
 
 
 class Lens(NamedTuple):
-    """How a picture with distortion is looked up in a larger one without.
+    """Maps a picture with lens distortion to a larger, undistorted one.
 
     Attributes:
         places: (H, W, 2) float32, px of the larger picture that each pixel sees.
-        width, height: of the larger picture.
-        low: (2,) px of the distorted picture's frame where the larger one begins.
+        width, height: size of the larger picture.
+        low: (2,) origin of the larger picture in px of the distorted one.
     """
 
     places: np.ndarray
@@ -70,16 +70,16 @@ class Lens(NamedTuple):
 def make_h36m(
     folder: Path, training: int, validation: int, seed: int = 0, workers: int = 1, frames: int = FRAMES
 ) -> None:
-    """Write motions of all subjects, `cameras.h5`, and `training` + `validation` pictures, in Human3.6M's h5 form.
+    """Write motions of all subjects, `cameras.h5`, and `training` + `validation` pictures in Human3.6M's h5 format.
 
-    7 subjects × 15 actions × 2 sequences of `frames` frames on average (of unequal lengths), 25 Hz. `images/` has
-    pictures of S1, 5, 6, 7, 8 and of S9, 11 at names by `files.frame_path`, spread over subjects and cameras;
-    pixels are zero-based. The same arguments give the same bytes for any number of `workers`.
+    7 subjects × 15 actions × 2 sequences of `frames` frames on average (of varying length), 25 Hz. `images/` has
+    pictures of S1, 5, 6, 7, 8 and of S9, 11, named by `files.frame_path` and spread over subjects and cameras; pixels
+    are zero-based. The same arguments give the same bytes for any number of `workers`.
 
-    Raises ValueError for fewer than 5 frames or more pictures than there are frames and cameras.
+    Raises ValueError for fewer than 5 frames, or for more pictures than frames × cameras.
     """
     if frames < 5:
-        raise ValueError(f"{frames} frames a sequence; lengths vary by ±4, so that it takes at least 5")
+        raise ValueError(f"{frames} frames per sequence; lengths vary by ±4, so at least 5 are needed")
     folder, table = Path(folder), random_cameras(seed)
     for subject in SUBJECTS:
         for action in ACTIONS:
@@ -89,17 +89,17 @@ def make_h36m(
     write_cameras_h5(folder / "cameras.h5", table)
     pictures = choose_pictures(seed, training, TRAIN_SUBJECTS, frames)
     pictures += choose_pictures(seed, validation, TEST_SUBJECTS, frames)
-    lenses = {  # a camera's lens is the same for every subject
+    lenses = {  # a camera has the same lens for every subject
         number: make_lens(table[SUBJECTS[0], number], *PICTURE_SIZES[number - 1])
         for number in {picture.camera for picture in pictures}
     }
-    with ThreadPoolExecutor(workers) as threads:  # large arrays, for which NumPy and OpenCV let the others run
+    with ThreadPoolExecutor(workers) as threads:  # NumPy and OpenCV release the GIL on large arrays
         for _ in threads.map(partial(_write_picture, folder / "images", seed, frames, table, lenses), pictures):
             pass
 
 
 def sequence_name(action: str, take: int) -> str:
-    """ "Walking", "Walking 1": as Human3.6M names an action's two sequences."""
+    """ "Walking", "Walking 1": Human3.6M's names of an action's two sequences."""
     return action if take == 1 else f"{action} {take - 1}"
 
 
@@ -109,12 +109,12 @@ def sequence_length(action: str, take: int, frames: int = FRAMES) -> int:
 
 
 def subject_body(seed: int, subject: int) -> Body:
-    """The proportions that a subject has in every sequence."""
+    """The proportions of a subject, the same in every sequence."""
     return random_body(np.random.default_rng([seed, subject]))
 
 
 def sequence_motion(seed: int, subject: int, action: str, take: int, frames: int = FRAMES) -> PosedBody:
-    """The motion of a sequence in the world: a walk for the three actions with that name, else what its stances are."""
+    """The motion of a sequence in the world: walking for the three walking actions, else random stances."""
     rng = np.random.default_rng([seed, subject, ACTIONS.index(action), take])
     body, length = subject_body(seed, subject), sequence_length(action, take, frames)
     if action in _WALKS:
@@ -133,7 +133,7 @@ def all_slots(posed: PosedBody) -> np.ndarray:
 
 
 def random_cameras(seed: int) -> CameraTable:
-    """Four cameras about the room for every subject; a camera's lens is the same for all, its place nearly so."""
+    """Four cameras around the room for every subject; lenses are the same for all subjects, positions nearly so."""
     rng = np.random.default_rng([seed, _CAMERAS])
     table = {}
     for number, name in enumerate(CAMERA_NAMES, 1):
@@ -155,7 +155,7 @@ def random_cameras(seed: int) -> CameraTable:
 
 
 def _look_at(position: np.ndarray, aim: np.ndarray, roll: float) -> np.ndarray:
-    """(3, 3) rotation from the world to a camera at `position` that has `aim` on its axis."""
+    """(3, 3) rotation from the world to a camera at `position` that looks at `aim`."""
     forward = (aim - position) / np.linalg.norm(aim - position)
     right = np.cross(forward, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right)
@@ -197,13 +197,13 @@ def _write_picture(
 
 
 def facing_turn(camera: Camera) -> float:
-    """The angle by which the world has to be turned about z so that the camera looks along +y, as scenes expect."""
+    """The angle by which to rotate the world about z so that the camera looks along +y, as scenes expect."""
     ahead = camera.R[2].numpy()
     return float(np.arctan2(ahead[0], ahead[1]))
 
 
 def make_lens(camera: Camera, width: int, height: int) -> Lens:
-    """The lens of a camera whose pictures are of this size."""
+    """The lens of a camera with pictures of this size."""
     places = undistorted_rays(camera, width, height) * camera.f.numpy() + camera.c.numpy()
     low = np.floor(places.min((0, 1))) - 2
     sides = (int(side) for side in np.ceil(places.max((0, 1))) + 3 - low)
@@ -211,9 +211,9 @@ def make_lens(camera: Camera, width: int, height: int) -> Lens:
 
 
 def draw_picture(rng: np.random.Generator, actor: Actor, camera: Camera, turn: float, lens: Lens) -> np.ndarray:
-    """The picture (H, W, 3), uint8 BGR, of an actor in a world that is turned by `turn`, through the camera's lens.
+    """The picture (H, W, 3), uint8 BGR, of an actor in a world rotated by `turn`, seen through the camera's lens.
 
-    It is drawn by a camera without distortion, somewhat larger, and then looked up where each pixel's ray meets it.
+    A larger picture is drawn without distortion and then resampled along the ray of each pixel.
     """
     about_z = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
     rotation, position = camera.R.numpy() @ about_z.T, about_z @ camera.T.numpy()
@@ -223,9 +223,9 @@ def draw_picture(rng: np.random.Generator, actor: Actor, camera: Camera, turn: f
 
 
 def undistorted_rays(camera: Camera, width: int, height: int) -> np.ndarray:
-    """(H, W, 2) x, y of the ray (x, y, 1) that each pixel of a picture sees: the lens distortion undone.
+    """(H, W, 2) x, y of the ray (x, y, 1) of each pixel, with the lens distortion removed.
 
-    Solved on a grid by fixed-point iteration and interpolated, which the smooth distortion bears to 0.001 px.
+    Solved on a coarse grid by fixed-point iteration and interpolated, accurate to 0.001 px.
     """
     columns, rows = np.linspace(0, width - 1, 33), np.linspace(0, height - 1, 33)
     wanted = np.stack(np.meshgrid(columns, rows), -1)

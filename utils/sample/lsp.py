@@ -1,4 +1,4 @@
-"""The embedded sample data in the form of Leeds Sports Pose: the rendered people of the MPII sample, one a photo."""
+"""The sample data in the format of Leeds Sports Pose: rendered people of the MPII sample, one per photo."""
 
 import json
 import os
@@ -15,10 +15,10 @@ from utils.transform import LSP, MPII, joint_map
 def make_lsp(folder: Path, mpii: Path) -> None:
     """Write `lsp/` and `lspet/`, each `joints.mat` and `images/`, from the sample `mpii` (`sample_data.make_mpii`).
 
-    Only people who are alone in their picture are taken, since LSP's photos have one person each. `lsp/` has the
-    validation people with every joint in the picture as its second half, and as many training people as its first;
-    `lspet/` (LSP-extended) has the other training people. Coordinates are one-based px. Pictures are hard links to
-    those of `mpii`, or copies where the file system has none.
+    Only people who are alone in their picture are used, since LSP's photos have one person each. The second half of
+    `lsp/` has the validation people with all joints in the picture, the first half as many training people. `lspet/`
+    (LSP-extended) has the other training people. Coordinates are one-based px. Pictures are hard links to those of
+    `mpii`, or copies on file systems without links.
     """
     people = json.loads((mpii / "mpii_annotations.json").read_text(encoding="utf-8"))
     alone = [person for person in people if not person["numOtherPeople"]]
@@ -32,7 +32,7 @@ def make_lsp(folder: Path, mpii: Path) -> None:
 
 
 def _joints(person: dict) -> np.ndarray:
-    """(14, 3) x, y, visible in LSP's order; zeros where the joint is outside the picture."""
+    """(14, 3) x, y, visible in LSP's order; zeros for joints outside the picture."""
     return np.array(person["joint_self"], float)[joint_map(MPII, LSP)]
 
 
@@ -46,16 +46,16 @@ def _write(folder: Path, people: Sequence[dict], mpii: Path, extended: bool) -> 
     for number, person in enumerate(people, start=1):
         link_or_copy(mpii / "images" / person["img_paths"], folder / "images" / f"im{number:0{digits}d}.jpg")
     joints = np.array([_joints(person) for person in people]).reshape(-1, len(LSP), 3)
-    if extended:  # the flag tells whether the joint is annotated
+    if extended:  # the flag means annotated
         joints[..., 2] = joints.any(axis=2)
         write_mat(folder / "joints.mat", {"joints": joints.transpose(1, 2, 0)})
-    else:  # whether it is occluded
+    else:  # the flag means occluded
         joints[..., 2] = 1 - joints[..., 2]
         write_mat(folder / "joints.mat", {"joints": joints.transpose(2, 1, 0)})
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Hard link `target` to `source`, or copy it where the file system has no hard links."""
+    """Hard link `target` to `source`, or copy it if the file system has no hard links."""
     try:
         os.link(source, target)
     except OSError:

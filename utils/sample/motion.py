@@ -1,6 +1,6 @@
-"""Smooth motions of a sample body: poses between key poses, carried along by the foot that stands.
+"""Smooth motions of a sample body: poses interpolated between key poses, moved so that the standing foot stays put.
 
-Frames follow one another at 25 Hz, the rate at which Human3.6M's positions are commonly used (half the video's).
+The frame rate is 25 Hz, at which Human3.6M's positions are commonly used (half the video's rate).
 """
 
 from collections.abc import Sequence
@@ -10,32 +10,32 @@ from scipy.interpolate import PchipInterpolator
 
 from utils.sample.body import SEGMENTS, Body, Pose, PosedBody, pose_body, random_pose
 
-KEY_FRAMES = 15  # frames from one free key pose to the next: 0.6 s
-STEP_FRAMES = 14  # frames of one step
-_STANDING_MM = 15.0  # a foot this much lower than the other bears three quarters of the weight
-_TURN_DEVIATION = 35  # degrees a second
+KEY_FRAMES = 15  # frames between random key poses: 0.6 s
+STEP_FRAMES = 14  # frames per step
+_STANDING_MM = 15.0  # a foot this much lower than the other bears about three quarters of the weight
+_TURN_DEVIATION = 35  # degrees per second, standard deviation
 _PLACE_MM = 400.0
 
-# Degrees of the thigh's and the knee's flexion at the heel's contact and as one leg passes the other, after the normal
-# joint angles in Winter, "Biomechanics and Motor Control of Human Movement".
+# Thigh and knee flexion, degrees, at heel contact and when one leg passes the other, after the normal joint angles in
+# Winter, "Biomechanics and Motor Control of Human Movement".
 _CONTACT = {"ahead": (25, 6), "behind": (-16, 22)}
-_PASSING = {"ahead": (3, 10), "behind": (26, 60)}  # what was ahead bears the body, what was behind swings
+_PASSING = {"ahead": (3, 10), "behind": (26, 60)}  # the front leg bears the weight, the rear leg swings
 _ARM_SWING = 18
 
 
 def random_motion(rng: np.random.Generator, body: Body, frames: int, stances: Sequence[str]) -> PosedBody:
-    """`frames` poses through random key poses of the families `stances` (of `body.STANCES`), each equally likely."""
+    """`frames` poses through random key poses of `stances` (a subset of `body.STANCES`), each equally likely."""
     count = frames // KEY_FRAMES + 3
     poses = [random_pose(rng, body, stance=str(rng.choice(stances))) for _ in range(count)]
     return _play(rng, body, np.stack([pose.angles for pose in poses]), KEY_FRAMES, frames)
 
 
 def walking_motion(rng: np.random.Generator, body: Body, frames: int) -> PosedBody:
-    """`frames` poses of a walk: one random bearing of trunk and arms, legs and arms swinging in turn."""
+    """`frames` poses of a walk: a random posture of trunk and arms, with alternating legs and arms."""
     base = random_pose(rng, body, stance="walk").angles
     stride, half_step = rng.uniform(0.75, 1.2), STEP_FRAMES * rng.uniform(0.85, 1.2) / 2
     keys = np.repeat(base[None], int(frames / half_step) + 4, axis=0)
-    sides = np.where(np.arange(len(keys)) // 2 % 2, -1, 1)  # which side is ahead: left, left, right, right, ...
+    sides = np.where(np.arange(len(keys)) // 2 % 2, -1, 1)  # the leg in front: left, left, right, right, ...
     contact = np.arange(len(keys)) % 2 == 0
     forward_lean = base[SEGMENTS.index("pelvis"), 0]
     for side, sign in (("l_", 1), ("r_", -1)):
@@ -50,9 +50,9 @@ def walking_motion(rng: np.random.Generator, body: Body, frames: int) -> PosedBo
 
 
 def _play(rng: np.random.Generator, body: Body, keys: np.ndarray, spacing: float, frames: int) -> PosedBody:
-    """Poses between the key angles (K, S, 3) that are `spacing` frames apart, from anywhere in the first interval.
+    """Interpolate key angles (K, S, 3) that are `spacing` frames apart, starting at random in the first interval.
 
-    The interpolation is monotone from key to key, so that no joint bends farther than in one of them.
+    The interpolation is monotone between keys, so no joint bends farther than in a key pose.
     """
     times = rng.uniform(0, spacing) + np.arange(frames)
     angles = PchipInterpolator(np.arange(len(keys)) * spacing, keys)(times)
@@ -66,9 +66,9 @@ def _play(rng: np.random.Generator, body: Body, keys: np.ndarray, spacing: float
 
 
 def _path(posed: PosedBody) -> np.ndarray:
-    """(F, 2) where the pelvis has to be so that the standing foot stays where it is, mm; it begins at the origin.
+    """(F, 2) pelvis positions, mm, starting at the origin, for which the standing foot does not slide.
 
-    Both feet bear the body near the change from one to the other, which keeps the path smooth.
+    Near the change from one foot to the other both bear weight, which keeps the path smooth.
     """
     left, right = (posed.positions[:, SEGMENTS.index(side + "foot")] for side in ("l_", "r_"))
     on_left = 1 / (1 + np.exp((left[:, 2] - right[:, 2]) / _STANDING_MM))[:, None]

@@ -1,4 +1,4 @@
-"""Ray casting of limbs with NumPy: a depth buffer of stretched round cones, then one shading pass over the pixels."""
+"""Ray casting of limbs with NumPy: a depth buffer of stretched round cones, then one shading pass."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class PinholeCamera:
         return points[..., :2] / points[..., 2:] * self.focal + self.centre
 
     def rays(self, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-        """x (width,) and y (height,) of the ray (x, y, 1) through each pixel, camera frame."""
+        """x (width,) and y (height,) of the rays (x, y, 1) through the pixels, camera frame."""
         x = (np.arange(width) - self.centre[0]) / self.focal[0]
         y = (np.arange(height) - self.centre[1]) / self.focal[1]
         return x, y
@@ -41,7 +41,7 @@ class PinholeCamera:
 def look_camera(
     position: np.ndarray, pitch: float, roll: float, focal: float, centre: tuple[float, float]
 ) -> PinholeCamera:
-    """A camera at `position` (3,) mm that looks along world +y, `pitch` radians down, with `roll` about its axis."""
+    """A camera at `position` (3,) mm looking along world +y, pitched down by `pitch` and rolled by `roll`, radians."""
     (cp, sp), (cr, sr) = (np.cos(pitch), np.sin(pitch)), (np.cos(roll), np.sin(roll))
     level = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # right = +x, down = -z, forward = +y
     nod = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
@@ -54,9 +54,9 @@ class Surface:
     """What each pixel sees.
 
     Attributes:
-        depth: (H, W) camera z in mm, infinite over the background.
+        depth: (H, W) camera z in mm, infinite for the background.
         limb: (H, W) index of the limb, or `NOTHING`.
-        along: (H, W) place along the limb's axis, 0 at its start, 1 at its end.
+        along: (H, W) position along the limb's axis, 0 at its start, 1 at its end.
     """
 
     depth: np.ndarray
@@ -84,16 +84,16 @@ def _to_camera(cones: RoundCones, camera: PinholeCamera) -> _CameraCones:
 
 
 def cast(cones: RoundCones, camera: PinholeCamera, width: int, height: int) -> Surface:
-    """The nearest limb in each pixel of a `width` x `height` image, by exact intersection of ray and round cone.
+    """The nearest limb in each pixel of a `width` x `height` image, by exact ray-cone intersection, in float64.
 
-    A limb that reaches nearer to the camera than 1 mm is left out. Float64.
+    Limbs nearer to the camera than 1 mm are skipped.
     """
     solid = _to_camera(cones, camera)
     depth = np.full((height, width), np.inf)
     limb = np.full((height, width), NOTHING, np.int16)
     along = np.zeros((height, width))
     x, y = camera.rays(width, height)
-    for index, box in enumerate(_pixel_boxes(solid, cones, camera, width, height)):  # each box is one batch
+    for index, box in enumerate(_pixel_boxes(solid, cones, camera, width, height)):  # the pixels of a box are a batch
         if box is None:
             continue
         distance, place = _intersect(x[box[1]], y[box[0], None], solid, index)
@@ -107,7 +107,7 @@ def cast(cones: RoundCones, camera: PinholeCamera, width: int, height: int) -> S
 def _pixel_boxes(
     solid: _CameraCones, cones: RoundCones, camera: PinholeCamera, width: int, height: int
 ) -> list[tuple[slice, slice] | None]:
-    """For each limb the rows and columns that can see it: the projection of a cube about each of its two balls."""
+    """Rows and columns that can see each limb: the projection of cubes around its two balls."""
     ends = np.stack([solid.start, solid.end])  # (2, P, 3)
     reach = (cones.radii.max(-1) * cones.stretch.max(-1))[:, None]
     edges = np.concatenate(
@@ -124,12 +124,12 @@ def _pixel_boxes(
 
 
 def _intersect(x: np.ndarray, y: np.ndarray, solid: _CameraCones, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """First hit of rays s (x, y, 1), x (w,) and y (h, 1), with one round cone: s = depth and place along, (h, w) both.
+    """First hit of rays s (x, y, 1), x (w,) and y (h, 1), with a round cone: depth s and position along, both (h, w).
 
-    A round cone is the union over t in [0, 1] of balls about a + t b with radius r + t k. In a frame where the
-    stretch is undone the ray is s d, and its surface is the envelope (A t = B) of A t² - 2 B t + C = 0 with
-    A = b·b - k², B = (s d - a)·b + r k, C = |s d - a|² - r²; that is B² = A C, a quadratic in s. Beyond either end
-    it is the end's ball.
+    A round cone is the union over t in [0, 1] of balls around a + t b with radius r + t k. With the stretch removed the
+    ray is s d, and the surface is the envelope (A t = B) of A t² - 2 B t + C = 0 with A = b·b - k²,
+    B = (s d - a)·b + r k, C = |s d - a|² - r². This gives B² = A C, a quadratic in s. Beyond the ends the surface is
+    that of the end balls.
     """
     shrink = solid.shrink[index]
     a, end = shrink @ solid.start[index], shrink @ solid.end[index]
@@ -140,7 +140,7 @@ def _intersect(x: np.ndarray, y: np.ndarray, solid: _CameraCones, index: int) ->
     dd = dd + 2 * gram[0, 1] * x * y
 
     def along_ray(vector: np.ndarray) -> np.ndarray:
-        """d · vector over the pixels, (h, w): linear in x and y."""
+        """d · vector for all pixels, (h, w); linear in x and y."""
         p, q, r = shrink @ vector
         return p * x + (q * y + r)
 
@@ -151,16 +151,17 @@ def _intersect(x: np.ndarray, y: np.ndarray, solid: _CameraCones, index: int) ->
 
     m, da, n, capital_a = along_ray(b), along_ray(a), a @ b - radius * k, b @ b - k * k
     depth = np.minimum(ball(a, radius), ball(end, end_radius))
-    if capital_a > 0:  # else one ball holds the other
-        # qa s² - 2 qb s + qc = 0. Across the axis qa < 0 and the ray enters at this root; nearly along it qa > 0, and
-        # this is where it enters a limb that widens away from it (into one that narrows, it enters by the end's ball).
+    if capital_a > 0:  # else one ball contains the other
+        # qa s² - 2 qb s + qc = 0. For rays across the axis qa < 0 and this root is the entry point. For rays nearly
+        # along it qa > 0 and this root is the entry into a limb that widens away from the camera; a limb that narrows
+        # is entered through its end ball.
         qa, qb, qc = m * m - capital_a * dd, m * n - capital_a * da, n * n - capital_a * (a @ a - radius**2)
         square = qb * qb - qa * qc
         hit = (qb + np.sqrt(np.maximum(square, 0))) / np.where(qa == 0, 1e-12, qa)
         place = (hit * m - n) / capital_a
         valid = (square > 0) & (place >= 0) & (place <= 1) & (hit > 0)
         depth = np.where(valid, np.minimum(depth, hit), depth)
-    with np.errstate(invalid="ignore"):  # infinity where nothing is hit
+    with np.errstate(invalid="ignore"):  # depth is infinite without a hit
         place = np.clip((depth * m - n) / max(capital_a, 1e-9), 0, 1)
     return depth, place
 
@@ -170,14 +171,15 @@ PATTERNS = ("plain", "stripes", "pinstripes", "checks", "dots", "print", "zip")
 
 @dataclass(frozen=True)
 class Outfit:
-    """Colours of P limbs out of K materials.
+    """Colours of P limbs made of K materials.
 
     Attributes:
         colours: (K, 2, 3) base and pattern colour, RGB in 0 .. 1.
         pattern: (K,) index into `PATTERNS`.
-        period: (K,) of the pattern, mm.
-        grain: (K,) strength of the cloth's or skin's irregularity, 0 .. 1.
-        layers: (P, 2) material before and after `split` (P,), the place along the limb where sleeves and legs end.
+        period: (K,) period of the pattern, mm.
+        grain: (K,) strength of the texture noise of cloth or skin, 0 .. 1.
+        layers: (P, 2) materials before and after `split`.
+        split: (P,) position along the limb where a sleeve or trouser leg ends.
     """
 
     colours: np.ndarray
@@ -189,14 +191,14 @@ class Outfit:
 
 
 def join_cones(parts: list[RoundCones]) -> RoundCones:
-    """Several sets of limbs as one, in order."""
+    """Concatenate several sets of limbs."""
     names = tuple(name for part in parts for name in part.names)
     fields = ("start", "end", "radii", "axes", "stretch")
     return RoundCones(names, *(np.concatenate([getattr(part, field) for part in parts]) for field in fields))
 
 
 def join_outfits(outfits: list[Outfit]) -> Outfit:
-    """The outfits of several sets of limbs as one, in order."""
+    """Concatenate the outfits of several sets of limbs."""
     offsets = np.cumsum([0, *(len(outfit.pattern) for outfit in outfits[:-1])])
     layers = [outfit.layers + offset for outfit, offset in zip(outfits, offsets, strict=True)]
     fields = {
@@ -208,11 +210,11 @@ def join_outfits(outfits: list[Outfit]) -> Outfit:
 def shade(
     surface: Surface, cones: RoundCones, outfit: Outfit, camera: PinholeCamera, light: np.ndarray, tile: np.ndarray
 ) -> np.ndarray:
-    """(H, W, 4) float32 RGB and coverage in 0 .. 1 of what `cast` found.
+    """Shade the result of `cast`: (H, W, 4) float32 RGB and coverage in 0 .. 1.
 
     Args:
         light: (3,) unit vector towards the light, camera frame.
-        tile: (T, T) noise of zero mean and unit deviation, laid over the limbs at 4 mm a texel.
+        tile: (T, T) noise with mean 0 and standard deviation 1, mapped onto the limbs at 4 mm per texel.
     """
     height, width = surface.limb.shape
     rows, columns = np.nonzero(surface.limb != NOTHING)
@@ -224,7 +226,7 @@ def shade(
     )
     solid = _to_camera(cones, camera)
 
-    # In each limb's own frame (left, back, up), so that one rotation a pixel serves normal, light and texture.
+    # In each limb's local frame (left, back, up), so that one rotation per pixel serves normal, light and texture.
     axes = solid.axes.astype(np.float32)
     start, bone, sun = (
         np.einsum("pab,pa->pb", axes, v.astype(np.float32))
@@ -256,7 +258,7 @@ def shade(
 
 
 def _pattern_colour(outfit: Outfit, material: np.ndarray, along: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """(n, 3) colour of n points at `along` mm on the axis and `across` mm about it, 0 at the front."""
+    """(n, 3) colours of n points at `along` mm on the axis and `across` mm around it, 0 at the front."""
     period = outfit.period.astype(np.float32)[material]
     wave, wave_about = np.sin(2 * np.pi * along / period), np.sin(2 * np.pi * across / period)
     second = np.select(
@@ -275,9 +277,9 @@ def _pattern_colour(outfit: Outfit, material: np.ndarray, along: np.ndarray, acr
 
 
 def _paint_faces(colour: np.ndarray, limb: np.ndarray, local: np.ndarray, cones: RoundCones, outfit: Outfit) -> None:
-    """Eyes, brows and a mouth on the front of every limb called head, in units of the head's axis; in place.
+    """Paint eyes, brows and a mouth on every limb named "head", in place.
 
-    `local` (n, 3) is mm from the limb's start in the limb's frame.
+    `local` (n, 3): position relative to the limb's start in its local frame, mm.
     """
     for head in (index for index, name in enumerate(cones.names) if name == "head"):
         pixels = np.nonzero(limb == head)[0]
@@ -296,11 +298,11 @@ def _paint_faces(colour: np.ndarray, limb: np.ndarray, local: np.ndarray, cones:
 
 
 def visible_joints(surface: Surface, camera: PinholeCamera, joints: np.ndarray, depths: np.ndarray) -> np.ndarray:
-    """(J,) bool: whether nothing stands before a joint, and it is in the picture.
+    """(J,) bool: whether a joint is in the picture and not occluded.
 
     Args:
         joints: (J, 3) camera frame, mm.
-        depths: (J,) how deep under its own surface a joint may lie and still count as seen, mm.
+        depths: (J,) maximum depth below the surface at which a joint still counts as visible, mm.
     """
     height, width = surface.depth.shape
     column, row = np.round(camera.project(joints)).astype(int).T
@@ -310,7 +312,7 @@ def visible_joints(surface: Surface, camera: PinholeCamera, joints: np.ndarray, 
 
 
 def random_colour(rng: np.random.Generator, saturation: float = 0.8) -> np.ndarray:
-    """(3,) RGB in 0 .. 1: any hue, from dark to bright, saturated up to `saturation`."""
+    """(3,) RGB in 0 .. 1: random hue, brightness, and saturation up to `saturation`."""
     hue, saturation, value = rng.uniform(), rng.uniform(0.03, saturation), rng.uniform(0.25, 0.95)
     wheel = np.clip(np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
     return value * (1 - saturation + saturation * wheel)
@@ -321,7 +323,7 @@ _HAIR = np.array([[0.08, 0.06, 0.05], [0.25, 0.15, 0.08], [0.45, 0.3, 0.15], [0.
 
 
 def random_outfit(rng: np.random.Generator, names: tuple[str, ...]) -> Outfit:
-    """Skin, hair and clothes for the limbs that `flesh.limbs` names."""
+    """Random skin, hair and clothes for the limbs named by `flesh.limbs`."""
     tone = rng.uniform(0, len(_SKIN) - 1.001)
     skin = _SKIN[int(tone)] * (1 - tone % 1) + _SKIN[int(tone) + 1] * (tone % 1)
     hair = np.clip(_HAIR[rng.integers(len(_HAIR))] * rng.uniform(0.8, 1.2), 0, 1)
@@ -338,7 +340,7 @@ def random_outfit(rng: np.random.Generator, names: tuple[str, ...]) -> Outfit:
     long_legs = rng.uniform() < 0.7
     shirt_sleeve = (0.0, rng.uniform(0.35, 0.85), 1.1)[sleeve]
     shin = ("trousers", "socks", rng.uniform(0.85, 1.0)) if long_legs else ("skin", "socks", rng.uniform(0.5, 0.95))
-    # limb -> material before and after the place along it
+    # limb -> materials before and after a position along it
     dress = {
         "hips": ("trousers", "shirt", rng.uniform(0.3, 0.9)),
         "abdomen": ("shirt", "shirt", 2),

@@ -1,9 +1,9 @@
-"""The embedded default data, `--data_dir sample`: rendered people with exact ground truth in the real on-disk forms.
+"""The default data, `--data_dir sample`: rendered people with exact ground truth, in the formats of the real data sets.
 
     from utils.sample.sample_data import ensure_sample
-    folder = ensure_sample("mpii")      # data/sample/mpii, made on first use
+    folder = ensure_sample("mpii")      # data/sample/mpii, rendered on first use
 
-Every image comes from its own random stream, so the files are the same whatever the number of processes.
+Every image has its own random stream, so the files do not depend on the number of processes.
 """
 
 import fcntl
@@ -36,7 +36,7 @@ _SHORT_NAMES = (
     "rank", "rkne", "rhip", "lhip", "lkne", "lank", "pelv", "thor",
     "neck", "head", "rwri", "relb", "rsho", "lsho", "lelb", "lwri",
 )  # fmt: skip
-# One thread a process; and glibc keeps freed picture-sized arrays, which saves a tenth of the time.
+# One thread per process. glibc keeps freed image-sized arrays, which saves a tenth of the time.
 _HELPER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -47,13 +47,14 @@ _HELPER_ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class SampleMaker:
-    """How one data set's sample is made, its size and version.
+    """Recipe of a data set's sample.
 
     Attributes:
-        make: called as `make(folder, training, validation, seed, workers)`; with a `source`, as `make(folder, source)`.
-        version: a new one makes `ensure_sample` replace what an older one left on disk.
-        training, validation: how many are rendered; `what` says of what.
-        source: the sample that this one is another form of.
+        make: called as `make(folder, training, validation, seed, workers)`, or `make(folder, source)` with a `source`.
+        version: increase it to make `ensure_sample` replace older files on disk.
+        training, validation: number of rendered samples.
+        what: noun for the samples, for messages.
+        source: the sample that this one converts to another format.
     """
 
     make: Callable[..., None]
@@ -65,27 +66,27 @@ class SampleMaker:
 
 
 def ensure_sample(dataset: str, root: Path = Path("data/sample")) -> Path:
-    """The folder `<root>/<dataset>` of the sample, made first where it is missing or of an older version.
+    """The folder `<root>/<dataset>` of the sample, created if it is missing or of an older version.
 
-    It appears whole or not at all, and any number of processes may ask at once. Prints one line if it makes data.
+    The folder is created atomically, and any number of processes may call this at once. Prints one line when it
+    creates data.
 
-    Raises:
-        UserError: no sample of that name; `root` cannot be written; the folder holds something else.
+    Raises UserError for an unknown sample, if `root` is not writable, or if the folder holds other data.
     """
     if dataset not in MAKERS:
-        raise UserError(f"no sample data called {dataset!r}; there is {', '.join(sorted(MAKERS))}")
+        raise UserError(f"no sample data called {dataset!r}; choose from {', '.join(sorted(MAKERS))}")
     maker, folder = MAKERS[dataset], Path(root) / dataset
     if _is_current(folder, maker):
         return folder
     if folder.exists() and not (folder / MARKER).is_file():
-        raise UserError(f"{folder} exists but is not sample data made here (no {MARKER} in it); move it away")
+        raise UserError(f"{folder} exists but is not generated sample data (it has no {MARKER}); move it away")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _only_one_process(folder.parent / f".{dataset}.lock") as alone:
             if not _is_current(folder, maker):
                 _make(dataset, maker, folder, clean=alone)
     except OSError as error:
-        raise UserError(f"cannot write sample data to {folder}: {error}; free or choose another place") from None
+        raise UserError(f"cannot write sample data to {folder}: {error}; free space or use another folder") from None
     return folder
 
 
@@ -98,9 +99,9 @@ def _is_current(folder: Path, maker: SampleMaker) -> bool:
 
 @contextmanager
 def _only_one_process(lock: Path) -> Iterator[bool]:
-    """Wait until no other process is inside; whether that can be had. The kernel frees a killed process's lock.
+    """Wait for exclusive access; yields whether the lock was acquired. The kernel releases a killed process's lock.
 
-    Some network file systems have no locks; there, each process makes its own copy and the first to finish wins.
+    Some network file systems have no locks. There, each process makes its own copy and the first to finish wins.
     """
     with open(lock, "w", encoding="utf-8") as file:
         try:
@@ -112,7 +113,7 @@ def _only_one_process(lock: Path) -> Iterator[bool]:
 
 
 def _make(dataset: str, maker: SampleMaker, folder: Path, clean: bool) -> None:
-    """Make the data beside `folder` and rename it into place; `clean` what killed runs left there."""
+    """Make the data beside `folder` and rename it; `clean`: remove leftovers of killed runs."""
     if clean:
         for left in folder.parent.glob(f".{dataset}.*.making"):
             shutil.rmtree(left, ignore_errors=True)
@@ -137,7 +138,7 @@ def _make(dataset: str, maker: SampleMaker, folder: Path, clean: bool) -> None:
         try:
             made.rename(folder)
         except OSError:
-            if not _is_current(folder, maker):  # else another process was quicker, where files cannot be locked
+            if not _is_current(folder, maker):  # else, without locks, another process finished first
                 raise
     except BaseException:
         print("not done", flush=True)
@@ -148,7 +149,7 @@ def _make(dataset: str, maker: SampleMaker, folder: Path, clean: bool) -> None:
 
 
 def make_mpii(folder: Path, training: int, validation: int, seed: int = 0, workers: int = 1) -> None:
-    """Write `training` + `validation` rendered people in the MPII form, with exact 3D poses beside them.
+    """Write `training` + `validation` rendered people in MPII's format, with exact 3D poses.
 
     `images/*.jpg`, `mpii_annotations.json`, `detections_our_format.mat` (validation people in the JSON's order), and
     `poses_3d.npz` for all N people in that order: `joints_3d_camera_mm` (N, 17, 3) and `joints_2d` (N, 17, 2) in
@@ -167,9 +168,9 @@ def make_mpii(folder: Path, training: int, validation: int, seed: int = 0, worke
 
 
 def _render_in_helpers(shares: list[tuple]) -> list[dict]:
-    """Every share in a process of its own; the people of all of them.
+    """Render each share in its own process; returns the people of all shares.
 
-    Plain child processes and not multiprocessing: nothing of the caller's (threads, main module) may leak into them.
+    Plain child processes instead of multiprocessing, so that nothing of the caller (threads, main module) leaks in.
     """
     helpers = [
         subprocess.Popen(
@@ -196,14 +197,14 @@ def _render_in_helpers(shares: list[tuple]) -> list[dict]:
 
 
 def _help() -> None:
-    """A helper process: render the share of the command line and print its people as JSON."""
+    """Entry point of a helper process: render the share given on the command line and print its people as JSON."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     cv2.setNumThreads(1)
     print(json.dumps(_render_share(*json.loads(sys.argv[1]))))
 
 
 def _render_share(folder: str, training: int, validation: int, seed: int, share: int, shares: int) -> list[dict]:
-    """Render every image whose index is `share` modulo `shares`; the people in them as plain numbers."""
+    """Render every image whose index is `share` modulo `shares`; returns their people as plain numbers."""
     plan = _plan(training, 0) + _plan(validation, 1)
     people = []
     for image, (split, number, count) in enumerate(plan):
@@ -218,7 +219,7 @@ def _render_share(folder: str, training: int, validation: int, seed: int, share:
 
 
 def _plan(people: int, split: int) -> list[tuple[int, int, int]]:
-    """Images of one split: (split, number of the image in it, people in the image), `people` in all."""
+    """Images of one split, with `people` in total: (split, number of the image, people in the image)."""
     images = []
     while people:
         count = min(people, 2 if len(images) % _TWO_PEOPLE_EVERY == 1 else 1)
@@ -237,7 +238,7 @@ def _record(person: SeenPerson, shape: tuple[int, ...], split: int, image: int, 
     within = np.clip(pixels, 0, (width - 1, height - 1))
     low, high = within.min(0), within.max(0)
     scale = max(person.stature, 1.05 * float((high - low).max())) / 200
-    # The usual crop moves its centre 15 x scale down again.
+    # The usual MPII crop moves its centre down again by 15 x scale.
     centre = (low + high) / 2 + 1 - (0, 15 * scale)
     annotation = {
         "dataset": "sample",
@@ -266,7 +267,7 @@ def _record(person: SeenPerson, shape: tuple[int, ...], split: int, image: int, 
 
 
 def _write_annotations(folder: Path, people: list[dict]) -> None:
-    """`mpii_annotations.json`: in MPII's own fields, the others of a picture included."""
+    """Write `mpii_annotations.json` with MPII's fields, including the other people of a picture."""
     by_image: dict[float, list[dict]] = {}
     for person in people:
         by_image.setdefault(person["annotation"]["annolist_index"], []).append(person["annotation"])
@@ -285,7 +286,7 @@ def _write_annotations(folder: Path, people: list[dict]) -> None:
 
 
 def _write_detections(folder: Path, people: list[dict]) -> None:
-    """`detections_our_format.mat`: ground truth, missing joints and head boxes of the validation people; 1-based."""
+    """Write `detections_our_format.mat`: joints, missing joints and head boxes of the validation people, 1-based."""
     joints = np.array([person["annotation"]["joint_self"] for person in people]).reshape(-1, len(MPII), 3)
     boxes = np.array([person["head_box"] for person in people]).reshape(-1, 2, 2)
     names = np.empty((1, len(MPII)), object)
@@ -308,7 +309,7 @@ def _write_poses(folder: Path, people: list[dict]) -> None:
 
 def make_h36m(folder: Path, training: int, validation: int, seed: int = 0, workers: int = 1) -> None:
     """Write motions, cameras and `training` + `validation` pictures; see `utils.sample.human36m.make_h36m`."""
-    # It needs PyTorch, for which the helper processes would wait.
+    # It imports PyTorch, which would slow down the helper processes.
     from utils.sample import human36m  # noqa: PLC0415
 
     human36m.make_h36m(folder, training, validation, seed, workers)

@@ -1,4 +1,4 @@
-"""One picture of the embedded sample data: one or two people before a wall, seen by a camera, with ground truth."""
+"""A picture of the sample data: one or two people in front of a wall, with ground truth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,12 +24,12 @@ from utils.sample.render import (
 )
 from utils.transform import H36M, MPII
 
-_FINE, _COARSE = 4, 3  # people are cast with 4 pixels where the picture has 3, so that their edges are smooth
+_FINE, _COARSE = 4, 3  # people are rendered with 4 pixels for 3 of the picture, for smooth edges
 
 
 @dataclass(frozen=True)
 class Actor:
-    """A posed body with the limbs, clothes and furniture to draw it with."""
+    """A posed body with its limbs, clothes and furniture."""
 
     posed: PosedBody
     cones: RoundCones
@@ -38,14 +38,14 @@ class Actor:
 
 @dataclass(frozen=True)
 class SeenPerson:
-    """Ground truth of one person in one picture.
+    """Ground truth of a person in a picture.
 
     Attributes:
-        camera: of the picture; its `centre` in zero-based px.
+        camera: camera of the picture; its `centre` is in zero-based px.
         mpii_mm: (16, 3) and `h36m_mm`: (17, 3) joints, camera frame, mm.
-        visible: (16,) bool, MPII order: in the picture and hidden by nothing.
+        visible: (16,) bool, MPII order: in the picture and not occluded.
         head_box: (2, 2) top left and bottom right of the head, zero-based px.
-        stature: of the upright person at this distance, px.
+        stature: height of the upright person at this distance, px.
     """
 
     camera: PinholeCamera
@@ -57,9 +57,9 @@ class SeenPerson:
 
 
 def render_scene(rng: np.random.Generator, people: int) -> tuple[np.ndarray, list[SeenPerson]]:
-    """A picture (H, W, 3), uint8 BGR, sides of 256 to 400 px, and the one or two people in it.
+    """A picture (H, W, 3), uint8 BGR, with sides of 256 to 400 px, and its one or two people.
 
-    The first stands at the origin and is 120 to 300 px tall (upright); a second stands farther away.
+    The first person stands at the origin and is 120 to 300 px tall (upright); a second one is farther away.
     """
     width, height = _random_size(rng, people)
     actor = random_actor(rng)
@@ -74,10 +74,10 @@ def render_scene(rng: np.random.Generator, people: int) -> tuple[np.ndarray, lis
 def draw_actors(
     rng: np.random.Generator, actors: Sequence[Actor], camera: PinholeCamera, width: int, height: int
 ) -> tuple[np.ndarray, Surface, PinholeCamera]:
-    """Actors before a wall behind them, in random light, seen by a camera that looks along world +y.
+    """Draw actors in front of a wall, in random light, seen by a camera that looks along world +y.
 
-    Returns: the picture (H, W, 3), uint8 BGR; what the camera sees of the actors alone, in finer pixels than the
-    picture's; the camera of those finer pixels.
+    Returns: the picture (H, W, 3), uint8 BGR; the surface of the actors alone, at a finer resolution; the camera of
+    that resolution.
     """
     cones, outfit = join_cones([a.cones for a in actors]), join_outfits([a.outfit for a in actors])
 
@@ -97,14 +97,14 @@ def draw_actors(
 
 
 def random_actor(rng: np.random.Generator) -> Actor:
-    """A dressed person in a random pose at the origin, on a stool if seated."""
+    """A dressed person in a random pose at the origin, on a stool if sitting."""
     body = random_body(rng)
     pose = random_pose(rng, body)
     return dress(rng, pose_body(body, pose), on_stool=pose.stance == "sit")
 
 
 def dress(rng: np.random.Generator, posed: PosedBody, on_stool: bool) -> Actor:
-    """The posed body with random hair, clothes and, if wanted, a stool under it."""
+    """Give a posed body random hair, clothes and optionally a stool."""
     cones = limbs(posed, hair_length=float(rng.choice([0, 0, 60, 160])))
     outfit = random_outfit(rng, cones.names)
     if on_stool:
@@ -142,20 +142,20 @@ def _random_size(rng: np.random.Generator, people: int) -> tuple[int, int]:
 
 
 def _random_camera(rng: np.random.Generator, actor: Actor, width: int, height: int, people: int) -> PinholeCamera:
-    """A camera that looks along +y at the actor and has them well in the picture, now and then partly out."""
+    """A camera looking along +y with the actor inside the picture, sometimes partly outside."""
     least = 120 if people == 1 else 180
     target = max(rng.uniform(least, min(300, 0.92 * height), 2))
     focal = rng.uniform(1.1, 1.7) * max(width, height)
     distance = focal * actor.posed.body.stature / target
     position = (0, -distance, rng.uniform(900, 1700))
     camera = look_camera(position, np.radians(rng.uniform(-3, 8)), np.radians(rng.normal(0, 2)), focal, (0, 0))
-    # The principal point moves instead of the camera: the picture is a crop of a larger one.
+    # The principal point is moved instead of the camera, as if the picture were a crop of a larger one.
     points = camera.project(camera.world_to_camera(actor.posed.joints(MPII)))
     low, high, margin = points.min(0), points.max(0), 0.07 * target
     room = np.array([width, height])
-    headroom = np.array([margin, margin if people == 1 else 2 * margin])  # the one behind may be the taller
+    headroom = np.array([margin, margin if people == 1 else 2 * margin])  # the person behind may be taller
     least, most = headroom - low, room - 1 - margin - high
-    most = np.maximum(most, least)  # too large for the picture: head and left side first
+    most = np.maximum(most, least)  # if the person is too large, keep head and left side
     if people > 1:
         third, side = (most - least) * [0.3, 0], rng.integers(2)
         least, most = (least, [least[0] + third[0], most[1]]) if side else ([most[0] - third[0], least[1]], most)
@@ -166,7 +166,7 @@ def _random_camera(rng: np.random.Generator, actor: Actor, width: int, height: i
 
 
 def _partly_out(rng: np.random.Generator, centre: np.ndarray, points: np.ndarray, room: np.ndarray) -> np.ndarray:
-    """A centre that leaves feet or one side out of the picture and the head in it."""
+    """A principal point with feet or one side outside the picture and the head inside."""
     low, high = points.min(0), points.max(0)
     cut = rng.uniform(0.08, 0.35) * (high - low)
     moved = centre.copy()
@@ -180,7 +180,7 @@ def _partly_out(rng: np.random.Generator, centre: np.ndarray, points: np.ndarray
 
 
 def _behind(rng: np.random.Generator, actor: Actor, front: Actor, camera: PinholeCamera, width: int) -> Actor:
-    """The actor, moved to stand farther away than `front` and on the emptier side of the picture."""
+    """The actor, moved farther away than `front`, to the emptier side of the picture."""
     first = camera.project(camera.world_to_camera(front.posed.joints(MPII)))[:, 0]
     gap = 0.1 * camera.focal[0] * actor.posed.body.stature / -camera.position[1]
     if first.mean() < width / 2:
@@ -194,13 +194,13 @@ def _behind(rng: np.random.Generator, actor: Actor, front: Actor, camera: Pinhol
 
 
 def _oversampled(camera: PinholeCamera) -> PinholeCamera:
-    """The camera of the finer picture: the corner of its first pixel is that of the coarser one."""
+    """The camera at the finer resolution; the corners of the first pixels coincide."""
     ratio = _FINE / _COARSE
     return replace(camera, focal=camera.focal * ratio, centre=(camera.centre + 0.5) * ratio - 0.5)
 
 
 def _lay_over(picture: np.ndarray, layer: np.ndarray) -> None:
-    """Lay the finer `layer` (RGB and coverage) over `picture`, in place; only where it covers anything."""
+    """Blend the finer `layer` (RGB and coverage) over `picture`, in place, within the box that it covers."""
     rows, columns = (np.flatnonzero(layer[..., 3].any(axis)) // _FINE for axis in (1, 0))
     if not len(rows):
         return
@@ -218,7 +218,7 @@ def _see(actor: Actor, camera: PinholeCamera, fine: PinholeCamera, surface: Surf
     body, joints = actor.posed.body, camera.world_to_camera(actor.posed.joints(MPII))
     head = actor.cones.names.index("head")
     ends = camera.world_to_camera(np.stack([actor.cones.start[head], actor.cones.end[head]]))
-    # Half extent of a stretched ball along the image axes, at its own depth.
+    # Half extent of a stretched ball along the image axes, at its depth.
     reach = np.linalg.norm((camera.rotation @ actor.cones.axes[head])[:2] * actor.cones.stretch[head], axis=-1)
     extent = actor.cones.radii[head][:, None] * reach * camera.focal / ends[:, 2:]
     middle = camera.project(ends)
@@ -234,10 +234,10 @@ def _see(actor: Actor, camera: PinholeCamera, fine: PinholeCamera, surface: Surf
 
 
 def _develop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    """Blur, sensor noise and exposure; RGB in 0 .. 1 to uint8 BGR."""
+    """Add blur, sensor noise and exposure; RGB in 0 .. 1 to uint8 BGR."""
     picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.25, 0.7))
     noise = np.frombuffer(rng.bytes(picture.shape[0] * picture.shape[1]), np.int8).reshape(*picture.shape[:2], 1)
-    picture += noise * np.float32(rng.uniform(0.005, 0.03) / 74)  # 74: the deviation of all bytes
+    picture += noise * np.float32(rng.uniform(0.005, 0.03) / 74)  # 74: standard deviation of a random int8
     picture *= 255
     levels = np.linspace(0, 1, 256)[:, None] ** rng.uniform(0.8, 1.25) * rng.uniform(0.85, 1.1, 3)
     exposed = cv2.LUT(

@@ -169,14 +169,14 @@ def test_a_file_without_positions_or_truncated_is_refused(folder):
     one_line(error)
     with h5py.File(path, "w") as file:
         file["poses"] = np.ones(3)
-    with pytest.raises(UserError, match="no dataset 3D_positions in it; it has poses"):
+    with pytest.raises(UserError, match="no dataset 3D_positions; it has poses"):
         find_sequences(folder)
 
 
 @pytest.mark.parametrize(("scale", "said"), [(1e-3, "these are metres"), (0.1, "these are cm"), (100, "unit is wrong")])
 def test_positions_in_another_unit_are_refused(folder, scale, said):
     write_positions(h5_path(folder, 9, "WalkDog 1"), scale * some_positions())
-    with pytest.raises(UserError, match=rf"WalkDog 1\.h5: S9 WalkDog 1: .* where mm are expected: .*{said}") as error:
+    with pytest.raises(UserError, match=rf"WalkDog 1\.h5: S9 WalkDog 1: .* expected mm: .*{said}") as error:
         load_motions(find_sequences(folder).sequences)
     one_line(error)
 
@@ -209,12 +209,12 @@ def test_files_of_other_actions_are_named_and_left_out(folder, capsys):
     for name in ("Jumping", "_ALL 1"):
         write_positions(h5_path(folder, 1, name), some_positions())
     assert len(find_sequences(folder).sequences) == 6
-    assert "none of the 15 actions: Jumping, _ALL 1" in capsys.readouterr().err
+    assert "not among the 15 actions: Jumping, _ALL 1" in capsys.readouterr().err
 
 
 def test_one_sequence_under_two_spellings_is_refused(folder):
     write_positions(h5_path(folder, 9, "WalkingDog 1"), some_positions())
-    with pytest.raises(UserError, match="S9 WalkDog 1 is there under two spellings"):
+    with pytest.raises(UserError, match="S9 WalkDog 1 exists under two spellings"):
         find_sequences(folder)
 
 
@@ -239,7 +239,7 @@ def test_the_npz_form_becomes_mm(tmp_path):
 
 def test_an_npz_in_mm_is_refused(tmp_path):
     write_npz(tmp_path, scale=1)
-    with pytest.raises(UserError, match="where metres are expected: these are mm") as error:
+    with pytest.raises(UserError, match="expected metres: these are mm") as error:
         load_motions(find_sequences(tmp_path).sequences)
     one_line(error)
 
@@ -258,7 +258,7 @@ def test_an_npz_of_something_else_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no subject → action"):
         find_sequences(tmp_path)
     np.savez(tmp_path / "data_3d_h36m.npz", positions_2d=np.eye(3))
-    with pytest.raises(UserError, match="no positions_3d in it; it has positions_2d"):
+    with pytest.raises(UserError, match="no positions_3d; it has positions_2d"):
         find_sequences(tmp_path)
 
 
@@ -303,7 +303,7 @@ def test_a_missing_camera_or_table_is_named(folder):
 
 def test_the_report_shows_what_is_there_and_what_is_missing(folder):
     lines = report(find_sequences(folder)).splitlines()
-    assert lines[0] == f"{folder}: 6 sequences, 39 frames in the h5 form"
+    assert lines[0] == f"{folder}: 6 sequences, 39 frames, h5 format"
     rows = {line.split()[0]: line.split()[1:] for line in lines[1:18]}
     assert rows["action"] == ["S1", "S5", "S6", "S7", "S8", "S9", "S11"]
     assert rows["Walking"] == ["9", "-", "-", "-", "-", "-", "-"]
@@ -401,7 +401,7 @@ def test_the_real_layout_without_a_directions_names_the_known_gap(cmu, tmp_path)
     files = find_sequences(tmp_path)
     assert [one.name for one in files.select([11], ["Directions"])] == ["Directions 1"]
     assert report(files).endswith("frames; missing: one of S11's two Directions, as in many copies")
-    assert "complete but for one of S11's two Directions" in table(files)
+    assert "complete except one of S11's two Directions" in table(files)
 
 
 # the converter

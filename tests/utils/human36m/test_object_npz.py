@@ -129,11 +129,11 @@ def test_missing_damaged_and_other_files_are_one_line(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         read_object_npz(path, "data")
     np.savez(path, other=np.eye(2), data=some_poses())
-    with pytest.raises(UserError, match=r"no positions in it; it has other, data"):
+    with pytest.raises(UserError, match=r"no positions; it has other, data"):
         read_object_npz(path, "positions")
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match=r"damaged or no \.npz"):
+    with pytest.raises(UserError, match=r"damaged or not an \.npz"):
         read_object_npz(path, "data")
     path.write_text("hello")
-    with pytest.raises(UserError, match=r"damaged or no \.npz"):
+    with pytest.raises(UserError, match=r"damaged or not an \.npz"):
         read_object_npz(path, "data")

@@ -200,7 +200,7 @@ def test_bad_requests_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"no sample data called 'eva'.*mpii"):
         ensure_sample("eva", tmp_path)
     (tmp_path / "mpii").mkdir()
-    with pytest.raises(UserError, match="exists but is not sample data"):
+    with pytest.raises(UserError, match="exists but is not generated sample data"):
         ensure_sample("mpii", tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write sample data"):
