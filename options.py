@@ -193,8 +193,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         ),
         "convert": Script(
             "utils.formats.convert", "convert",
-            "Convert predictions to formats of other programs.",
-            "a folder that run.py wrote",
+            "Convert predictions to tables, animation and motion-capture files, and joint angles.",
+            "a folder that run.py wrote; for --to c3d: pip install ezc3d",
             ("data_dir", "to", "fps", "output_dir", "debug_traceback"),
             {"data_dir": Path("data/stitched_mpii")}, required=("to",),
             changes={

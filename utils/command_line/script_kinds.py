@@ -64,7 +64,7 @@ H36M = Check("utils.human36m.folder:require_folder", ("data_dir",))
 PHOTOS = Check("stacked_hourglass.annotations:require_photos", ("data_dir",))
 COCO_OR_PHOTOS = Check("stacked_hourglass.coco_annotations:require_coco_or_photos", ("data_dir",))
 PICTURES = Check("utils.imaging.source_paths:require_path", ("img_dir",))
-FORMATS = Check("utils.formats.requirements:require_predictions", ("data_dir",))
+FORMATS = Check("utils.formats.requirements:require_predictions", ("data_dir", "to"))
 
 # What --check_data reports of --data_dir.
 REPORTS = "stacked_hourglass.data_report"

@@ -7,13 +7,24 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from utils.formats.angles import write_angles
+from utils.formats.bvh import write_bvh
+from utils.formats.coco import write_coco
+from utils.formats.markers import write_c3d, write_trc
 from utils.formats.people import Person, read_people
 from utils.formats.tables import write_tables
 from utils.osutils import first_few, inform
 
 FOLDER = "converted"  # in --data_dir
 Writer = Callable[[Sequence[Person], Path], list[Path]]
-WRITERS: Mapping[str, Writer] = {"csv": write_tables}
+WRITERS: Mapping[str, Writer] = {
+    "csv": write_tables,
+    "bvh": write_bvh,
+    "trc": write_trc,
+    "c3d": write_c3d,
+    "coco": write_coco,
+    "angles": write_angles,
+}
 
 
 def convert(options: Namespace) -> None:

@@ -132,7 +132,7 @@ class TestBadInput:
     def test_of_the_command(self, tmp_path):
         folder = photo_folder(tmp_path / "run")
         assert "--to" in self.refusal(folder)
-        assert "csv" in self.refusal(folder, "--to", "cvs")
+        assert "bvh" in self.refusal(folder, "--to", "bhv")
         assert "did you mean --to?" in self.refusal(folder, "--too", "csv")
         assert "--fps 25: has no effect" in self.refusal(folder, "--to", "csv", "--fps", 25)
         assert "no such file or folder; did you mean" in self.refusal(tmp_path / "rum", "--to", "csv")
@@ -146,6 +146,7 @@ class TestBadInput:
         save_predictions(folder / "3d_pose_estimations.pt", whole | {"clip/000002": whole["clip/000001"]})
         assert "have different people in 1 images (the first: 'clip/000002')" in self.refusal(folder, "--to", "csv")
         (folder / "3d_pose_estimations.pt").unlink()
+        assert "needs 3d_pose_estimations.pt" in self.refusal(folder, "--to", "angles")
         metas = load_metas(folder / "metas.pt")
         metas["clip/000002"]["tracks"] = [0, 1]
         save_metas(folder / "metas.pt", metas)
