@@ -26,7 +26,7 @@ from scipy.spatial.transform import Rotation
 from utils.formats.people import Person
 from utils.formats.rotations import frame_of, unit, without_twist
 from utils.formats.sequences import UP, by_person, filled, rate_of
-from utils.osutils import write_text
+from utils.osutils import inform, write_text
 from utils.transform import H36M
 
 CM = 0.1  # cm a mm

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.files.inside import inside
 from utils.formats.people import Person
 from utils.osutils import UserError, counted, warn
 
@@ -20,7 +21,7 @@ def by_person(
 
     Whoever has no whole 3D pose is left out, with a warning; `gaps` says what happens to missing frames.
 
-    Raises UserError where nobody is left, and for a sequence without a frame rate.
+    Raises UserError where nobody is left, for a name that leads out of the folder, and for frames without a rate.
     """
     whole = [person for person in people if whole_frames(person.poses).any()]
     if not whole:
@@ -32,7 +33,7 @@ def by_person(
     missing = sum(int((~whole_frames(person.poses_on_grid())).sum()) for person in whole)
     if missing:
         warn(f"{suffix[1:]}: {counted(missing, 'frame')} without a pose between a person's first and last: {gaps}")
-    paths = [folder / f"{person.name}{suffix}" for person in whole]
+    paths = [inside(folder, f"{person.name}{suffix}") for person in whole]
     for person, path in zip(whole, paths, strict=True):
         write(person, path)
     return paths

@@ -221,3 +221,10 @@ def test_a_missing_package_is_named_before_anything_is_written(tmp_path, monkeyp
     line = call("run", "convert", "--data_dir", folder, "--to", "csv", "c3d").refusal()
     assert "--to c3d: ezc3d is not installed: pip install ezc3d" in line
     assert not (folder / "converted").exists()
+
+
+def test_names_never_lead_out_of_the_folder(tmp_path):
+    save_predictions(tmp_path / "run/3d_pose_estimations.pt", {"../../a.jpg": STANDING[None]})
+    line = call("run", "convert", "--data_dir", tmp_path / "run", "--to", "bvh").refusal()
+    assert "leads out of the folder" in line
+    assert files(tmp_path) == ["run/3d_pose_estimations.pt"]
