@@ -42,7 +42,9 @@ def load_mpii(data_dir: str | Path) -> tuple[People, People]:
     The annotations are `mpii_annotations.json`, or the pair `train.json` and `valid.json` (Simple Baselines form),
     or one `annotations.json`; each may be gzipped or lie in `annot/`. A file without a split serves as both parts,
     and a warning says so. Photos lie in `<data_dir>/images`. In the Simple Baselines form `visible` equals
-    `annotated`, since its `joints_vis` does not tell occluded joints from visible ones.
+    `annotated`, since its `joints_vis` does not tell occluded joints from visible ones. Entries of either form may
+    have `clip` (a name) and `frame` (a whole number): then they are frames of clips, see `stacked_hourglass.clips`.
+    Where a clip shows several people, `people_index` tells who is who.
 
     Crop: centre = position + (0, 15 × scale), side = 1.25 × 200 px × scale (Newell et al., ECCV 2016).
     `head_size` of validation people is 0.6 × the diagonal of the head box in `detections_our_format.mat` (or
@@ -244,9 +246,25 @@ def _read_people(path: Path) -> tuple[People, np.ndarray | None]:
         side=(CROP_MARGIN * REFERENCE_HEIGHT * scale).astype(np.float32),
         head_size=approximate_head_sizes(joints, annotated, MPII),
         source=(path,),
+        **(_read_clips(entries, path) if "clip" in entries[0] else {}),
     )
     split = numbers(entries, "isValidation", (), path) > 0 if "isValidation" in entries[0] else None
     return people, split
+
+
+def _read_clips(entries: list[dict], path: Path) -> dict[str, np.ndarray]:
+    """`clip` and `frame` of `People`. Raises UserError where two entries are of one person and time."""
+    frame = numbers(entries, "frame", (), path)
+    require(frame == np.round(frame), path, "frame is not a whole number")
+    people = numbers(entries, "people_index", (), path) if "people_index" in entries[0] else np.zeros(len(entries))
+    numbered: dict[tuple[str, float], int] = {}
+    names = strings(entries, "clip", path)
+    clip = np.array([numbered.setdefault(one, len(numbered)) for one in zip(names, people, strict=True)])
+    _, first = np.unique(np.stack([clip, frame]), axis=1, return_index=True)
+    alone = np.isin(np.arange(len(entries)), first)
+    fault = "the same clip, frame and people_index as an entry before; people_index tells the people of a clip apart"
+    require(alone, path, fault)
+    return {"clip": clip, "frame": frame.astype(np.int64)}
 
 
 # Head sizes

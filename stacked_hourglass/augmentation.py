@@ -66,7 +66,32 @@ class RandomMasking:
 
         Returns: new images; those passed in stay as they are.
         """
-        masked, vertical, mean_valued, extent, place = _uniform(images, generator, 5).unbind(-1)
+        numbers = _uniform(images, generator, 5)
+        noise = normal(*images.shape, generator=generator, dtype=images.dtype)
+        return self._cover(images, joints, annotated, mean, numbers, noise)
+
+    def over_clips(
+        self, images: Tensor, joints: Tensor, annotated: Tensor, mean: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Occlusion that moves: a bar that passes over each clip (B, F, 3, H, W) at a steady speed.
+
+        The others are as for a call, with a second dimension F. All but the place is drawn once for a clip.
+        """
+        count, frames = images.shape[:2]
+        drawn = uniform(count, 6, generator=generator, dtype=images.dtype)
+        noise = normal(*images.shape, generator=generator, dtype=images.dtype).flatten(0, 1)
+        begin, end = (2 * drawn[:, None, 4:] - 0.5).unbind(-1)  # (B, 1), the body is from 0 to 1
+        place = torch.lerp(begin, end, torch.linspace(0, 1, frames, dtype=images.dtype, device=images.device))
+        numbers = torch.cat([drawn[:, None, :4].expand(-1, frames, -1), place[..., None]], -1)
+        joints, annotated = joints.flatten(0, 1), annotated.flatten(0, 1)
+        covered = self._cover(images.flatten(0, 1), joints, annotated, mean, numbers.flatten(0, 1), noise)
+        return covered.unflatten(0, (count, frames))
+
+    def _cover(
+        self, images: Tensor, joints: Tensor, annotated: Tensor, mean: Tensor, numbers: Tensor, noise: Tensor
+    ) -> Tensor:
+        """`numbers` (B, 5): whether masked, vertical and mean valued, extent, and place on the person from 0 to 1."""
+        masked, vertical, mean_valued, extent, place = numbers.unbind(-1)
         vertical = vertical < self.orientation_prob
         low = joints.masked_fill(~annotated[..., None], torch.inf).amin(1)  # (B, 2)
         high = joints.masked_fill(~annotated[..., None], -torch.inf).amax(1)
@@ -81,7 +106,6 @@ class RandomMasking:
         covered = (along >= start[:, None, None]) & (along < (start + length)[:, None, None])
         covered &= ((masked < self.mask_prob) & annotated.any(1))[:, None, None]
 
-        noise = normal(*images.shape, generator=generator, dtype=images.dtype)
         noise = noise * self.noise_std * (mean_valued >= self.mean_valued_prob)[:, None, None, None]
         fill = (mean[:, None, None] + noise).clamp(0, 1).to(images.dtype)
         return torch.where(covered[:, None], fill, images)

@@ -39,7 +39,6 @@ class PoseCrops(Dataset):
     def __init__(self, people: People, augment: bool = False, seed: int = 0, framing: Framing | None = None):
         """`augment`: random scale, rotation and flip, of what `framing` shows."""
         self.people, self.augment, self.seed, self.framing = people, augment, seed, framing
-        self._flip_order = people.skeleton.flip_order
 
     def __len__(self) -> int:
         return len(self.people)
@@ -54,26 +53,36 @@ class PoseCrops(Dataset):
         if self.framing:
             rng = np.random.default_rng([self.seed, epoch, index, FRAMING_STREAM])
             view = self.framing(rng, view, people.joints[index], people.annotated[index], people.skeleton.joints)
-        matrix = crop_matrix(view.center, view.side * scale, CROP_SIZE, rotation, flip)
-        try:
-            image, readable = crop_photo(people.photo(index), matrix), True
-        except ImageError:
-            image, readable = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8), False
-        joints, visible = apply_affine(matrix, people.joints[index]).astype(np.float32), people.visible[index]
-        if self.framing:
-            image = blacken_outside(image, matrix, view)
-            seen = in_view(people.joints[index], matrix, CROP_SIZE, view)
-            joints, visible = np.where(seen[:, None], joints, np.float32(np.nan)), visible & seen
-        order = self._flip_order if flip else slice(None)
-        return {
-            "image": torch.from_numpy(image).permute(2, 0, 1),
-            "joints": torch.from_numpy(joints[order]),
-            "annotated": torch.from_numpy(people.annotated[index][order] & readable),
-            "visible": torch.from_numpy(visible[order] & readable),
-            "to_photo": torch.from_numpy(invert_affine(matrix).astype(np.float32)),
-            "index": index,
-            "readable": readable,
-        }
+        return pose_crop(people, index, view, scale, rotation, flip, clipped=bool(self.framing))
+
+
+def pose_crop(
+    people: People, index: int, view: View, scale: float, rotation: float, flip: bool, clipped: bool = False
+) -> dict:
+    """One sample: what `view`, scaled, rotated and flipped, shows of a person.
+
+    `clipped`: the picture is black, and joints are NaN, beyond the view's frame.
+    """
+    matrix = crop_matrix(view.center, view.side * scale, CROP_SIZE, rotation, flip)
+    try:
+        image, readable = crop_photo(people.photo(index), matrix), True
+    except ImageError:
+        image, readable = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8), False
+    joints, visible = apply_affine(matrix, people.joints[index]).astype(np.float32), people.visible[index]
+    if clipped:
+        image = blacken_outside(image, matrix, view)
+        seen = in_view(people.joints[index], matrix, CROP_SIZE, view)
+        joints, visible = np.where(seen[:, None], joints, np.float32(np.nan)), visible & seen
+    order = people.skeleton.flip_order if flip else slice(None)
+    return {
+        "image": torch.from_numpy(image).permute(2, 0, 1),
+        "joints": torch.from_numpy(joints[order]),
+        "annotated": torch.from_numpy(people.annotated[index][order] & readable),
+        "visible": torch.from_numpy(visible[order] & readable),
+        "to_photo": torch.from_numpy(invert_affine(matrix).astype(np.float32)),
+        "index": index,
+        "readable": readable,
+    }
 
 
 def make_loader(

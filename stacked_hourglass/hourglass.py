@@ -3,17 +3,20 @@
 Module names follow the public PyTorch port, so that its checkpoints load as they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stacked_hourglass.attention import History, PassOverTime, TemporalAttention
 from stacked_hourglass.visibility import VisibilityNet
 from utils.compute.arrays import network_in_kind
 
 DEPTH = 4  # halvings inside an hourglass: 64 -> 4
+BOTTOM_STRIDE = 4 * 2**DEPTH  # image px a place of an hourglass's lowest features
 EXPANSION = 2  # a bottleneck gives twice the channels that its 3 × 3 convolution has
 MPII_MEAN = (0.4404, 0.4440, 0.4327)  # RGB in [0, 1], as published
 MPII_STDDEV = (0.2458, 0.2410, 0.2468)
@@ -32,6 +35,9 @@ class Architecture:
         no_batch_norm_affine: batch norm without gain and bias.
         batch_norm_momentum: share of the new batch in the running statistics (PyTorch's convention).
         predict_joint_visibility: with a `VisibilityNet` on the last stack's features.
+        add_attention: with a `TemporalAttention` at the bottom of every hourglass.
+        attention_history_length: how many frames it looks back; with 0 there is none.
+        attention_heads: a divisor of `features`.
     """
 
     stacks: int = 2
@@ -42,6 +48,14 @@ class Architecture:
     no_batch_norm_affine: bool = False
     batch_norm_momentum: float = 0.1
     predict_joint_visibility: bool = False
+    add_attention: bool = False
+    attention_history_length: int = 8
+    attention_heads: int = 4
+
+    @property
+    def history_length(self) -> int:
+        """Frames that the network looks back; 0 for one of single images."""
+        return self.attention_history_length if self.add_attention else 0
 
     def norm(self, channels: int) -> nn.Module:
         """The normalisation layer for this many channels."""
@@ -101,13 +115,18 @@ class Hourglass(nn.Module):
             nn.ModuleList(branch() for _ in range(4 if level == 0 else 3)) for level in range(DEPTH)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._level(DEPTH - 1, x)
+    def forward(self, x: Tensor, at_bottom: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """`at_bottom` is applied to the lowest features (B, features, H / 16, W / 16) before the way up."""
+        return self._level(DEPTH - 1, x, at_bottom)
 
-    def _level(self, level: int, x: Tensor) -> Tensor:
+    def _level(self, level: int, x: Tensor, at_bottom: Callable[[Tensor], Tensor] | None) -> Tensor:
         skip, inwards, outwards, *innermost = self.hg[level]
         low = inwards(F.max_pool2d(x, 2))
-        low = self._level(level - 1, low) if level else innermost[0](low)
+        if level:
+            low = self._level(level - 1, low, at_bottom)
+        else:
+            low = innermost[0](low)
+            low = at_bottom(low) if at_bottom else low
         return skip(x) + F.interpolate(outwards(low), scale_factor=2, mode="nearest")
 
 
@@ -117,6 +136,9 @@ class HourglassNet(nn.Module):
     Forward: images (B, 3, H, W), RGB in [0, 1] minus the training set's mean -> list of `stacks` tensors
     (B, num_classes, H / 4, W / 4). H and W are multiples of 64. An array gives arrays.
 
+    Clips (B, F, 3, H, W), F frames of one person each, give (B, F, num_classes, H / 4, W / 4). With an architecture of
+    `add_attention` each frame then also sees the T before it in the clip; `stream` gives the same frame by frame.
+
     Facts that go with trained weights; none is in the state dict:
 
     Attributes:
@@ -125,6 +147,8 @@ class HourglassNet(nn.Module):
         skeleton: name of the joint order, whose first `num_classes` joints are predicted.
         score_threshold: peak height below which a joint is too unsure to be drawn; 0 where nobody measured it.
     """
+
+    optional_parts = ("attention.",)  # of its weights: a new one changes nothing, see `TemporalAttention`
 
     def __init__(
         self,
@@ -155,20 +179,60 @@ class HourglassNet(nn.Module):
         self.score_ = nn.ModuleList(nn.Conv2d(a.num_classes, width, 1) for _ in range(a.stacks - 1))
         if a.predict_joint_visibility:
             self.visibility = VisibilityNet(width, a.num_classes)
+        if a.history_length:  # made last: the same seed gives the other weights of a network without attention
+            self.attention = nn.ModuleList(
+                TemporalAttention(width, a.history_length, a.attention_heads) for _ in range(a.stacks)
+            )
 
     @network_in_kind
     def forward(self, images: Tensor, with_visibility: bool = False) -> list[Tensor] | tuple[list[Tensor], Tensor]:
-        """Heat maps of each stack; with `with_visibility` also logits (B, num_classes) of the joints' visibility."""
+        """Heat maps of each stack; with `with_visibility` also logits of the joints' visibility, (B, num_classes) or
+        (B, F, num_classes)."""
+        clips = images.shape[:2] if images.ndim == 5 else None
+        over_time = (
+            PassOverTime(self.empty_history(images[:, 0])) if clips and self.architecture.history_length else None
+        )
+        heatmaps, features = self._stacks(images.flatten(0, 1) if clips else images, over_time)
+        logits = self.visibility(features) if with_visibility else None
+        if clips:
+            heatmaps = [maps.unflatten(0, clips) for maps in heatmaps]
+            logits = logits.unflatten(0, clips) if with_visibility else None
+        return (heatmaps, logits) if with_visibility else heatmaps
+
+    def stream(self, images: Tensor, history: History) -> tuple[list[Tensor], History]:
+        """The next frame (B, 3, H, W) of B people: heat maps of each stack, and the history for the frame after it.
+
+        Begin with `empty_history`. A network without attention gives the history back as it is.
+        """
+        if not self.architecture.history_length:
+            return self._stacks(images)[0], history
+        over_time = PassOverTime(history)
+        heatmaps, _ = self._stacks(images, over_time)
+        return heatmaps, over_time.history(1)
+
+    def empty_history(self, images: Tensor) -> History:
+        """The history before the first frame, of people whose frames are as `images` (B, 3, H, W)."""
+        a, (count, _, height, width) = self.architecture, images.shape
+        shape = (count, a.stacks, a.history_length, a.features, height // BOTTOM_STRIDE, width // BOTTOM_STRIDE)
+        device = images.device
+        return History(
+            torch.zeros(shape, dtype=self.mean.dtype, device=device),
+            torch.zeros(count, dtype=torch.long, device=device),
+        )
+
+    def _stacks(self, images: Tensor, over_time: PassOverTime | None = None) -> tuple[list[Tensor], Tensor]:
+        """Heat maps of each stack and the last one's features; with `over_time` images are (B · F, 3, H, W)."""
         x = self.relu(self.bn1(self.conv1(images)))
         x = self.layer2(F.max_pool2d(self.layer1(x), 2))
         x = self.layer3(x)
         heatmaps: list[Tensor] = []
         for stack, (hourglass, res, fc, score) in enumerate(zip(self.hg, self.res, self.fc, self.score, strict=True)):
-            features = fc(res(hourglass(x)))
+            at_bottom = partial(over_time, self.attention[stack]) if over_time else None
+            features = fc(res(hourglass(x, at_bottom)))
             heatmaps.append(score(features))
             if stack < len(self.fc_):
                 x = x + self.fc_[stack](features) + self.score_[stack](heatmaps[-1])
-        return (heatmaps, self.visibility(features)) if with_visibility else heatmaps
+        return heatmaps, features
 
 
 def scale_weights(model: nn.Module, factor: float) -> None:
@@ -187,6 +251,9 @@ def infer_architecture(state_dict: dict[str, Tensor], known: dict | None = None)
     known = known or {}
     blocks = {key.split(".")[2] for key in state_dict if key.startswith("res.0.")}
     stacks = {key.split(".")[1] for key in state_dict if key.startswith("score.")}
+    over_time = {}
+    if (age := state_dict.get("attention.0.age")) is not None:
+        over_time = {"add_attention": True, "attention_history_length": age.shape[0], "attention_heads": age.shape[1]}
     return Architecture(
         stacks=len(stacks),
         features=state_dict["fc.0.0.weight"].shape[0],
@@ -196,4 +263,5 @@ def infer_architecture(state_dict: dict[str, Tensor], known: dict | None = None)
         no_batch_norm_affine="bn1.running_mean" in state_dict and "bn1.weight" not in state_dict,
         batch_norm_momentum=known.get("batch_norm_momentum", Architecture.batch_norm_momentum),
         predict_joint_visibility=any(key.startswith("visibility.") for key in state_dict),
+        **over_time,
     )

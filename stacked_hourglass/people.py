@@ -35,6 +35,8 @@ class People:
         head_size: (N,) float32 reference length of PCKh, px; NaN where unknown.
         source: the files read, for cache keys.
         images: N photos in memory, (H, W, 3) uint8 RGB, which `image_paths` then only names; None where they are files.
+        clip: (N,) int64, equal for the frames of one person in one clip; None where there are only single photos.
+        frame: (N,) int64, when each was in its clip; None without `clip`.
     """
 
     skeleton: Skeleton
@@ -47,6 +49,8 @@ class People:
     head_size: np.ndarray
     source: tuple[Path, ...]
     images: list[np.ndarray] | None = None
+    clip: np.ndarray | None = None
+    frame: np.ndarray | None = None
 
     @classmethod
     def from_arrays(
@@ -58,6 +62,8 @@ class People:
         visible: np.ndarray | None = None,
         head_size: np.ndarray | None = None,
         skeleton: Skeleton = MPII,
+        clip: np.ndarray | None = None,
+        frame: np.ndarray | None = None,
     ) -> "People":
         """N people, each with a photo; photos may have any sizes.
 
@@ -69,6 +75,7 @@ class People:
             head_size: (N,) reference length of PCKh, px. By default, of MPII's joints 0.75 × the distance from upper
                 neck to head top, of LSP's the distance from neck to head top, else unknown.
             skeleton: the order of the joints.
+            clip, frame: (N,) whole numbers, see `People`; both or neither.
 
         Raises ValueError for arrays that don't fit one another, photos of another form, and people without a crop.
         """
@@ -94,6 +101,9 @@ class People:
             raise ValueError(f"person {int(whole.argmin())} (from 0) has no crop; expected {expected}")
         if head_size is None:
             head_size = approximate_head_sizes(joints, annotated, skeleton)
+        if (clip is None) != (frame is None):
+            raise ValueError("clip and frame: expected both or neither")
+        times = {"clip": clip, "frame": frame} if clip is not None else {}
         in_memory, paths = _photos(images)
         return cls(
             skeleton=skeleton,
@@ -106,6 +116,7 @@ class People:
             head_size=_shaped("head_size", head_size, (count,)).astype(np.float32),
             source=(),
             images=in_memory,
+            **{name: _shaped(name, values, (count,)).astype(np.int64) for name, values in times.items()},
         )
 
     def __len__(self) -> int:
@@ -119,7 +130,7 @@ class People:
         """The people at `indices` (integers, or N booleans), in that order."""
         indices = np.asarray(indices)
         chosen = np.arange(len(self))[indices if indices.size else indices.astype(int)]
-        arrays = {field.name: getattr(self, field.name)[chosen] for field in fields(self) if field.type is np.ndarray}
+        arrays = {name: getattr(self, name)[chosen] for name in self._arrays()}
         images = None if self.images is None else [self.images[i] for i in chosen]
         return replace(self, image_paths=[self.image_paths[i] for i in chosen], images=images, **arrays)
 
@@ -129,17 +140,38 @@ class People:
         return replace(self, skeleton=self.skeleton.first(count), **per_joint)
 
     def joined(self, *others: "People") -> "People":
-        """Append other people. Raises ValueError unless all have the same skeleton and the same kind of photos."""
+        """Append other people. Clips of different parts stay apart, and a photo becomes a clip of one frame.
+
+        Raises ValueError unless all have the same skeleton and the same kind of photos.
+        """
         parts = (self, *others)
         if any(people.skeleton != self.skeleton for people in parts):
             raise ValueError(f"people of {', '.join(people.skeleton.name for people in parts)}; expected one skeleton")
         if len({people.images is None for people in parts}) > 1:
             raise ValueError("some photos are files and some are in memory; expected one of the two")
-        names = [field.name for field in fields(self) if field.type is np.ndarray]
+        if any(people.clip is not None for people in parts):
+            parts = _with_clips_apart(parts)
+        names = parts[0]._arrays()
         arrays = {name: np.concatenate([getattr(people, name) for people in parts]) for name in names}
         paths, source = ([one for part in parts for one in getattr(part, key)] for key in ("image_paths", "source"))
         images = None if self.images is None else [image for people in parts for image in people.images]
         return replace(self, image_paths=paths, source=tuple(source), images=images, **arrays)
+
+    def _arrays(self) -> list[str]:
+        """Names of the fields that are arrays with a row per person."""
+        return [field.name for field in fields(self) if isinstance(getattr(self, field.name), np.ndarray)]
+
+
+def _with_clips_apart(parts: Sequence[People]) -> list[People]:
+    """The same people with `clip` and `frame`, no clip number in two parts."""
+    apart, first = [], 0
+    for people in parts:
+        numbers, frame = np.arange(len(people)), np.zeros(len(people), np.int64)
+        if people.clip is not None:
+            numbers, frame = np.unique(people.clip, return_inverse=True)[1], people.frame
+        apart.append(replace(people, clip=numbers + first, frame=frame))
+        first += int(numbers.max(initial=-1)) + 1
+    return apart
 
 
 def _shaped(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -16,9 +16,12 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch.utils.data import Dataset
 
 from stacked_hourglass.annotations import People, load_mpii
 from stacked_hourglass.augmentation import RandomMasking
+from stacked_hourglass.clip_trainer import ClipTrainer
+from stacked_hourglass.clips import ClipCrops
 from stacked_hourglass.coco_annotations import load_coco
 from stacked_hourglass.coco_trainer import CocoTrainer, CocoValidation
 from stacked_hourglass.datasets import PoseCrops, shard_loader, statistics, training_loader
@@ -109,6 +112,9 @@ def settle_options(options: Namespace, processes: Processes = ALONE) -> Namespac
         loaded = read_architecture(hourglass_part(experiment_of(options).start_checkpoint(processes)), options.load)
         if "batch_norm_momentum" in options.given:  # no weight has its shape from it, so training may change it
             loaded = replace(loaded, batch_norm_momentum=options.batch_norm_momentum)
+        if options.add_attention and not loaded.history_length:  # added to a network of single images
+            names = ("add_attention", "attention_history_length", "attention_heads")
+            loaded = replace(loaded, **{name: getattr(options, name) for name in names})
         refuse_disagreement(options, vars(loaded), options.load)
         options = with_values(options, **vars(loaded))
     check_options(options)
@@ -124,6 +130,7 @@ def check_options(options: Namespace) -> None:
         (options.use_layer_norm, batch_norms, "concerns batch norm, and --use_layer_norm leaves none"),
         (not options.predict_joint_visibility, ["joint_visibility_loss_coeff"], "needs --predict_joint_visibility"),
         (not options.add_random_masking, masks, "needs --add_random_masking"),
+        (not options.add_attention, ["attention_history_length", "attention_heads"], "needs --add_attention"),
         (not options.blur_prob, ["max_blur"], "needs --blur_prob"),
         (not options.downscale_prob, ["max_downscale"], "needs --downscale_prob"),
         (not options.jpeg_prob, ["min_jpeg_quality"], "needs --jpeg_prob"),
@@ -135,6 +142,7 @@ def check_options(options: Namespace) -> None:
     ]
     refuse_useless(options, rules)
     _check_features(options.features)
+    _check_heads(from_options(Architecture, options))
 
 
 # ------------------------------------------------------------------------------------------ the training
@@ -162,7 +170,8 @@ def train_hourglass(
 
     Args:
         training, validation: their first `architecture.num_classes` joints are predicted. Photos are read during
-            training; one that can't be read is excluded from loss and metrics.
+            training; one that can't be read is excluded from loss and metrics. An architecture with attention trains
+            on their clips (`People.clip`), of one frame more than its history; batch sizes then count clips.
         experiment: where files go, and what training starts from. With `evaluate` it validates only, and writes the
             predictions.
         architecture: of a new network; by default that of the weights to start from, else `Architecture()`.
@@ -172,7 +181,8 @@ def train_hourglass(
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         compiled: compile the network: slower start, faster steps.
 
-    Raises UserError for a checkpoint to start from that is missing or another network's.
+    Raises UserError for a checkpoint to start from that is missing or another network's, and for attention over time
+    without clips.
     """
     optimisation, loading = optimisation or Optimisation(), loading or Loading()
     augmentation = augmentation or HourglassAugmentation()
@@ -182,20 +192,21 @@ def train_hourglass(
     architecture = architecture or (read_architecture(start, experiment.start_path()) if start else Architecture())
     training, validation = (people.first_joints(architecture.num_classes) for people in (training, validation))
     model = new_network(architecture, scale_weight_factor).to(place, memory_format=torch.channels_last)
+    seed, workers, history = optimisation.seed, loading.workers, architecture.history_length
+    crops, validation_crops = _datasets(training, validation, history, augmentation, seed)
     mean, stddev = colour_statistics(training, start, loading.workers, processes)
-    make_trainer = partial(CocoTrainer, coco) if coco else HourglassTrainer
-    definitions = (CocoTrainer if coco else HourglassTrainer).definitions
+    kind = ClipTrainer if history else CocoTrainer if coco else HourglassTrainer
+    make_trainer = partial(kind, coco) if kind is CocoTrainer else kind
+    clips = f" in {len(crops)} clips of {history + 1} frames" if history else ""
     inform(
-        f"{len(training)} training and {len(validation)} validation people; {count_parameters(model):,} parameters\n"
-        f"{definitions}"
+        f"{len(training)} training{clips} and {len(validation)} validation people; {count_parameters(model):,} "
+        f"parameters\n{kind.definitions}"
     )
     experiment.warn_if_untrained()
     if compiled:
         model.compile()
-    seed, workers = optimisation.seed, loading.workers
-    crops = PoseCrops(training, augmentation.augment_training_data, seed, augmentation.framing)
     train_loader = training_loader(crops, loading.train_batch_size, workers, seed, processes)
-    validation_loader = shard_loader(PoseCrops(validation), loading.test_batch_size, workers, processes)
+    validation_loader = shard_loader(validation_crops, loading.test_batch_size, workers, processes)
     trainer = make_trainer(
         validation,
         place,
@@ -219,6 +230,7 @@ def train_hourglass(
 def new_network(architecture: Architecture, scale_weight_factor: float = 1.0) -> HourglassNet:
     """A freshly initialised network, its weights multiplied by a factor."""
     _check_features(architecture.features)
+    _check_heads(architecture)
     model = HourglassNet(architecture)
     scale_weights(model, scale_weight_factor)
     return model
@@ -227,6 +239,28 @@ def new_network(architecture: Architecture, scale_weight_factor: float = 1.0) ->
 def _check_features(features: int) -> None:
     if features % 4:
         raise UserError(f"--features {features}: must be a multiple of 4: the stem has a quarter of them")
+
+
+def _check_heads(architecture: Architecture) -> None:
+    heads, features = architecture.attention_heads, architecture.features
+    if architecture.history_length and features % heads:
+        raise UserError(f"--attention_heads {heads}: must divide --features {features}")
+
+
+def _datasets(
+    training: People, validation: People, history: int, augmentation: HourglassAugmentation, seed: int
+) -> tuple[Dataset, Dataset]:
+    """Samples to train and to validate on: clips for a network that looks `history` frames back, else people."""
+    varied = {"augment": augmentation.augment_training_data, "seed": seed, "framing": augmentation.framing}
+    if not history:
+        return PoseCrops(training, **varied), PoseCrops(validation)
+    if training.clip is None:
+        raise UserError(
+            f"--add_attention: {', '.join(map(str, training.source)) or 'the training set'} names no clips; each "
+            "person needs clip (a name) and frame (a number), see docs/clips.md"
+        )
+    length = history + 1
+    return ClipCrops(training, length, **varied), ClipCrops(validation, length, history=history)
 
 
 def colour_statistics(

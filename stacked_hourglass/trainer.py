@@ -111,6 +111,11 @@ class HourglassValidation:
     debug: bool = False
 
 
+def in_view(batch: dict) -> Tensor:
+    """(..., J) bool: the joints of a minibatch that are annotated and in view."""
+    return batch["annotated"] & batch["joints"].isfinite().all(-1)
+
+
 def best_in_percent(checkpoint: Mapping[str, Any]) -> float | None:
     """The best PCKh@0.5 of a checkpoint, in %. Older checkpoints have it as a share."""
     best = checkpoint.get("best")
@@ -195,6 +200,7 @@ class HourglassTrainer:
         images = self.prepare(batch, iteration)
         with autocast(self.device, optimisation.precision):
             heatmaps, logits = self.forward(model, images)
+        heatmaps, logits, batch = self.samples(heatmaps, logits, batch)
         losses = self.losses(heatmaps, logits, batch, self.sigma(iteration))
         self.step(losses["loss"], model.parameters(), optimizer, batch.get("part"))
         self.saved["step"] = iteration + 1
@@ -207,7 +213,9 @@ class HourglassTrainer:
         images = self.prepare(batch)
         with batch_statistics(model, how.use_train_mode_to_eval), autocast(self.device, precision):
             heatmaps, logits = self.forward(model, images)
-            mirrored = model(images.flip(-1))[-1] if how.flip else None
+            mirrored = self.forward(model, images.flip(-1))[0] if how.flip else []
+        mirrored, _, _ = self.samples(mirrored, None, batch)
+        heatmaps, logits, batch = self.samples(heatmaps, logits, batch)
         result = self.losses(heatmaps, logits, batch, self.targets.sigma)
         if logits is not None:
             right = ((logits > 0) == batch["visible"]) & batch["readable"][:, None]
@@ -215,7 +223,7 @@ class HourglassTrainer:
             result["visibility_accuracy"] = Ratio.percent(right.sum(0), counts)
 
         maps = heatmaps[-1].float()
-        maps = flip_test(maps, mirrored.float(), self.skeleton.flip_order) if how.flip else maps
+        maps = flip_test(maps, mirrored[-1].float(), self.skeleton.flip_order) if how.flip else maps
         points, peaks = decode_heatmaps(maps)
         joints = heatmap_to_crop(points)
         self.keep_predictions(to_photo(batch["to_photo"], joints), peaks, batch)
@@ -238,20 +246,31 @@ class HourglassTrainer:
         """
         images = batch["image"].float() / 255
         if iteration is not None:
-            generator = batch_generator(self.optimisation.seed, iteration, self.device, batch.get("part"))
-            how = self.augmentation
-            # Drawn on the CPU, from a stream of its own; see `degradation`.
-            on_host = batch_generator(self.optimisation.seed, iteration + HOST_STREAM, part=batch.get("part"))
-            if how.degradation:
-                images = how.degradation(images, on_host)
-            if how.augment_training_data:
-                images = jitter_colour(images, generator)
-            if how.masking:
-                in_view = batch["annotated"] & batch["joints"].isfinite().all(-1)
-                images = how.masking(images, batch["joints"], in_view, self.mean, generator)
-            if how.erasing:
-                images = how.erasing(images, on_host)
+            generator, on_host = self.generators(batch, iteration)
+            images = self.look(images, generator, on_host)
+            if masking := self.augmentation.masking:
+                images = masking(images, batch["joints"], in_view(batch), self.mean, generator)
+            if self.augmentation.erasing:
+                images = self.augmentation.erasing(images, on_host)
         return (images - self.mean[:, None, None]).contiguous(memory_format=torch.channels_last)
+
+    def generators(self, batch: dict, iteration: int) -> tuple[torch.Generator, torch.Generator]:
+        """An iteration's random numbers on the device, and others on the CPU; see `degradation`."""
+        seed, part = self.optimisation.seed, batch.get("part")
+        on_host = batch_generator(seed, iteration + HOST_STREAM, part=part)
+        return batch_generator(seed, iteration, self.device, part), on_host
+
+    def look(self, images: Tensor, generator: torch.Generator, on_host: torch.Generator) -> Tensor:
+        """(B, 3, H, W) in [0, 1] with random quality and colour."""
+        if self.augmentation.degradation:
+            images = self.augmentation.degradation(images, on_host)
+        return jitter_colour(images, generator) if self.augmentation.augment_training_data else images
+
+    def samples(
+        self, heatmaps: list[Tensor], logits: Tensor | None, batch: dict
+    ) -> tuple[list[Tensor], Tensor | None, dict]:
+        """What losses and metrics are of; all that `forward` gives and the minibatch has."""
+        return heatmaps, logits, batch
 
     def forward(self, model: nn.Module, images: Tensor) -> tuple[list[Tensor], Tensor | None]:
         """Heat maps of each stack, and the joint-visibility logits of an architecture that predicts them."""

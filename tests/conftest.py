@@ -80,6 +80,14 @@ def tiny_mpii(made_once) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_clips(made_once) -> Path:
+    """An MPII folder of 2 training clips and 1 for validation, of 5 frames each, rendered."""
+    from utils.sample.clips import make_clips
+
+    return made_once("clips", lambda folder: make_clips(folder, training=2, validation=1, frames=5))
+
+
+@pytest.fixture(scope="session")
 def tiny_h36m(made_once) -> Path:
     """Seven people, 15 actions × 2 sequences of 2 to 10 frames, no pictures."""
     from utils.sample.human36m import make_h36m

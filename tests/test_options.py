@@ -32,7 +32,8 @@ HOURGLASS = words(
     "augment_training_data add_random_masking mask_prob orientation_prob mean_valued_prob max_cover_ratio noise_std "
     "sigma sigma_decay label_type momentum flip use_train_mode_to_eval debug "
     "schedule_type warmup ema location_loss_saturation half_body_prob cut_off_prob box_jitter erase_prob "
-    "max_erased_area blur_prob max_blur downscale_prob max_downscale jpeg_prob min_jpeg_quality"
+    "max_erased_area blur_prob max_blur downscale_prob max_downscale jpeg_prob min_jpeg_quality "
+    "add_attention attention_history_length attention_heads"
 )
 TRAIN_HOURGLASS = GENERAL | HOURGLASS | {"sync_batch_norm", "evaluate", "allow_unsafe_load", "debug_traceback"}
 LIFTER = GENERAL | words(
@@ -45,7 +46,7 @@ LIFTER = GENERAL | words(
 )
 NETWORK = words(
     "stacks features blocks num_classes use_layer_norm no_batch_norm_affine batch_norm_momentum "
-    "predict_joint_visibility"
+    "predict_joint_visibility add_attention attention_history_length attention_heads"
 )
 RUN_STITCHED = NETWORK | words(
     "load load_hourglass load_2d3d data_dir output_dir run_with_train test_batch_size flip dataset_normalization "
@@ -182,7 +183,7 @@ def test_defaults_of_training(parse_options):
         "resume", "evaluate", "use_horovod", "scale_lr", "sync_batch_norm", "compile", "use_amsprop",
         "no_grad_clipping", "allow_unsafe_load", "flip",
         "add_random_masking", "use_layer_norm", "no_batch_norm_affine", "predict_joint_visibility", "debug",
-        "remove_intermediate_supervision", "use_train_mode_to_eval",
+        "add_attention", "remove_intermediate_supervision", "use_train_mode_to_eval",
     ):  # fmt: skip
         assert getattr(options, off) is False, off
 

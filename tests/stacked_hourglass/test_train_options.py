@@ -70,8 +70,12 @@ def one_picture(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def run(tiny_mpii, tmp_path_factory) -> Callable[..., Run]:
-    return run_once(lambda *argv: train_small(tmp_path_factory.mktemp("run"), tiny_mpii, *argv))
+def run(tiny_mpii, tiny_clips, tmp_path_factory) -> Callable[..., Run]:
+    def train_on_what_fits(*argv: object) -> Run:
+        data_dir = tiny_clips if "--add_attention" in argv else tiny_mpii
+        return train_small(tmp_path_factory.mktemp("run"), data_dir, *argv)
+
+    return run_once(train_on_what_fits)
 
 
 @pytest.fixture
@@ -122,6 +126,7 @@ MASKS = ("--add_random_masking", "--mask_prob", 1)
 NOISE = (*MASKS, "--mean_valued_prob", 0)
 VISIBILITY = ("--predict_joint_visibility",)
 BATCHWISE = ("--use_train_mode_to_eval",)
+OVER_TIME = ("--add_attention", "--attention_history_length", 2)
 LARGE = ("--scale_weight_factor", 20)  # gradients whose norm is above the 10 at which they are clipped
 
 EFFECTS = OF_ALL_TRAININGS | {
@@ -149,6 +154,9 @@ EFFECTS = OF_ALL_TRAININGS | {
     "no_batch_norm_affine": Effect(("--no_batch_norm_affine",), shapes),
     "batch_norm_momentum": Effect(("--batch_norm_momentum", 0.5), running_statistics, keeps=weights),
     "predict_joint_visibility": Effect(VISIBILITY, columns),
+    "add_attention": Effect(OVER_TIME, shapes),
+    "attention_history_length": Effect(("--attention_history_length", 1), shapes, base=OVER_TIME),
+    "attention_heads": Effect(("--attention_heads", 2), shapes, base=OVER_TIME),
     # losses
     "scale_weight_factor": Effect(("--scale_weight_factor", 0.5), weights),
     "remove_intermediate_supervision": Effect(("--remove_intermediate_supervision",), weights, base=("--stacks", 2)),

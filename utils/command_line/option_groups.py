@@ -134,6 +134,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("no_batch_norm_affine", "use batch norm without learned scale and bias", False, bool),
         Option("batch_norm_momentum", "weight of a new batch in batch norm's running statistics", 0.1, share),
         Option("predict_joint_visibility", "also train a joint-visibility network on the features", False, bool),
+        Option("add_attention", "attention over time: each frame of a clip also sees those before it", False, bool),
+        Option("attention_history_length", "frames that --add_attention looks back; 0: none", 8, whole),
+        Option("attention_heads", "attention heads; a divisor of --features", 4, count),
     ),
     "hourglass training": (
         Option("scale_weight_factor", "factor applied to all weights at initialization", 1.0, positive),

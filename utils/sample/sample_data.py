@@ -162,8 +162,8 @@ def make_mpii(folder: Path, training: int, validation: int, seed: int = 0, worke
     shares = [(str(folder), training, validation, seed, share, workers) for share in range(workers)]
     people = _render_share(*shares[0]) if workers == 1 else _render_in_helpers(shares)
     people.sort(key=lambda person: (person["annotation"]["annolist_index"], person["annotation"]["people_index"]))
-    _write_annotations(folder, people)
-    _write_detections(folder, [person for person in people if person["annotation"]["isValidation"]])
+    write_annotations(folder, people)
+    write_detections(folder, [person for person in people if person["annotation"]["isValidation"]])
     _write_poses(folder, people)
 
 
@@ -214,7 +214,7 @@ def _render_share(folder: str, training: int, validation: int, seed: int, share:
             path = Path(folder) / "images" / f"{image + 1:05d}.jpg"
             if not cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(85, 96))]):
                 raise OSError(f"cannot write {path}")
-            people += [_record(p, picture.shape, split, image, path.name, i) for i, p in enumerate(seen)]
+            people += [person_record(p, picture.shape, split, image, path.name, i) for i, p in enumerate(seen)]
     return people
 
 
@@ -228,7 +228,7 @@ def _plan(people: int, split: int) -> list[tuple[int, int, int]]:
     return images
 
 
-def _record(person: SeenPerson, shape: tuple[int, ...], split: int, image: int, name: str, index: int) -> dict:
+def person_record(person: SeenPerson, shape: tuple[int, ...], split: int, image: int, name: str, index: int) -> dict:
     """One person as plain numbers: the MPII annotation (1-based), the head box (1-based), and the 3D pose."""
     height, width = shape[:2]
     pixels = person.camera.project(person.mpii_mm)
@@ -266,7 +266,7 @@ def _record(person: SeenPerson, shape: tuple[int, ...], split: int, image: int, 
     }
 
 
-def _write_annotations(folder: Path, people: list[dict]) -> None:
+def write_annotations(folder: Path, people: list[dict]) -> None:
     """Write `mpii_annotations.json` with MPII's fields, including the other people of a picture."""
     by_image: dict[float, list[dict]] = {}
     for person in people:
@@ -285,7 +285,7 @@ def _write_annotations(folder: Path, people: list[dict]) -> None:
     (folder / "mpii_annotations.json").write_text(json.dumps(rows), encoding="utf-8")
 
 
-def _write_detections(folder: Path, people: list[dict]) -> None:
+def write_detections(folder: Path, people: list[dict]) -> None:
     """Write `detections_our_format.mat`: joints, missing joints and head boxes of the validation people, 1-based."""
     joints = np.array([person["annotation"]["joint_self"] for person in people]).reshape(-1, len(MPII), 3)
     boxes = np.array([person["head_box"] for person in people]).reshape(-1, 2, 2)

@@ -63,18 +63,26 @@ def render_scene(rng: np.random.Generator, people: int) -> tuple[np.ndarray, lis
     """
     width, height = _random_size(rng, people)
     actor = random_actor(rng)
-    camera = _random_camera(rng, actor, width, height, people)
+    camera = random_camera(rng, actor, width, height, people)
     actors = [actor]
     if people > 1:
         actors.append(_behind(rng, random_actor(rng), actor, camera, width))
     picture, surface, fine = draw_actors(rng, actors, camera, width, height)
-    return picture, [_see(a, camera, fine, surface) for a in actors]
+    return picture, [see_person(a, camera, fine, surface) for a in actors]
 
 
 def draw_actors(
-    rng: np.random.Generator, actors: Sequence[Actor], camera: PinholeCamera, width: int, height: int
+    rng: np.random.Generator,
+    actors: Sequence[Actor],
+    camera: PinholeCamera,
+    width: int,
+    height: int,
+    farthest: float | None = None,
 ) -> tuple[np.ndarray, Surface, PinholeCamera]:
     """Draw actors in front of a wall, in random light, seen by a camera that looks along world +y.
+
+    The wall stands behind `farthest` (mm, world y), by default behind the farthest of the actors. Frames of a clip have
+    one `farthest` and generators of one seed, so that wall and light stay.
 
     Returns: the picture (H, W, 3), uint8 BGR; the surface of the actors alone, at a finer resolution; the camera of
     that resolution.
@@ -88,7 +96,8 @@ def draw_actors(
     tile = cv2.GaussianBlur(rng.standard_normal((128, 128)).astype(np.float32), (0, 0), 1.2)
     layer = shade(surface, cones, outfit, fine, light / np.linalg.norm(light), tile / tile.std())
 
-    farthest = max(a.posed.positions[0, 1] for a in actors)
+    if farthest is None:
+        farthest = max(a.posed.positions[0, 1] for a in actors)
     picture = random_background(rng, camera, width, height, wall=farthest + rng.uniform(700, 4000))
     for a in actors:
         drop_shadow(picture, camera, a.posed.positions[0], radius=rng.uniform(250, 420))
@@ -141,7 +150,7 @@ def _random_size(rng: np.random.Generator, people: int) -> tuple[int, int]:
     return (width, height) if width != height else (width, height - 1)
 
 
-def _random_camera(rng: np.random.Generator, actor: Actor, width: int, height: int, people: int) -> PinholeCamera:
+def random_camera(rng: np.random.Generator, actor: Actor, width: int, height: int, people: int) -> PinholeCamera:
     """A camera looking along +y with the actor inside the picture, sometimes partly outside."""
     least = 120 if people == 1 else 180
     target = max(rng.uniform(least, min(300, 0.92 * height), 2))
@@ -214,7 +223,7 @@ def _lay_over(picture: np.ndarray, layer: np.ndarray) -> None:
     below += part[..., :3]
 
 
-def _see(actor: Actor, camera: PinholeCamera, fine: PinholeCamera, surface: Surface) -> SeenPerson:
+def see_person(actor: Actor, camera: PinholeCamera, fine: PinholeCamera, surface: Surface) -> SeenPerson:
     body, joints = actor.posed.body, camera.world_to_camera(actor.posed.joints(MPII))
     head = actor.cones.names.index("head")
     ends = camera.world_to_camera(np.stack([actor.cones.start[head], actor.cones.end[head]]))

@@ -61,12 +61,18 @@ def written_by(checkpoint: Mapping[str, Any]) -> str:
 def load_state(model: nn.Module, state_dict: Mapping[str, torch.Tensor], path: str | Path) -> None:
     """Load weights into a network with exactly these keys and shapes.
 
-    Batch norm's `num_batches_tracked` may be missing: PyTorch before 0.4.1 did not store it.
+    Batch norm's `num_batches_tracked` may be missing: PyTorch before 0.4.1 did not store it. All keys that start with
+    one of `model.optional_parts` may be missing too: such a part has no effect until it is trained.
 
     Raises UserError that names the first difference.
     """
     own = model.state_dict()
-    missing = [k for k in own if k not in state_dict and not k.endswith("num_batches_tracked")]
+    absent = tuple(
+        part for part in getattr(model, "optional_parts", ()) if not any(key.startswith(part) for key in state_dict)
+    )
+    missing = [
+        k for k in own if k not in state_dict and not k.endswith("num_batches_tracked") and not k.startswith(absent)
+    ]
     unknown = [k for k in state_dict if k not in own]
     reshaped = [k for k in own if k in state_dict and own[k].shape != state_dict[k].shape]
     if missing or unknown or reshaped:

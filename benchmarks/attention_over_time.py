@@ -1,0 +1,235 @@
+"""An hourglass with attention over time against one of single frames, on rendered clips in which a panel passes by.
+
+    python benchmarks/attention_over_time.py
+    python benchmarks/attention_over_time.py --seeds 0 1 2 --steps 400 --branch_steps 300 --output attention.json
+
+For each seed one network of single frames is trained, and then goes on twice, on the same minibatches: as it is, and
+with attention, whose gain starts at 0. Both are scored on every frame of the validation clips: on the joints that the
+panel covers and were in view within the history, on all that it covers, and on all joints. Error: mean distance in px
+of the 128 px frame. PCKh@0.5: closer than half of 0.75 × the distance from upper neck to head top; in %.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from stacked_hourglass.hourglass import Architecture, HourglassNet
+from utils.imaging.heatmaps import (
+    crop_to_heatmap,
+    decode_heatmaps,
+    heatmap_to_crop,
+    location_loss,
+    render_heatmaps,
+)
+from utils.sample.clips import render_clip
+from utils.transform import MPII
+
+SIDE = 128  # px
+FRAMES, TRAINED = 12, 8  # of a rendered clip, of a clip in a minibatch
+COVERED_AT_MOST = 0.45  # a panel's side over the frame's
+HEAD = (MPII.index("upper_neck"), MPII.index("head_top"))
+GROUPS = ("covered, seen before", "covered", "all")
+
+
+@dataclass(frozen=True)
+class Clips:
+    """N clips of F frames: images (N, F, 3, 128, 128) uint8 RGB, joints (N, F, J, 2) px, and the joints in the frame
+    and those behind the panel, (N, F, J) bool."""
+
+    images: Tensor
+    joints: Tensor
+    inside: Tensor
+    covered: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def render(count: int, seed: int, panels: bool) -> Clips:
+    images = np.empty((count, FRAMES, SIDE, SIDE, 3), np.uint8)
+    joints, panel_of = np.empty((count, FRAMES, len(MPII), 2), np.float32), np.empty((count, FRAMES, 4))
+    for number in range(count):
+        clip = render_clip(np.random.default_rng([seed, number]), FRAMES, panels, SIDE)
+        for frame, (picture, person, panel) in enumerate(clip):
+            images[number, frame] = picture[..., ::-1]
+            joints[number, frame], panel_of[number, frame] = person.camera.project(person.mpii_mm), panel
+    inside = ((joints > -0.5) & (joints < SIDE - 0.5)).all(-1)
+    covered = inside & behind(joints, panel_of)
+    pixels = torch.from_numpy(images).permute(0, 1, 4, 2, 3).contiguous()
+    return Clips(pixels, *map(torch.from_numpy, (joints, inside, covered)))
+
+
+def behind(joints: np.ndarray, panels: np.ndarray) -> np.ndarray:
+    """(N, F, J) bool: joints (N, F, J, 2) within the panels (N, F, 4)."""
+    low, high = panels[:, :, None, :2], panels[:, :, None, 2:]
+    return ((joints >= low) & (joints < high)).all(-1)
+
+
+def load_or_render(path: Path | None, count: int, seed: int, panels: bool) -> Clips:
+    if path and path.is_file():
+        return Clips(**torch.load(path, weights_only=True))
+    start = time.monotonic()
+    clips = render(count, seed, panels)
+    print(f"rendered {count} clips of {FRAMES} frames in {time.monotonic() - start:.0f} s", flush=True)
+    if path:
+        torch.save(vars(clips), path)
+    return clips
+
+
+# ------------------------------------------------------------------------------------------ training
+def minibatch(clips: Clips, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Images (B, F, 3, H, W) in [-0.5, 0.5], joints and which count, of random clips: turned, scaled and mirrored as a
+    whole, with a panel of random colours that moves."""
+    chosen = torch.randint(len(clips), (size,), generator=generator)
+    first = int(torch.randint(FRAMES - TRAINED + 1, (), generator=generator))
+    part = slice(first, first + TRAINED)
+    images, joints = clips.images[chosen, part].float() / 255, clips.joints[chosen, part].clone()
+    if torch.rand((), generator=generator) < 0.5:
+        images, joints = images.flip(-1), joints[:, :, MPII.flip_order]
+        joints[..., 0] = SIDE - 1 - joints[..., 0]
+    angle, size_by = (torch.rand(2, size, generator=generator) - 0.5) * torch.tensor([[0.7], [0.3]])
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).reshape(-1, 2, 2)
+    turn = turn * (1 + size_by)[:, None, None]
+    grid = F.affine_grid(F.pad(turn, (0, 1)).repeat_interleave(TRAINED, 0), (size * TRAINED, 3, SIDE, SIDE), False)
+    images = F.grid_sample(images.flatten(0, 1), grid, padding_mode="reflection", align_corners=False)
+    middle = (SIDE - 1) / 2
+    joints = (joints - middle) @ torch.linalg.inv(turn).mT[:, None] + middle
+    images = cover(images.unflatten(0, (size, TRAINED)), joints, generator)
+    return images - 0.5, joints, ((joints > -0.5) & (joints < SIDE - 0.5)).all(-1)
+
+
+def cover(images: Tensor, joints: Tensor, generator: torch.Generator) -> Tensor:
+    """With a panel in front of (B, F, 3, H, W), which passes a random joint at a random time in a straight line."""
+    count = len(images)
+    numbers = torch.rand(count, 6, generator=generator)
+    size = (0.2 + (COVERED_AT_MOST - 0.2) * numbers[:, :2]) * SIDE
+    angle, speed = 2 * torch.pi * numbers[:, 2], (0.04 + 0.08 * numbers[:, 3]) * SIDE
+    time_there = (numbers[:, 4] * TRAINED).long()
+    aim = joints[torch.arange(count), time_there, (numbers[:, 5] * len(MPII)).long()]
+    steps = torch.arange(TRAINED) - time_there[:, None]
+    way = (speed[:, None] * torch.stack([angle.cos(), angle.sin()], -1))[:, None] * steps[..., None]
+    low = aim[:, None] + way - size[:, None] / 2
+    x, y = torch.arange(SIDE), torch.arange(SIDE)[:, None]
+    x0, y0 = low[..., 0, None, None], low[..., 1, None, None]
+    wide, high = size[:, 0, None, None, None], size[:, 1, None, None, None]
+    covered = (x >= x0) & (x < x0 + wide) & (y >= y0) & (y < y0 + high)
+    colours = (
+        torch.rand(count, 3, 4, 4, generator=generator) * 0.3 + torch.rand(count, 3, 1, 1, generator=generator) * 0.7
+    )
+    return torch.where(covered[:, :, None], F.interpolate(colours, (SIDE, SIDE))[:, None], images)
+
+
+def train(model: HourglassNet, clips: Clips, steps: int, options: argparse.Namespace, seed: int, rate: float) -> None:
+    """Adam; the rate falls along half a cosine from step to step."""
+    model.train()
+    optimizer = torch.optim.Adam(model.parameters(), rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    generator = torch.Generator().manual_seed(seed)
+    start = time.monotonic()
+    for step in range(steps):
+        images, joints, counted = minibatch(clips, options.batch, generator)
+        maps = model(images.contiguous())[-1].flatten(0, 1)
+        targets = render_heatmaps(crop_to_heatmap(joints.flatten(0, 1)), maps.shape[-2:])
+        counted = counted.flatten(0, 1)
+        loss = ((maps - targets) * counted[..., None, None]).square().mean()
+        loss = loss + 0.01 * location_loss(maps, targets, counted)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
+        optimizer.step()
+        schedule.step()
+        if (step + 1) % 50 == 0:
+            print(f"  step {step + 1}: loss {loss.item():.4f}, {time.monotonic() - start:.0f} s", flush=True)
+
+
+# ------------------------------------------------------------------------------------------ scores
+@torch.no_grad()
+def score(model: HourglassNet, clips: Clips, length: int) -> dict[str, tuple[float, float, int]]:
+    """Group of joints -> mean error in px, PCKh@0.5 in %, and how many joints these are of."""
+    model.eval()
+    found = []
+    for images in clips.images.split(4):
+        maps = model(images.float() / 255 - 0.5)[-1]
+        found.append(heatmap_to_crop(decode_heatmaps(maps.flatten(0, 1))[0]).unflatten(0, maps.shape[:2]))
+    errors = (torch.cat(found) - clips.joints).norm(dim=-1)
+    head = 0.75 * (clips.joints[:, :, HEAD[0]] - clips.joints[:, :, HEAD[1]]).norm(dim=-1)
+    hits = errors < 0.5 * head[..., None]
+    before = seen_before(clips.inside & ~clips.covered, length)
+    groups = (clips.covered & before, clips.covered, clips.inside)
+    return {
+        name: (errors[group].mean().item(), 100 * hits[group].float().mean().item(), int(group.sum()))
+        for name, group in zip(GROUPS, groups, strict=True)
+    }
+
+
+def seen_before(seen: Tensor, length: int) -> Tensor:
+    """(N, F, J) bool: in view in one of the `length` frames before."""
+    padded = F.pad(seen, (0, 0, length, 0))[:, :-1]
+    return padded.unfold(1, length, 1).any(-1)
+
+
+def with_attention(model: HourglassNet, length: int, seed: int) -> HourglassNet:
+    torch.manual_seed(seed)
+    over_time = HourglassNet(replace(model.architecture, add_attention=True, attention_history_length=length))
+    over_time.load_state_dict(model.state_dict(), strict=False)
+    return over_time
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--clips", type=int, nargs=2, default=[160, 48], help="for training, for validation")
+    parser.add_argument("--steps", type=int, default=400, help="of the common network of single frames")
+    parser.add_argument("--branch_steps", type=int, default=300, help="of each of the two that go on from it")
+    parser.add_argument("--batch", type=int, default=4, help=f"clips of {TRAINED} frames")
+    parser.add_argument("--features", type=int, default=32)
+    parser.add_argument("--length", type=int, default=6, help="frames of history")
+    parser.add_argument("--cache", type=Path, help="folder that keeps rendered clips and common networks")
+    parser.add_argument("--output", type=Path, help="JSON file of the scores")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    if options.cache:
+        options.cache.mkdir(parents=True, exist_ok=True)
+    place = lambda name: options.cache / name if options.cache else None  # noqa: E731
+    training = load_or_render(place("training.pt"), options.clips[0], 1, panels=False)
+    validation = load_or_render(place("validation.pt"), options.clips[1], 2, panels=True)
+    results = {}
+    for seed in options.seeds:
+        torch.manual_seed(seed)
+        common = HourglassNet(Architecture(stacks=1, features=options.features))
+        kept = place(f"common_{options.features}_{options.steps}_{seed}.pt")
+        if kept and kept.is_file():
+            common.load_state_dict(torch.load(kept, weights_only=True))
+        else:
+            train(common, training, options.steps, options, seed, 3e-3)
+            if kept:
+                torch.save(common.state_dict(), kept)
+        report(results, seed, "before", score(common, validation, options.length))
+        over_time = with_attention(common, options.length, seed)
+        for name, model in (("single frames", common), ("attention", over_time)):
+            train(model, training, options.branch_steps, options, seed + 1000, 1.5e-3)
+            report(results, seed, name, score(model, validation, options.length))
+    if options.output:
+        options.output.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def report(results: dict, seed: int, name: str, scores: dict[str, tuple[float, float, int]]) -> None:
+    results.setdefault(name, {})[seed] = scores
+    parts = [f"{group}: {error:.2f} px, {rate:.1f} % ({count})" for group, (error, rate, count) in scores.items()]
+    print(f"seed {seed}, {name}: {'; '.join(parts)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

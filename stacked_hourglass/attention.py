@@ -1,0 +1,124 @@
+"""Attention over time between the lowest features of an hourglass.
+
+    heatmaps = network(clips)                              # (B, F, 3, 256, 256): a whole clip at once
+    history = network.empty_history(people)
+    heatmaps, history = network.stream(crops, history)     # one frame at a time, the same values
+
+The bottleneck of each frame queries those of the T frames before it: multi-head attention (Vaswani et al., "Attention
+Is All You Need", NeurIPS 2017) with a softmax over all places of all T frames. A frame only sees the past, so a stream
+needs no more than the last T bottlenecks.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+OFFSETS = 4  # places of a 4 × 4 bottleneck; larger offsets share the bias of the largest
+
+
+class History(NamedTuple):
+    """The bottlenecks of the last T frames of B people: a window of fixed size that moves with the stream.
+
+    Attributes:
+        features: (B, stacks, T, C, h, w), the latest frame last.
+        frames: (B,) int64, how many of the T were seen, the latest ones; the others are ignored.
+    """
+
+    features: Tensor
+    frames: Tensor
+
+    def rows(self, index: Tensor) -> "History":
+        """The histories of the people at `index`."""
+        return History(self.features[index], self.frames[index])
+
+
+class TemporalAttention(nn.Module):
+    """Adds what the past holds to the present: x + gain · W · attention(x, past).
+
+    Query, key and value are 1 × 1 convolutions of the features after a layer norm over channels. Each head has a
+    learned key for how long ago a frame was, and a learned bias for how long ago and how far away a place was. `gain`
+    (C,) starts at 0, so that a new module changes nothing.
+
+    Attributes:
+        length: T.
+        heads: number of heads.
+    """
+
+    def __init__(self, channels: int, length: int, heads: int):
+        """Raises ValueError unless `channels` is a multiple of `heads`."""
+        super().__init__()
+        if channels % heads:
+            raise ValueError(f"{channels} channels and {heads} heads; expected a multiple")
+        self.length, self.heads = length, heads
+        self.norm = nn.LayerNorm(channels)
+        self.query, self.key, self.value, self.out = (nn.Conv2d(channels, channels, 1) for _ in range(4))
+        self.age = nn.Parameter(torch.randn(length, heads, channels // heads) / (channels // heads) ** 0.5)
+        self.place = nn.Parameter(torch.zeros(heads, length, 2 * OFFSETS - 1, 2 * OFFSETS - 1))
+        self.gain = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, now: Tensor, past: Tensor, frames: Tensor) -> Tensor:
+        """
+        Args:
+            now: (B, F, C, h, w), F frames in a row.
+            past: (B, T, C, h, w), the frames before them, the latest last.
+            frames: (B,) how many of `past` were seen; the others are ignored.
+
+        Returns (B, F, C, h, w). A frame without any past is returned as it was.
+        """
+        count, length, channels, height, width = now.shape
+        query = self._project(self.query, now)  # (B, F, heads, d, places)
+        known = torch.cat([past, now], 1)
+        windows = (self._project(one, known).unfold(1, self.length, 1)[:, :-1] for one in (self.key, self.value))
+        key, value = (one.movedim(-1, 2) for one in windows)  # (B, F, T, heads, d, places)
+        key = key + self.age[..., None]
+        scores = torch.einsum("bfhdq,bfthdk->bfhqtk", query, key) / query.shape[3] ** 0.5
+        scores = scores + self._place_bias(height, width)
+        seen = self._seen(frames, length)[:, :, None, None, :, None]  # (B, F, 1, 1, T, 1)
+        scores = scores.masked_fill(~seen, torch.finfo(scores.dtype).min)
+        weights = scores.flatten(-2).softmax(-1).unflatten(-1, scores.shape[-2:])
+        found = torch.einsum("bfhqtk,bfthdk->bfhdq", weights, value)
+        found = found.reshape(count * length, channels, height, width)
+        found = self.out(found).unflatten(0, (count, length)) * self.gain[:, None, None]
+        return now + found * seen.any(4).to(found.dtype)
+
+    def _project(self, layer: nn.Conv2d, features: Tensor) -> Tensor:
+        """(B, F, C, h, w) -> (B, F, heads, d, h · w), after the norm."""
+        normed = self.norm(features.movedim(2, -1)).movedim(-1, 2)
+        return layer(normed.flatten(0, 1)).reshape(*features.shape[:2], self.heads, -1, normed[0, 0, 0].numel())
+
+    def _place_bias(self, height: int, width: int) -> Tensor:
+        """(heads, places asked from, T, places asked about)."""
+        device = self.place.device
+        rows = torch.arange(height, device=device).repeat_interleave(width)
+        columns = torch.arange(width, device=device).repeat(height)
+        down, right = (
+            (one[None] - one[:, None]).clamp(1 - OFFSETS, OFFSETS - 1) + OFFSETS - 1 for one in (rows, columns)
+        )
+        return self.place[:, :, down, right].transpose(1, 2)
+
+    def _seen(self, frames: Tensor, length: int) -> Tensor:
+        """(B, F, T) bool: which of the T frames before each of F frames there are."""
+        before = torch.arange(length, device=frames.device)[:, None] + frames[:, None, None]  # (B, F, 1)
+        age = torch.arange(self.length, 0, -1, device=frames.device)  # of a window's frames, the latest last
+        return age <= before
+
+
+class PassOverTime:
+    """One forward pass of B people and F frames: hands each hourglass its past, and keeps what comes after it."""
+
+    def __init__(self, history: History):
+        self._history, self._bottoms = history, []
+
+    def __call__(self, attention: TemporalAttention, now: Tensor) -> Tensor:
+        """(B · F, C, h, w) of the next hourglass -> the same with what its past holds."""
+        features, frames = self._history
+        now = now.unflatten(0, (len(features), -1))
+        past = features[:, len(self._bottoms)]
+        self._bottoms.append(torch.cat([past, now.to(past.dtype)], 1)[:, -attention.length :])
+        return attention(now, past.to(now.dtype), frames).flatten(0, 1)
+
+    def history(self, frames: int) -> History:
+        """After these `frames` frames."""
+        features = torch.stack(self._bottoms, 1)
+        return History(features, (self._history.frames + frames).clamp(max=features.shape[2]))

@@ -1,0 +1,185 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stacked_hourglass.attention import History, TemporalAttention
+from stacked_hourglass.hourglass import Architecture, HourglassNet, infer_architecture
+from utils.osutils import UserError
+from utils.training.checkpoints import load_state
+
+LENGTH = 3
+OVER_TIME = Architecture(
+    stacks=2, features=8, add_attention=True, attention_history_length=LENGTH, attention_heads=2, num_classes=4
+)
+PLAIN = Architecture(stacks=2, features=8, num_classes=4)
+
+
+def network(architecture: Architecture = OVER_TIME, trained: bool = False) -> HourglassNet:
+    torch.manual_seed(0)
+    model = HourglassNet(architecture).eval()
+    if trained:
+        for attention in model.attention:
+            torch.nn.init.normal_(attention.gain)
+            torch.nn.init.normal_(attention.place)
+    return model
+
+
+def clip(frames: int = 6, people: int = 2) -> torch.Tensor:
+    return torch.randn(people, frames, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+def streamed(model: HourglassNet, images: torch.Tensor) -> tuple[torch.Tensor, History]:
+    history, found = model.empty_history(images[:, 0]), []
+    for frame in images.unbind(1):
+        maps, history = model.stream(frame, history)
+        found.append(maps[-1])
+    return torch.stack(found, 1), history
+
+
+# ------------------------------------------------------------------------------------------ the module by hand
+def identity_attention(length: int = 2, gain: float = 1.0) -> TemporalAttention:
+    """One head of two channels; every query is 0, so that all that is seen weighs the same; values are the features."""
+    attention = TemporalAttention(2, length, 1)
+    attention.norm = torch.nn.Identity()
+    with torch.no_grad():
+        for layer in (attention.query, attention.key, attention.value, attention.out):
+            layer.bias.zero_()
+            layer.weight.copy_(torch.eye(2)[..., None, None])
+        attention.query.weight.zero_()
+        attention.gain.fill_(gain)
+    return attention
+
+
+def constant(*levels: float) -> torch.Tensor:
+    """(1, F, 2, 1, 1): one level a frame."""
+    return torch.tensor(levels).reshape(1, -1, 1, 1, 1).expand(-1, -1, 2, -1, -1).clone()
+
+
+def test_a_frame_gets_the_mean_of_what_it_sees():
+    past, now = constant(1.0, 5.0), constant(10.0, 20.0)
+    found = identity_attention()(now, past, torch.tensor([2]))
+    assert found[0, :, 0, 0, 0].tolist() == pytest.approx([10 + 3, 20 + 7.5])  # of 1 and 5, of 5 and 10
+
+
+def test_only_frames_that_were_seen_are_looked_at():
+    past, now = constant(1000.0, 5.0), constant(10.0, 20.0)
+    attention = identity_attention()
+    assert attention(now, past, torch.tensor([1]))[0, :, 0, 0, 0].tolist() == pytest.approx([10 + 5, 20 + 7.5])
+    assert attention(now, past, torch.tensor([0]))[0, :, 0, 0, 0].tolist() == pytest.approx([10, 20 + 10])
+
+
+def test_the_bias_chooses_how_long_ago_and_which_place():
+    attention = identity_attention()
+    past = torch.arange(8.0).reshape(1, 2, 1, 2, 2).expand(-1, -1, 2, -1, -1)
+    with torch.no_grad():
+        attention.place[0, 0, 3, 4] = 50.0  # the frame before the last, one place to the right
+    found = attention(torch.zeros(1, 1, 2, 2, 2), past, torch.tensor([2]))[0, 0, 0]
+    assert found[:, 0].tolist() == pytest.approx([1, 3])  # right of the left column; the right one has no such place
+    assert found[0, 1].item() == pytest.approx(3.5)
+
+
+def test_the_age_is_a_key():
+    attention = identity_attention()
+    with torch.no_grad():
+        attention.query.weight.copy_(torch.eye(2)[..., None, None])
+        attention.age.zero_()
+        attention.age[1] = 100.0  # the latest frame
+    found = attention(constant(10.0), constant(1.0, 5.0), torch.tensor([2]))
+    assert found[0, 0, 0].item() == pytest.approx(15)
+
+
+def test_heads_must_divide_the_channels():
+    with pytest.raises(ValueError, match="8 channels and 3 heads"):
+        TemporalAttention(8, 2, 3)
+
+
+# ------------------------------------------------------------------------------------------ the network
+def test_a_new_module_changes_nothing():
+    over_time, plain, images = network(), network(PLAIN), clip()
+    for one, other in zip(over_time(images), plain(images), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_network_of_single_images_is_what_an_empty_history_gives():
+    over_time, plain, images = network(trained=True), network(PLAIN), clip()[:, 0]
+    assert torch.equal(over_time(images)[-1], plain(images)[-1])
+    assert torch.equal(over_time.stream(images, over_time.empty_history(images))[0][-1], plain(images)[-1])
+
+
+def test_without_history_there_is_no_attention():
+    none = network(replace(OVER_TIME, attention_history_length=0))
+    images = clip()
+    assert torch.equal(none(images)[-1], network(PLAIN)(images)[-1])
+    assert not any(key.startswith("attention") for key in none.state_dict())
+    assert torch.equal(streamed(none, images)[0], none(images)[-1])
+
+
+@settings(max_examples=5, deadline=None)
+@given(frames=st.integers(1, 8))
+def test_streaming_gives_what_the_whole_clip_gives(frames):
+    model, images = network(trained=True), clip(frames)
+    with torch.no_grad():
+        found, history = streamed(model, images)
+        whole = model(images)[-1]
+    assert (found - whole).abs().max() < 1e-5
+    assert history.features.shape == (2, 2, LENGTH, 8, 1, 1)  # however long the clip
+    assert history.frames.tolist() == [min(frames, LENGTH)] * 2
+
+
+def test_the_past_matters_and_the_future_does_not():
+    model, images = network(trained=True), clip()
+    other = images.clone()
+    other[:, 2] += 1
+    with torch.no_grad():
+        changed = (model(images)[-1] - model(other)[-1]).abs().amax((0, 2, 3, 4)) > 1e-6
+    assert changed.tolist() == [False, False, True, True, True, True]
+
+
+def test_people_have_a_history_each():
+    model, images = network(trained=True), clip(4)
+    with torch.no_grad():
+        _, history = streamed(model, images[:, :3])
+        both = model.stream(images[:, 3], history)[0][-1]
+        second = model.stream(images[1:, 3], history.rows(torch.tensor([1])))[0][-1]
+    assert torch.allclose(both[1:], second, atol=1e-6)
+
+
+def test_every_parameter_gets_a_gradient():
+    model = network(trained=True).train()
+    sum(maps.square().sum() for maps in model(clip(4))).backward()
+    without = [name for name, one in model.named_parameters() if one.grad is None or not one.grad.isfinite().all()]
+    assert not without
+    assert all(attention.gain.grad.abs().sum() > 0 for attention in network_after_a_step().attention)
+
+
+def network_after_a_step() -> HourglassNet:
+    model = network().train()
+    model(clip(4))[-1].square().sum().backward()
+    return model
+
+
+def test_visibility_of_clips():
+    model, images = network(replace(OVER_TIME, predict_joint_visibility=True)), clip()
+    heatmaps, logits = model(images, True)
+    assert heatmaps[-1].shape == (2, 6, 4, 16, 16)
+    assert logits.shape == (2, 6, 4)
+
+
+# ------------------------------------------------------------------------------------------ its weights
+def test_the_architecture_is_read_from_the_weights():
+    assert infer_architecture(network().state_dict()) == OVER_TIME
+
+
+def test_weights_of_single_images_load():
+    model, plain = network(trained=True), network(PLAIN)
+    load_state(model, plain.state_dict(), "plain.pth.tar")
+    assert torch.equal(model(clip()[:, 0])[-1], plain(clip()[:, 0])[-1])
+
+
+def test_half_an_attention_does_not_load():
+    state = {key: value for key, value in network().state_dict().items() if key != "attention.1.gain"}
+    with pytest.raises(UserError, match=r"half.pth.tar.*attention.1.gain"):
+        load_state(network(), state, "half.pth.tar")
