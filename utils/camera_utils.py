@@ -1,4 +1,4 @@
-"""The Human3.6M camera: world ↔ camera frame, projection with lens distortion, and readers of its camera tables.
+"""The Human3.6M camera: world ↔ camera frame, projection with lens distortion, and readers of camera tables.
 
 World frame: mm, z up. Camera frame: mm, x right, y down, z forward, origin at the camera's centre:
 
@@ -9,11 +9,11 @@ World frame: mm, z up. Camera frame: mm, x right, y down, z forward, origin at t
       v                      u = f_x (x d + p2 r²) + c_x
       y (down)               v = f_y (y d + p1 r²) + c_y
 
-This is the model of Human3.6M's own code. It has p1 y + p2 x once where OpenCV's model has it twice: with these cameras
-the two differ by up to 0.2 px near the image's edge. Pixels are counted as the calibration counts them.
+This is the model of Human3.6M's own code. OpenCV's model has 2 (p1 y + p2 x) instead of p1 y + p2 x; with these cameras
+the two differ by up to 0.2 px near the image border. Pixel coordinates are those of the calibration.
 
-Several cameras stacked (`stack_cameras`, then `cameras[index]` with a camera number a sample) project a batch at once.
-Everything is written without matrix products, so that neither autocast nor TF32 rounds millimetres.
+Stacked cameras (`stack_cameras`, then `cameras[index]` with a camera number per sample) project a whole batch. There
+are no matrix products, so that neither autocast nor TF32 reduces the precision.
 """
 
 import re
@@ -35,7 +35,7 @@ from utils.osutils import UserError, atomic_path
 CAMERA_NAMES = ("54138969", "55011271", "58860488", "60457274")  # cameras 1 to 4 of every subject
 TENSOR_SHAPES = {"R": (3, 3), "T": (3,), "f": (2,), "c": (2,), "k": (3,), "p": (2,)}
 
-# metadata.xml: 6 numbers (Euler angles, position) a camera and subject, then 9 (f, c, k, p) a camera.
+# metadata.xml: 6 numbers (Euler angles, position) per camera and subject, then 9 (f, c, k, p) per camera.
 XML_SUBJECTS = 11
 XML_EXTRINSICS, XML_INTRINSICS = 6, 9
 XML_COUNT = len(CAMERA_NAMES) * (XML_SUBJECTS * XML_EXTRINSICS + XML_INTRINSICS)
@@ -44,29 +44,29 @@ ROTATION_TOLERANCE = 1e-3
 LARGEST = 1e9  # px, mm, or a coefficient of distortion
 LONGEST_NAME = 100  # letters of a camera's name
 HOW_TO_GET = (
-    "cameras.h5 is written from the official release's metadata.xml by scripts/convert_h36m.py; metadata.xml itself or "
-    "the camera-parameters.json that circulates serve as well"
+    "scripts/convert_h36m.py writes cameras.h5 from the official release's metadata.xml; metadata.xml itself or the "
+    "public camera-parameters.json also work"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """One camera, or several of leading shape L (`stack_cameras`).
+    """One camera, or several with leading shape L (`stack_cameras`).
 
     Attributes:
         R: (*L, 3, 3) rotation from the world to the camera frame.
-        T: (*L, 3) position of the camera's centre in the world, mm.
+        T: (*L, 3) camera centre in the world, mm.
         f: (*L, 2) focal lengths, px.
         c: (*L, 2) principal point, px.
         k: (*L, 3) radial distortion.
         p: (*L, 2) tangential distortion.
         name: e.g. "54138969"; empty for stacked cameras.
 
-    A single camera takes points of any shape (…, 3). Stacked cameras take (*L', J, 3), where L' broadcasts with L: a
-    camera a sample for (B, J, 3). Results have the wider type of camera and points: for float32 throughout use
-    `camera.to(torch.float32)`. Devices must agree. Gradients flow to the points and to the camera.
+    A single camera takes points of any shape (…, 3). Stacked cameras take (*L', J, 3), where L' broadcasts with L, e.g.
+    (B, J, 3) for one camera per sample. Results have the wider dtype of camera and points; for float32 use
+    `camera.to(torch.float32)`. Devices must match. Gradients flow to the points and to the camera.
 
-    Points may be NumPy arrays; results then are arrays too. The camera's own values may be arrays or lists.
+    Points may be NumPy arrays; the results are then arrays too. The camera's values may be arrays or lists.
 
     Raises ValueError for other shapes, TypeError for points that are neither arrays nor tensors.
     """
@@ -87,7 +87,7 @@ class Camera:
             stacked = value.shape[: value.dim() - len(shape)]
             if value.shape[len(stacked) :] != shape or stacked != torch.as_tensor(self.R).shape[:-2]:
                 raise ValueError(
-                    f"camera {self.name!r}: {attribute} has shape {tuple(value.shape)}, which is not {shape} with the "
+                    f"camera {self.name!r}: {attribute} has shape {tuple(value.shape)}, expected {shape} with the "
                     f"leading shape of R {tuple(torch.as_tensor(self.R).shape)}"
                 )
             object.__setattr__(self, attribute, value)
@@ -110,12 +110,12 @@ class Camera:
     def project(self, points: Tensor) -> Tensor:
         """(…, 3) camera frame, mm → (…, 2) px, by the formula at the top of this module.
 
-        A point in the plane of the camera or behind it (Z ≤ 0) has no image: NaN, with zero gradient to the point.
-        The distortion is fitted inside the image; far outside it the polynomial means little.
+        Points with Z ≤ 0 (in the camera's plane or behind it) become NaN, with zero gradient. The distortion polynomial
+        was fitted inside the image and is meaningless far outside.
         """
         xy, depth = self._checked(points).split((2, 1), dim=-1)
         in_front = depth > 0
-        # A harmless depth keeps NaN out of the gradient, where masking afterwards would leave 0 · NaN.
+        # A safe depth keeps NaN out of the gradient; masking afterwards would leave 0 · NaN.
         xy = xy / torch.where(in_front, depth, 1.0)
         x, y = xy.split(1, dim=-1)
         k1, k2, k3 = self._a_joint(self.k).split(1, dim=-1)
@@ -126,18 +126,18 @@ class Camera:
         return torch.where(in_front, self._a_joint(self.f) * distorted + self._a_joint(self.c), torch.nan)
 
     def to(self, *args: Any, **kwargs: Any) -> "Camera":
-        """On another device or in another type, by the arguments of `Tensor.to`."""
+        """The camera on another device or in another dtype; arguments of `Tensor.to`."""
         return replace(self, **{name: getattr(self, name).to(*args, **kwargs) for name in TENSOR_SHAPES})
 
     def __getitem__(self, index: Any) -> "Camera":
-        """Cameras out of stacked ones, by anything that indexes a leading dimension: a tensor (B,) of camera numbers
-        gives a camera a sample; (B, 1) fits points (B, T, J, 3)."""
+        """Index stacked cameras along the leading dimension: a tensor (B,) of camera numbers gives one camera per
+        sample; (B, 1) is for points (B, T, J, 3)."""
         if self.R.dim() == 2:
-            raise TypeError("a single camera has no index; stack_cameras makes several into one")
+            raise TypeError("a single camera can't be indexed; use stack_cameras first")
         return Camera(**{name: getattr(self, name)[index] for name in TENSOR_SHAPES})
 
     def _a_joint(self, vector: Tensor) -> Tensor:
-        """(*L, n) → (*L, 1, n), which broadcasts over the joints; the vector itself for a single camera."""
+        """(*L, n) → (*L, 1, n), to broadcast over joints; unchanged for a single camera."""
         return vector.unsqueeze(-2) if self.R.dim() > 2 else vector
 
     def _checked(self, points: Tensor) -> Tensor:
@@ -145,12 +145,12 @@ class Camera:
         stacked = self.R.dim() - 2
         if points.shape[-1:] != (3,) or (stacked and not 2 <= points.dim() <= stacked + 2):
             form = f"(…, J, 3) with up to {stacked} leading dimensions" if stacked else "(…, 3)"
-            raise ValueError(f"points have shape {tuple(points.shape)}; this camera takes {form}")
+            raise ValueError(f"points have shape {tuple(points.shape)}; this camera expects {form}")
         return points
 
 
 def stack_cameras(cameras: Iterable[Camera]) -> Camera:
-    """N cameras as one whose tensors have a leading dimension N. Raises ValueError for none."""
+    """Stack N cameras into one with a leading dimension N. Raises ValueError for none."""
     cameras = list(cameras)
     if not cameras:
         raise ValueError("no cameras to stack")
@@ -164,8 +164,8 @@ CameraTable = dict[tuple[int, int], Camera]  # (subject, camera 1..4) -> float64
 def read_cameras_h5(path: str | Path) -> CameraTable:
     """`cameras.h5` of the public 3D pose baseline: `subject{s}/camera{n}/{R,T,f,c,k,p,Name}`, R stored transposed.
 
-    Returns {(subject, camera number from 1): float64 Camera}, with the cameras that the file has.
-    Raises UserError for a file that cannot be read or lacks a part of a camera.
+    Returns {(subject, camera number from 1): float64 Camera} for the cameras in the file.
+    Raises UserError if the file cannot be read or a camera is incomplete.
     """
     path, table = _existing(path), {}
     try:
@@ -187,7 +187,7 @@ def read_cameras_h5(path: str | Path) -> CameraTable:
 
 
 def read_cameras_json(path: str | Path) -> CameraTable:
-    """`camera-parameters.json` as it circulates for Human3.6M. Returns and raises as `read_cameras_h5`.
+    """The public `camera-parameters.json` for Human3.6M. Returns and raises like `read_cameras_h5`.
 
     `intrinsics`: camera name → `calibration_matrix` (3 × 3, px) and `distortion` (k1, k2, p1, p2, k3: OpenCV's order);
     `extrinsics`: "S1" → camera name → `R` (3 × 3) and `t` (3 × 1, mm), with X = R P + t, so T = −Rᵀ t.
@@ -212,17 +212,17 @@ def read_cameras_json(path: str | Path) -> CameraTable:
                 )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
-            f"{path}: not a Human3.6M camera-parameters JSON with intrinsics and extrinsics a camera ({_said(error)}); "
-            f"{HOW_TO_GET}"
+            f"{path}: not a Human3.6M camera-parameters JSON with intrinsics and extrinsics per camera "
+            f"({_said(error)}); {HOW_TO_GET}"
         ) from None
     return _nonempty(table, path)
 
 
 def read_cameras_xml(path: str | Path) -> CameraTable:
-    """`metadata.xml` of the official release, subjects 1 to 11. Returns and raises as `read_cameras_h5`.
+    """`metadata.xml` of the official release, subjects 1 to 11. Returns and raises like `read_cameras_h5`.
 
-    Its element `w0` holds 300 numbers: for camera 1 to 4 and, within, subject 1 to 11, three Euler angles
-    (R = Rx Ry Rz) and the position in mm; then for camera 1 to 4 f (2), c (2), k (3), p (2).
+    Its element `w0` holds 300 numbers: for each camera 1 to 4 and each subject 1 to 11 three Euler angles
+    (R = Rx Ry Rz) and the position in mm; then for each camera f (2), c (2), k (3), p (2).
     """
     path = _existing(path)
     try:
@@ -232,8 +232,8 @@ def read_cameras_xml(path: str | Path) -> CameraTable:
         raise UserError(f"{path}: not a readable metadata.xml ({error}); {HOW_TO_GET}") from None
     if len(numbers) != XML_COUNT:
         raise UserError(
-            f"{path}: w0 has {len(numbers)} numbers where the cameras of metadata.xml are {XML_COUNT}; the file comes "
-            f"with the official Human3.6M release"
+            f"{path}: w0 has {len(numbers)} numbers, expected {XML_COUNT}; metadata.xml comes with the official "
+            f"Human3.6M release"
         )
     cut = XML_COUNT - len(CAMERA_NAMES) * XML_INTRINSICS
     extrinsics = numbers[:cut].reshape(len(CAMERA_NAMES), XML_SUBJECTS, XML_EXTRINSICS)
@@ -261,12 +261,12 @@ CAMERA_TABLE_READERS = {
 
 
 def find_camera_table(folder: str | Path) -> Path | None:
-    """The first of cameras.h5, camera-parameters.json and metadata.xml that a folder has."""
+    """The first of cameras.h5, camera-parameters.json and metadata.xml that exists in a folder."""
     return next((Path(folder) / name for name in CAMERA_TABLE_READERS if (Path(folder) / name).is_file()), None)
 
 
 def read_cameras(path: str | Path) -> CameraTable:
-    """A camera table of any of the three forms, known by its name or, failing that, its suffix."""
+    """Read a camera table in any of the three formats, recognised by name, else by suffix."""
     path = Path(path)
     by_suffix = {Path(name).suffix: reader for name, reader in CAMERA_TABLE_READERS.items()}
     reader = CAMERA_TABLE_READERS.get(path.name) or by_suffix.get(path.suffix)
@@ -276,14 +276,14 @@ def read_cameras(path: str | Path) -> CameraTable:
 
 
 def get_camera(table: Mapping[tuple[int, int], Camera], subject: int, number: int, path: str | Path) -> Camera:
-    """Camera `number` (from 1) of a subject; UserError, naming both and the file at `path`, where it is missing."""
+    """Camera `number` (from 1) of a subject. Raises UserError, naming both and the file `path`, if it is missing."""
     if (subject, number) not in table:
-        raise UserError(f"{path}: no camera {number} of subject S{subject} in it; {HOW_TO_GET}")
+        raise UserError(f"{path}: no camera {number} of subject S{subject}; {HOW_TO_GET}")
     return table[subject, number]
 
 
 def write_cameras_h5(path: str | Path, table: Mapping[tuple[int, int], Camera]) -> None:
-    """Write a camera table in the form that `read_cameras_h5` reads, atomically."""
+    """Write a camera table in the format of `read_cameras_h5`, atomically."""
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         for (subject, number), camera in table.items():
             group = file.create_group(f"subject{subject}/camera{number}")
@@ -294,18 +294,18 @@ def write_cameras_h5(path: str | Path, table: Mapping[tuple[int, int], Camera]) 
 
 
 def _checked_camera(rotation: np.ndarray, *, name: str, **values: np.ndarray) -> Camera:
-    """A float64 camera; ValueError for numbers that no camera has."""
+    """A float64 camera. Raises ValueError for implausible numbers."""
     numbers = [rotation, *values.values()]
     if not all((abs(number) <= LARGEST).all() for number in numbers):  # NaN fails the comparison
         raise ValueError(f"camera {name} has numbers that are not finite, or above {LARGEST:g}")
     if np.abs(rotation @ rotation.T - np.eye(3)).max() > ROTATION_TOLERANCE or (values["f"] <= 0).any():
-        raise ValueError(f"camera {name}: R is no rotation, or a focal length is not positive")
+        raise ValueError(f"camera {name}: R is not a rotation, or a focal length is not positive")
     tensors = {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in values.items()}
     return Camera(R=torch.from_numpy(np.ascontiguousarray(rotation)), **tensors, name=name)
 
 
 def _euler_rotation(angles: np.ndarray) -> np.ndarray:
-    """Rx(a) Ry(b) Rz(c) of three angles in radians."""
+    """Rx(a) Ry(b) Rz(c) for three angles in radians."""
     (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
@@ -314,7 +314,7 @@ def _euler_rotation(angles: np.ndarray) -> np.ndarray:
 
 
 def _numbered(group: h5py.Group, prefix: str) -> list[int]:
-    """The numbers n of the members `<prefix>n`, in order; other members (such as `3dtest`) are no business of ours."""
+    """The numbers n of the members `<prefix>n`, in order; other members (e.g. `3dtest`) are ignored."""
     matches = (re.fullmatch(rf"{prefix}(\d+)", name) for name in group)
     return sorted(int(match[1]) for match in matches if match)
 
@@ -327,7 +327,7 @@ def _existing(path: str | Path) -> Path:
 
 def _nonempty(table: CameraTable, path: Path) -> CameraTable:
     if not table:
-        raise UserError(f"{path}: no cameras in it; {HOW_TO_GET}")
+        raise UserError(f"{path}: no cameras; {HOW_TO_GET}")
     return table
 
 

@@ -1,6 +1,6 @@
-"""Pose arithmetic on the training device: joint selections, orthogonal augmentation, the two normalisations.
+"""Pose arithmetic on the training device: joint selection, orthogonal augmentation, instance normalisation.
 
-Everything is batched over (B, J, D) tensors and follows the device and dtype of its input.
+Everything is batched over (B, J, D) tensors and keeps the device and dtype of its input.
 """
 
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ from utils.compute.batch_parts import normal, uniform
 from utils.transform import H36M, H36M_2D, joint_map
 
 HIP = H36M.index("pelvis")
-# The 2D input has every joint of the 3D output but the nose.
+# The 2D input has all joints of the 3D output except the nose.
 LIFTER_INPUT_JOINTS = joint_map(H36M, H36M_2D)
 
 
 def centre_on_hip(poses: Tensor, hip: int = HIP) -> Tensor:
-    """(..., J, D) poses moved so that joint `hip` is the origin."""
+    """Translate poses (..., J, D) so that joint `hip` is the origin."""
     return poses - poses[..., hip : hip + 1, :]
 
 
 def gather_poses(table: Tensor, index: Tensor) -> Tensor:
-    """`table[index]`, (N, ...) by (B,) -> (B, ...), with the samples adjacent in memory.
+    """`table[index]`, (N, ...) by (B,) -> (B, ...), with samples contiguous in memory.
 
-    Arithmetic on a coordinate of a joint then runs over samples side by side, several times as fast as over the
-    17 joints or 3 coordinates of one; element by element the layout is handed on from result to result.
+    Operations on single joints or coordinates then run over contiguous samples, several times as fast as over 17 joints
+    or 3 coordinates. Element-wise operations preserve the layout.
     """
     rows = table.flatten(1).index_select(0, index)
     return rows.t().contiguous().t().unflatten(1, table.shape[1:])
@@ -38,17 +38,16 @@ def select_joints(poses: Tensor, joints: list[int]) -> Tensor:
     return poses.permute(1, 2, 0).index_select(0, index).permute(2, 0, 1)
 
 
-# Where the neck of LSP's annotators lies between the middle of the shoulders and the head top: median of 3,836 photos
-# of LSP-extended, as seen along that line; half of them between 0.07 and 0.29.
+# Position of LSP's annotated neck between the middle of the shoulders (0) and the head top (1), projected on that line:
+# median of 3,836 photos of LSP-extended; quartiles 0.07 and 0.29.
 NECK = 0.19
 
 
 def lifter_input_joints(poses: Tensor, places: str = "h36m") -> Tensor:
-    """The 16 joints of the lifter's input, of (B, 17, 3) poses in Human3.6M's order, in the layout of `gather_poses`.
+    """The lifter's 16 input joints of poses (B, 17, 3) in Human3.6M's order, in the layout of `gather_poses`.
 
-    `places` tells where spine and thorax lie: "h36m" as they are; "mpii" where a network trained on MPII or LSP sees
-    the thorax and the upper neck that stand in for them, in the middle of the shoulders and at the neck; its pelvis is
-    the middle of the hips.
+    `places`: "h36m" keeps all joints. "mpii" imitates a network trained on MPII or LSP, whose thorax and upper neck
+    replace spine and thorax: spine is the middle of the shoulders, thorax the neck, and pelvis the middle of the hips.
     """
     joints = select_joints(poses, LIFTER_INPUT_JOINTS)
     if places == "h36m":
@@ -61,15 +60,15 @@ def lifter_input_joints(poses: Tensor, places: str = "h36m") -> Tensor:
 
 
 def bone_lengths(poses: Tensor, bones: Sequence[tuple[int, int]]) -> Tensor:
-    """(B, J, D) -> (B, len(bones)), in the unit of the poses; a bone is (index of its start, of its end)."""
+    """(B, J, D) -> (B, len(bones)), in the unit of the poses; a bone is a pair of joint indices (start, end)."""
     starts, ends = (list(joints) for joints in zip(*bones, strict=True))
-    # The square root has no derivative at zero, where a generator may well begin.
+    # The square root has no derivative at zero, where an untrained generator may start.
     return ((poses[:, ends] - poses[:, starts]).square().sum(-1) + 1e-12).sqrt()
 
 
 # ------------------------------------------------------------------------------------------ augmentation
 def random_rotations(count: int, generator: torch.Generator, about_z: bool = False, dtype=torch.float32) -> Tensor:
-    """(count, 3, 3) rotations, uniform over all rotations or over those about the z axis.
+    """(count, 3, 3) random rotations, uniform over all rotations or over those about the z axis.
 
     Uniform rotations come from normalised Gaussian quaternions (Shoemake, Graphics Gems III, 1992).
     """
@@ -84,17 +83,17 @@ def random_rotations(count: int, generator: torch.Generator, about_z: bool = Fal
         *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
         *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
     ]
-    return torch.stack(rows).t().unflatten(1, (3, 3))  # samples adjacent in memory
+    return torch.stack(rows).t().unflatten(1, (3, 3))  # samples contiguous in memory
 
 
 @dataclass(frozen=True)
 class OrthogonalAugmentation:
-    """Turn poses about their hip, and mirror some, in world coordinates (z up), before the camera looks at them.
+    """Rotate poses about their hip and mirror some, in world coordinates (z up), before projection.
 
     Attributes:
-        prob: probability that a pose is turned at all.
-        flip_prob: probability that a pose is mirrored; a mirrored right arm is a left arm, so sides change names.
-        z_rotations_only: turn about the vertical alone: people stay upright.
+        prob: probability of rotating a pose.
+        flip_prob: probability of mirroring a pose, which swaps left and right joints.
+        z_rotations_only: rotate about the vertical axis only, so that people stay upright.
     """
 
     prob: float = 1.0
@@ -102,7 +101,7 @@ class OrthogonalAugmentation:
     z_rotations_only: bool = False
 
     def __call__(self, poses: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, 17, 3) world coordinates -> the same shape; the hip stays where it is."""
+        """(B, 17, 3) world coordinates -> the same shape; the hip does not move."""
         count = len(poses)
         chance = uniform(count, 2, generator=generator)
         rotations = random_rotations(count, generator, self.z_rotations_only, poses.dtype)
@@ -111,9 +110,9 @@ class OrthogonalAugmentation:
             rotations = torch.where(turned, rotations, torch.eye(3, dtype=poses.dtype, device=poses.device))
         hips = poses[:, HIP : HIP + 1]
         flipped = (chance[:, 1] < self.flip_prob)[:, None, None]
-        # Linear interpolation by 0 or 1 is exact, and on a CPU several times as fast as `torch.where`.
+        # lerp with weight 0 or 1 is exact, and on a CPU several times as fast as `torch.where`.
         centred = torch.lerp(poses, select_joints(poses, H36M.flip_order.tolist()), flipped.to(poses.dtype)) - hips
-        # Mirroring x, then turning: the first column of the rotation changes its sign.
+        # Mirroring x before rotating negates the first column of the rotation.
         x, y, z = centred.split(1, dim=-1)
         column_x, column_y, column_z = (column.unsqueeze(1) for column in rotations.unbind(-1))
         column_x = torch.where(flipped, -column_x, column_x)
@@ -121,7 +120,7 @@ class OrthogonalAugmentation:
 
 
 def drop_joints(poses: Tensor, prob: float, generator: torch.Generator) -> Tensor:
-    """Set each joint of normalised (B, J, 2) poses to zero, where its neighbourhood's middle is, with `prob`."""
+    """Set joints of normalised poses (B, J, 2) to zero with probability `prob`."""
     if not prob:
         return poses
     dropped = uniform(*poses.shape[:2], generator=generator) < prob
@@ -130,7 +129,7 @@ def drop_joints(poses: Tensor, prob: float, generator: torch.Generator) -> Tenso
 
 # ------------------------------------------------------------------------------------------ normalisation
 def instance_scale(centred: Tensor) -> Tensor:
-    """(..., 1, 1): root mean square distance of the other joints from the hip, for (..., J, D) poses centred on it."""
+    """(..., 1, 1): RMS distance of the other joints from the hip, for hip-centred poses (..., J, D)."""
     joints = centred.shape[-2]
     mean_square = centred.square().sum((-2, -1), keepdim=True) / (joints - 1)
     # Clamped before the root, whose gradient at zero is infinite.
@@ -138,6 +137,6 @@ def instance_scale(centred: Tensor) -> Tensor:
 
 
 def normalise_instance(poses: Tensor, hip: int = 0) -> Tensor:
-    """Each pose by itself: hip at zero, deviation of the joints' distances from it one. (..., J, D)."""
+    """Normalise each pose (..., J, D) on its own: hip at zero, RMS distance of the other joints one."""
     centred = centre_on_hip(poses, hip)
     return centred / instance_scale(centred)

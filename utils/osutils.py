@@ -1,4 +1,4 @@
-"""Files, messages and errors: the one exception users see, atomic writes, hashes of what was read."""
+"""Files, messages and errors: exceptions for users, logging, atomic writes, hashes."""
 
 import difflib
 import hashlib
@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 UNPRINTABLE = ("Cc", "Cs")  # Unicode's categories of control characters and lone surrogates
-LOGGER = logging.getLogger("human_pose")  # of all library code; silence it with setLevel(logging.ERROR)
+LOGGER = logging.getLogger("human_pose")  # for all library code; silence it with setLevel(logging.ERROR)
 
 
 class UserError(Exception):
-    """Bad input or a bad option. The message is one line: what was given, what is right, how to get it.
+    """Bad input or a bad option. The message is one line: what was given, what is expected, how to get it.
 
     The entry points print it to stderr and exit with status 2; no traceback.
     """
 
 
 class RunFailed(RuntimeError):
-    """A run that can't go on, though its input was accepted. The message is one line: what happened, what to do.
+    """A run that can't continue although its input was valid. The message is one line: what happened, what to do.
 
     The entry points print it to stderr and exit with status 1; no traceback.
     """
@@ -46,7 +46,7 @@ class DataReport:
 
 
 def fail(prog: str, message: str, status: int = 2) -> NoReturn:
-    """One line on stderr, and the exit status."""
+    """Print one line on stderr and exit."""
     print(f"{prog}: error: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
     sys.exit(status)
 
@@ -63,24 +63,24 @@ def printable(message: str) -> str:
 
 
 def warn(message: str) -> None:
-    """Log a warning, for what was skipped or changed and does not stop the run; command lines print it on stderr."""
+    """Log a warning about something skipped or changed; command lines print it on stderr."""
     LOGGER.warning("%s", message)
 
 
 def inform(message: str) -> None:
-    """Log an information, e.g. where a result lies; command lines print it on stdout."""
+    """Log information, e.g. where a result was written; command lines print it on stdout."""
     LOGGER.info("%s", message)
 
 
 def first_few(items: list[str], separator: str, shown: int = 5) -> str:
-    """The first of many items, for messages, and how many more there are; `separator` is "," or ";"."""
+    """The first items and the number of remaining ones, for messages; `separator` is "," or ";"."""
     rest = len(items) - shown
     before_and = "" if separator == "," else separator
     return f"{separator} ".join(items[:shown]) + (f"{before_and} and {rest} more" if rest > 0 else "")
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """ "1 photo", "2 photos"; `plural` where it is not the noun and an s: counted(2, "person", "people")."""
+    """ "1 photo", "2 photos"; `plural` for irregular nouns: counted(2, "person", "people")."""
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
@@ -88,8 +88,8 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`.
 
-    On any exception the temporary file goes and `path` stays as it was: a reader sees the old file or the
-    new one, never half of one. The temporary name keeps the suffix, since some writers choose by it.
+    On an exception the temporary file is deleted and `path` is unchanged: readers see the old file or the new one,
+    never a partial one. The temporary name keeps the suffix, by which some writers select the format.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,14 +131,14 @@ def _umask() -> int:
 
 
 def suggestion(name: str, known: Sequence[str] | Mapping) -> str:
-    """ ", did you mean X?" for the nearest of the known names, or nothing."""
-    undashed = {one.lstrip("-"): one for one in known}  # the dashes, which all share, would count as likeness
+    """ ", did you mean X?" for the closest known name, or "" without one."""
+    undashed = {one.lstrip("-"): one for one in known}  # leading dashes would count as similarity
     close = difflib.get_close_matches(name.lstrip("-"), undashed, n=1, cutoff=0.6)
     return f", did you mean {undashed[close[0]]}?" if close else ""
 
 
 def require_folder(folder: str | Path) -> Path:
-    """`folder` as a path. Raises UserError if it is a file: before the work, not after it."""
+    """`folder` as a path. Raises UserError if it is a file; to be called before the work starts."""
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output_dir {folder} is a file; give a folder, new or old")
@@ -146,9 +146,9 @@ def require_folder(folder: str | Path) -> Path:
 
 
 def imported_on_first_use(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
-    """The `__getattr__` (PEP 562) of a package whose public names stand in its modules: name -> module.
+    """A `__getattr__` (PEP 562) for packages that import their public names lazily; `modules`: name -> module.
 
-    A package is imported for `--help` and for reading annotations too, which need neither torch nor a network.
+    Packages are also imported for `--help` and for reading annotations, which must not import torch.
     """
 
     def of_module(name: str) -> Any:

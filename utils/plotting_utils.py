@@ -1,4 +1,4 @@
-"""What is watched during training: averages over minibatches, and magnitudes of weights, gradients and updates."""
+"""Training statistics: averages over minibatches, and magnitudes of weights, gradients and updates."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -10,10 +10,10 @@ from utils.compute.distributed import Processes
 
 
 class Ratio(NamedTuple):
-    """A metric that is a share per entry, such as the PCKh of each joint: hits and counts, both (K,).
+    """A metric that is a ratio per entry, e.g. the PCKh of each joint: hits and counts, both (K,).
 
-    Over minibatches the hits and the counts are summed apart, so that the result is exact whatever the batch
-    size; the single number is the plain mean over the entries that were counted at all.
+    Hits and counts are summed separately over minibatches, so the result does not depend on the batch size. The
+    reported number is the mean over the entries with a non-zero count.
     """
 
     hits: Tensor
@@ -21,15 +21,14 @@ class Ratio(NamedTuple):
 
     @classmethod
     def percent(cls, hits: Tensor, counts: Tensor) -> "Ratio":
-        """The share in percent."""
+        """The ratio in percent."""
         return cls(100 * hits, counts)
 
 
 class Averages:
-    """Running averages of the dicts that update and validation hooks return, kept on their device.
+    """Running averages of the dicts returned by update and validation hooks, kept on their device.
 
-    A value is a scalar (weighted by the batch size) or a `Ratio`. Nothing is copied to the host before
-    `result` is asked for.
+    A value is a scalar (weighted by the batch size) or a `Ratio`. Nothing is copied to the host before `result`.
     """
 
     def __init__(self) -> None:
@@ -47,36 +46,36 @@ class Averages:
             self._counts[name] = self._counts.get(name, 0) + count
 
     def over_ranks(self, processes: Processes) -> "Averages":
-        """The averages over what all processes have been given; every process gets the same."""
+        """The averages over the values of all processes; the same on every process."""
         whole = Averages()
         whole._sums, whole._counts = processes.sum_over_ranks(self._sums), processes.sum_over_ranks(self._counts)
         return whole
 
     def result(self) -> dict[str, float]:
-        """Name -> average; NaN where nothing was counted, and where a value was NaN."""
+        """Name -> average; NaN if nothing was counted or a value was NaN."""
         return {name: _mean(total, self._counts[name]) for name, total in self._sums.items()}
 
 
 def _mean(totals: Tensor, counts: Tensor) -> float:
-    """The mean over those entries that were counted."""
+    """The mean over entries with a non-zero count."""
     counted = counts > 0
     averages = torch.where(counted, totals / counts, 0)
     return (averages.sum() / counted.sum()).item()
 
 
 def _widest(tensor: Tensor) -> Tensor:
-    """In float64, or in float32 on MPS, which has no wider type."""
+    """Convert to float64, or to float32 on MPS, which has no float64."""
     return tensor.to(torch.float32 if tensor.device.type == "mps" else torch.float64)
 
 
 def norm(tensors: Iterable[Tensor]) -> Tensor:
-    """Euclidean norm of all entries of several tensors together; 0 for none."""
+    """Euclidean norm over all entries of several tensors; 0 for none."""
     squares = [tensor.detach().float().pow(2).sum() for tensor in tensors]
     return torch.stack(squares).sum().sqrt() if squares else torch.zeros(())
 
 
 class Magnitudes:
-    """Norms of a network's weights, gradients and of one step's update; `before` the step, `after` it."""
+    """Norms of a network's weights, its gradients and the update of a step. Call `before` and `after` the step."""
 
     def __init__(self, model: nn.Module) -> None:
         self._parameters = [p for p in model.parameters() if p.requires_grad]
@@ -86,7 +85,7 @@ class Magnitudes:
         self._before = [p.detach().clone() for p in self._parameters]
 
     def after(self) -> dict[str, float]:
-        """The norms, once the step is done and while the gradients are still there."""
+        """The norms, after the step and before the gradients are cleared."""
         updates = (new.detach() - old for new, old in zip(self._parameters, self._before, strict=True))
         result = {
             "magnitude/weights": norm(self._parameters).item(),

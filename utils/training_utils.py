@@ -1,4 +1,4 @@
-"""The one training loop. A trainer supplies five hooks; the loop owns everything that all trainers share."""
+"""The training loop. A trainer supplies hooks; the loop does everything that all trainers share."""
 
 import math
 import time
@@ -26,26 +26,26 @@ from utils.training.weight_average import WeightAverage
 
 @dataclass(frozen=True)
 class TrainingHooks:
-    """What a trainer supplies. Among several processes all of them call every hook.
+    """Callbacks of a trainer. With several processes, all of them call every hook.
 
     Attributes:
         make_optimizer_fn: (model, lr, weight_decay) -> an optimizer, or a tuple of them (a GAN has two).
         load_fn: (model, optimizer or None, path) -> model, optimizer, epochs done, best value so far or None.
-            With None for the optimizer it loads weights alone.
-        checkpoint_fn: (model, optimizer, epochs done, best, directory, is_best) writes the file, on rank 0 alone.
-        update_op: (model, optimizer, minibatch, iteration, optimisation) -> dict of losses; does the whole step, on
-            this process's part of the minibatch, which `minibatch["part"]` tells. Only here is the network wrapped
+            With None for the optimizer, only weights are loaded.
+        checkpoint_fn: (model, optimizer, epochs done, best, directory, is_best) writes the files, on rank 0 only.
+        update_op: (model, optimizer, minibatch, iteration, optimisation) -> dict of losses. Does the whole step on this
+            process's part of the minibatch, `minibatch["part"]`. Only here is the network wrapped
             (`Processes.wrap_model`).
-        validation_loss: (model, minibatch) -> dict of losses and metrics: scalars, `Ratio`s, and for TensorBoard
-            pictures (uint8 tensors of 3 × H × W, named "image/…").
-        best_metric: the validation value that tells which checkpoint is best.
-        higher_is_better, lower_is_better: names of the values of which a higher, a lower one is better; "MPJPE" is
-            also of "MPJPE/Walking". Others have no direction. The experiment's options.json keeps them.
-        units: metric -> what it is in, e.g. "%"; kept likewise.
-        whole_validation: () -> dict of values that no average over minibatches gives, such as AP; called behind the
-            last minibatch of a validation. None for none.
-        average: of the weights over the steps, which then is validated, and the "state_dict" of every checkpoint; the
-            checkpoint functions must keep its state too.
+        validation_loss: (model, minibatch) -> dict of losses and metrics: scalars, `Ratio`s, and pictures for
+            TensorBoard (uint8 tensors of 3 × H × W, named "image/…").
+        best_metric: the validation value that selects the best checkpoint.
+        higher_is_better, lower_is_better: names of values by direction; "MPJPE" also covers "MPJPE/Walking". Others
+            have no direction. Stored in the experiment's options.json.
+        units: metric -> unit, e.g. "%". Stored in options.json.
+        whole_validation: () -> dict of values that are not averages over minibatches, e.g. AP; called after the last
+            minibatch of a validation. None for none.
+        average: moving average of the weights, which is validated and saved as "state_dict"; the checkpoint functions
+            must also store its state.
     """
 
     make_optimizer_fn: Callable
@@ -61,9 +61,9 @@ class TrainingHooks:
     average: WeightAverage | None = None
 
     def is_better(self, value: float, best: float | None) -> bool:
-        """NaN is never better; anything else is better than nothing.
+        """Whether `value` improves on `best`. NaN never does; anything else improves on None.
 
-        Where higher is better, a 0 is better than one before: such as AP while no pose is right, in the first epochs.
+        If higher is better, a later 0 improves on an earlier 0, e.g. the AP of the first epochs.
         """
         if best is None:
             return not math.isnan(value)
@@ -83,16 +83,16 @@ def train(
     experiment: Experiment,
     processes: Processes = ALONE,
 ) -> dict[str, float]:
-    """Train, validate and checkpoint until `optimisation.epochs`; returns the last validation's averages.
+    """Train, validate and checkpoint until `optimisation.epochs`; returns the averages of the last validation.
 
-    "Epochs done" is a fraction after an interrupt: the step in flight is finished, a checkpoint written, and
-    `resume` goes on with the very next minibatch. `train_loader` must have an `EpochSampler`, and both loaders a
-    `generator` of their own: else starting them draws from the global one, and a resumed run draws once more.
+    On an interrupt the current step is finished and a checkpoint written, with a fractional number of epochs done;
+    `resume` continues with the next minibatch. `train_loader` needs an `EpochSampler`, and both loaders need their own
+    `generator`: otherwise starting them draws from the global one, once more in a resumed run.
 
-    Among several processes each trains on its part of every minibatch, which has the batch size times as many samples,
-    and validates its part of the samples (`validation_loader` gives no others).
+    With several processes, each trains on its part of every minibatch, which has processes × batch size samples, and
+    validates its part of the samples (`validation_loader` yields no others).
 
-    Raises RunFailed for too many losses in a row that are NaN or infinite; checkpoints are then those from before.
+    Raises RunFailed for too many consecutive NaN or infinite losses; checkpoints are not overwritten in that case.
     """
     optimizer = _make_optimizer(model, hooks, optimisation, processes)
     _draw_apart(optimisation.seed, processes)
@@ -141,9 +141,9 @@ def train(
 
 @dataclass(frozen=True)
 class _Run:
-    """What all epochs of a training share."""
+    """Objects shared by all epochs of a training."""
 
-    network: nn.Module  # as it is validated and saved
+    network: nn.Module  # as validated and saved
     model: nn.Module  # the same, wrapped for several processes
     optimizer: torch.optim.Optimizer | tuple[torch.optim.Optimizer, ...]
     hooks: TrainingHooks
@@ -157,7 +157,7 @@ class _Run:
 
 
 def _train_epoch(run: _Run, epoch: float) -> tuple[float, dict[str, float]]:
-    """Run the rest of one epoch, or up to a stop signal; returns the epochs done and the averages."""
+    """Run the rest of an epoch, or until a stop signal; returns the epochs done and the averages."""
     loader, optimisation, steps = run.loader, run.optimisation, len(run.loader)
     done = round((epoch - int(epoch)) * steps)
     loader.batch_sampler.start(int(epoch), done)
@@ -166,7 +166,7 @@ def _train_epoch(run: _Run, epoch: float) -> tuple[float, dict[str, float]]:
     magnitudes = Magnitudes(run.model)
     run.model.train()
     title = f"epoch {int(epoch) + 1}/{optimisation.epochs}"
-    # What is shown meanwhile is of this process's samples, so that nobody waits for another.
+    # The progress line shows this process's samples only, to avoid a synchronisation.
     for minibatch in progress(loader, steps - done, title, status=lambda: _in_words(averages.result())):
         log_now = (iteration + 1) % optimisation.tb_log_freq == 0
         if log_now:
@@ -192,7 +192,7 @@ def _train_epoch(run: _Run, epoch: float) -> tuple[float, dict[str, float]]:
 
 
 def _validate(model, hooks, loader, title, processes):
-    """Averages over all processes' loaders with the values of the whole, and the first minibatch's pictures."""
+    """Averages over the loaders of all processes, `whole_validation` included, and the first minibatch's pictures."""
     averages, pictures = Averages(), {}
     model.eval()
     with torch.no_grad():
@@ -206,7 +206,7 @@ def _validate(model, hooks, loader, title, processes):
 
 
 def _make_optimizer(model, hooks, optimisation, processes):
-    """The trainer's, with `scale_lr` and the launcher's share in it."""
+    """The trainer's optimizer, with `scale_lr` applied and wrapped for several processes."""
     optimizer = hooks.make_optimizer_fn(model, optimisation.lr, optimisation.weight_decay)
     if optimisation.scale_lr:
         for group in _groups(optimizer):
@@ -215,15 +215,15 @@ def _make_optimizer(model, hooks, optimisation, processes):
 
 
 def _draw_apart(seed: int, processes: Processes) -> None:
-    """Dropout draws from torch's own generator, and no two processes may drop the same units."""
+    """Seed torch's global generator, which dropout uses, differently on every process."""
     if processes.rank:
         torch.manual_seed(seed + (processes.rank << 32))
 
 
 def _start(model, optimizer, hooks, experiment, processes):
-    """Go on from this experiment's latest checkpoint, from any weights, or anew."""
+    """Start from this experiment's latest checkpoint, from given weights, or from scratch."""
     if experiment.resume:
-        # The settings, stored ones or new, have made the optimizer; a checkpoint's groups have the rates of before.
+        # The optimizer was made with the current settings; loading a checkpoint overwrites them with the earlier ones.
         asked = [(group["lr"], group["weight_decay"]) for group in _groups(optimizer)]
         model, optimizer, epoch, best = hooks.load_fn(model, optimizer, experiment.latest(processes))
         for group, (rate, decay) in zip(_groups(optimizer), asked, strict=True):
@@ -235,7 +235,7 @@ def _start(model, optimizer, hooks, experiment, processes):
 
 
 def _open_experiment(experiment: Experiment, hooks: TrainingHooks, processes: Processes) -> None:
-    """The folder with its options, in which a later attempt of this launch will know itself again."""
+    """Create the experiment's folder and options.json, by which a restart of this launch is recognised."""
     job = processes.job()
 
     def write() -> None:
@@ -254,14 +254,14 @@ def _in_words(averages: dict[str, float]) -> str:
 
 
 def set_learning_rate(optimizer, epoch: float, optimisation: Optimisation) -> None:
-    """Every parameter group's own rate, times the schedule's factor after so many epochs."""
+    """Set the rate of every parameter group to its initial rate times the schedule's factor at `epoch`."""
     factor = optimisation.rate_factor(epoch)
     for group in _groups(optimizer):
         group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
 
 
 def learning_rate_of(optimizer) -> float:
-    """The rate, as it is now, of the first parameter group of the first optimizer."""
+    """The current rate of the first parameter group of the first optimizer."""
     return optimizers_of(optimizer)[0].param_groups[0]["lr"]
 
 
@@ -271,10 +271,10 @@ def _groups(optimizer) -> list[dict]:
 
 
 def optimizers_of(optimizer) -> tuple[torch.optim.Optimizer, ...]:
-    """One optimizer, or a tuple of them, as a tuple."""
+    """An optimizer, or a tuple of them, as a tuple."""
     return optimizer if isinstance(optimizer, tuple) else (optimizer,)
 
 
 def batch_size_of(minibatch: dict) -> int:
-    """Length of the first tensor of a minibatch of validation."""
+    """Length of the first tensor of a validation minibatch."""
     return len(next(value for value in minibatch.values() if isinstance(value, torch.Tensor)))

@@ -1,7 +1,7 @@
 """Skeletons by name, and conversions between joint orders computed from the names.
 
-A skeleton is one object: joint names in file order, bones, left-right pairs. Code asks
-`MPII.index("r_wrist")`; no joint order is ever typed as bare numbers elsewhere.
+A skeleton is one object: joint names in file order, bones, left-right pairs. Code uses `MPII.index("r_wrist")` instead
+of bare joint numbers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,8 @@ class Skeleton:
 
     Attributes:
         name: e.g. "MPII".
-        joints: joint names in file order; a side is the prefix "r_" or "l_" (the person's own right and left).
-        bones: pairs of joint names, drawn as lines.
+        joints: joint names in file order; the prefix "r_" or "l_" is the person's own right or left.
+        bones: pairs of joint names.
     """
 
     name: str
@@ -31,14 +31,14 @@ class Skeleton:
         return len(self.joints)
 
     def index(self, joint: str) -> int:
-        """Position of a joint by name. Raises KeyError for a name that the skeleton lacks."""
+        """Index of a joint by name. Raises KeyError for an unknown name."""
         try:
             return self.joints.index(joint)
         except ValueError:
             raise KeyError(f"{self.name} has no joint {joint!r}; it has {', '.join(self.joints)}") from None
 
     def indices(self, joints: Sequence[str]) -> list[int]:
-        """Positions of several joints by name."""
+        """Indices of several joints by name."""
         return [self.index(joint) for joint in joints]
 
     @cached_property
@@ -50,7 +50,7 @@ class Skeleton:
 
     @cached_property
     def flip_order(self) -> np.ndarray:
-        """(J,) permutation that exchanges right and left: `flipped = points[:, flip_order]`. Its own inverse."""
+        """(J,) permutation that swaps right and left: `flipped = points[:, flip_order]`. Its own inverse."""
         order = np.arange(len(self))
         for right, left in self.flip_pairs:
             order[[right, left]] = left, right
@@ -66,22 +66,22 @@ class Skeleton:
         return joint[0] if joint[:2] in ("r_", "l_") else "c"
 
     def bone_side(self, a: int, b: int) -> str:
-        """The side that the bone between joints `a` and `b` lies on; one from right to left is in the middle."""
+        """The side of the bone between joints `a` and `b`; "c" for a bone from right to left."""
         sides = {self.side(self.joints[a]), self.side(self.joints[b])} - {"c"}
         return sides.pop() if len(sides) == 1 else "c"
 
     def first(self, count: int) -> "Skeleton":
         """The skeleton of the first `count` joints.
 
-        Raises UserError if `count` is out of range or parts a left-right pair, since then no flip exists.
+        Raises UserError if `count` is out of range or splits a left-right pair, which makes a flip impossible.
         """
         if count == len(self):
             return self
         allowed = [n for n in range(1, len(self) + 1) if all((r < n) == (left < n) for r, left in self.flip_pairs)]
         if count not in allowed:
             raise UserError(
-                f"--num_classes {count}: the first {count} joints of {self.name} are no skeleton of whole "
-                f"left-right pairs; choose one of {', '.join(map(str, allowed))}"
+                f"--num_classes {count}: the first {count} joints of {self.name} split a left-right pair or are out of "
+                f"range; choose one of {', '.join(map(str, allowed))}"
             )
         kept = self.joints[:count]
         bones = tuple(bone for bone in self.bones if set(bone) <= set(kept))
@@ -130,7 +130,7 @@ COCO = Skeleton(
     ),
 )  # fmt: skip
 
-# The 17 joints of Human3.6M that move, in the order of their slots among the 32 of the files.
+# The 17 moving joints of Human3.6M, in the order of their slots among the 32 in the files.
 H36M = Skeleton(
     "H36M",
     (
@@ -155,8 +155,8 @@ H36M_2D = Skeleton(
 
 SKELETONS: Mapping[str, Skeleton] = {s.name: s for s in (MPII, LSP, COCO, H36M, H36M_2D)}
 
-# Names under which one skeleton's joint is found in another's: (source, target) -> {target joint: source joint}.
-# MPII marks thorax and upper neck where Human3.6M has Spine and Thorax: approximate, off by some centimetres.
+# Corresponding joints with different names: (source, target) -> {target joint: source joint}. MPII's thorax and upper
+# neck are close to Human3.6M's Spine and Thorax, within a few centimetres.
 STAND_INS: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("MPII", "H36M_2D"): {"spine": "thorax", "thorax": "upper_neck"},
     ("LSP", "MPII"): {"upper_neck": "neck"},
@@ -165,10 +165,10 @@ STAND_INS: Mapping[tuple[str, str], Mapping[str, str]] = {
 
 
 def joint_map(source: Skeleton, target: Skeleton) -> list[int]:
-    """For every joint of `target` its index in `source`: `target_points = source_points[:, joint_map(...)]`.
+    """The index in `source` of every joint of `target`: `target_points = source_points[:, joint_map(...)]`.
 
-    Joints are matched by name, after the named stand-ins of `STAND_INS`. Raises KeyError for a target joint
-    that `source` lacks.
+    Joints are matched by name, using `STAND_INS` for differing names. Raises KeyError for a target joint that `source`
+    lacks.
     """
     stand_ins = STAND_INS.get((source.name, target.name), {})
     return [source.index(stand_ins.get(joint, joint)) for joint in target.joints]

@@ -339,5 +339,5 @@ def test_arrays_in_give_arrays_out(method):
     np.testing.assert_array_equal(result, expected.numpy())
     with pytest.raises(TypeError, match="expected a numeric NumPy array or a tensor, got a list"):
         getattr(camera, method)([[1.0, 2.0, 3.0]])
-    with pytest.raises(ValueError, match=r"points have shape \(5, 2\); this camera takes"):
+    with pytest.raises(ValueError, match=r"points have shape \(5, 2\); this camera expects"):
         getattr(camera, method)(np.zeros((5, 2)))

@@ -297,7 +297,9 @@ def test_a_missing_camera_or_table_is_named(folder):
         files.cameras()
     one_line(error)
     (folder / "cameras.h5").unlink()
-    with pytest.raises(UserError, match=r"no camera table beside the positions; cameras\.h5 is written from"):
+    with pytest.raises(
+        UserError, match=r"no camera table beside the positions; scripts/convert_h36m\.py writes cameras\.h5"
+    ):
         find_sequences(folder).cameras()
 
 
