@@ -18,6 +18,7 @@ from utils.command_line.script_kinds import (
     ESTIMATIONS_2D,
     ESTIMATIONS_3D,
     FORMATS,
+    FRAMES,
     H36M,
     H36M_IMAGES_REPORT,
     H36M_IMAGES_TRAINING_REPORT,
@@ -166,7 +167,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "a stitched checkpoint, a pair of checkpoints, or the demo weights; photos, a video, a camera or MPII",
             (
                 "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "person_box",
-                "max_frames", "draw", "machine", "test_batch_size", "flip", "hourglass network", "linear_size",
+                *FRAMES, "draw", "machine", "test_batch_size", "flip", "hourglass network", "linear_size",
                 "num_stage", "dataset_normalization",
             ),
             {"data_dir": Path("data/mpii"), "output_dir": Path("data/stitched_mpii"), "test_batch_size": 16},
@@ -267,7 +268,10 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "stitched.video", "video",
             "Draw the poses of a video into a new video: 2D on the frames, 3D beside them.",
             "a video, and the files that run.py stitched_mpii wrote for it",
-            ("img_dir", "2d_pose_estimations", "3d_pose_estimations", "min_score", "output_dir", "debug_traceback"),
+            (
+                "img_dir", "2d_pose_estimations", "3d_pose_estimations", "min_score", "max_side", "gif", "output_dir",
+                "debug_traceback",
+            ),
             {"output_dir": Path("visualizations/video")},
             required=("img_dir", "2d_pose_estimations", "3d_pose_estimations"),
             changes={
@@ -275,7 +279,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "2d_pose_estimations": {
                     "help": "2d_pose_estimations.pt from run.py; tracks are read from metas.pt beside it"
                 },
-                "output_dir": {"help": "folder for the video NAME.webm (VP8 without sound, plays in browsers)"},
+                "output_dir": {"help": "folder for the video NAME.mp4 (H.264, with audio)"},
             },
             checks=(PICTURES, ESTIMATIONS_2D, ESTIMATIONS_3D),
         ),

@@ -6,7 +6,7 @@ import numpy as np
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from stacked_hourglass.person_finder import FoundPeople, PersonFinder
-from utils.imaging.image_sources import PhotoSource, VideoSource
+from utils.imaging.image_sources import FrameSource, PhotoSource
 from utils.imaging.images import CROP_SIZE, ImageError, crop_decoded, crop_matrix, invert_affine
 
 
@@ -86,7 +86,7 @@ class PhotoCrops(Dataset):
 class VideoCrops(IterableDataset):
     """One `PhotoPeople` a video frame, streamed in order by a single process."""
 
-    def __init__(self, source: VideoSource, finder: PersonFinder):
+    def __init__(self, source: FrameSource, finder: PersonFinder):
         self._source, self._finder = source, finder
 
     def __iter__(self):

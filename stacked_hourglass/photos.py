@@ -32,7 +32,15 @@ from stacked_hourglass.tracking import Tracker
 from utils.compute.batch_parts import shard
 from utils.compute.distributed import ALONE, Processes
 from utils.console.progress import progress
-from utils.imaging.image_sources import CameraSource, ImageSource, PhotoSource, VideoSource, is_camera, open_source
+from utils.imaging.image_sources import (
+    CameraSource,
+    FrameRange,
+    FrameSource,
+    ImageSource,
+    PhotoSource,
+    is_camera,
+    open_source,
+)
 from utils.imaging.images import CROP_SIZE, report_unreadable
 from utils.osutils import UserError, counted, first_few, warn
 from utils.predictions.pose_results import PoseResults
@@ -52,7 +60,7 @@ def find_poses(
     data_dir: str | Path,
     *,
     person_box: str | None = None,
-    max_frames: int | None = None,
+    frames: FrameRange | None = None,
     run_with_train: bool = False,
     batch_size: int = 16,
     workers: int = 0,
@@ -67,7 +75,7 @@ def find_poses(
         person_box: where people without annotations are: "auto" (the default: the best detector that is installed,
             and the whole photo, but not a whole video frame, where it finds nobody), "whole" (the photo is the person),
             "yolox", "detect", "hog", or a JSON file of boxes.
-        max_frames: of a video or camera; by default all.
+        frames: which of a video; of a camera how many; by default all.
         run_with_train: take the training people of an MPII folder, not the validation people.
         batch_size: people that the predictor sees at once.
         workers: processes that decode and crop photos.
@@ -76,14 +84,14 @@ def find_poses(
     Raises UserError for input that can't be used, and for arguments that have no effect on it.
     """
     if is_annotated(data_dir):
-        for name, value in (("person_box", person_box), ("max_frames", max_frames)):
-            if value is not None:
-                raise UserError(f"--{name}: {data_dir} has annotated people; give its images folder for others")
+        given = f"--person_box {person_box}" if person_box is not None else frames.given() if frames else ""
+        if given:
+            raise UserError(f"{given}: {data_dir} has annotated people; give its images folder for others")
         results = _run_annotated(predictor, Path(data_dir), run_with_train, batch_size, workers, processes)
     elif run_with_train:
         raise UserError(f"--run_with_train: {data_dir} has no annotations, so no training people")
     else:
-        results = _run_photos(predictor, data_dir, person_box, max_frames, batch_size, workers, processes)
+        results = _run_photos(predictor, data_dir, person_box, frames, batch_size, workers, processes)
     if not is_camera(data_dir):  # a camera's pictures are not kept
         folder = str(image_folder(data_dir).absolute())
         for meta in results.metas.values():
@@ -223,17 +231,18 @@ def _run_photos(
     predictor: PosePredictor,
     data_dir: str | Path,
     person_box: str | None,
-    max_frames: int | None,
+    frames: FrameRange | None,
     batch_size: int,
     workers: int,
     processes: Processes,
 ) -> PoseResults:
-    """A video's `metas` have `fps`, and `tracks`: the people's numbers, in whose order they are."""
-    source = open_source(data_dir, max_frames=max_frames, camera=True)
-    if isinstance(source, VideoSource) and processes.size > 1:
+    """A video's `metas` have `fps`, `time` (s from the first frame), and `tracks`: the people's numbers, in whose order
+    they are."""
+    source = open_source(data_dir, frames=frames, camera=True)
+    if isinstance(source, FrameSource) and processes.size > 1:
         raise UserError(f"--data_dir {data_dir}: one process follows its people; leave the launcher out")
     person_box = person_box or "auto"
-    finder = make_finder(person_box, predictor.device, whole_where_nobody=not isinstance(source, VideoSource))
+    finder = make_finder(person_box, predictor.device, whole_where_nobody=not isinstance(source, FrameSource))
     finder.check_names(source.names())
     if isinstance(source, PhotoSource) and source.left_out:
         others = counted(len(source.left_out), "file")
@@ -242,7 +251,7 @@ def _run_photos(
         source = source.with_names(shard(source.names(), processes))
     if finder.needs_device and not isinstance(source, CameraSource):
         finder = FoundBefore(finder, progress(source, len(source) or None, "finding people", "photo"))
-    kind = "frame" if isinstance(source, VideoSource) else "photo"
+    kind = "frame" if isinstance(source, FrameSource) else "photo"
     own = Findings(PoseResults(predictor.skeleton, predictor.score_threshold, image_kind=kind))
     people = follow(photo_loader(source, finder, workers), source)
     for photo, *found in predict_photos(predictor, people, batch_size):
@@ -254,9 +263,9 @@ def _run_photos(
         own.results.add(photo.name, _meta(photo), *found)
         if not len(photo):
             own.empty.append(photo.name)
-    if isinstance(source, VideoSource):
-        for meta in own.results.metas.values():
-            meta["fps"] = float(source.fps)
+    if isinstance(source, FrameSource):
+        for name, meta in own.results.metas.items():
+            meta |= {"fps": float(source.fps), "time": source.time(name)}
     findings, *others = processes.gather_objects(own)
     for other in others:
         findings.extend(other)
@@ -298,7 +307,7 @@ def _report(found: Findings, source: str, person_box: str) -> None:
 
 def photo_loader(source: ImageSource, finder: PersonFinder, workers: int) -> DataLoader:
     """`PhotoPeople` in order; one process decodes a video, this one reads a camera."""
-    video = isinstance(source, VideoSource)
+    video = isinstance(source, FrameSource)
     most = 0 if isinstance(source, CameraSource) else 1 if video else workers
     return DataLoader(
         VideoCrops(source, finder) if video else PhotoCrops(source, finder),
@@ -310,7 +319,7 @@ def photo_loader(source: ImageSource, finder: PersonFinder, workers: int) -> Dat
 
 def follow(photos: Iterable[PhotoPeople], source: ImageSource) -> Iterator[PhotoPeople]:
     """The photos, with progress shown; people of a video get their track numbers."""
-    tracker = Tracker() if isinstance(source, VideoSource) else None
+    tracker = Tracker() if isinstance(source, FrameSource) else None
     for photo in progress(photos, len(source) or None, "frames" if tracker else "photos", "photo"):
         yield photo.in_order_of(tracker(photo.boxes)) if tracker else photo
 

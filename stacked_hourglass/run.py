@@ -22,7 +22,7 @@ from utils.compute.devices import pick_device
 from utils.compute.launched import processes_of
 from utils.console.commands import shell_command
 from utils.console.option_rules import refuse_disagreement, refuse_useless
-from utils.imaging.image_sources import is_camera
+from utils.imaging.image_sources import FrameRange, is_camera
 from utils.osutils import UserError
 from utils.predictions.keypoint_results import save_keypoint_results
 from utils.predictions.pose_results import PoseResults
@@ -50,7 +50,9 @@ def hourglass_coco(options: Namespace) -> None:
         _run_on_photos(options, predictor, start)
         return
     useless = "{0} has annotated people; give its folder of photos for others"
-    refuse_useless(options, [(True, ["person_box", "max_frames"], useless.format(options.data_dir))])
+    refuse_useless(
+        options, [(True, ["person_box", "max_frames", "start", "end", "every"], useless.format(options.data_dir))]
+    )
     part, processes = "train2017" if options.run_with_train else "val2017", processes_of(options)
     results, records = find_coco_poses(
         predictor,
@@ -82,7 +84,7 @@ def _run_on_photos(options: Namespace, predictor: Predictor, start: float) -> No
         predictor,
         options.data_dir,
         person_box=options.person_box if "person_box" in options.given else None,
-        max_frames=options.max_frames,
+        frames=FrameRange(options.start, options.end, options.every, options.max_frames),
         run_with_train=options.run_with_train,
         batch_size=options.test_batch_size,
         workers=options.workers,

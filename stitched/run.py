@@ -30,7 +30,7 @@ from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_frames import FrameCrops, Frames, find_frames, has_listed_frames, read_listed_frames
-from utils.imaging.image_sources import VIDEO_SUFFIXES, is_camera
+from utils.imaging.image_sources import VIDEO_SUFFIXES, FrameRange, is_camera
 from utils.imaging.images import report_unreadable
 from utils.osutils import UserError
 from utils.predictions.pose_results import PoseResults
@@ -54,7 +54,7 @@ def stitched_mpii(options: Namespace) -> None:
         predictor,
         options.data_dir,
         person_box=given_value(options, "person_box"),
-        max_frames=options.max_frames,
+        frames=FrameRange(options.start, options.end, options.every, options.max_frames),
         run_with_train=options.run_with_train,
         batch_size=options.test_batch_size,
         workers=options.workers,
@@ -62,7 +62,9 @@ def stitched_mpii(options: Namespace) -> None:
     )
     files = results.save(options.output_dir, processes)
     _print(results, files, time.monotonic() - start)
-    if results.people and not is_camera(options.data_dir):
+    if not results.people and options.draw:
+        print("no person was found, so nothing is drawn")
+    elif results.people and not is_camera(options.data_dir):
         is_video = options.data_dir.suffix.lower() in VIDEO_SUFFIXES
         _draw(options, "video" if is_video else "2d_overlay_3d_pred", image_folder(options.data_dir))
 

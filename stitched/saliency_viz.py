@@ -101,7 +101,7 @@ def draw_saliency(
 
 def names_to_draw(source: ImageSource, count: int | None) -> list[str]:
     """Names of `count` images, evenly spread over all; of all for None."""
-    names = source.names() or [name for name, _ in source]  # some videos do not say how long they are
+    names = source.names()
     if count is None:
         return names
     return [names[place] for _, place in spread_frames({"": len(names)}, count)]

@@ -8,7 +8,7 @@ Frames are read, drawn and written one at a time.
 
 import math
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,11 +20,12 @@ from stitched.pose_files import PosePair, load_pair
 from stitched.viz import GAP
 from twod_threed.viz import CAMERA_TILT
 from utils.console.progress import progress
-from utils.imaging.draw2d import OUTLINE, draw_pose, image_grid, person_color, side_by_side
+from utils.imaging.draw2d import OUTLINE, draw_pose, image_grid, move_to, person_color, resized, side_by_side
 from utils.imaging.draw3d import PANEL, draw_pose_3d, floor_shift, pose_limits
 from utils.imaging.image_sources import VideoSource, open_source
-from utils.imaging.video_writer import SUFFIX, write_video
-from utils.osutils import UserError, inform, warn
+from utils.imaging.sound import Sound
+from utils.imaging.video_writer import write_video
+from utils.osutils import UserError, counted, inform, warn
 from utils.predictions.picture_files import matching_names, warn_about_nan
 from utils.predictions.prediction_files import load_metas
 from utils.transform import H36M
@@ -33,7 +34,7 @@ SWING = 60.0  # degrees to either side of the camera's own view
 SWING_SECONDS = 8.0  # there and back
 MOST_PANELS = 4
 LEAST_PANEL = 240  # px, height; panels go in one row where two would be lower
-UNPREDICTED = "left bare; the result ends after the last that has one"
+MAX_SIDE, MAX_GIF_SIDE = 1280, 640  # px, of the whole picture
 
 
 class Layout(NamedTuple):
@@ -56,7 +57,14 @@ class Layout(NamedTuple):
 def video(options: Namespace) -> None:
     """`viz.py video`."""
     files = options.pose_2d_estimations, options.pose_3d_estimations
-    draw_video(options.img_dir, *files, options.output_dir, min_score=options.min_score)
+    draw_video(
+        options.img_dir,
+        *files,
+        options.output_dir,
+        min_score=options.min_score,
+        max_side=options.max_side,
+        gif=options.gif,
+    )
 
 
 def draw_video(
@@ -66,21 +74,25 @@ def draw_video(
     output_dir: str | Path,
     *,
     min_score: float | None = None,
+    max_side: int | None = None,
+    gif: bool = False,
 ) -> None:
-    """Draw each frame of a video with its 2D poses, and the 3D poses beside it, as a video.
+    """Draw the frames of a run with their 2D poses, and the 3D poses beside them, as a video.
 
     The 3D poses keep the hip over one point of one floor and the lowest joint on it, and the view swings from side to
-    side. A person has one number and colour throughout. The result ends where the predictions do.
+    side. A person has one number and colour throughout. Frames keep their timestamps, and the audio is carried over.
 
     Args:
         img_dir: the video.
         pose_2d_estimations: file of "<stem>/<frame, 6 digits>" -> (P, J, 2) zero-based px. `metas.pt` beside it has
             the joint order, and `tracks`: who is who in each frame.
         pose_3d_estimations: file of the same names -> (P, 17, 3) mm, camera coordinates.
-        output_dir: folder for `<stem>.webm` (VP8, without sound), of the video's frame rate and frame size.
+        output_dir: folder for `<stem>.mp4` (H.264).
         min_score: see `confident_joints`.
+        max_side: longer side of the result in px, if it would be larger; default `MAX_SIDE`, for a GIF `MAX_GIF_SIDE`.
+        gif: write `<stem>.gif`, without audio.
 
-    Raises UserError, with nothing written: `img_dir` is no video, the two files are no pair, no frame has a prediction,
+    Raises UserError, with nothing written: `img_dir` is no video, the two files are no pair, no frame has a person,
     `metas.pt` has another number of people, or the result would overwrite the video itself.
     """
     pair = load_pair(pose_2d_estimations, pose_3d_estimations, min_score)
@@ -88,34 +100,32 @@ def draw_video(
     source = open_source(img_dir, "--img_dir")
     if not isinstance(source, VideoSource):
         raise UserError(f"--img_dir {img_dir}: no video; for photos use viz.py 2d_overlay_3d_pred")
-    target = Path(output_dir) / f"{source.root.stem}{SUFFIX}"
+    target = Path(output_dir) / f"{source.root.stem}{'.gif' if gif else '.mp4'}"
     if target.exists() and target.samefile(source.root):
         raise UserError(f"--output_dir {output_dir}: the result would overwrite the video; give another folder")
-    names = matching_names(source, pair.joints, pose_2d_estimations, UNPREDICTED)
+    names = matching_names(source, pair.joints, pose_2d_estimations)
     tracks = read_tracks(Path(pose_2d_estimations).with_name("metas.pt"), pair.poses, names)
-    layout = arrange(source.size, tracks, pair.poses)
-    width, height = canvas_size(source.size, layout)
+    populated = sum(bool(people) for people in tracks.values())
+    if not populated:
+        frames = counted(len(names), "frame")
+        raise UserError(f"--2d_pose_estimations {pose_2d_estimations}: no person in its {frames}, nothing to draw")
+    side = max_side or (MAX_GIF_SIDE if gif else MAX_SIDE)
+    factor, layout = fit(source.size, side, tracks, pair.poses)
+    size = canvas_size(scaled_size(source.size, factor), layout)
 
-    drawn = frames = 0
-    with write_video(target, source.fps, (width, height)) as write:
-        for name, frame in progress(_until(source, names[-1]), len(names), "drawing", "frame"):
-            picture = compose_frame(frame, name, pair, tracks, layout, view_azimuth(frames / source.fps))
-            write(_on_canvas(picture, (width, height)))
-            drawn += name in tracks
-            frames += 1
-        if not drawn:
-            raise UserError(
-                f"--img_dir {img_dir}: none of its {frames} frames has a prediction, the first of which is "
-                f"{names[0]!r}; give the video that was run"
-            )
-    if drawn < len(names):
-        warn(f"{len(names) - drawn} frames with predictions, up to {names[-1]}, are not in {img_dir}")
+    source = source.with_names(names)
+    begin = source.time(names[0])
+    heard = Sound(source.root, source.start + begin, source.start + source.time(names[-1]) + 1 / source.fps)
+    with write_video(target, source.fps, size, heard) as write:
+        for name, frame in progress(source, len(names), "drawing", "frame"):
+            time = source.time(name) - begin
+            write(_on_canvas(compose_frame(frame, name, pair, tracks, layout, view_azimuth(time), factor), size), time)
     unshown = sorted({person for people in tracks.values() for person in people} - set(layout.slots))
     if unshown:
         warn(f"{len(unshown)} people have no 3D panel, of which there are {MOST_PANELS}: the longest seen have them")
     for kind, poses in (("2D", pair.joints), ("3D", pair.poses)):
         warn_about_nan({name: poses[name] for name in names}, kind)
-    inform(f"{frames} frames, {source.fps:.4g} a second, {width} × {height} px, {drawn} with predictions: {target}")
+    inform(f"{counted(len(names), 'frame')}, {populated} of them with people, {size[0]} × {size[1]} px: {target}")
 
 
 def view_azimuth(seconds: float) -> float:
@@ -180,6 +190,25 @@ def arrange(size: tuple[int, int], tracks: Mapping[str, list[int]], poses: Mappi
     return Layout(slots, panels, rows, (width, height), pose_limits(points, camera_tilt=CAMERA_TILT))
 
 
+def fit(
+    size: tuple[int, int], max_side: int, tracks: Mapping[str, list[int]], poses: Mapping[str, Tensor]
+) -> tuple[float, Layout]:
+    """The scale (at most 1) of frames of `size` (width, height) px at which the longer side of the result is at most
+    `max_side` px, and the layout for it."""
+    factor = 1.0
+    while True:
+        layout = arrange(scaled_size(size, factor), tracks, poses)
+        longer = max(canvas_size(scaled_size(size, factor), layout))
+        if longer <= max_side + max_side % 2:
+            return factor, layout
+        factor *= min(max_side / longer, 0.999)  # gaps and rounding do not shrink with it
+
+
+def scaled_size(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    """(width, height) px of a picture of `size` after `resized`."""
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
 def canvas_size(size: tuple[int, int], layout: Layout) -> tuple[int, int]:
     """(width, height) px of the result, both even, for frames of `size`."""
     columns = math.ceil(layout.panels / layout.rows)
@@ -189,14 +218,23 @@ def canvas_size(size: tuple[int, int], layout: Layout) -> tuple[int, int]:
 
 # ------------------------------------------------------------------------------------------ drawing
 def compose_frame(
-    frame: np.ndarray, name: str, pair: PosePair, tracks: Mapping[str, list[int]], layout: Layout, azimuth: float
+    frame: np.ndarray,
+    name: str,
+    pair: PosePair,
+    tracks: Mapping[str, list[int]],
+    layout: Layout,
+    azimuth: float,
+    factor: float = 1.0,
 ) -> np.ndarray:
-    """One frame (H, W, 3) with its 2D poses, and all panels beside it; without people both are bare."""
+    """One frame (H, W, 3) scaled by `factor`, with its 2D poses and all panels beside it; bare without people."""
+    frame, spans = resized(frame, factor)
     people = tracks.get(name, [])
     numbered = len(layout.slots) > 1
     if people:
         numbers = people if numbered else ()
-        frame = draw_pose(frame, pair.shown[name], pair.skeleton, legend=False, min_side=0, numbers=numbers)
+        frame = draw_pose(
+            frame, move_to(pair.shown[name], spans), pair.skeleton, legend=False, min_side=0, numbers=numbers
+        )
     places = {layout.slots[person]: place for place, person in enumerate(people) if person in layout.slots}
     panels = []
     for slot in range(layout.panels):
@@ -210,14 +248,6 @@ def compose_frame(
     return side_by_side(
         [frame, image_grid(panels, math.ceil(layout.panels / layout.rows), gap=GAP, level=OUTLINE[0])], GAP
     )
-
-
-def _until(source: VideoSource, last: str) -> Iterator[tuple[str, np.ndarray]]:
-    """The frames of a video, up to the one called `last`."""
-    for name, frame in source:
-        yield name, frame
-        if name == last:
-            return
 
 
 def _on_canvas(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -48,6 +48,7 @@ NETWORK = words(
     "stacks features blocks num_classes use_layer_norm no_batch_norm_affine batch_norm_momentum "
     "predict_joint_visibility add_attention attention_history_length attention_heads"
 )
+FRAMES = words("max_frames start end every")
 RUN_STITCHED = NETWORK | words(
     "load load_hourglass load_2d3d data_dir output_dir run_with_train test_batch_size flip dataset_normalization "
     "linear_size num_stage draw device precision compile workers seed allow_unsafe_load debug_traceback"
@@ -76,12 +77,14 @@ SURFACE = {
         "device precision compile workers seed allow_unsafe_load debug_traceback"
     ),
     ("run", "hourglass_mpii"): NETWORK
-    | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "run_with_train", "person_box", "max_frames"}
+    | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "run_with_train", "person_box"}
+    | FRAMES
     | {"device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback"},
     ("run", "hourglass_coco"): NETWORK
-    | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "run_with_train", "person_box", "max_frames"}
+    | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "run_with_train", "person_box"}
+    | FRAMES
     | {"device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback"},
-    ("run", "stitched_mpii"): RUN_STITCHED | {"person_box", "max_frames"},
+    ("run", "stitched_mpii"): RUN_STITCHED | FRAMES | {"person_box"},
     ("run", "stitched_h36m"): RUN_STITCHED | {"action"},
     ("run", "convert"): words("data_dir to fps output_dir debug_traceback"),
     ("run", "export"): NETWORK
@@ -96,7 +99,9 @@ SURFACE = {
     ("viz", "2d_overlay_3d_gt_3d_pred"): words(
         "img_dir 2d_pose_estimations 3d_pose_estimations 3d_pose_ground_truths min_score output_dir debug_traceback"
     ),
-    ("viz", "video"): words("img_dir 2d_pose_estimations 3d_pose_estimations min_score output_dir debug_traceback"),
+    ("viz", "video"): words(
+        "img_dir 2d_pose_estimations 3d_pose_estimations min_score max_side gif output_dir debug_traceback"
+    ),
     ("viz", "2d_gt_3d_gt_3d_pred"): words(
         "2d_pose_ground_truths 3d_pose_ground_truths 3d_pose_estimations output_dir num_pictures debug_traceback"
     ),

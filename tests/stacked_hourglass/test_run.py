@@ -18,8 +18,9 @@ from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass
 from stacked_hourglass.person_finder import PersonFinder
 from stacked_hourglass.run import hourglass_mpii
-from utils.imaging import image_sources
+from utils.imaging import camera_source
 from utils.imaging.images import read_image
+from utils.imaging.video_writer import write_video
 from utils.osutils import UserError
 from utils.predictions.coco_results import load_coco_results
 from utils.predictions.prediction_arrays import load_prediction_array
@@ -131,9 +132,9 @@ class TestAnnotatedPeople:
         assert "--img_dir stacked_hourglass/data/mpii/images " in capsys.readouterr().out
 
     def test_refusals(self, tiny_mpii, tmp_path, run):
-        with pytest.raises(UserError, match=r"--max_frames: .* has annotated people"):
+        with pytest.raises(UserError, match=r"--max_frames 3: .* has annotated people"):
             run(tiny_mpii, "--max_frames", 3)
-        with pytest.raises(UserError, match=r"--person_box: .* has annotated people"):
+        with pytest.raises(UserError, match=r"--person_box whole: .* has annotated people"):
             run(tiny_mpii, "--person_box", "whole")
         network = save_network(tmp_path / "lsp.pth", num_classes=14, skeleton="LSP")
         with pytest.raises(UserError, match="predicts LSP joints"):
@@ -224,8 +225,10 @@ class TestPhotos:
             def release(self):
                 pass
 
-        monkeypatch.setattr(image_sources, "_open_capture", lambda place: Capture())
-        (tmp_path / "clip.mp4").write_bytes(b"x")
+        monkeypatch.setattr(camera_source, "_open_capture", lambda place: Capture())
+        with write_video(tmp_path / "clip.mp4", 3, (64, 48)) as write:
+            for _ in range(3):
+                write(np.full((48, 64, 3), 40, np.uint8))
         metas = load_metas(run(tmp_path / "clip.mp4", "--max_frames", 2, "--person_box", "whole") / "metas.pt")
         assert [(name, meta["tracks"], meta["fps"]) for name, meta in metas.items()] == [
             ("clip/000000", [0], 3.0), ("clip/000001", [0], 3.0),

@@ -19,7 +19,8 @@ from stacked_hourglass import demo_weights
 from stitched import run as run_module
 from stitched.loading import load_network, stitched_extras
 from twod_threed.mpjpe import mpjpe, p_mpjpe
-from utils.imaging import image_sources
+from utils.imaging import camera_source
+from utils.imaging.image_sources import open_source
 from utils.predictions.coco_results import load_coco_results
 from utils.predictions.prediction_files import load_metas, load_predictions
 from utils.training.checkpoints import write_checkpoint
@@ -187,6 +188,11 @@ def test_people_of_a_video_are_followed(run, tmp_path):
         [19.5, 199.5], [199.5], [19.5, 199.5, 119.5], [19.5, 199.5, 119.5],
     ]  # fmt: skip
     assert all((meta["fps"], meta["size"]) == (12.5, [320, 240]) for meta in metas.values())
+    assert [meta["time"] for meta in metas.values()] == pytest.approx([0, 0.08, 0.16, 0.24])
+    records = json.loads((out / "predictions.json").read_text())
+    assert [(record["image"][-1], record["track"]) for record in records] == [
+        (str(number), track) for number, meta in enumerate(metas.values()) for track in meta["tracks"]
+    ]
     joints = poses(out, "2d_pose_estimations")
     for name, meta in metas.items():
         assert poses(out)[name].shape == (len(meta["tracks"]), 17, 3)
@@ -195,9 +201,22 @@ def test_people_of_a_video_are_followed(run, tmp_path):
     assert f"python viz.py video --img_dir {clip} " in result.out
 
 
-def test_the_first_frames_of_a_video(run, tmp_path):
-    run(write_video(tmp_path / "clip.avi", 5), "--max_frames", 2).succeeded()
-    assert list(poses(tmp_path / "out")) == ["clip/000000", "clip/000001"]
+@pytest.mark.parametrize(
+    ("chosen", "frames"),
+    [(("--max_frames", 2), (0, 1)), (("--start", 0.16, "--every", 2, "--end", 0.4), (2, 4))],
+)
+def test_some_frames_of_a_video(run, tmp_path, chosen, frames):
+    result = run(write_video(tmp_path / "clip.avi", 6), *chosen, "--draw", "--person_box", "whole").succeeded()
+    assert result.warnings() == []
+    assert list(poses(tmp_path / "out")) == [f"clip/{number:06d}" for number in frames]
+    source = open_source(tmp_path / "out/pictures/clip.mp4")
+    assert source.times == pytest.approx([0, 0.08 * (frames[1] - frames[0])], abs=1e-3)
+
+
+def test_a_video_with_nobody_is_not_drawn(run, tmp_path):
+    result = run(write_video(tmp_path / "clip.avi", 2), "--person_box", "hog", "--draw").succeeded()
+    assert "no person was found, so nothing is drawn" in result.out
+    assert not (tmp_path / "out/pictures").exists()
 
 
 def test_a_video_that_ends_early_keeps_what_is_there(run, tmp_path):
@@ -229,7 +248,7 @@ def test_a_camera_runs_until_ctrl_c(run, tmp_path, monkeypatch):
         def release(self):
             pass
 
-    monkeypatch.setattr(image_sources, "_open_capture", lambda index: Camera())
+    monkeypatch.setattr(camera_source, "_open_capture", lambda index: Camera())
     result = run(0, "--person_box", "whole").succeeded()
     metas = load_metas(tmp_path / "out/metas.pt")
     assert list(metas) == [f"camera_0/{number:06d}" for number in range(3)]
@@ -346,7 +365,7 @@ def test_the_printed_command_works_for_names_with_blanks(run, photos, tmp_path):
 
 def test_drawing_a_video_at_once(run, tmp_path):
     run(write_video(tmp_path / "clip.avi", 3), "--draw", "--person_box", "whole").succeeded()
-    assert files(tmp_path / "out" / "pictures") == ["clip.webm"]
+    assert files(tmp_path / "out" / "pictures") == ["clip.mp4"]
 
 
 def test_drawing_beside_the_truth_at_once(run, h36m, tmp_path):
@@ -405,7 +424,7 @@ def test_checkpoints_that_do_not_fit(run, photos, networks, tmp_path, monkeypatc
         ("stitched_mpii", "none.mp4", (), "--data_dir none.mp4: no such file"),
         ("stitched_mpii", "text.mp4", (), "not a video"),
         ("stitched_mpii", "empty.mp4", (), "empty file, not a video"),
-        ("stitched_mpii", "photos", ("--max_frames", 3), "--max_frames 3: only for a video or a camera"),
+        ("stitched_mpii", "photos", ("--max_frames", 3), "--max_frames 3: only for a video"),
         ("stitched_mpii", "photos", ("--max_frames", 0), "--max_frames"),
         ("stitched_mpii", "photos", ("--run_with_train",), "has no annotations"),
         ("stitched_mpii", "photos", ("--person_box", "hug"), "did you mean hog?"),
@@ -482,6 +501,7 @@ def test_options_reach_the_predictor_and_the_loaders(run, script, photos, h36m, 
 
 TESTED = {
     "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "person_box", "max_frames",
+    "start", "end", "every",
     "device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback", "test_batch_size",
     "flip", "action", "draw", *OTHER_SHAPES,
 }  # fmt: skip

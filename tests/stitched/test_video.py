@@ -68,7 +68,7 @@ def render(clip, tmp_path):
 
 
 def frames_of(folder):
-    return [image for _, image in open_source(folder / "clip.webm")]
+    return [image for _, image in open_source(folder / "clip.mp4")]
 
 
 def colored(picture, color, tolerance=40):
@@ -85,9 +85,9 @@ class TestVideo:
     def test_rate_size_and_every_frame_are_kept(self, render, capfd):
         result = render({number: people(1) for number in range(FRAMES)}, {n: [0] for n in range(FRAMES)})
         assert result.warnings() == []
-        assert "8 frames, 12.5 a second, 1066 × 480 px, 8 with predictions" in result.out
-        assert files(render.folder) == ["clip.webm"]
-        source = open_source(render.folder / "clip.webm")
+        assert "8 frames, 8 of them with people, 1066 × 480 px: " in result.out
+        assert files(render.folder) == ["clip.mp4"]
+        source = open_source(render.folder / "clip.mp4")
         assert source.fps == pytest.approx(FPS, abs=0.05)
         assert source.size == (WIDTH + GAP + PANEL_WIDTH, HEIGHT)
         frames = frames_of(render.folder)
@@ -133,31 +133,39 @@ class TestVideo:
             in_panel = [colored(panel, person_color(number), 70)[2] > 10 for panel in panels]
             assert on_photo == in_panel == [True] * count + [False] * (8 - count)
 
-    def test_frames_without_people_and_without_entry_are_bare(self, render):
-        poses = {n: people(1) for n in range(FRAMES)} | {2: people(0)}
-        del poses[5]
+    def test_frames_without_people_are_bare(self, render):
+        poses = {n: people(1) for n in range(FRAMES)} | {2: people(0), 5: people(0)}
         result = render(poses)
-        assert len(result.warnings()) == 1
-        assert "1 of 8 images without a predicted pose, left bare" in result.warnings()[0]
+        assert result.warnings() == []
         frames = frames_of(render.folder)
         assert len(frames) == FRAMES
         for number, frame in enumerate(frames):
             bare = number in (2, 5)
             assert (np.abs(warmth(frame[:, :WIDTH])) > 60).any() != bare
             assert (np.abs(warmth(frame[90:, WIDTH + GAP :])) > 60).any() != bare
-        assert "7 with predictions" in result.out
+        assert "8 frames, 6 of them with people" in result.out
 
-    def test_it_ends_where_the_predictions_do(self, render):
-        result = render({n: people(1) for n in range(3)})
-        assert "5 of 8 images without a predicted pose" in result.warnings()[0]
-        assert "the result ends" in result.warnings()[0]
-        assert len(frames_of(render.folder)) == 3
+    def test_frames_that_the_run_left_out_are_left_out_and_the_others_keep_their_times(self, render):
+        result = render({n: people(1) for n in (2, 4, 7)})
+        assert result.warnings() == []
+        assert open_source(render.folder / "clip.mp4").times == pytest.approx(np.array([0, 2, 5]) / FPS, abs=1e-3)
+        assert [frame[470, 10, 0] for frame in frames_of(render.folder)] == pytest.approx([60, 180, 180], abs=6)
 
     def test_predictions_beyond_the_end(self, render):
-        warnings = render({n: people(1) for n in range(12)}).warnings()
-        assert len(warnings) == 1
-        assert "4 frames with predictions, up to clip/000011, are not in" in warnings[0]
+        [warning] = render({n: people(1) for n in range(12)}).warnings()
+        assert "4 of 12 images with predictions are not in" in warning
         assert len(frames_of(render.folder)) == FRAMES
+
+    @pytest.mark.parametrize(("side", "size"), [(("--max_side", 400), (400, 180)), (("--gif",), (640, 288))])
+    def test_the_longer_side_is_limited(self, render, side, size):
+        render({n: people(1) for n in range(FRAMES)}, None, *side).succeeded()
+        [path] = render.folder.iterdir()
+        source = open_source(path)
+        assert path.suffix == (".gif" if "--gif" in side else ".mp4")
+        assert source.size == pytest.approx(size, abs=3)
+        assert max(source.size) <= size[0]
+        for _, frame in source:
+            assert (np.abs(warmth(frame[:, : size[0] // 2])) > 60).any()
 
     def test_joints_that_are_missing_are_said(self, render):
         spoilt = people(1)
@@ -179,13 +187,13 @@ class TestVideo:
     def test_an_old_result_is_replaced_and_a_source_never(self, render, tmp_path):
         poses = {n: people(1) for n in range(2)}
         render(poses).succeeded()
-        before = (render.folder / "clip.webm").read_bytes()
+        before = (render.folder / "clip.mp4").read_bytes()
         render({n: people(1, facing=False) for n in range(2)}).succeeded()
-        after = (render.folder / "clip.webm").read_bytes()
+        after = (render.folder / "clip.mp4").read_bytes()
         assert after != before
-        line = render(poses, None, "--img_dir", render.folder / "clip.webm").refusal()
+        line = render(poses, None, "--img_dir", render.folder / "clip.mp4").refusal()
         assert "would overwrite the video" in line
-        assert (render.folder / "clip.webm").read_bytes() == after
+        assert (render.folder / "clip.mp4").read_bytes() == after
 
 
 class TestPeople:
@@ -257,16 +265,20 @@ class TestBadInput:
             assert "2d_overlay_3d_pred" in self.refused(render, {0: people(1)}, None, "--img_dir", path)
 
     def test_predictions_of_another_video(self, render, tmp_path):
-        with write_video(tmp_path / "other.webm", 25, (64, 48)) as write:
+        with write_video(tmp_path / "other.mp4", 25, (64, 48)) as write:
             write(np.zeros((48, 64, 3), np.uint8))
-        line = self.refused(render, {0: people(1)}, None, "--img_dir", tmp_path / "other.webm")
+        line = self.refused(render, {0: people(1)}, None, "--img_dir", tmp_path / "other.mp4")
         assert "clip/000000" in line
         assert "other/000000" in line
 
     def test_no_frame_has_a_prediction(self, render):
         line = self.refused(render, {100 + n: people(1) for n in range(FRAMES)})
-        assert "none of its 8 frames has a prediction" in line
-        assert "'clip/000100'" in line
+        assert "no pose belongs to an image in" in line
+        assert "clip/000100" in line
+
+    def test_nobody_in_the_video(self, render):
+        line = self.refused(render, {n: people(0) for n in range(FRAMES)})
+        assert "no person in its 8 frames, nothing to draw" in line
 
     def test_tracks_of_another_run(self, render):
         line = self.refused(render, {n: people(2) for n in range(FRAMES)}, {0: [1]})

@@ -51,6 +51,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "min_score", "lowest confidence (0 to 1) of a 2D joint to draw; by default the network's threshold",
             None, share,
         ),
+        Option(
+            "max_side", "maximum length of the longer side of the video in px; default 1280, with --gif 640",
+            None, number(int, 64, 8192, "an integer from 64 to 8192"),
+        ),
+        Option("gif", "write NAME.gif (without audio) instead of NAME.mp4", False, bool),
         Option("num_pictures", "number of pictures to draw, evenly spaced over all frames", 24, count),
         Option("index", "index of the sample to draw, from 0", 0, whole),
         Option(
@@ -271,6 +276,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "auto",
         ),
         Option("max_frames", "maximum number of frames of a video or camera; by default all", None, count),
+        Option("start", "start time in a video, in seconds", 0.0, not_negative),
+        Option("end", "end time in a video, in seconds; by default its end", None, positive),
+        Option("every", "use every N-th frame of a video", 1, count),
         Option(
             "use_max_for_saliency_map",
             "compute saliency of each heat map's maximum instead of the sum of its pixels, each weighted by its value",

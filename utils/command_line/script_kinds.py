@@ -15,6 +15,7 @@ STEPS = (
     "machine", "epochs", "train_batch_size", "lr", "schedule", "gamma", "weight_decay", "use_amsprop", "grad_clip",
     "no_grad_clipping", "tb_log_freq", "max_bad_steps", "test_batch_size", "action",
 )  # fmt: skip
+FRAMES = ("max_frames", "start", "end", "every")
 NO_WORKERS = {"workers": {"help": "ignored: poses are already on the device"}}
 SEVERAL_FOLDERS = {
     "data_dir": {
@@ -113,7 +114,7 @@ def hourglass_run(
 ) -> Script:
     """A run of an hourglass on data/<data_set>, photos or a video; `load` is the help of --load."""
     takes = (
-        "data_dir", "load", "output_dir", "run_with_train", "person_box", "max_frames", "machine", "test_batch_size",
+        "data_dir", "load", "output_dir", "run_with_train", "person_box", *FRAMES, "machine", "test_batch_size",
         "flip", "hourglass network",
     )  # fmt: skip
     folders = {"data_dir": Path("data", data_set), "output_dir": Path("data", f"hourglass_{data_set}")}

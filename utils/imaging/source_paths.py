@@ -12,6 +12,8 @@ from pathlib import Path
 from utils.files.inside import fault_of_file
 from utils.osutils import UserError
 
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".gif", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv")
+
 
 def is_camera(path: str | Path) -> bool:
     """Whether `path` is a camera index: a number of up to three digits that is no existing path."""

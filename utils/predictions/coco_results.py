@@ -35,18 +35,20 @@ def save_coco_results(
     keypoints: Mapping[str, Values],
     scores: Mapping[str, Values] | None = None,
     keypoints_3d: Mapping[str, Values] | None = None,
+    tracks: Mapping[str, Sequence[int]] | None = None,
 ) -> None:
     """Write a list with one record per person, in the style of COCO keypoint results.
 
     A record: `image`, `person` (index within the image), `category_id` 1, `keypoints` flat [x, y, score] × J,
-    `score` (mean over the joints), and `keypoints_3d` flat [x, y, z] × J3 if given. Non-finite numbers are written
-    as null. An image without people has no record.
+    `score` (mean over the joints), and `keypoints_3d` flat [x, y, z] × J3 and `track` if given. Non-finite numbers are
+    written as null. An image without people has no record.
 
     Args:
         path: the `.json` file. All poses may be arrays or tensors.
         keypoints: image name -> (people, J, 2), zero-based px of the original image.
         scores: image name -> (people, J); None for 1 everywhere.
         keypoints_3d: image name -> (people, J3, 3), mm, camera coordinates; images may be missing.
+        tracks: image name -> (people,) track numbers of a video, as drawn in its pictures; images may be missing.
 
     Raises ValueError if shapes disagree.
     """
@@ -59,16 +61,23 @@ def save_coco_results(
             raise ValueError(f"{name!r}: keypoints {points.shape} and scores {certainty.shape}")
         if poses_3d is not None and (poses_3d.ndim != 3 or poses_3d.shape[2] != 3 or len(poses_3d) != len(points)):
             raise ValueError(f"{name!r}: keypoints_3d {poses_3d.shape} for {len(points)} people")
-        records += _records(name, points, certainty, poses_3d)
+        numbers = (tracks or {}).get(name)
+        if numbers is not None and len(numbers) != len(points):
+            raise ValueError(f"{name!r}: {len(numbers)} tracks for {len(points)} people")
+        records += _records(name, points, certainty, poses_3d, numbers)
     lines = ",\n".join(json.dumps(record, allow_nan=False) for record in records)
     write_text(path, f"[\n{lines}\n]\n")
 
 
-def _records(name: str, points: np.ndarray, scores: np.ndarray, poses_3d: np.ndarray | None) -> list[dict]:
+def _records(
+    name: str, points: np.ndarray, scores: np.ndarray, poses_3d: np.ndarray | None, tracks: Sequence[int] | None
+) -> list[dict]:
     triples = np.concatenate([points, scores[..., None]], axis=2)
     records = []
     for person, (joints, mean) in enumerate(zip(triples, scores.mean(axis=1).tolist(), strict=True)):
         record = {"image": name, "person": person, "category_id": 1}
+        if tracks is not None:
+            record["track"] = int(tracks[person])
         record |= {"keypoints": _finite_or_none(joints), "score": mean if math.isfinite(mean) else None}
         if poses_3d is not None:
             record["keypoints_3d"] = _finite_or_none(poses_3d[person])

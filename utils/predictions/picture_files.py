@@ -83,35 +83,24 @@ def draw_images(
     sheet.save(folder)
 
 
-def matching_names(
-    source: ImageSource, predictions: Mapping[str, Tensor], path: str | Path, others: str = "not drawn"
-) -> list[str]:
+def matching_names(source: ImageSource, predictions: Mapping[str, Tensor], path: str | Path) -> list[str]:
     """Names of the images that have predictions, in order; warns of images without predictions and vice versa.
 
-    Of a video, all frames with predictions are taken: its exact length is only known after reading it.
+    Of a video, the frames with predictions are taken: the others were excluded from the run (--start, --every etc.).
 
     Args:
         path: the prediction file, for the error message.
-        others: what happens to images without a prediction, for the warning.
 
     Raises UserError if no name matches.
     """
-    if isinstance(source, VideoSource):
-        prefix = source.root.stem + "/"
-        present = sorted(name for name in predictions if name.startswith(prefix))
-        without = max(0, source.frame_count - len(present))
-    else:
-        present = source.names()
-        without = sum(name not in predictions for name in present)
-    names = [name for name in present if name in predictions]
+    names = [name for name in source.names() if name in predictions]
     if not names:
-        here = (present or source.names() or [source.root.name])[:2]
         raise UserError(
             f"--2d_pose_estimations {path}: no pose belongs to an image in {source.root}; its names look like "
-            f"{', '.join(list(predictions)[:2])}, image names like {', '.join(here)}"
+            f"{', '.join(list(predictions)[:2])}, image names like {', '.join(source.names()[:2])}"
         )
-    if without:
-        _warn_of_unpredicted(source, present, predictions, without, without + len(names), others)
+    if isinstance(source, PhotoSource):
+        _warn_of_unpredicted(source, predictions)
     drawn = set(names)
     lost = [name for name in predictions if name not in drawn]
     if lost and source.kind != "photo":
@@ -120,18 +109,14 @@ def matching_names(
     return names
 
 
-def _warn_of_unpredicted(
-    source: ImageSource, present: Sequence[str], predictions: Mapping[str, Tensor], without: int, total: int, then: str
-) -> None:
+def _warn_of_unpredicted(source: PhotoSource, predictions: Mapping[str, Tensor]) -> None:
     """Warn separately of unreadable photos, which a run skips, and of photos without a prediction."""
-    unreadable = []
-    if isinstance(source, PhotoSource):
-        others = [name for name in present if name not in predictions]
-        unreadable = [name for name in others if not is_readable(source.path(name))]
+    others, total = [name for name in source.names() if name not in predictions], counted(len(source), "image")
+    unreadable = [name for name in others if not is_readable(source.path(name))]
     if unreadable:
-        warn(f"{len(unreadable)} of {counted(total, 'image')} unreadable, {then}: {first_few(unreadable, ',')}")
-    if without > len(unreadable):
-        warn(f"{without - len(unreadable)} of {counted(total, 'image')} without a predicted pose, {then}")
+        warn(f"{len(unreadable)} of {total} unreadable, not drawn: {first_few(unreadable, ',')}")
+    if len(others) > len(unreadable):
+        warn(f"{len(others) - len(unreadable)} of {total} without a predicted pose, not drawn")
 
 
 def confident_joints(joints: Mapping[str, Tensor], path: Path, min_score: float | None) -> dict[str, Tensor]:
@@ -254,4 +239,4 @@ def _images(source: ImageSource, wanted: Mapping[str, Path]) -> Iterator[tuple[s
     """(name, image) of the wanted images."""
     if isinstance(source, PhotoSource):
         return ((name, source.read(name)) for name in wanted)
-    return ((name, image) for name, image in source if name in wanted)
+    return iter(source.with_names(list(wanted)) if isinstance(source, VideoSource) else source)

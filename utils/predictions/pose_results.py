@@ -89,7 +89,8 @@ class PoseResults:
             for name in names:
                 save_predictions(directory / name, poses[name])
             save_metas(directory / "metas.pt", self.metas)
-            save_coco_results(directory / "predictions.json", self.joints, self.scores, self.joints_3d or None)
+            tracks = {name: meta["tracks"] for name, meta in self.metas.items() if "tracks" in meta}
+            save_coco_results(directory / "predictions.json", self.joints, self.scores, self.joints_3d or None, tracks)
         if self.in_validation_order is not None:
             arrays = [VALIDATION_FILE]
             if processes.is_main:

@@ -1,16 +1,19 @@
 """Folders, photos and videos as streams of named images."""
 
 import signal
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from utils.imaging import image_sources
-from utils.imaging.image_sources import is_camera, natural_key, open_source
+from utils.imaging import camera_source
+from utils.imaging.image_sources import FrameRange, is_camera, open_source
 from utils.imaging.images import ImageError
+from utils.imaging.photo_source import natural_key
 from utils.osutils import UserError
 
 
@@ -127,7 +130,7 @@ class TestVideo:
     @pytest.mark.parametrize(("suffix", "codec"), [(".avi", "MJPG"), (".mp4", "mp4v")])
     def test_streams_rgb_frames_by_number(self, tmp_path, suffix, codec):
         source = open_source(write_video(tmp_path / f"clip{suffix}", codec=codec))
-        assert (source.kind, source.size, source.frame_count) == ("video", (64, 48), 6)
+        assert (source.kind, source.size, len(source)) == ("video", (64, 48), 6)
         assert source.fps == pytest.approx(10)
         frames = list(source)
         assert [name for name, _ in frames] == [f"clip/{n:06d}" for n in range(6)] == source.names()
@@ -138,7 +141,7 @@ class TestVideo:
 
     @pytest.mark.parametrize(("limit", "count"), [(2, 2), (6, 6), (9, 6)])
     def test_no_more_frames_than_asked_for(self, tmp_path, capfd, limit, count):
-        source = open_source(write_video(tmp_path / "clip.avi"), max_frames=limit)
+        source = open_source(write_video(tmp_path / "clip.avi"), frames=FrameRange(max_frames=limit))
         assert len(source) == len(source.names()) == count
         assert [name for name, _ in source] == source.names()
         assert capfd.readouterr().err == ""
@@ -147,14 +150,14 @@ class TestVideo:
         whole = write_video(tmp_path / "whole.avi", frames=20, size=(320, 240))
         cut = tmp_path / "cut.avi"
         cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-        count = len(list(open_source(cut, max_frames=19)))
+        count = len(list(open_source(cut, frames=FrameRange(max_frames=19))))
         assert f"it declares 20 frames, {count} were readable" in capfd.readouterr().err
-        assert len(list(open_source(cut, max_frames=count))) == count
+        assert len(list(open_source(cut, frames=FrameRange(max_frames=count)))) == count
         assert capfd.readouterr().err == ""
 
     def test_a_limit_is_for_videos(self, tmp_path):
         write_photo(tmp_path / "a.png")
-        assert error_of(tmp_path, max_frames=3).startswith("--max_frames 3: only for a video or a camera")
+        assert error_of(tmp_path, frames=FrameRange(max_frames=3)).startswith("--max_frames 3: only for a video")
 
     def test_rotated_video_comes_upright(self, tmp_path):
         path = write_video(tmp_path / "clip.mp4", codec="mp4v")
@@ -243,8 +246,8 @@ class TestCamera:
         """`camera(last=5)`: the source of a camera that can be opened any number of times."""
 
         def plug_in(max_frames=None, **kwargs):
-            monkeypatch.setattr(image_sources, "_open_capture", lambda index: FakeCamera(**kwargs))
-            return open_source("7", max_frames=max_frames, camera=True)
+            monkeypatch.setattr(camera_source, "_open_capture", lambda index: FakeCamera(**kwargs))
+            return open_source("7", frames=FrameRange(max_frames=max_frames), camera=True)
 
         return plug_in
 
@@ -299,3 +302,79 @@ def test_animated_gif(tmp_path):
     source = open_source(tmp_path / "a.gif")
     assert source.size == (32, 24)
     assert [name for name, _ in source] == [f"a/{n:06d}" for n in range(4)]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """H.264 with B-frames, a key frame in ten. Frame k is grey of level 4 k; frame 3 r + 2 is at 0.17 r + 0.15 s."""
+    path, times = tmp_path_factory.mktemp("clip") / "clip.mp4", 2 + np.cumsum(np.tile([0.02, 0.05, 0.1], 20))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=20, options={"bf": "3", "g": "10", "sc_threshold": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 4 * number, np.uint8))
+            frame.pts, frame.time_base = round(1000 * time), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path, times - times[0]
+
+
+class TestFrameRange:
+    def levels(self, source):
+        return [int(name[-6:]) for name, _ in source], [image.mean() / 4 for _, image in source]
+
+    @pytest.mark.parametrize(
+        ("chosen", "expected"),
+        [
+            ({}, range(60)),
+            ({"every": 7}, range(0, 60, 7)),
+            ({"start": 1.0}, range(17, 60)),
+            ({"start": 1.02, "end": 1.2}, range(18, 22)),
+            ({"start": 2.0, "every": 5, "max_frames": 3}, (35, 40, 45)),
+            ({"end": 0.05}, range(1)),
+        ],
+    )
+    def test_frames_keep_their_numbers_and_times(self, clip, chosen, expected):
+        path, times = clip
+        source = open_source(path, frames=FrameRange(**chosen))
+        wanted = list(expected)
+        assert source.times == pytest.approx(times, abs=1e-3)
+        numbers, levels = self.levels(source)
+        assert numbers == [int(name[-6:]) for name in source.names()] == wanted
+        assert levels == pytest.approx(wanted, abs=1)
+        assert [source.time(name) for name in source.names()] == pytest.approx(times[wanted], abs=1e-3)
+
+    def test_named_frames(self, clip):
+        source = open_source(clip[0]).with_names(["clip/000041", "clip/000007", "clip/000099"])
+        assert self.levels(source) == ([7, 41], pytest.approx([7, 41], abs=1))
+
+    def test_wrong_ranges(self, clip, tmp_path):
+        assert "has no frame after that; its length is 3.4" in error_of(clip[0], frames=FrameRange(start=9))
+        with pytest.raises(UserError, match="--end 1: expected a time after --start 2"):
+            FrameRange(start=2, end=1)
+        write_photo(tmp_path / "a.png")
+        assert error_of(tmp_path, frames=FrameRange(every=2)).startswith("--every 2: only for a video or a camera; ")
+
+    def test_damage_in_the_middle_is_passed_over(self, clip, tmp_path, capfd):
+        data = bytearray(clip[0].read_bytes())
+        middle = data.index(b"mdat") + 600
+        data[middle : middle + 300] = bytes(300)
+        (tmp_path / "clip.mp4").write_bytes(data)
+        names = [name for name, _ in open_source(tmp_path / "clip.mp4")]
+        assert 30 < len(names) <= 60
+        assert names[-1] == "clip/000059"
+        lost = f"{60 - len(names)} frames of {tmp_path / 'clip.mp4'} can't be decoded, skipped"
+        assert (lost in capfd.readouterr().err) == (len(names) < 60)
+
+
+def test_webm_with_frames_that_are_not_shown(tmp_path):
+    """VP8's alternate reference frames are packets of their own and count as no frame."""
+    with av.open(str(tmp_path / "a.webm"), "w") as container:
+        stream = container.add_stream("libvpx", rate=10, options={"auto-alt-ref": "1", "lag-in-frames": "16"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(40):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 5 * number, np.uint8))))
+        container.mux(stream.encode(None))
+    source = open_source(tmp_path / "a.webm")
+    assert [name for name, _ in source] == [f"a/{number:06d}" for number in range(40)] == source.names()

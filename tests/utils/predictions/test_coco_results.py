@@ -31,6 +31,14 @@ def test_coco_results_by_hand(tmp_path):
     np.testing.assert_array_equal(loaded.keypoints_3d["a.jpg"], poses_3d)
 
 
+def test_the_people_of_a_video_have_their_track_numbers(tmp_path):
+    path = tmp_path / "predictions.json"
+    save_coco_results(path, {"a/0": torch.zeros(2, 3, 2), "b": torch.zeros(1, 3, 2)}, tracks={"a/0": [4, 7]})
+    assert [record.get("track") for record in json.loads(path.read_text())] == [4, 7, None]
+    with pytest.raises(ValueError, match="1 tracks for 2 people"):
+        save_coco_results(path, {"a/0": torch.zeros(2, 3, 2)}, tracks={"a/0": [4]})
+
+
 def test_coco_results_do_without_scores(tmp_path):
     save_coco_results(tmp_path / "a.json", {"a": torch.zeros(1, 16, 2), "nobody": torch.zeros(0, 16, 2)})
     loaded = load_coco_results(tmp_path / "a.json")
