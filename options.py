@@ -9,7 +9,7 @@ from utils.command_line.declarations import Check, Script
 from utils.command_line.option_groups import GROUPS
 from utils.command_line.script_kinds import (
     CHECKPOINT,
-    COCO_FOLDER,
+    COCO,
     COCO_OR_PHOTOS,
     COCO_OR_PHOTOS_REPORT,
     COCO_REPORT,
@@ -17,21 +17,21 @@ from utils.command_line.script_kinds import (
     COCO_TRUTH_REPORT,
     ESTIMATIONS_2D,
     ESTIMATIONS_3D,
-    FRAME_OPTIONS,
-    H36M_FOLDER,
+    FORMATS,
+    FRAMES,
+    H36M,
     H36M_IMAGES_REPORT,
     H36M_IMAGES_TRAINING_REPORT,
     H36M_OR_FILE_REPORT,
     H36M_REPORT,
     H36M_TRAINING_REPORT,
     H36M_TRUTH_REPORT,
-    IMG_DIR,
     LIFTER_SHAPE,
     LOAD_TO_TRAIN,
-    LSP_FOLDER,
+    LSP,
     LSP_REPORT,
     LSP_TRUTH_REPORT,
-    MPII_FOLDER,
+    MPII,
     MPII_REPORT,
     MPII_TRUTH_REPORT,
     NO_WORKERS,
@@ -39,8 +39,9 @@ from utils.command_line.script_kinds import (
     PHOTOS,
     PHOTOS_HELP,
     PHOTOS_REPORT,
-    PREDICTION_FOLDER,
+    PICTURES,
     PREDICTIONS,
+    REPORT,
     RESUME,
     SALIENCY_CHANGES,
     START,
@@ -49,6 +50,7 @@ from utils.command_line.script_kinds import (
     STITCHED_HELP,
     TRUTH_2D,
     TRUTH_3D,
+    VIEWER,
     evaluation_2d,
     hourglass_run,
     hourglass_training,
@@ -60,15 +62,15 @@ __all__ = ["GROUPS", "SCRIPTS"]
 SCRIPTS: dict[str, dict[str, Script]] = {
     "train": {
         "hourglass_mpii": hourglass_training(
-            "mpii", "Train a stacked hourglass, RGB to 2D pose, on MPII.", "MPII", MPII_FOLDER, MPII_REPORT
+            "mpii", "Train a stacked hourglass, RGB to 2D pose, on MPII.", "MPII", MPII, MPII_REPORT
         ),
         "hourglass_lsp": hourglass_training(
             "lsp", "Train a stacked hourglass on Leeds Sports Pose and its extended training set.",
-            "LSP, LSP-extended or both", LSP_FOLDER, LSP_REPORT, num_classes=14,
+            "LSP, LSP-extended or both", LSP, LSP_REPORT, num_classes=14,
         ),
         "hourglass_coco": hourglass_training(
             "coco", "Train a stacked hourglass on COCO's person keypoints; validate by OKS AP with given boxes.",
-            "COCO", COCO_FOLDER, COCO_REPORT, num_classes=17,
+            "COCO", COCO, COCO_REPORT, num_classes=17,
         ),
         "2d3d_h36m": Script(
             "twod_threed.train", "lifter_h36m",
@@ -86,7 +88,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "gradient_penalty_coeff": {"help": "weight of the critics' gradient penalty, for --cycle_gan"},
             },
             sample="h36m", several=True,
-            checks=(RESUME, START, H36M_FOLDER), data=H36M_TRAINING_REPORT,
+            checks=(RESUME, START, H36M), data=H36M_TRAINING_REPORT,
         ),
         "3d_pose_gan": Script(
             "generative_models.train", "pose_gan",
@@ -102,7 +104,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "schedule": [], "workers": 0, "linear_size": 256,
             },
             changes=LOAD_TO_TRAIN | NO_WORKERS, sample="h36m", several=True,
-            checks=(RESUME, START, H36M_FOLDER), data=H36M_TRAINING_REPORT,
+            checks=(RESUME, START, H36M), data=H36M_TRAINING_REPORT,
         ),
         "stitched_fine_tune": Script(
             "stitched.train", "stitched_fine_tune",
@@ -125,7 +127,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "augment_training_data": {"help": "random scale, shift, rotation, flip and colour of the crops"},
             },
             sample="h36m", several=True,
-            checks=(RESUME, Check("stitched.checkpoint_paths:require_checkpoints", (*PAIR, "resume")), H36M_FOLDER),
+            checks=(RESUME, Check("stitched.checkpoint_paths:require_checkpoints", (*PAIR, "resume")), H36M),
             data=H36M_IMAGES_TRAINING_REPORT,
         ),
     },
@@ -158,7 +160,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "data_dir": {"help": "Human3.6M folder, .pt file of 2D poses, output folder of run.py, or 'sample'"},
                 "action": {"help": "actions to run on: All, or comma-separated names"},
             },
-            checks=(CHECKPOINT, Check("utils.human36m.folder:require_h36m_folder_or_file", ("data_dir",))),
+            checks=(CHECKPOINT, Check("utils.human36m.folder:require_folder_or_file", ("data_dir",))),
             data=H36M_OR_FILE_REPORT,
         ),
         "stitched_mpii": Script(
@@ -167,7 +169,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "a stitched checkpoint, a pair of checkpoints, or the demo weights; photos, a video, a camera or MPII",
             (
                 "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "person_box",
-                *FRAME_OPTIONS, "draw", "machine", "test_batch_size", "flip", "hourglass network", "linear_size",
+                *FRAMES, "draw", "machine", "test_batch_size", "flip", "hourglass network", "linear_size",
                 "num_stage", "dataset_normalization",
             ),
             {"data_dir": Path("data/mpii"), "output_dir": Path("data/stitched_mpii"), "test_batch_size": 16},
@@ -190,7 +192,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "data_dir": {"help": "Human3.6M folder with images, folder with a list of frames, or 'sample'"},
                 "action": {"help": "actions to run on: All, or comma-separated names"},
             },
-            checks=(STITCHED, H36M_FOLDER), data=H36M_IMAGES_REPORT,
+            checks=(STITCHED, H36M), data=H36M_IMAGES_REPORT,
         ),
         "convert": Script(
             "utils.formats.convert", "convert",
@@ -202,7 +204,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "data_dir": {"help": "folder of predictions: the --output_dir of another script"},
                 "output_dir": {"help": "output folder; by default the folder 'converted' in --data_dir"},
             },
-            checks=(PREDICTION_FOLDER,),
+            checks=(FORMATS,),
         ),
         "export": Script(
             "stitched.export", "export",
@@ -227,7 +229,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "photos, and the 2d_pose_estimations.pt that run.py wrote for them",
             ("img_dir", "2d_pose_estimations", "min_score", "output_dir", "debug_traceback"),
             {"output_dir": Path("visualizations/2d_overlay")}, required=("img_dir", "2d_pose_estimations"),
-            checks=(IMG_DIR, ESTIMATIONS_2D),
+            checks=(PICTURES, ESTIMATIONS_2D),
         ),
         "2d_gt_3d_gt_3d_pred": Script(
             "twod_threed.viz", "truth_and_prediction",
@@ -249,7 +251,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ("img_dir", "2d_pose_estimations", "3d_pose_estimations", "min_score", "output_dir", "debug_traceback"),
             {"output_dir": Path("visualizations/2d_overlay_3d_pred")},
             required=("img_dir", "2d_pose_estimations", "3d_pose_estimations"),
-            checks=(IMG_DIR, ESTIMATIONS_2D, ESTIMATIONS_3D),
+            checks=(PICTURES, ESTIMATIONS_2D, ESTIMATIONS_3D),
         ),
         "2d_overlay_3d_gt_3d_pred": Script(
             "stitched.viz", "overlay_2d_3d_gt_3d_pred",
@@ -262,7 +264,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             {"output_dir": Path("visualizations/2d_overlay_3d_gt_3d_pred")},
             required=("img_dir", "2d_pose_estimations", "3d_pose_ground_truths", "3d_pose_estimations"),
             changes={"3d_pose_ground_truths": {"help": "3d_pose_ground_truths.pt of run.py"}},
-            checks=(IMG_DIR, ESTIMATIONS_2D, TRUTH_3D, ESTIMATIONS_3D),
+            checks=(PICTURES, ESTIMATIONS_2D, TRUTH_3D, ESTIMATIONS_3D),
         ),
         "video": Script(
             "stitched.video", "video",
@@ -281,8 +283,10 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 },
                 "output_dir": {"help": "folder for the video NAME.mp4 (H.264, with audio)"},
             },
-            checks=(IMG_DIR, ESTIMATIONS_2D, ESTIMATIONS_3D),
+            checks=(PICTURES, ESTIMATIONS_2D, ESTIMATIONS_3D),
         ),
+        "viewer": VIEWER,
+        "report": REPORT,
         "saliency_and_prob_maps": saliency(
             "saliency_and_prob_maps", "Draw an hourglass's heat map and saliency map of every joint, one row per joint."
         ),
@@ -305,7 +309,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                     "help": "index of the test sample to draw, from 0: frame index // 4 of S9 and S11, camera index % 4"
                 },
             },
-            checks=(CHECKPOINT, H36M_FOLDER), data=H36M_REPORT,
+            checks=(CHECKPOINT, H36M), data=H36M_REPORT,
         ),
         "3d_pose_gan": Script(
             "generative_models.viz", "pose_gan",
@@ -320,7 +324,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             },
             required=("load",), sample="h36m",
             changes={"num_pictures": {"help": "number of generated poses to draw, with as many real ones"}},
-            checks=(CHECKPOINT, H36M_FOLDER), data=H36M_REPORT,
+            checks=(CHECKPOINT, H36M), data=H36M_REPORT,
         ),
         "training_curves": Script(
             "utils.training.training_curves", "training_curves",

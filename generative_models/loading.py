@@ -19,14 +19,14 @@ def load_pose_gan(path: str | Path, device: str | torch.device = "cpu", allow_un
     Raises UserError if the file is not a checkpoint of a pose GAN.
     """
     checkpoint = read_checkpoint(path, allow_unsafe)
-    model = PoseGAN(**pose_gan_architecture(checkpoint, path))
+    model = PoseGAN(**architecture_of(checkpoint, path))
     load_state(model, checkpoint["state_dict"], path)
     options = checkpoint.get("options", {})
     model.action, model.held_out = options.get("action", "All"), options.get("held_out", "people")
     return model.to(device).eval()
 
 
-def pose_gan_architecture(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, int]:
+def architecture_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, int]:
     """The arguments of `PoseGAN`, read from a checkpoint. Raises UserError if it is another network's."""
     state, first = checkpoint["state_dict"], "generator.network.first.weight"
     if first not in state or "critic.network.first.weight" not in state:

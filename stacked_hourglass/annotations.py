@@ -89,7 +89,7 @@ def validation_photos(data_dir: str | Path) -> list[Path]:
     return read_mpii(data_dir)[1].image_paths
 
 
-def require_mpii_folder(data_dir: str | Path) -> None:
+def require_folder(data_dir: str | Path) -> None:
     """Raise UserError where neither `data_dir` nor its stand-in is a folder. Imports no torch."""
     _roots(Path(data_dir))
 
@@ -97,7 +97,7 @@ def require_mpii_folder(data_dir: str | Path) -> None:
 def require_photos(data_dir: str | Path) -> None:
     """The same for a script that also takes photos, a video or a camera's number. Imports no torch."""
     if is_annotated(data_dir):
-        require_mpii_folder(data_dir)
+        require_folder(data_dir)
     else:
         require_source(data_dir)
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stacked_hourglass.annotations import People
 from stacked_hourglass.coco_annotations import read_coco, read_truth, results_file, scored_people
-from stacked_hourglass.coco_ap import COCO_METRICS, coco_ap
+from stacked_hourglass.coco_ap import METRICS, coco_ap
 from stacked_hourglass.inference import to_photo
 from stacked_hourglass.oks import oks
-from stacked_hourglass.people import People
 from stacked_hourglass.trainer import HourglassTrainer
 from utils.plotting_utils import Ratio
 from utils.predictions.keypoint_results import keypoint_results, save_keypoint_results
@@ -65,7 +65,7 @@ class CocoTrainer(HourglassTrainer):
         self.peaks = np.full(self.predictions.shape[:2], np.nan)
 
     def hooks(self) -> TrainingHooks:
-        rates = (*COCO_METRICS, "OKS", "PCK@0.2", "visibility_accuracy")
+        rates = (*METRICS, "OKS", "PCK@0.2", "visibility_accuracy")
         return replace(
             super().hooks(),
             best_metric="AP",
@@ -88,7 +88,7 @@ class CocoTrainer(HourglassTrainer):
         return mean | {name: ratio for name, ratio in super().scores(joints, batch).items() if name != "PCKh@0.5"}
 
     def average_precision(self) -> dict[str, float]:
-        """The scores of `coco_ap.COCO_METRICS`, in %, of the last validation. All processes call it.
+        """The scores of `coco_ap.METRICS`, in %, of the last validation. All processes call it.
 
         Without APM (APL) where nobody is of that size.
         """

@@ -45,7 +45,7 @@ def build_hourglass(checkpoint: dict[str, Any], path: str | Path) -> HourglassNe
     """
     checkpoint = hourglass_part(checkpoint)
     model = HourglassNet(
-        hourglass_architecture(checkpoint, path),
+        read_architecture(checkpoint, path),
         mean=checkpoint.get("mean", MPII_MEAN),
         skeleton=checkpoint.get("skeleton", "MPII"),
         score_threshold=float(checkpoint.get("score_threshold", 0.0)),
@@ -70,7 +70,7 @@ def hourglass_part(checkpoint: dict[str, Any]) -> dict[str, Any]:
     return facts | {"state_dict": state, "options": known}
 
 
-def hourglass_architecture(checkpoint: dict[str, Any], path: str | Path) -> Architecture:
+def read_architecture(checkpoint: dict[str, Any], path: str | Path) -> Architecture:
     """The architecture of an hourglass's checkpoint that `read_checkpoint` opened; UserError for any other."""
     try:
         return infer_architecture(checkpoint["state_dict"], checkpoint.get("options"))

@@ -20,7 +20,7 @@ from utils.training.unreadable import Unreadable
 from utils.training_utils import TrainingHooks
 from utils.transform import H36M_2D, MPII, joint_map
 
-NETWORK_PARTS = ("hourglass", "lifter")
+PARTS = ("hourglass", "lifter")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class StitchedTrainer:
         self.device, self.normalisation = device, model.normalisation
         self.optimisation, self.experiment, self.processes = optimisation, experiment, processes
         self.settings = settings or StitchedTraining()
-        self.trained = [part for part in NETWORK_PARTS if part != self.settings.freeze]
+        self.trained = [part for part in PARTS if part != self.settings.freeze]
         self.joints = torch.tensor(joint_map(MPII, H36M_2D), device=device)
         self.step = GradientStep(device, optimisation.precision, optimisation.clip)
         self.saved = stitched_extras(model) | {"grad_scaler": self.step}
@@ -86,7 +86,7 @@ class StitchedTrainer:
 
         A frozen network has no group, and its parameters ask for no gradient.
         """
-        for part in NETWORK_PARTS:
+        for part in PARTS:
             getattr(model, part).requires_grad_(part in self.trained)
         groups = [
             {"name": part, "params": list(getattr(model, part).parameters()), "lr": self.learning_rate(part, lr)}
@@ -101,7 +101,7 @@ class StitchedTrainer:
         """One training step on a minibatch of `FrameCrops`."""
         self.unreadable.note("training", minibatch)
         batch = to_device(minibatch, self.device)
-        for part in NETWORK_PARTS:  # the loop has put the whole network in training mode
+        for part in PARTS:  # the loop has put the whole network in training mode
             getattr(model, part).train(part in self.trained)
         with autocast(self.device, optimisation.precision):
             output = model(self.prepare(model, batch, iteration), batch["to_photo"])

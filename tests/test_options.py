@@ -102,6 +102,8 @@ SURFACE = {
     ("viz", "video"): words(
         "img_dir 2d_pose_estimations 3d_pose_estimations min_score max_side gif output_dir debug_traceback"
     ),
+    ("viz", "viewer"): words("predictions model_names img_dir min_score num_pictures output_dir debug_traceback"),
+    ("viz", "report"): words("predictions img_dir min_score num_pictures output_dir debug_traceback"),
     ("viz", "2d_gt_3d_gt_3d_pred"): words(
         "2d_pose_ground_truths 3d_pose_ground_truths 3d_pose_estimations output_dir num_pictures debug_traceback"
     ),

@@ -25,7 +25,7 @@ from utils.training_utils import TrainingHooks
 
 CRITIC_BETAS = (0.5, 0.9)  # of Adam
 COMPANIONS = "cycle_gan"  # checkpoint key of the networks other than the lifter
-CYCLE_DEFINITIONS = (
+DEFINITIONS = (
     "critic_2d, critic_3d: mean score of real minus mean score of generated poses, in units of the person's size (root "
     "mean square distance of the joints from the hip)\n"
     "cycle_2d: mean joint distance after 2D -> 3D -> 2D, projection: between projected 3D and 2D poses, both in % of "
@@ -184,7 +184,7 @@ class CycleTrainer(LifterTrainer):
 
     # ------------------------------------------------------------------------------------------ validation
     def validate(self, model: CycleGAN, minibatch: dict) -> dict:
-        """The metrics of plain training, and those in `CYCLE_DEFINITIONS`."""
+        """The metrics of plain training, and those in `DEFINITIONS`."""
         poses_2d, poses_3d = self.validation.poses(minibatch["index"])
         outputs = self.lift(model.lifter, poses_2d)
         predicted = centre_on_hip(self.normalisation.to_mm(outputs))

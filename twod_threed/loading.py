@@ -34,7 +34,7 @@ def load_lifter(
     """
     device = pick_device(device) if isinstance(device, str) else device
     checkpoint = read_checkpoint(path, allow_unsafe, processes)
-    model = LinearModel(**lifter_architecture(checkpoint, path))
+    model = LinearModel(**architecture_of(checkpoint, path))
     load_state(model, checkpoint["state_dict"], path)
     stored = checkpoint.get("normalisation")
     model.normalisation = from_plain(stored) if stored else None
@@ -42,10 +42,10 @@ def load_lifter(
     return model.to(device).eval()
 
 
-def lifter_architecture(checkpoint: Mapping[str, Any], path: str | Path) -> dict:
+def architecture_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict:
     """The arguments of `LinearModel`, read from a checkpoint. Raises UserError if it is another network's."""
     try:
-        return _read_architecture(checkpoint["state_dict"])
+        return read_architecture(checkpoint["state_dict"])
     except KeyError:
         raise UserError(
             f"{path}: no 3D baseline network ({written_by(checkpoint)}); give a 2d3d_h36m checkpoint"
@@ -74,7 +74,7 @@ def require_normalisation(asked: bool | None, stored: str, path: str | Path) -> 
     )
 
 
-def _read_architecture(state: dict[str, Tensor]) -> dict:
+def read_architecture(state: dict[str, Tensor]) -> dict:
     """The arguments of `LinearModel`, read from a state dict. Raises KeyError if it is another network's."""
     if "linear_stages.0.w1.weight" not in state and "batch_norm1.weight" not in state:
         raise KeyError("w1")

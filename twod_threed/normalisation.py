@@ -19,7 +19,7 @@ from utils.compute.distributed import ALONE, Processes
 from utils.data_utils import normalise_instance
 from utils.human36m_dataset import PoseSet
 
-NORMALISATION_KINDS = ("instance", "dataset")
+KINDS = ("instance", "dataset")
 TENSORS = ("mean_2d", "stddev_2d", "mean_3d", "stddev_3d")
 
 

@@ -17,7 +17,7 @@ from utils.console.progress import progress
 from utils.osutils import warn
 from utils.plotting_utils import Averages, Magnitudes
 from utils.training.bad_steps import BadSteps
-from utils.training.checkpoint_paths import find_checkpoint
+from utils.training.checkpoints import find_checkpoint
 from utils.training.log_files import LOG_FILE, OPTIONS_FILE
 from utils.training.settings import Experiment, Optimisation
 from utils.training.training_log import TrainingLog, convert_shares, put_aside, write_options

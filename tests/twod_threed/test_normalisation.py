@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import twod_threed.normalisation
-from twod_threed.normalisation import NORMALISATION_KINDS, TENSORS, fit, from_plain
+from twod_threed.normalisation import KINDS, TENSORS, fit, from_plain
 from utils.camera_utils import stack_cameras
 from utils.human36m.files import Sequence
 from utils.human36m_dataset import PoseSet
@@ -71,14 +71,14 @@ def test_instance_normalisation_has_one_number_for_3d(poses):
     torch.testing.assert_close(normalisation.input(3 * poses_2d + 40), inputs, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", NORMALISATION_KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_way_back_to_mm(poses, kind):
     poses_3d = poses.all_poses()[1]
     normalisation = fit(poses, kind)
     torch.testing.assert_close(normalisation.to_mm(normalisation.target(poses_3d)), poses_3d, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", NORMALISATION_KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_through_plain_types_and_back(poses, kind):
     normalisation = fit(poses, kind)
     again = from_plain(normalisation.plain()).to(torch.device("cpu"))

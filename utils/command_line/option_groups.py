@@ -45,6 +45,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             aliases=("3d_pose_estimation",), dest="pose_3d_estimations",
         ),
         Option("prediction_files", "prediction files: .mat, .h5, .npz, .pt or .json", None, Path, many=True),
+        Option("predictions", "folders that run.py wrote (its --output_dir), one per model", None, Path, many=True),
         Option("model_names", "one name per prediction file, for tables and curves", None, many=True),
         Option("output_dir", "output folder", None, Path),
         Option(

@@ -15,7 +15,7 @@ STEPS = (
     "machine", "epochs", "train_batch_size", "lr", "schedule", "gamma", "weight_decay", "use_amsprop", "grad_clip",
     "no_grad_clipping", "tb_log_freq", "max_bad_steps", "test_batch_size", "action",
 )  # fmt: skip
-FRAME_OPTIONS = ("max_frames", "start", "end", "every")
+FRAMES = ("max_frames", "start", "end", "every")
 NO_WORKERS = {"workers": {"help": "ignored: poses are already on the device"}}
 SEVERAL_FOLDERS = {
     "data_dir": {
@@ -51,6 +51,9 @@ STITCHED_HELP = (
         "load": {"help": "stitched checkpoint (stitched_fine_tune); overrides --load_hourglass and --load_2d3d"},
     }
 )
+RUN_PICTURES = {
+    "img_dir": {"help": "folder of photos, one photo, or a video; by default what the run noted in metas.pt"}
+}
 
 # Checks that run before torch is imported, so that these errors appear at once.
 CHECKPOINT = Check("utils.training.checkpoint_paths:require_checkpoint", ("load",))
@@ -58,15 +61,15 @@ START = Check("utils.training.checkpoint_paths:require_checkpoint", ("load", "re
 RESUME = Check("utils.training.checkpoint_paths:require_latest", ("resume", "script", "exp", "checkpoint_dir"))
 PAIR = ("load", "load_hourglass", "load_2d3d")
 STITCHED = Check("stitched.checkpoint_paths:require_checkpoints", PAIR)
-MPII_FOLDER = Check("stacked_hourglass.joined_data:require_mpii_first", ("data_dir",))
-LSP_FOLDER = Check("stacked_hourglass.joined_data:require_lsp_first", ("data_dir",))
-COCO_FOLDER = Check("stacked_hourglass.joined_data:require_coco_first", ("data_dir",))
+MPII = Check("stacked_hourglass.joined_data:require_mpii_first", ("data_dir",))
+LSP = Check("stacked_hourglass.joined_data:require_lsp_first", ("data_dir",))
+COCO = Check("stacked_hourglass.joined_data:require_coco_first", ("data_dir",))
 COCO_TRUTH = Check("stacked_hourglass.coco_annotations:require_validation_files", ("data_dir",))
-H36M_FOLDER = Check("utils.human36m.folder:require_h36m_folder", ("data_dir",))
+H36M = Check("utils.human36m.folder:require_folder", ("data_dir",))
 PHOTOS = Check("stacked_hourglass.annotations:require_photos", ("data_dir",))
 COCO_OR_PHOTOS = Check("stacked_hourglass.coco_annotations:require_coco_or_photos", ("data_dir",))
-IMG_DIR = Check("utils.imaging.source_paths:require_path", ("img_dir",))
-PREDICTION_FOLDER = Check("utils.formats.requirements:require_predictions", ("data_dir", "to"))
+PICTURES = Check("utils.imaging.source_paths:require_path", ("img_dir",))
+FORMATS = Check("utils.formats.requirements:require_predictions", ("data_dir", "to"))
 
 # What --check_data reports of --data_dir.
 REPORTS = "stacked_hourglass.data_report"
@@ -87,6 +90,8 @@ H36M_TRUTH_REPORT = Check(
     "utils.human36m.data_report:check_truth", ("data_dir", "prediction_files", "pose_3d_ground_truths")
 )
 
+RUNS = Check("utils.formats.requirements:require_runs", ("predictions",))
+PICTURES_OF_RUN = Check("utils.formats.requirements:require_pictures", ("img_dir",))
 PREDICTIONS, ESTIMATIONS_2D, ESTIMATIONS_3D, TRUTH_2D, TRUTH_3D = (
     Check("utils.imaging.source_paths:require_files", (dest,), (option,))
     for dest, option in (
@@ -114,7 +119,7 @@ def hourglass_run(
 ) -> Script:
     """A run of an hourglass on data/<data_set>, photos or a video; `load` is the help of --load."""
     takes = (
-        "data_dir", "load", "output_dir", "run_with_train", "person_box", *FRAME_OPTIONS, "machine", "test_batch_size",
+        "data_dir", "load", "output_dir", "run_with_train", "person_box", *FRAMES, "machine", "test_batch_size",
         "flip", "hourglass network",
     )  # fmt: skip
     folders = {"data_dir": Path("data", data_set), "output_dir": Path("data", f"hourglass_{data_set}")}
@@ -149,5 +154,38 @@ def saliency(name: str, summary: str) -> Script:
         "stitched.saliency_viz", name, summary,
         "photos or a video; an hourglass or stitched checkpoint, or the demo weights", takes,
         {"num_pictures": None, "output_dir": Path("visualizations", name)}, ("img_dir",), SALIENCY_CHANGES,
-        checks=(CHECKPOINT, IMG_DIR),
+        checks=(CHECKPOINT, PICTURES),
     )  # fmt: skip
+
+
+# Pages for a browser.
+VIEWER = Script(
+    "stitched.viewer", "viewer",
+    "Write one HTML file with pictures, 2D poses and 3D poses to turn, of one or more models.",
+    "folders that run.py wrote, and their photos or video; a browser",
+    ("predictions", "model_names", "img_dir", "min_score", "num_pictures", "output_dir", "debug_traceback"),
+    {"num_pictures": None, "output_dir": Path("visualizations/viewer")}, required=("predictions",),
+    changes=RUN_PICTURES | {
+        "model_names": {"help": "one name per folder of predictions; by default the folders' names"},
+        "num_pictures": {"help": "number of images to show, evenly spaced; by default all"},
+        "min_score": {
+            "help": "lowest confidence (0 to 1) of 2D joints shown at first; by default the network's threshold"
+        },
+    },
+    checks=(RUNS, PICTURES_OF_RUN),
+)  # fmt: skip
+REPORT = Script(
+    "stitched.report", "report",
+    "Write one HTML file with a table of all people, the least confident first: thumbnails and joint scores.",
+    "a folder that run.py wrote, and its photos or video; a browser",
+    ("predictions", "img_dir", "min_score", "num_pictures", "output_dir", "debug_traceback"),
+    {"num_pictures": 1000, "output_dir": Path("visualizations/report")}, required=("predictions",),
+    changes=RUN_PICTURES | {
+        "predictions": {"help": "folder that run.py wrote (its --output_dir)"},
+        "num_pictures": {"help": "largest number of rows: the least confident people"},
+        "min_score": {
+            "help": "confidence (0 to 1) below which a joint is unsure; by default the network's threshold"
+        },
+    },
+    checks=(RUNS, PICTURES_OF_RUN),
+)  # fmt: skip

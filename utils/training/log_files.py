@@ -44,7 +44,7 @@ def shares_in(columns: Sequence[str], rows: Sequence[Mapping[str, float]], units
     return [column for column in rates if not any(row[column] > 1 for row in rows)]
 
 
-def rows_in_percent(rows: Sequence[Mapping[str, float]], shares: Sequence[str]) -> list[dict[str, float]]:
+def in_percent(rows: Sequence[Mapping[str, float]], shares: Sequence[str]) -> list[dict[str, float]]:
     """The rows of a log with the columns `shares` multiplied by 100."""
     return [{name: 100 * value if name in shares else value for name, value in row.items()} for row in rows]
 

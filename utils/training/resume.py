@@ -11,8 +11,7 @@ from typing import Any
 from utils.compute.distributed import ALONE, Processes
 from utils.console.option_rules import from_options, refuse_useless, with_values
 from utils.osutils import warn
-from utils.training.checkpoint_paths import LATEST
-from utils.training.checkpoints import plain, read_checkpoint
+from utils.training.checkpoints import LATEST, plain, read_checkpoint
 from utils.training.log_files import OPTIONS_FILE
 from utils.training.settings import Experiment
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from utils.compute.distributed import ALONE, Processes
 from utils.osutils import inform, warn, write_text
-from utils.training.log_files import BETTER, LOG_FILE, UNITS, is_part, read_log, read_units, rows_in_percent, shares_in
+from utils.training.log_files import BETTER, LOG_FILE, UNITS, in_percent, is_part, read_log, read_units, shares_in
 
 
 class TrainingLog:
@@ -84,7 +84,7 @@ def convert_shares(path: Path) -> None:
         return
     columns, rows = read_log(path)
     if rows and (shares := shares_in(columns, rows, read_units(path))):
-        _write_log(path, columns, rows_in_percent(rows, shares))
+        _write_log(path, columns, in_percent(rows, shares))
         warn(f"{path}: rates are now in %; fractions of earlier epochs were converted, but not those in TensorBoard")
 
 

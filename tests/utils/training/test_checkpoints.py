@@ -13,8 +13,10 @@ from torch import nn
 
 from utils.osutils import UserError
 from utils.training import checkpoints
-from utils.training.checkpoint_paths import BEST, LATEST, find_checkpoint
 from utils.training.checkpoints import (
+    BEST,
+    LATEST,
+    find_checkpoint,
     load_state,
     make_checkpoint_fn,
     make_load_fn,
