@@ -55,3 +55,9 @@ class StitchedPredictor:
             joints = network.locate(maps, to_photo.to(self.device))
             lifted = network.lift(joints)
         return joints.cpu(), maps.amax((-2, -1)).cpu(), lifted.cpu()
+
+    @torch.inference_mode()
+    def lift(self, joints: Tensor) -> Tensor:
+        """Joints (B, 16, 2) photo pixels, MPII order -> (B, 17, 3) mm on the CPU, as `__call__` gives them."""
+        with autocast(self.device, self._precision):
+            return self._network.lift(joints.to(self.device)).cpu()

@@ -17,6 +17,7 @@ from stacked_hourglass.demo_weights import weights_to_load
 from stacked_hourglass.photos import find_poses, image_folder, predict_samples, without_pose
 from stitched.crop_predictor import StitchedPredictor
 from stitched.loading import load_network
+from stitched.smoothed_people import smooth_people
 from stitched.video import draw_video
 from stitched.viz import draw_poses
 from twod_threed.loading import require_normalisation
@@ -30,7 +31,7 @@ from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_frames import FrameCrops, Frames, find_frames, has_listed_frames, read_listed_frames
-from utils.imaging.image_sources import VIDEO_SUFFIXES, FrameRange, is_camera
+from utils.imaging.image_sources import FrameRange, is_camera, is_video
 from utils.imaging.images import report_unreadable
 from utils.osutils import UserError
 from utils.predictions.pose_results import PoseResults
@@ -47,6 +48,8 @@ def stitched_mpii(options: Namespace) -> None:
     """`run.py stitched_mpii`."""
     if options.draw and is_camera(options.data_dir):
         raise UserError(f"--draw: the pictures of camera {options.data_dir} are not kept; record a video and give that")
+    if options.smooth != "none" and not (is_camera(options.data_dir) or is_video(options.data_dir)):
+        raise UserError(f"--smooth {options.smooth}: only for a video or a camera; {options.data_dir} holds photos")
     processes = processes_of(options)
     predictor = _predictor(options, image_scale="any")
     start = time.monotonic()
@@ -60,13 +63,14 @@ def stitched_mpii(options: Namespace) -> None:
         workers=options.workers,
         processes=processes,
     )
+    if options.smooth != "none":
+        print(smooth_people(results, options.smooth, predictor.lift))
     files = results.save(options.output_dir, processes)
     _print(results, files, time.monotonic() - start)
     if not results.people and options.draw:
         print("no person was found, so nothing is drawn")
     elif results.people and not is_camera(options.data_dir):
-        is_video = options.data_dir.suffix.lower() in VIDEO_SUFFIXES
-        _draw(options, "video" if is_video else "2d_overlay_3d_pred", image_folder(options.data_dir))
+        _draw(options, "video" if is_video(options.data_dir) else "2d_overlay_3d_pred", image_folder(options.data_dir))
 
 
 def stitched_h36m(options: Namespace) -> None:

@@ -201,6 +201,29 @@ def test_people_of_a_video_are_followed(run, tmp_path):
     assert f"python viz.py video --img_dir {clip} " in result.out
 
 
+@pytest.mark.parametrize("method", ["one_euro", "zero_phase"])
+def test_smoothing_keeps_the_raw_poses_and_fills_short_gaps(run, tmp_path, method):
+    clip = write_video(tmp_path / "clip.avi", 5)
+    boxes = {f"clip/{number:06d}": [] if number == 2 else [[20 + number, 20, 60, 150]] for number in range(5)}
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    run(clip, "--person_box", tmp_path / "boxes.json", out="raw").succeeded()
+    result = run(clip, "--person_box", tmp_path / "boxes.json", "--smooth", method).succeeded()
+    assert f"smoothed by {method}: 1 pose filled in gaps of up to 0.5 s" in result.out
+    out, metas = tmp_path / "out", load_metas(tmp_path / "out/metas.pt")
+    assert [meta["tracks"] for meta in metas.values()] == [[0]] * 5
+    assert [meta["filled"] for meta in metas.values()] == [[number == 2] for number in range(5)]
+    for kind, key in (("2d_pose_estimations", "raw_joints"), ("3d_pose_estimations", "raw_joints_3d")):
+        raw, smooth = poses(tmp_path / "raw", kind), poses(out, kind)
+        for number, (name, meta) in enumerate(metas.items()):
+            assert smooth[name].isfinite().all()
+            if number == 2:
+                assert meta[key].isnan().all()
+            else:
+                torch.testing.assert_close(meta[key], raw[name], rtol=1e-3, atol=0.1)
+    assert len(json.loads((out / "predictions.json").read_text())) == 5
+    assert "--smooth one_euro: only for a video or a camera" in run(tmp_path, "--smooth", "one_euro").refusal()
+
+
 @pytest.mark.parametrize(
     ("chosen", "frames"),
     [(("--max_frames", 2), (0, 1)), (("--start", 0.16, "--every", 2, "--end", 0.4), (2, 4))],
@@ -501,7 +524,7 @@ def test_options_reach_the_predictor_and_the_loaders(run, script, photos, h36m, 
 
 TESTED = {
     "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "person_box", "max_frames",
-    "start", "end", "every",
+    "start", "end", "every", "smooth",
     "device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback", "test_batch_size",
     "flip", "action", "draw", *OTHER_SHAPES,
 }  # fmt: skip

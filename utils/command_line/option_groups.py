@@ -276,6 +276,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "detector, downloaded once), hog (OpenCV's detector), or a JSON file of boxes",
             "auto",
         ),
+        Option(
+            "smooth",
+            "filter the people of a video over time: one_euro (causal, for live use) or zero_phase (no lag); also "
+            "repairs swapped limbs and fills gaps of up to 0.5 s",
+            "none", choices=("none", "one_euro", "zero_phase"),
+        ),
         Option("max_frames", "maximum number of frames of a video or camera; by default all", None, count),
         Option("start", "start time in a video, in seconds", 0.0, not_negative),
         Option("end", "end time in a video, in seconds; by default its end", None, positive),

@@ -11,7 +11,7 @@ from utils.imaging.base_source import FrameSource, ImageSource
 from utils.imaging.camera_source import CameraSource, open_camera
 from utils.imaging.images import IMAGE_SUFFIXES
 from utils.imaging.photo_source import PhotoSource, joined, open_folder
-from utils.imaging.source_paths import VIDEO_SUFFIXES, is_camera, require_path
+from utils.imaging.source_paths import VIDEO_SUFFIXES, is_camera, is_video, require_path
 from utils.imaging.video_source import FrameRange, VideoSource, open_video
 from utils.osutils import UserError
 
@@ -24,6 +24,7 @@ __all__ = [
     "PhotoSource",
     "VideoSource",
     "is_camera",
+    "is_video",
     "open_source",
 ]
 
@@ -46,8 +47,7 @@ def open_source(
         if chosen := frames.given("start", "end", "every"):
             raise UserError(f"{chosen}: only for a video file; {option} {path} is a camera")
         return open_camera(int(str(path)), option, frames.max_frames)
-    is_video = path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
-    if not is_video and (chosen := frames.given()):
+    if not is_video(path) and (chosen := frames.given()):
         require_path(path, option)
         raise UserError(f"{chosen}: only for a video or a camera; {option} {path} holds photos")
     if path.is_dir():
@@ -57,7 +57,7 @@ def open_source(
         raise UserError(f"{option} {path}: {fault}")
     if fault := fault_of_name(path.name) or fault_of_name(path.stem):
         raise UserError(f"{option} {path}: its name, by which images and frames are called, {fault}; rename it")
-    if is_video:
+    if is_video(path):
         return open_video(path, option, frames)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return PhotoSource(path, "photo", path.parent, [path.name], [])

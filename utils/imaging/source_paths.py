@@ -20,6 +20,11 @@ def is_camera(path: str | Path) -> bool:
     return re.fullmatch("[0-9]{1,3}", str(path)) is not None and not Path(path).exists()
 
 
+def is_video(path: str | Path) -> bool:
+    """Whether `path` is a video file by its suffix."""
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES and not Path(path).is_dir()
+
+
 def require_path(path: str | Path, option: str = "--img_dir") -> None:
     """Raise UserError, with a hint to what exists, if `path` does not."""
     if not Path(path).exists():
