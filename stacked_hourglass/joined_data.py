@@ -15,10 +15,7 @@ from stacked_hourglass.coco_annotations import is_coco, load_coco_training, requ
 from stacked_hourglass.lsp_annotations import is_lsp, load_lsp
 from stacked_hourglass.lsp_annotations import require_folder as require_lsp
 from utils.osutils import UserError, warn
-from utils.transform import STAND_INS, Skeleton
-
-# Joints that lie halfway between two others. Approximate: MPII's annotators marked pelvis and thorax themselves.
-MIDPOINTS = {"pelvis": ("r_hip", "l_hip"), "thorax": ("r_shoulder", "l_shoulder")}
+from utils.transform import MIDPOINTS, STAND_INS, Skeleton
 
 Loader = Callable[[Path], tuple[People, People]]
 

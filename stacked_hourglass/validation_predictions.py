@@ -9,7 +9,7 @@ import numpy as np
 from utils.osutils import UserError, warn
 from utils.predictions.coco_results import load_coco_results
 from utils.predictions.prediction_arrays import ARRAY_SUFFIXES, load_prediction_array, require_finite
-from utils.transform import Skeleton
+from utils.transform import Skeleton, convert_joints, joint_weights, made_joints
 
 BY_IMAGE_SUFFIXES = (".pt", ".json")
 
@@ -34,7 +34,8 @@ def load_validation_predictions(
     Raises UserError for another suffix, number of people or number of joints, and for NaN.
     """
     if is_by_image(path):
-        array = _in_validation_order(_without(_load_by_image(path), others, path), images, path, skeleton)
+        by_image = _in_skeleton(_load_by_image(path), path, skeleton)
+        array = _in_validation_order(_without(by_image, others, path), images, path, skeleton)
     elif path.suffix.lower() in ARRAY_SUFFIXES:
         array = load_prediction_array(path)
     else:
@@ -54,6 +55,24 @@ def _load_by_image(path: Path) -> dict[str, np.ndarray]:
     from utils.predictions.prediction_files import load_predictions  # noqa: PLC0415 - imports torch
 
     return {name: poses.double().numpy() for name, poses in load_predictions(path).items()}
+
+
+def _in_skeleton(by_image: dict[str, np.ndarray], path: Path, skeleton: Skeleton) -> dict[str, np.ndarray]:
+    """The poses with the joints of `skeleton`, by name, where the `metas.pt` beside a file names another order."""
+    if path.suffix.lower() != ".pt" or {poses.shape[1:] for poses in by_image.values()} == {(len(skeleton), 2)}:
+        return by_image
+    from utils.predictions.picture_files import named_skeleton  # noqa: PLC0415 - imports torch
+
+    source = named_skeleton(path, by_image)
+    if source is None or any(poses.shape[1:] != (len(source), 2) for poses in by_image.values()):
+        return by_image
+    try:
+        made = made_joints(joint_weights(source, skeleton), skeleton)
+    except KeyError as error:
+        raise UserError(f"{path}: {source.name} poses can't be scored as {skeleton.name}: {error.args[0]}") from None
+    approximate = f"; {', '.join(made)} are approximate, made from other joints" if made else ""
+    warn(f"{path}: {source.name} poses, converted to {skeleton.name} by the joints' names{approximate}")
+    return {name: convert_joints(poses, source, skeleton) for name, poses in by_image.items()}
 
 
 def _without(by_image: Mapping[str, np.ndarray], others: Collection[Path], path: Path) -> dict[str, np.ndarray]:

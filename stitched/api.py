@@ -35,8 +35,9 @@ class PoseEstimates(NamedTuple):
     """Poses of the P people of one image; P may be 0. All float32.
 
     Attributes:
-        joints_2d: (P, 16, 2) px of the image, zero-based, x right, y down, in the order of `utils.transform.MPII`.
-        scores: (P, 16) confidence: heights of the heat maps' peaks, about 0 to 1.
+        joints_2d: (P, J, 2) px of the image, zero-based, x right, y down, in the order of the network's `skeleton`:
+            `utils.transform.MPII` (J = 16) but for a network with an hourglass of other joints.
+        scores: (P, J) confidence: heights of the heat maps' peaks, about 0 to 1.
         joints_3d: (P, 17, 3) mm, camera frame (x right, y down, z forward), hip at the origin, in the order of
             `utils.transform.H36M`.
         boxes: (P, 4) corners x0, y0, x1, y1, px of the image; pixel i spans i - 0.5 to i + 0.5.

@@ -42,8 +42,8 @@ class StitchedPredictor:
             to_photo: (B, 2, 3), crop pixels -> photo pixels.
 
         Returns:
-            joints: (B, 16, 2) photo pixels, MPII order.
-            scores: (B, 16) heights of the heat maps' peaks.
+            joints: (B, J, 2) photo pixels, order `skeleton`.
+            scores: (B, J) heights of the heat maps' peaks.
             joints_3d: (B, 17, 3) mm, camera frame, hip at the origin, order H36M.
         """
         if not len(crops):

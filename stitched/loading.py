@@ -12,12 +12,14 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from stacked_hourglass.inference import skeleton_of
 from stacked_hourglass.loading import STITCHED_PARTS, build_hourglass, is_stitched
 from stacked_hourglass.loading import load_hourglass as read_hourglass
 from stacked_hourglass.loading import read_architecture as hourglass_architecture
 from stitched.checkpoint_paths import require_pair
 from stitched.soft_argmax import SoftArgmax2D
 from stitched.stitched_network import StitchedNetwork
+from twod_threed.joint_order import approximate_inputs
 from twod_threed.loading import architecture_of as lifter_architecture
 from twod_threed.loading import load_lifter
 from twod_threed.model import LinearModel
@@ -26,7 +28,6 @@ from utils.compute.devices import pick_device
 from utils.compute.distributed import ALONE, Processes
 from utils.osutils import UserError, warn
 from utils.training.checkpoints import load_state, read_checkpoint, written_by
-from utils.transform import MPII
 
 Part = TypeVar("Part", bound=nn.Module)
 SETTINGS = ("mean", "normalisation", "soft_argmax", "batch_norm_momentum")  # what it holds besides
@@ -53,8 +54,8 @@ def load_network(
         allow_unsafe: open old checkpoints that hold pickles, which can run code.
         processes: of several, rank 0 reads the files for all.
 
-    Raises UserError for a missing checkpoint, the two exchanged, one of another network, an hourglass without MPII's
-    16 joints, a lifter without normalisation, and a device that is not available. It names the scripts' options.
+    Raises UserError for a missing checkpoint, the two exchanged, one of another network, an hourglass that lacks joints
+    of the lifter, a lifter without normalisation, and a device that is not available. It names the scripts' options.
     """
     paths = {"load_hourglass": load_hourglass, "load_2d3d": load_2d3d}
     if load:
@@ -82,6 +83,7 @@ def stitched_extras(model: StitchedNetwork) -> dict:
         "mean": model.mean.tolist(),
         "skeleton": model.skeleton.name,
         "normalisation": model.normalisation.plain(),
+        "input_places": model.lifter.input_places,
         "soft_argmax": model.soft_argmax.settings(),
         "batch_norm_momentum": model.hourglass.architecture.batch_norm_momentum,
         "score_threshold": model.score_threshold,
@@ -106,6 +108,7 @@ def _load_whole(path: str | Path, image_scale: str, allow_unsafe: bool, processe
         key.removeprefix(prefix): v for key, v in checkpoint["state_dict"].items() if key.startswith(prefix)
     }
     lifter = LinearModel(**lifter_architecture({"state_dict": lifter_state}, path))
+    lifter.input_places = checkpoint.get("input_places", "h36m")
     normalisation = from_plain(checkpoint["normalisation"])
     model = StitchedNetwork(hourglass, lifter, normalisation, SoftArgmax2D(**checkpoint["soft_argmax"]), image_scale)
     load_state(model, checkpoint["state_dict"], path)
@@ -125,12 +128,16 @@ def _load_pair(
     require_pair(paths)
     hourglass = _load_part(read_hourglass, "load_hourglass", paths, allow_unsafe, processes)
     lifter = _load_part(load_lifter, "load_2d3d", paths, allow_unsafe, processes)
-    joints = hourglass.architecture.num_classes
-    if hourglass.skeleton != MPII.name or joints != len(MPII):
+    skeleton, given = skeleton_of(hourglass), f"--load_hourglass {paths['load_hourglass']}"
+    try:
+        made = approximate_inputs(skeleton, lifter.input_places)
+    except KeyError as error:
         raise UserError(
-            f"--load_hourglass {paths['load_hourglass']}: predicts {joints} joints in {hourglass.skeleton} order; the "
-            f"3D baseline needs MPII's {len(MPII)}: give an hourglass_mpii checkpoint"
-        )
+            f"{given}: predicts {skeleton.name} joints; the 3D baseline needs more: {error.args[0]}; give an "
+            "hourglass_mpii or hourglass_coco checkpoint"
+        ) from None
+    if made:
+        warn(f"{given} predicts {skeleton.name} joints: {', '.join(made)} of the 3D baseline's input are approximate")
     require_own_normalisation(lifter, f"--load_2d3d {paths['load_2d3d']}")
     return StitchedNetwork(hourglass, lifter, lifter.normalisation, image_scale=image_scale)
 

@@ -38,7 +38,7 @@ from utils.predictions.pose_results import PoseResults
 from utils.transform import H36M, H36M_2D
 
 COORDINATES = (
-    "2D: MPII order, zero-based px of the photo, x right, y down\n"
+    "2D: {} order, zero-based px of the photo, x right, y down\n"
     "3D: Human3.6M order, mm, camera coordinates (x right, y down, z forward), hip at the origin"
 )
 PICTURES = "pictures"  # folder in --output_dir
@@ -184,4 +184,4 @@ def errors(results: PoseResults) -> str:
 # ------------------------------------------------------------------------------------------ messages
 def _print(results: PoseResults, files: list[Path], seconds: float) -> None:
     names = ", ".join(path.name for path in files)
-    print(f"{results.summary(seconds)}\n{files[0].parent}: {names}\n{COORDINATES}")
+    print(f"{results.summary(seconds)}\n{files[0].parent}: {names}\n{COORDINATES.format(results.skeleton.name)}")

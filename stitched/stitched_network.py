@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from stacked_hourglass.hourglass import HourglassNet
+from stacked_hourglass.inference import skeleton_of
 from stacked_hourglass.inference import to_photo as map_to_photo
 from stitched.soft_argmax import SoftArgmax2D
+from twod_threed.joint_order import input_terms, mix_joints
 from twod_threed.model import LinearModel, with_hip
 from twod_threed.normalisation import Normalisation
 from utils.data_utils import centre_on_hip, instance_scale
 from utils.imaging.heatmaps import heatmap_to_crop
-from utils.transform import H36M_2D, MPII, joint_map
 
 # The best temperature is about a fifth of a peak's height. Peaks are 1 in the targets, and 0.05 to 0.3 in real photos
 # for a network with a PCKh of 43; 0.05 lies between. On 400 such photos it is as accurate as the highest pixel moved by
@@ -26,8 +27,8 @@ class StitchedOutput(NamedTuple):
     """The stitched network's output for B crops.
 
     Attributes:
-        heatmaps: one (B, 16, 64, 64) per stack, MPII order.
-        pose_2d: (B, 16, 2) px of the image, MPII order.
+        heatmaps: one (B, J, 64, 64) per stack, order `StitchedNetwork.skeleton`.
+        pose_2d: (B, J, 2) px of the image, the same order.
         pose_3d: (B, 17, 3) mm, camera frame, hip at the origin, order H36M.
     """
 
@@ -40,8 +41,9 @@ class StitchedNetwork(nn.Module):
     """Crops of people to 2D and 3D poses.
 
     Soft-argmax finds the joints in the last stack's heat maps. They are mapped to px of the image, put by name into the
-    3D baseline's order (MPII's thorax and upper neck stand in for Human3.6M's spine and thorax), normalised as in that
-    network's training, and lifted.
+    3D baseline's order, normalised as in that network's training, and lifted. MPII's thorax and upper neck stand in for
+    Human3.6M's spine and thorax. Joints that the hourglass lacks, such as COCO's pelvis and head top, are made from
+    others (`twod_threed.joint_order.approximate_inputs`), which is approximate.
 
     `image_scale` matters only to a lifter of "dataset" normalisation, which was trained on the positions and sizes in
     Human3.6M's images: 1000 px, people 4 to 5 m away. "human36m" takes px as they are. "any" moves each pose so that
@@ -54,11 +56,9 @@ class StitchedNetwork(nn.Module):
         mean: (3,) the hourglass's, to be subtracted from RGB in [0, 1].
         normalisation: between px or mm and the lifter's input and output.
         soft_argmax: in px of the heat map.
-        skeleton: of `heatmaps` and `pose_2d`.
+        skeleton: of `heatmaps` and `pose_2d`, the J joints of the hourglass.
         score_threshold: the hourglass's, see `HourglassNet`.
     """
-
-    skeleton = MPII
 
     def __init__(
         self,
@@ -68,13 +68,13 @@ class StitchedNetwork(nn.Module):
         soft_argmax: SoftArgmax2D | None = None,
         image_scale: str = "any",
     ):
-        """Raises ValueError for an hourglass without MPII's 16 joints, and for an unknown `image_scale`."""
+        """Raises ValueError for an hourglass that lacks joints of the 3D baseline, and for an unknown `image_scale`."""
         super().__init__()
-        joints = hourglass.architecture.num_classes
-        if joints != len(MPII) or hourglass.skeleton != MPII.name:
-            raise ValueError(
-                f"the hourglass predicts {joints} joints in {hourglass.skeleton} order, expected MPII's 16"
-            )
+        self.skeleton = skeleton_of(hourglass)
+        try:
+            indices, factors = input_terms(self.skeleton, lifter.input_places)
+        except KeyError as error:
+            raise ValueError(f"the hourglass predicts {self.skeleton.name} joints: {error.args[0]}") from None
         if image_scale not in IMAGE_SCALES:
             raise ValueError(f"image_scale {image_scale!r}: choose one of {', '.join(IMAGE_SCALES)}")
         self.hourglass, self.lifter = hourglass, lifter
@@ -82,8 +82,8 @@ class StitchedNetwork(nn.Module):
         self.soft_argmax = soft_argmax or SoftArgmax2D(
             window_fn=WINDOW_FN, window_width=WINDOW_WIDTH, softmax_temp=SOFTMAX_TEMP
         )
-        order = torch.tensor(joint_map(MPII, H36M_2D))
-        self.register_buffer("_lifter_order", order, persistent=False)
+        self.register_buffer("_input_indices", indices, persistent=False)
+        self.register_buffer("_input_factors", factors, persistent=False)
 
     @property
     def mean(self) -> Tensor:
@@ -104,18 +104,22 @@ class StitchedNetwork(nn.Module):
         return StitchedOutput(heatmaps, pose_2d, self.lift(pose_2d))
 
     def locate(self, heatmaps: Tensor, to_photo: Tensor) -> Tensor:
-        """Joints in heat maps (B, 16, H, W) by soft-argmax: (B, 16, 2) px of the image, MPII order."""
+        """Joints in heat maps (B, J, H, W) by soft-argmax: (B, J, 2) px of the image."""
         # Autocast's precision is too low for px in the thousands.
         with torch.autocast(heatmaps.device.type, enabled=False):
             return map_to_photo(to_photo, heatmap_to_crop(self.soft_argmax(heatmaps)))
 
     def lift(self, pose_2d: Tensor) -> Tensor:
-        """(B, 16, 2) image px in MPII order -> (B, 17, 3) mm, camera frame, hip at the origin, order H36M."""
-        joints = pose_2d.index_select(1, self._lifter_order)
+        """(B, J, 2) image px -> (B, 17, 3) mm, camera frame, hip at the origin, order H36M."""
+        joints = self.lifter_input(pose_2d)
         if self.normalisation.kind == "dataset" and self.image_scale != "human36m":
             joints = at_training_scale(joints, self.normalisation)
         output = with_hip(self.lifter(self.normalisation.input(joints)))
         return centre_on_hip(self.normalisation.to_mm(output))
+
+    def lifter_input(self, pose_2d: Tensor) -> Tensor:
+        """(B, J, 2) image px -> (B, 16, 2), order `H36M_2D`."""
+        return mix_joints(pose_2d, self._input_indices, self._input_factors)
 
 
 def at_training_scale(poses: Tensor, normalisation: Normalisation) -> Tensor:

@@ -18,7 +18,7 @@ from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
 from utils.training.settings import Experiment, Optimisation
 from utils.training.unreadable import Unreadable
 from utils.training_utils import TrainingHooks
-from utils.transform import H36M_2D, MPII, joint_map
+from utils.transform import H36M_2D, Skeleton, joint_weights
 
 PARTS = ("hourglass", "lifter")
 
@@ -63,7 +63,8 @@ class StitchedTrainer:
         self.optimisation, self.experiment, self.processes = optimisation, experiment, processes
         self.settings = settings or StitchedTraining()
         self.trained = [part for part in PARTS if part != self.settings.freeze]
-        self.joints = torch.tensor(joint_map(MPII, H36M_2D), device=device)
+        maps, targets = shared_joints(model.skeleton)
+        self.maps, self.targets = (torch.tensor(one, device=device) for one in (maps, targets))
         self.step = GradientStep(device, optimisation.precision, optimisation.clip)
         self.saved = stitched_extras(model) | {"grad_scaler": self.step}
         self.unreadable = Unreadable("images", processes)
@@ -116,7 +117,7 @@ class StitchedTrainer:
         with autocast(self.device, self.optimisation.precision):
             output = model(self.prepare(model, batch), batch["to_photo"])
         readable, truth = batch["readable"], batch["pose_3d"]
-        off_2d = output.pose_2d.float().index_select(1, self.joints) - batch["pose_2d"]
+        off_2d = model.lifter_input(output.pose_2d.float()) - batch["pose_2d"]
         return self.losses(output, batch) | {
             "MPJPE": _mean(joint_errors(output.pose_3d, truth), readable),
             "P-MPJPE": _mean(joint_errors(procrustes_align(output.pose_3d, truth), truth), readable),
@@ -145,15 +146,16 @@ class StitchedTrainer:
     def losses(self, output: StitchedOutput, batch: dict) -> dict[str, Tensor]:
         """ "loss" is what is minimised, the weighted sum of the two others.
 
-        heatmap_loss is summed over the stacks that are supervised: the mean squared error over all pixels of all maps.
+        heatmap_loss is summed over the stacks that are supervised: the mean squared error over all pixels of the maps
+        whose joints the truth has (`shared_joints`).
         pose_3d_loss is the mean squared error of the normalised 3D pose. An image that can't be read counts as right
         in both.
         """
         how = self.settings
         maps = output.heatmaps[-1:] if how.remove_intermediate_supervision else output.heatmaps
-        targets = target_heatmaps(batch, maps[0].shape[-2:], how.sigma, how.label_type)
-        weights = batch["annotated"][..., None, None]
-        errors = [((one.float().index_select(1, self.joints) - targets) * weights).square().mean() for one in maps]
+        targets = target_heatmaps(batch, maps[0].shape[-2:], how.sigma, how.label_type).index_select(1, self.targets)
+        weights = batch["annotated"].index_select(1, self.targets)[..., None, None]
+        errors = [((one.float().index_select(1, self.maps) - targets) * weights).square().mean() for one in maps]
         predicted, truth = (self.normalisation.target(pose) for pose in (output.pose_3d, batch["pose_3d"]))
         losses = {
             "heatmap_loss": torch.stack(errors).sum(),
@@ -163,6 +165,13 @@ class StitchedTrainer:
             how.heatmap_loss_coeff * losses["heatmap_loss"] + how.pose_3d_loss_coeff * losses["pose_3d_loss"]
         )
         return losses
+
+
+def shared_joints(skeleton: Skeleton) -> tuple[list[int], list[int]]:
+    """Indices of joints in `skeleton` and in `H36M_2D`, in pairs: the same joint by name or stand-in."""
+    weights = joint_weights(skeleton, H36M_2D)
+    targets = [row for row in range(len(H36M_2D)) if (weights[row] != 0).sum() == 1]
+    return [int(weights[row].argmax()) for row in targets], targets
 
 
 def _mean(errors: Tensor, readable: Tensor) -> Ratio:

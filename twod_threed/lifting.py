@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from twod_threed.joint_order import JOINT_ORDERS, input_terms, mix_joints
 from twod_threed.model import OUTPUT_JOINTS, LinearModel, with_hip
 from utils.compute.arrays import in_kind
 from utils.compute.batch_parts import shard
@@ -19,9 +20,8 @@ from utils.compute.devices import DTYPES, autocast
 from utils.compute.distributed import ALONE, Processes
 from utils.data_utils import centre_on_hip
 from utils.human36m_dataset import CAMERAS, PoseSet
-from utils.transform import H36M, H36M_2D, MPII, SKELETONS, joint_map
+from utils.transform import H36M_2D, SKELETONS
 
-JOINT_ORDERS = (H36M_2D.name, H36M.name, MPII.name)
 BATCH_SIZE = 4096
 
 
@@ -42,9 +42,10 @@ def lift(
     Args:
         poses_2d: px of the image, x right, y down.
         lifter: from `load_lifter`, in eval mode.
-        joint_order: of the poses: "H36M_2D" (J = 16), "H36M" (17), or "MPII" (16). MPII's thorax and upper neck stand
-            in for Human3.6M's spine and thorax: some centimetres off, except for a lifter whose `input_places` is
-            "mpii", which was trained on them.
+        joint_order: of the poses: "H36M_2D" (J = 16), "H36M" (17), "MPII" (16), "COCO" (17), "LSP" (14) or "EVA" (15).
+            MPII's thorax and upper neck stand in for Human3.6M's spine and thorax: some centimetres off, except for a
+            lifter whose `input_places` is "mpii", which was trained on them. Joints that an order lacks are made from
+            others (`approximate_inputs`).
         batch_size: poses per forward pass.
         precision: of the forward pass: fp32, bf16 or fp16.
 
@@ -53,7 +54,7 @@ def lift(
     """
     if not isinstance(poses_2d, Tensor):
         raise TypeError(f"poses_2d: expected a NumPy array or a tensor, got a {type(poses_2d).__name__}")
-    order = input_order(joint_order)
+    terms = [one.to(poses_2d.device) for one in input_order(joint_order, lifter.input_places)]
     joints = len(SKELETONS[joint_order])
     if poses_2d.ndim != 3 or poses_2d.shape[1:] != (joints, 2):
         shape = " × ".join(map(str, poses_2d.shape))
@@ -68,7 +69,7 @@ def lift(
         raise ValueError("the lifter has no normalisation (published checkpoints store none); see ensure_normalisation")
     weight = next(lifter.parameters())
     lifted = [
-        _lift_batch(part[:, order].to(weight), lifter, precision).to(poses_2d.device)
+        _lift_batch(mix_joints(part.to(weight.dtype), *terms).to(weight), lifter, precision).to(poses_2d.device)
         for part in poses_2d.split(batch_size)
     ]
     return torch.cat(lifted)
@@ -84,11 +85,11 @@ def _lift_batch(poses: Tensor, lifter: LinearModel, precision: str) -> Tensor:
     return centre_on_hip(lifter.normalisation.to_mm(output.to(poses.dtype)))
 
 
-def input_order(joint_order: str) -> list[int]:
-    """The index of every input joint of the lifter in a joint order. Raises ValueError for an unsupported order."""
+def input_order(joint_order: str, places: str = "h36m") -> tuple[Tensor, Tensor]:
+    """How the lifter's input is made from a joint order, for `mix_joints`. Raises ValueError for an unknown order."""
     if joint_order not in JOINT_ORDERS:
         raise ValueError(f"joint order {joint_order!r}: expected one of {', '.join(JOINT_ORDERS)}")
-    return joint_map(SKELETONS[joint_order], H36M_2D)
+    return input_terms(SKELETONS[joint_order], places)
 
 
 # ------------------------------------------------------------------------------------------ many at once
@@ -128,9 +129,9 @@ def lift_entries(
     processes: Processes = ALONE,
 ) -> LiftedPoses:
     """Lift each entry (N, J, 2) of a prediction file; several processes share the work."""
-    result, order = LiftedPoses(), input_order(joint_order)
+    result, terms = LiftedPoses(), input_order(joint_order, lifter.input_places)
     for name, people in shard(list(poses.items()), processes):
-        result.inputs[name] = people[:, order].float()
+        result.inputs[name] = mix_joints(people, *terms).float()
         result.lifted[name] = lift(people, lifter, joint_order, batch_size=batch_size, precision=precision)
         result.metas[name] = {"skeleton": H36M_2D.name}
     return result.gathered(processes)

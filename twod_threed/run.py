@@ -13,8 +13,14 @@ from typing import Any
 
 from torch import Tensor
 
-from twod_threed.joint_order import pelvis_is_between_hips, whole_poses
-from twod_threed.lifting import BATCH_SIZE, JOINT_ORDERS, LiftedPoses, input_order, lift_entries, lift_pose_set
+from twod_threed.joint_order import (
+    JOINT_ORDERS,
+    approximate_inputs,
+    mix_joints,
+    pelvis_is_between_hips,
+    whole_poses,
+)
+from twod_threed.lifting import BATCH_SIZE, LiftedPoses, input_order, lift_entries, lift_pose_set
 from twod_threed.loading import ensure_normalisation, load_lifter, require_normalisation
 from twod_threed.model import LinearModel
 from utils.compute.devices import pick_device
@@ -146,6 +152,8 @@ def lift_file(
             "spine and thorax are approximate: this lifter was trained on Human3.6M's, and gets MPII's thorax and "
             "upper neck instead; train.py 2d3d_h36m --input_places mpii trains one for MPII's"
         )
+    if made := approximate_inputs(SKELETONS[order], lifter.input_places):
+        warn(f"{path}: {', '.join(made)} are approximate, made from other {order} joints, which lack them")
     return lift_entries(poses, lifter, order, batch_size=batch_size, precision=precision, processes=processes)
 
 
@@ -167,7 +175,7 @@ def _require_joints(poses: Mapping[str, Tensor], order: str, path: Path) -> None
 
 def _check_order(poses: Mapping[str, Tensor], order: str, known: bool, path: Path) -> None:
     """If most pelvises are not between the hips: raise UserError if the order is assumed, warn if it is known."""
-    whole = whole_poses(people[:, input_order(order)] for people in poses.values())
+    whole = whole_poses(mix_joints(people, *input_order(order)) for people in poses.values())
     if not len(whole):
         raise UserError(f"{path}: all poses contain NaN; expected at least one complete pose")
     if pelvis_is_between_hips(whole):

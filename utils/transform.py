@@ -153,7 +153,22 @@ H36M_2D = Skeleton(
     tuple(("thorax", "head_top") if bone == ("nose", "head_top") else bone for bone in H36M.bones if bone[1] != "nose"),
 )
 
-SKELETONS: Mapping[str, Skeleton] = {s.name: s for s in (MPII, LSP, COCO, H36M, H36M_2D)}
+# HumanEva-I in 15 joints, as public scripts write it (`data_2d_humaneva15_gt.npz`).
+EVA = Skeleton(
+    "EVA",
+    (
+        "pelvis", "thorax", "l_shoulder", "l_elbow", "l_wrist", "r_shoulder", "r_elbow", "r_wrist",
+        "l_hip", "l_knee", "l_ankle", "r_hip", "r_knee", "r_ankle", "head",
+    ),
+    (
+        ("pelvis", "thorax"), ("thorax", "head"), ("thorax", "l_shoulder"), ("l_shoulder", "l_elbow"),
+        ("l_elbow", "l_wrist"), ("thorax", "r_shoulder"), ("r_shoulder", "r_elbow"), ("r_elbow", "r_wrist"),
+        ("pelvis", "l_hip"), ("l_hip", "l_knee"), ("l_knee", "l_ankle"), ("pelvis", "r_hip"), ("r_hip", "r_knee"),
+        ("r_knee", "r_ankle"),
+    ),
+)  # fmt: skip
+
+SKELETONS: Mapping[str, Skeleton] = {s.name: s for s in (MPII, LSP, COCO, H36M, H36M_2D, EVA)}
 
 # Corresponding joints with different names: (source, target) -> {target joint: source joint}. MPII's thorax and upper
 # neck are close to Human3.6M's Spine and Thorax, within a few centimetres.
@@ -161,6 +176,25 @@ STAND_INS: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("MPII", "H36M_2D"): {"spine": "thorax", "thorax": "upper_neck"},
     ("LSP", "MPII"): {"upper_neck": "neck"},
     ("MPII", "LSP"): {"neck": "upper_neck"},
+    ("EVA", "MPII"): {"head_top": "head"},
+    ("EVA", "H36M_2D"): {"head_top": "head"},
+}
+
+# Joints that lie halfway between two others. Approximate: MPII's annotators marked pelvis and thorax themselves.
+MIDPOINTS = {"pelvis": ("r_hip", "l_hip"), "thorax": ("r_shoulder", "l_shoulder")}
+
+# Joints that a skeleton lacks, from joints that it has: weights that sum to 1, the first whose joints are there. They
+# are approximate. With the body upright, shoulders, ears and head top are at 0.82, 0.93 and 1.00 of the stature, and
+# the upper neck (chin height) at 0.87 (Drillis and Contini 1966): halfway from shoulders to ears, and as far above the
+# ears as the neck is below them.
+_SHOULDERS, _EARS, _HIPS = ("r_shoulder", "l_shoulder"), ("r_ear", "l_ear"), ("r_hip", "l_hip")
+_NECK = dict.fromkeys(_SHOULDERS + _EARS, 0.25)
+MIXTURES: Mapping[str, Sequence[Mapping[str, float]]] = {
+    **{joint: (dict.fromkeys(ends, 0.5),) for joint, ends in MIDPOINTS.items()},
+    "spine": (dict.fromkeys(_HIPS + _SHOULDERS, 0.25),),
+    "upper_neck": (_NECK, {"thorax": 0.5, "head": 0.5}),
+    "neck": (_NECK, {"thorax": 0.5, "head": 0.5}),
+    "head_top": (dict.fromkeys(_EARS, 0.75) | dict.fromkeys(_SHOULDERS, -0.25),),
 }
 
 
@@ -172,3 +206,45 @@ def joint_map(source: Skeleton, target: Skeleton) -> list[int]:
     """
     stand_ins = STAND_INS.get((source.name, target.name), {})
     return [source.index(stand_ins.get(joint, joint)) for joint in target.joints]
+
+
+def joint_weights(source: Skeleton, target: Skeleton) -> np.ndarray:
+    """(T, S) float64: the S joints of `source` to the T joints of `target`: `weights @ points`; rows sum to 1.
+
+    A joint is taken by name, after `STAND_INS`; one that `source` lacks is made by `MIXTURES`, which is approximate.
+    Raises KeyError for a joint that cannot be made either.
+    """
+    stand_ins = STAND_INS.get((source.name, target.name), {})
+    weights = np.zeros((len(target), len(source)))
+    for row, joint in enumerate(target.joints):
+        name = stand_ins.get(joint, joint)
+        if name in source.joints:
+            weights[row, source.index(name)] = 1
+            continue
+        mixture = next((one for one in MIXTURES.get(joint, ()) if set(one) <= set(source.joints)), None)
+        if mixture is None:
+            raise KeyError(f"{source.name} has no joint {name!r}, nor what it could be made from")
+        weights[row, source.indices(list(mixture))] = list(mixture.values())
+    return weights
+
+
+def joint_terms(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same as indices (T, K) int64 and factors (T, K) float32, padded with factors of 0.
+
+    `(points[:, indices] * factors[..., None]).sum(2)` are the joints. A NaN spoils only what is made from it.
+    """
+    count = int((weights != 0).sum(axis=1).max())
+    order = np.argsort(weights == 0, axis=1, kind="stable")[:, :count]
+    factors = np.take_along_axis(weights, order, axis=1)
+    return np.where(factors != 0, order, order[:, :1]), factors.astype(np.float32)
+
+
+def made_joints(weights: np.ndarray, target: Skeleton) -> list[str]:
+    """The joints of `target` that are made from several."""
+    return [joint for joint, row in zip(target.joints, weights, strict=True) if (row != 0).sum() > 1]
+
+
+def convert_joints(points: np.ndarray, source: Skeleton, target: Skeleton) -> np.ndarray:
+    """(N, S, D) points of `source` as (N, T, D) of `target`, see `joint_weights`. Raises KeyError as it does."""
+    indices, factors = joint_terms(joint_weights(source, target))
+    return (points[:, indices] * factors[..., None]).sum(axis=2)

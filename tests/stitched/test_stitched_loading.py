@@ -11,6 +11,7 @@ from stitched import SoftArgmax2D, StitchedNetwork
 from stitched.loading import load_network, stitched_extras
 from utils.osutils import UserError
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
+from utils.transform import SKELETONS
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) - 0.45
 TO_PHOTO = torch.tensor([[[2.0, 0.0, 100.0], [0.0, 2.0, 50.0]]]).expand(2, -1, -1)
@@ -174,13 +175,25 @@ def test_a_part_or_the_whole_in_the_wrong_place(tmp_path, files):
 
 
 @pytest.mark.parametrize(
-    ("skeleton", "joints"), [("LSP", 14), ("MPII", 10), ("COCO", 17)], ids=["LSP", "some of MPII", "COCO"]
+    ("skeleton", "joints", "made"),
+    [("LSP", 14, "pelvis, spine, thorax"), ("COCO", 17, "pelvis, spine, thorax, head_top")],
 )
-def test_a_hourglass_of_another_joint_order(tmp_path, files, skeleton, joints):
-    path = hourglass_file(tmp_path / "lsp.pth.tar", skeleton, replace(SMALL, num_classes=joints))
+def test_an_hourglass_of_another_joint_order(tmp_path, files, caplog, skeleton, joints, made):
+    """Missing joints are made from others, and said to be approximate; the whole network remembers its joints."""
+    path = hourglass_file(tmp_path / "other.pth.tar", skeleton, replace(SMALL, num_classes=joints))
+    network = load_network(**files | {"load_hourglass": path})
+    assert f"predicts {skeleton} joints: {made} of the 3D baseline's input are approximate" in caplog.text
+    again = load_network(save_whole(network, tmp_path / "whole"))
+    assert again.skeleton == network.skeleton == SKELETONS[skeleton]
+    pose = torch.rand(2, joints, 2)
+    torch.testing.assert_close(again.lift(pose), network.lift(pose))
+
+
+def test_an_hourglass_that_lacks_joints(tmp_path, files):
+    path = hourglass_file(tmp_path / "few.pth.tar", "MPII", replace(SMALL, num_classes=10))
     message = refusal(**files | {"load_hourglass": path})
-    assert f"lsp.pth.tar: predicts {joints} joints in {skeleton} order" in message
-    assert "MPII's 16" in message
+    assert "few.pth.tar: predicts MPII[:10] joints; the 3D baseline needs more" in message
+    assert "give an hourglass_mpii or hourglass_coco checkpoint" in message
 
 
 def test_a_lifter_without_normalisation(tmp_path, files):

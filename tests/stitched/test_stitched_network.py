@@ -14,7 +14,7 @@ from twod_threed.model import LinearModel
 from twod_threed.normalisation import TENSORS, Normalisation
 from utils.data_utils import centre_on_hip, instance_scale
 from utils.imaging.heatmaps import decode_heatmaps, heatmap_to_crop, render_heatmaps
-from utils.transform import H36M, H36M_2D, MPII
+from utils.transform import COCO, H36M, H36M_2D, MPII
 
 SMALL = Architecture(stacks=2, features=8)
 SIDE = 128  # of the crops here; the networks take any multiple of 64
@@ -59,6 +59,8 @@ TO_PHOTO = torch.tensor([[[2.0, 0.0, 100.0], [0.0, 2.0, 50.0]], [[0.0, -1.5, 400
 
 class Recorder(nn.Module):
     """In a lifter's place: keeps what comes in."""
+
+    input_places = "h36m"
 
     def forward(self, poses):
         self.poses = poses
@@ -254,10 +256,45 @@ def test_another_soft_argmax(images):
 
 
 def test_wrong_parts_are_refused():
-    with pytest.raises(ValueError, match=r"14 joints.*MPII's 16"):
-        make_network(architecture=replace(SMALL, num_classes=14))
+    with pytest.raises(ValueError, match=r"predicts MPII\[:10\] joints: .* no joint 'l_shoulder'"):
+        make_network(architecture=replace(SMALL, num_classes=10))
     with pytest.raises(ValueError, match=r"image_scale 'mpii': choose one of any, human36m"):
         make_network(image_scale="mpii")
+
+
+def test_an_hourglass_of_coco_joints_feeds_the_lifter():
+    """By hand: hips at x = 0 and 4, shoulders at 8 and 16, ears at 20 and 24; y = -x."""
+    torch.manual_seed(0)
+    recorder = Recorder()
+    network = StitchedNetwork(
+        HourglassNet(replace(SMALL, num_classes=17), skeleton="COCO"), recorder, make_normalisation("instance")
+    )
+    assert network.skeleton == COCO
+    x = torch.zeros(17)
+    x[COCO.indices(["r_hip", "l_hip", "r_shoulder", "l_shoulder", "r_ear", "l_ear"])] = torch.tensor(
+        [0.0, 4, 8, 16, 20, 24]
+    )
+    x[COCO.index("l_wrist")] = 99
+    given = network.lifter_input(torch.stack([x, -x], 1)[None])[0]
+    expected = {"pelvis": 2, "thorax": 12, "spine": 7, "head_top": 1.5 * 22 - 0.5 * 12, "l_wrist": 99, "r_hip": 0}
+    for joint, value in expected.items():
+        assert given[H36M_2D.index(joint)].tolist() == [value, -value], joint
+    network.lift(torch.rand(3, 17, 2, generator=generator(5)))
+    assert recorder.poses.shape == (3, 32)
+
+
+def test_a_lifter_of_mpii_places_gets_coco_joints_where_mpii_has_them():
+    recorder = Recorder()
+    recorder.input_places = "mpii"
+    network = StitchedNetwork(
+        HourglassNet(replace(SMALL, num_classes=17), skeleton="COCO"), recorder, make_normalisation("instance")
+    )
+    points = torch.zeros(1, 17, 2)
+    points[:, COCO.indices(["r_shoulder", "l_shoulder"])] = 8
+    points[:, COCO.indices(["r_ear", "l_ear"])] = 20
+    given = network.lifter_input(points)[0, :, 0]
+    assert given[H36M_2D.index("spine")] == 8  # MPII's thorax
+    assert given[H36M_2D.index("thorax")] == 14  # its upper neck
 
 
 def test_nobody_in_the_batch():

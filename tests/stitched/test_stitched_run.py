@@ -5,6 +5,7 @@ import shlex
 import shutil
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import Result, call, files
+from tiny_checkpoints import SMALL, hourglass_file
 from tiny_fine_tuning import make_images, make_networks
 
 from options import GROUPS, SCRIPTS
@@ -533,3 +535,30 @@ TESTED = {
 def test_every_option_has_a_test_here():
     scripts = [SCRIPTS["run"][name] for name in ("stitched_mpii", "stitched_h36m")]
     assert {option.name for script in scripts for _, option in script.options(GROUPS)} == TESTED
+
+
+def test_an_hourglass_of_coco_joints_through_run_and_viz(networks, run, tmp_path):
+    """2D poses in COCO's order, 3D poses, pictures; and the 2D poses alone through the 3D baseline."""
+    hourglass = hourglass_file(tmp_path / "coco.pth.tar", "COCO", replace(SMALL, num_classes=17))
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos" / "1.jpg"), np.full((80, 60, 3), 90, np.uint8))
+    load = ("--load_hourglass", hourglass, *networks[2:])
+    result = run("photos", "--person_box", "whole", "--draw", load=load)
+    assert "pelvis, spine, thorax, head_top of the 3D baseline's input are approximate" in result.warnings()[0]
+    assert "2D: COCO order" in result.out
+    assert load_predictions(tmp_path / "out/2d_pose_estimations.pt")["1.jpg"].shape == (1, 17, 2)
+    assert load_predictions(tmp_path / "out/3d_pose_estimations.pt")["1.jpg"].shape == (1, 17, 3)
+    assert (tmp_path / "out/pictures/1.jpg").is_file()
+    argv = (
+        "--load",
+        networks[3],
+        "--data_dir",
+        tmp_path / "out",
+        "--output_dir",
+        tmp_path / "lifted",
+        "--device",
+        "cpu",
+    )
+    lifted = call("run", "2d3d_h36m", *argv, cwd=tmp_path)
+    assert "approximate, made from other COCO joints" in "".join(lifted.warnings())
+    assert load_predictions(tmp_path / "lifted/3d_pose_estimations.pt")["1.jpg"].shape == (1, 17, 3)

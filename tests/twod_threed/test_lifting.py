@@ -63,7 +63,7 @@ def test_batches_nan_and_nobody(lifter):
     [
         (POSES[0], {}, "poses_2d is 16 × 2; expected N × 16 × 2 for joints in H36M_2D order"),
         (POSES, {"joint_order": "H36M"}, "poses_2d is 5 × 16 × 2; expected N × 17 × 2"),
-        (POSES, {"joint_order": "LSP"}, "joint order 'LSP': expected one of H36M_2D, H36M, MPII"),
+        (POSES, {"joint_order": "BODY_25"}, "joint order 'BODY_25': expected one of H36M_2D, H36M, MPII, COCO"),
         (POSES, {"precision": "fp8"}, "expected one of fp32"),
         (POSES, {"batch_size": 0}, "expected at least 1"),
     ],

@@ -2,7 +2,22 @@ import numpy as np
 import pytest
 
 from utils.osutils import UserError
-from utils.transform import COCO, H36M, H36M_2D, H36M_SLOTS, LSP, MPII, SKELETONS, Skeleton, joint_map
+from utils.transform import (
+    COCO,
+    EVA,
+    H36M,
+    H36M_2D,
+    H36M_SLOTS,
+    LSP,
+    MPII,
+    SKELETONS,
+    Skeleton,
+    convert_joints,
+    joint_map,
+    joint_terms,
+    joint_weights,
+    made_joints,
+)
 
 # The orders of the file formats, spelt out once more from their descriptions.
 FORMATS = {
@@ -125,3 +140,55 @@ def _has_first(skeleton: Skeleton, count: int) -> bool:
         return len(skeleton.first(count)) == count
     except UserError:
         return False
+
+
+# ------------------------------------------------------------------------------------------ joints made from others
+def test_coco_to_mpii_by_hand():
+    """Hips at 0 and 4, shoulders at 8 and 16, ears at 20 and 24."""
+    points = np.full((1, 17, 1), 100.0)
+    points[0, COCO.indices(["r_hip", "l_hip", "r_shoulder", "l_shoulder", "r_ear", "l_ear"]), 0] = 0, 4, 8, 16, 20, 24
+    points[0, COCO.index("r_wrist"), 0] = 7
+    converted = dict(zip(MPII.joints, convert_joints(points, COCO, MPII)[0, :, 0].tolist(), strict=True))
+    assert converted["pelvis"] == 2
+    assert converted["thorax"] == 12
+    assert converted["upper_neck"] == 17  # halfway from shoulders (12) to ears (22)
+    assert converted["head_top"] == 27  # as far above the ears as the neck is below
+    assert converted["r_wrist"] == 7
+    assert made_joints(joint_weights(COCO, MPII), MPII) == ["pelvis", "thorax", "upper_neck", "head_top"]
+
+
+def test_humaneva_to_mpii_by_hand():
+    points = np.zeros((1, 15, 1))
+    points[0, EVA.indices(["pelvis", "thorax", "head"]), 0] = 1, 2, 6
+    converted = convert_joints(points, EVA, MPII)[0, :, 0]
+    assert converted[MPII.indices(["pelvis", "thorax", "head_top", "upper_neck"])].tolist() == [1, 2, 6, 4]
+
+
+@pytest.mark.parametrize("target", [MPII, H36M_2D, LSP], ids=lambda one: one.name)
+@pytest.mark.parametrize("source", [COCO, EVA, LSP, MPII], ids=lambda one: one.name)
+def test_conversions_move_with_the_person_and_keep_sides(source, target):
+    weights = joint_weights(source, target)
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    np.testing.assert_allclose(weights[target.flip_order][:, source.flip_order], weights)
+    indices, factors = joint_terms(weights)
+    rebuilt = np.zeros_like(weights)
+    np.add.at(rebuilt, (np.arange(len(target))[:, None], indices), factors)
+    np.testing.assert_allclose(rebuilt, weights)
+
+
+def test_a_conversion_by_name_alone_is_the_permutation():
+    indices, factors = joint_terms(joint_weights(MPII, H36M_2D))
+    assert indices[:, 0].tolist() == joint_map(MPII, H36M_2D)
+    assert (factors == 1).all()
+
+
+def test_nan_spoils_only_what_is_made_from_it():
+    points = np.ones((1, 17, 2))
+    points[0, COCO.index("l_ear")] = np.nan
+    spoilt = np.isnan(convert_joints(points, COCO, MPII)).any(axis=2)[0]
+    assert [joint for joint, bad in zip(MPII.joints, spoilt, strict=True) if bad] == ["upper_neck", "head_top"]
+
+
+def test_what_cannot_be_made_is_an_error():
+    with pytest.raises(KeyError, match="MPII has no joint 'nose', nor what it could be made from"):
+        joint_weights(MPII, COCO)

@@ -267,7 +267,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("process_as_video", "treat each entry of the 2D pose file as a sequence of frames", False, bool),
         Option(
             "input_joint_order", "joint order of the 2D pose file; by default as in metas.pt, else H36M_2D", None,
-            choices=("H36M_2D", "H36M", "MPII"),
+            choices=("H36M_2D", "H36M", "MPII", "COCO", "LSP", "EVA"),
         ),
         Option(
             "person_box",

@@ -15,7 +15,7 @@ from utils.imaging.image_sources import ImageSource, PhotoSource, VideoSource
 from utils.imaging.images import ImageError, is_readable, report_unreadable
 from utils.osutils import UserError, counted, first_few, inform, warn
 from utils.predictions.prediction_files import load_metas
-from utils.transform import COCO, LSP, MPII, SKELETONS, Skeleton
+from utils.transform import COCO, EVA, LSP, MPII, SKELETONS, Skeleton
 
 SHEET = "contact_sheet.png"
 
@@ -184,17 +184,23 @@ def find_skeleton(path: Path, predictions: Mapping[str, Tensor]) -> Skeleton:
         counts = ", ".join(str(joints) for joints, _ in shapes)
         raise UserError(f"--2d_pose_estimations {path}: its people have {counts} joints; all need the same number")
     joints = shapes[0][0]
-    named = _skeletons_in_metas(Path(path).with_name("metas.pt"), predictions)
-    fitting = [skeleton for skeleton in named if len(skeleton) == joints]
-    if fitting:
-        return fitting[0]
-    by_count = {len(skeleton): skeleton for skeleton in (MPII, LSP, COCO)}
+    named = named_skeleton(path, predictions)
+    if named is not None:
+        return named
+    by_count = {len(skeleton): skeleton for skeleton in (MPII, LSP, COCO, EVA)}
     if joints not in by_count:
         raise UserError(
             f"--2d_pose_estimations {path}: {joints} joints per person is no known joint order; known are "
             f"{', '.join(f'{count} ({skeleton.name})' for count, skeleton in by_count.items())}, or name it in metas.pt"
         )
     return by_count[joints]
+
+
+def named_skeleton(path: str | Path, predictions: Mapping[str, Tensor | np.ndarray]) -> Skeleton | None:
+    """The skeleton that the `metas.pt` beside a file of poses names, if it has their number of joints."""
+    counts = {poses.shape[1] for poses in predictions.values()}
+    named = _skeletons_in_metas(Path(path).with_name("metas.pt"), predictions)
+    return next((skeleton for skeleton in named if counts == {len(skeleton)}), None)
 
 
 def _skeletons_in_metas(path: Path, predictions: Mapping[str, Tensor]) -> list[Skeleton]:
