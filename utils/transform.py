@@ -177,6 +177,7 @@ STAND_INS: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("LSP", "MPII"): {"upper_neck": "neck"},
     ("MPII", "LSP"): {"neck": "upper_neck"},
     ("EVA", "MPII"): {"head_top": "head"},
+    ("EVA", "LSP"): {"head_top": "head"},
     ("EVA", "H36M_2D"): {"head_top": "head"},
 }
 

@@ -31,6 +31,8 @@ FORMATS = {
     "l_shoulder l_elbow l_wrist r_shoulder r_elbow r_wrist",
     "H36M_2D": "pelvis r_hip r_knee r_ankle l_hip l_knee l_ankle spine thorax head_top "
     "l_shoulder l_elbow l_wrist r_shoulder r_elbow r_wrist",
+    "EVA": "pelvis thorax l_shoulder l_elbow l_wrist r_shoulder r_elbow r_wrist l_hip l_knee l_ankle r_hip r_knee "
+    "r_ankle head",
 }
 # Human3.6M's own names of the slots that move, and ours.
 H36M_FILE_SLOTS = {
