@@ -17,6 +17,8 @@ from utils.command_line.script_kinds import (
     COCO_TRUTH_REPORT,
     ESTIMATIONS_2D,
     ESTIMATIONS_3D,
+    EVA,
+    EVA_REPORT,
     FORMATS,
     FRAMES,
     H36M,
@@ -71,6 +73,10 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         "hourglass_coco": hourglass_training(
             "coco", "Train a stacked hourglass on COCO's person keypoints; validate by OKS AP with given boxes.",
             "COCO", COCO, COCO_REPORT, num_classes=17,
+        ),
+        "hourglass_eva": hourglass_training(
+            "eva", "Train a stacked hourglass on the videos of HumanEva-I, with --add_attention on clips.",
+            "HumanEva-I", EVA, EVA_REPORT, "sync", num_classes=15,
         ),
         "2d3d_h36m": Script(
             "twod_threed.train", "lifter_h36m",

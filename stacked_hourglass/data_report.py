@@ -97,6 +97,20 @@ def check_coco_truth(data_dir: Path) -> DataReport:
     return _coco_part(data_dir, "val2017", photos=False)
 
 
+def check_eva(data_dirs: Sequence[Path], sync: Path | None) -> DataReport:
+    """HumanEva-I: which clips can be placed in their videos, and which not, and why."""
+    from stacked_hourglass.eva_annotations import describe, find_clips, require_folder  # noqa: PLC0415 - imports PyAV
+
+    try:
+        require_folder(data_dirs)
+        placed, left_out = find_clips(data_dirs[0], sync)
+    except UserError as error:
+        return DataReport((), (str(error),))
+    absent = [part for part in ("Train", "Validate") if not any(clip.part == part for clip in placed)]
+    faults = tuple(f"{data_dirs[0]}: no clip of {part} can be placed" for part in absent)
+    return DataReport(tuple(describe(placed, left_out)), faults)
+
+
 def check_photos(source: Path, run_with_train: bool = False) -> DataReport:
     """A folder of photos, a photo, a video or a camera; or a folder in the MPII form."""
     if is_annotated(source):

@@ -12,12 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from utils.imaging.images import CROP_MARGIN, JOINTS_MARGIN
-from utils.transform import LSP, MPII, Skeleton
+from utils.transform import EVA, LSP, MPII, Skeleton
 
 # PCKh's reference length is 0.6 × the head box's diagonal, which in MPII is 0.75 × the distance from upper neck to
 # head top (over the 2,958 validation people the median ratio is 0.7500, and 98 % lie within 0.745 to 0.757).
 NECK_TO_TOP_FACTOR = 0.75
-HEADS = {MPII.name: (("upper_neck", "head_top"), NECK_TO_TOP_FACTOR), LSP.name: (("neck", "head_top"), 1.0)}
+# HumanEva marks no neck. With shoulders at 0.82, chin at 0.87 and head top at 1.00 of the stature (Drillis and Contini
+# 1966) MPII's length is 0.75 × 0.13 / 0.18 = 0.54 of that from thorax to head.
+HEADS = {
+    MPII.name: (("upper_neck", "head_top"), NECK_TO_TOP_FACTOR),
+    LSP.name: (("neck", "head_top"), 1.0),
+    EVA.name: (("thorax", "head"), 0.54),
+}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 python train.py hourglass_mpii --data_dir sample --stacks 1 --features 64 --epochs 10
 python train.py hourglass_mpii                      # the published setting, MPII in data/mpii
 python train.py hourglass_lsp --data_dir data/lsp
+python train.py hourglass_eva --data_dir data/eva --add_attention             # HumanEva-I's videos, in clips
 python train.py hourglass_coco --data_dir data/coco                          # 17 joints, validates by OKS AP
 python train.py hourglass_mpii --data_dir data/mpii data/lsp data/coco       # MPII's joints; validates on MPII
 
@@ -26,6 +27,8 @@ from stacked_hourglass.coco_annotations import load_coco
 from stacked_hourglass.coco_trainer import CocoTrainer, CocoValidation
 from stacked_hourglass.datasets import PoseCrops, shard_loader, statistics, training_loader
 from stacked_hourglass.degradation import Degradation, RandomErasing
+from stacked_hourglass.eva_annotations import load_eva
+from stacked_hourglass.eva_frames import picture_files
 from stacked_hourglass.framing import Framing
 from stacked_hourglass.hourglass import MPII_MEAN, MPII_STDDEV, Architecture, HourglassNet, scale_weights
 from stacked_hourglass.joined_data import load_joined
@@ -64,6 +67,12 @@ def hourglass_lsp(options: Namespace) -> None:
 def hourglass_coco(options: Namespace) -> None:
     """`train.py hourglass_coco`."""
     _train_as_told(options, load_coco, CocoValidation.read)
+
+
+def hourglass_eva(options: Namespace) -> None:
+    """`train.py hourglass_eva`."""
+    pictures = partial(picture_files, processes=processes_of(options))
+    _train_as_told(options, lambda data_dir: load_eva(data_dir, pictures, options.sync))
 
 
 def _train_as_told(

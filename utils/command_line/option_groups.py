@@ -47,6 +47,10 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("prediction_files", "prediction files: .mat, .h5, .npz, .pt or .json", None, Path, many=True),
         Option("predictions", "folders that run.py wrote (its --output_dir), one per model", None, Path, many=True),
         Option("model_names", "one name per prediction file, for tables and curves", None, many=True),
+        Option(
+            "sync", "table (CSV) of the frame at which each chunk begins in its video, see docs/data.md; by default "
+            "sync.csv in the data folder if it is there", None, Path,
+        ),
         Option("output_dir", "output folder", None, Path),
         Option(
             "min_score", "lowest confidence (0 to 1) of a 2D joint to draw; by default the network's threshold",

@@ -68,6 +68,7 @@ COCO_TRUTH = Check("stacked_hourglass.coco_annotations:require_validation_files"
 H36M = Check("utils.human36m.folder:require_folder", ("data_dir",))
 PHOTOS = Check("stacked_hourglass.annotations:require_photos", ("data_dir",))
 COCO_OR_PHOTOS = Check("stacked_hourglass.coco_annotations:require_coco_or_photos", ("data_dir",))
+EVA = Check("stacked_hourglass.eva_annotations:require_folder", ("data_dir",))
 PICTURES = Check("utils.imaging.source_paths:require_path", ("img_dir",))
 FORMATS = Check("utils.formats.requirements:require_predictions", ("data_dir", "to"))
 
@@ -76,6 +77,7 @@ REPORTS = "stacked_hourglass.data_report"
 MPII_REPORT, LSP_REPORT, COCO_REPORT = (
     Check(f"{REPORTS}:check_joined", ("data_dir",), (name,)) for name in ("mpii", "lsp", "coco")
 )
+EVA_REPORT = Check(f"{REPORTS}:check_eva", ("data_dir", "sync"))
 PHOTOS_REPORT = Check(f"{REPORTS}:check_photos", ("data_dir", "run_with_train"))
 COCO_OR_PHOTOS_REPORT = Check(f"{REPORTS}:check_coco_or_photos", ("data_dir", "run_with_train"))
 MPII_TRUTH_REPORT = Check(f"{REPORTS}:check_mpii_truth", ("data_dir",))
@@ -104,12 +106,18 @@ PREDICTIONS, ESTIMATIONS_2D, ESTIMATIONS_3D, TRUTH_2D, TRUTH_3D = (
 )
 
 
-def hourglass_training(data_set: str, summary: str, data: str, check: Check, report: Check, **defaults: int) -> Script:
-    """A training of an hourglass on data/<data_set>, of which there is a sample."""
+def hourglass_training(
+    data_set: str, summary: str, data: str, check: Check, report: Check, *also: str, **defaults: int
+) -> Script:
+    """A training of an hourglass on data/<data_set>, of which there is a sample; it takes the options `also`, too."""
+    one_folder = {
+        "data_dir": {"many": True, "help": "folder of HumanEva-I; 'sample' generates a small one on first use"}
+    }
     return Script(
         "stacked_hourglass.train", f"hourglass_{data_set}", summary,
-        f"{data} in data/{data_set}, or --data_dir sample", TRAIN_HOURGLASS,
-        {"data_dir": [Path("data", data_set)]} | defaults, changes=LOAD_TO_TRAIN | SEVERAL_FOLDERS, sample=data_set,
+        f"{data} in data/{data_set}, or --data_dir sample", (*TRAIN_HOURGLASS, *also),
+        {"data_dir": [Path("data", data_set)]} | defaults,
+        changes=LOAD_TO_TRAIN | (one_folder if data_set == "eva" else SEVERAL_FOLDERS), sample=data_set,
         several=True, checks=(RESUME, START, check), data=report,
     )  # fmt: skip
 

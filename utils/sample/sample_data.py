@@ -315,11 +315,21 @@ def make_h36m(folder: Path, training: int, validation: int, seed: int = 0, worke
     human36m.make_h36m(folder, training, validation, seed, workers)
 
 
+def make_eva_videos(folder: Path, training: int, validation: int, seed: int = 0, workers: int = 1) -> None:
+    """Write HumanEva-I's form; see `utils.sample.eva.make_eva`, whose numbers of videos are fixed."""
+    # It needs PyAV, for which the helper processes would wait.
+    from utils.sample import eva  # noqa: PLC0415
+
+    folder.mkdir(parents=True)
+    eva.make_eva(folder, seed)
+
+
 _MPII_VERSION = 2
 MAKERS = {
     "mpii": SampleMaker(make_mpii, version=_MPII_VERSION, training=1000, validation=160),
     "lsp": SampleMaker(make_lsp, version=100 * _MPII_VERSION + 1, source="mpii"),
     "coco": SampleMaker(make_coco, version=100 * _MPII_VERSION + 1, source="mpii"),
+    "eva": SampleMaker(make_eva_videos, version=1, training=4, validation=2, what="videos"),
     "h36m": SampleMaker(make_h36m, version=2, training=160, validation=40, what="pictures, 8,400 poses"),
 }
 
