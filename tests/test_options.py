@@ -66,6 +66,7 @@ SURFACE = {
     ("train", "hourglass_mpii"): TRAIN_HOURGLASS,
     ("train", "hourglass_lsp"): TRAIN_HOURGLASS,
     ("train", "hourglass_coco"): TRAIN_HOURGLASS,
+    ("train", "hourglass_eva"): TRAIN_HOURGLASS | {"sync"},
     ("train", "2d3d_h36m"): LIFTER,
     ("train", "stitched_fine_tune"): GENERAL | NETWORK | FINE_TUNING,
     ("train", "3d_pose_gan"): GENERAL

@@ -1,7 +1,7 @@
 """The sample in HumanEva-I's form: rendered people who walk, seen by three cameras at once.
 
 `S1/Image_Data/Walking_1_(C1).avi`, `data_2d_humaneva15_gt.npz` as public scripts write it, and the table `sync.csv` of
-where each chunk begins. The exact cameras are in `cameras.json` and 3D poses in `poses_3d.npz`; HumanEva has other files.
+where each chunk begins. Exact cameras and 3D poses are in `cameras.json` and `poses_3d.npz`, in a form of their own.
 """
 
 import csv
