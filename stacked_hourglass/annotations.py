@@ -1,7 +1,7 @@
-"""The reader of MPII's annotation files.
+"""Reader of MPII's annotation files.
 
-It gives `People` in one frame: original image pixels, zero-based, pixel centres at integers.
-MPII's files count from one, as MATLAB does; one is subtracted here and nowhere else.
+`People` are in original image pixels, zero-based, pixel centres at integers. MPII's files are one-based, as in MATLAB;
+one is subtracted here and nowhere else.
 """
 
 import os
@@ -39,10 +39,10 @@ LONGEST_LINK = 1024  # bytes
 def load_mpii(data_dir: str | Path) -> tuple[People, People]:
     """Read the people of an MPII folder: (training, validation), each in file order.
 
-    The annotations are `mpii_annotations.json`, or the pair `train.json` and `valid.json` (Simple Baselines form),
-    or one `annotations.json`; each may be gzipped or lie in `annot/`. A file without a split serves as both parts,
-    and a warning says so. Photos lie in `<data_dir>/images`. In the Simple Baselines form `visible` equals
-    `annotated`, since its `joints_vis` does not tell occluded joints from visible ones. Entries of either form may
+    The annotations are `mpii_annotations.json`, or the pair `train.json` and `valid.json` (Simple Baselines format),
+    or one `annotations.json`; each may be gzipped or in `annot/`. A file without a split is used for both parts, with a
+    warning. Photos are in `<data_dir>/images`. In the Simple Baselines format `visible` equals `annotated`, since its
+    `joints_vis` does not distinguish occluded from visible joints. Entries of either form may
     have `clip` (a name) and `frame` (a whole number): then they are frames of clips, see `stacked_hourglass.clips`.
     Where a clip shows several people, `people_index` tells who is who.
 
@@ -51,9 +51,8 @@ def load_mpii(data_dir: str | Path) -> tuple[People, People]:
     `gt_valid.mat`). For training people, and without that file, it is 0.75 × the distance from upper neck to head
     top, which approximates it.
 
-    Training people whose photo is absent or who have no annotated joint are dropped with one warning that counts
-    them, so training may come back empty; validation people are all kept, since predictions are matched to them by
-    position.
+    Training people without a photo or an annotated joint are dropped with one warning, so the training part may be
+    empty. Validation people are all kept, since predictions are matched to them by index.
 
     Raises UserError for a missing folder or file, a broken file (naming the entry), no photo at all, or head boxes
     of another count.
@@ -82,7 +81,7 @@ def read_mpii(data_dir: str | Path, validates: bool = True) -> tuple[People, Peo
 
 
 def validation_photos(data_dir: str | Path) -> list[Path]:
-    """The photo of each validation person, relative to the image folder (which need not be there), in file order.
+    """The photo of each validation person, relative to the image folder (which need not exist), in file order.
 
     Raises UserError as `read_mpii` does.
     """
@@ -90,12 +89,12 @@ def validation_photos(data_dir: str | Path) -> list[Path]:
 
 
 def require_folder(data_dir: str | Path) -> None:
-    """Raise UserError where neither `data_dir` nor its stand-in is a folder. Imports no torch."""
+    """Raise UserError if neither `data_dir` nor its fallback is a folder. Imports no torch."""
     _roots(Path(data_dir))
 
 
 def require_photos(data_dir: str | Path) -> None:
-    """The same for a script that also takes photos, a video or a camera's number. Imports no torch."""
+    """`require_folder` for scripts that also accept photos, a video or a camera number. Imports no torch."""
     if is_annotated(data_dir):
         require_folder(data_dir)
     else:
@@ -103,20 +102,20 @@ def require_photos(data_dir: str | Path) -> None:
 
 
 def find_head_boxes(data_dir: str | Path) -> Path | None:
-    """The file of head boxes where `load_mpii` would find it, None where it is not there.
+    """The file of head boxes that `load_mpii` would use, or None.
 
-    Raises UserError if neither `data_dir` nor its stand-in is a folder.
+    Raises UserError if neither `data_dir` nor its fallback is a folder.
     """
     return _head_boxes(_roots(Path(data_dir)))
 
 
 def mpii_images(data_dir: str | Path) -> Path:
-    """The image folder that `load_mpii` finds for `data_dir`. Raises UserError as it does."""
+    """The image folder that `load_mpii` uses for `data_dir`. Raises UserError like `load_mpii`."""
     return _image_folder(_roots(Path(data_dir)))
 
 
 def is_annotated(data_dir: str | Path) -> bool:
-    """Whether a folder holds (or should hold: the default's) MPII annotations, rather than photos alone."""
+    """Whether a folder holds MPII annotations (or should, as the default folder) rather than only photos."""
     names = (ANNOTATION_FILE, "train.json", "valid.json", "annotations.json")
     path = Path(data_dir)
     if path.parts[-2:] == ("data", "mpii"):
@@ -125,11 +124,11 @@ def is_annotated(data_dir: str | Path) -> bool:
     return path.is_dir() and (released or any(_find([path], name) is not None for name in names))
 
 
-# Where things lie
+# Folders
 
 
 def _roots(data_dir: Path) -> list[Path]:
-    """The folders to search: `data_dir`, and with the default `data/mpii` also the hourglass's own folder."""
+    """The folders to search: `data_dir`, and for the default `data/mpii` also the fallback in `stacked_hourglass/`."""
     roots = [data_dir]
     if data_dir.parts[-2:] == ("data", "mpii"):
         roots.append(data_dir.parent.parent / "stacked_hourglass" / "data" / "mpii")
@@ -167,7 +166,7 @@ def _image_folder(roots: Sequence[Path]) -> Path:
 
 
 def followed_link(path: Path) -> Path:
-    """`path`, or the folder it names where it is the small text file that git leaves in place of a symbolic link."""
+    """`path`, or the folder named in it if it is a text file that git checked out in place of a symbolic link."""
     if path.is_file() and path.stat().st_size < LONGEST_LINK:
         name = path.read_bytes().decode("utf-8", errors="replace").strip()
         if "\0" not in name and (path.parent / name).is_dir():
@@ -193,10 +192,10 @@ def _read_parts(roots: Sequence[Path], validates: bool = True) -> tuple[People, 
     if is_validation is None and not validates:
         return people, people
     if is_validation is None:
-        warn(f"{single} has no split into training and validation people: all {len(people)} serve as both")
+        warn(f"{single} has no split into training and validation people: all {len(people)} are used as both")
         return people, people
     if validates and not is_validation.any():
-        raise UserError(f"{single}: no entry has isValidation 1, so there is nothing to validate on")
+        raise UserError(f"{single}: no entry has isValidation 1, nothing to validate on")
     return people.select(~is_validation), people.select(is_validation)
 
 
@@ -209,16 +208,16 @@ def _missing_annotations(roots: Sequence[Path], pair: Sequence[Path | None]) -> 
         )
     if any(pair):
         found, lacking = ("train.json", "valid.json") if pair[0] else ("valid.json", "train.json")
-        return f"--data_dir {roots[0]}: {found} is there and {lacking} is not; this form of MPII needs both"
+        return f"--data_dir {roots[0]}: has {found} but no {lacking}; this MPII format needs both"
     return (
-        f"--data_dir {roots[0]}: no annotations there; expected {ANNOTATION_FILE}, or train.json and valid.json, or "
-        "the official mpii_human_pose_v1_u12_1.mat turned into the first by scripts/convert_mpii.py, "
+        f"--data_dir {roots[0]}: no annotations; expected {ANNOTATION_FILE}, or train.json and valid.json, or "
+        "the official mpii_human_pose_v1_u12_1.mat converted by scripts/convert_mpii.py, "
         f"{SAMPLE_ADVICE}"
     )
 
 
 def _read_people(path: Path) -> tuple[People, np.ndarray | None]:
-    """People of one file in either JSON form, and (N,) bool `isValidation` where the file has it."""
+    """People of one file in either JSON format, and (N,) bool `isValidation`, or None if the file lacks it."""
     entries = read_entries(path)
     simple_form = "joints" in entries[0]
     name_key, position_key, scale_key = SIMPLE_KEYS if simple_form else RELEASE_KEYS
@@ -228,7 +227,7 @@ def _read_people(path: Path) -> tuple[People, np.ndarray | None]:
     if simple_form:
         joints = numbers(entries, "joints", (len(MPII), 2), path)
         annotated = visible = numbers(entries, "joints_vis", (len(MPII),), path) > 0
-        require(position[:, 0] != -1, path, "center is -1, which marks a person without a position; take it out")
+        require(position[:, 0] != -1, path, "center is -1, which marks a person without a position; remove it")
     else:
         joints = numbers(entries, "joint_self", (len(MPII), 3), path)
         annotated = (joints[..., :2] != 0).any(axis=-1)

@@ -1,7 +1,7 @@
-"""Augmentation of training crops. Geometry is drawn here for the worker's one warp; the rest is batched on the device.
+"""Augmentation of training crops. Workers apply the geometry in their warp; the rest is batched on the device.
 
-Each kind is independent of the others: `--augment_training_data` covers scale, rotation, flip and colour;
-`--add_random_masking` covers masks.
+`--augment_training_data` enables scale, rotation, flip and colour, drawn independently; `--add_random_masking` enables
+masks.
 """
 
 from dataclasses import dataclass
@@ -12,17 +12,18 @@ from torch import Tensor
 
 from utils.compute.batch_parts import normal, uniform
 
-SCALE_RANGE = 0.25  # the crop's side is 1 ± 0.25 times the person's
-ROTATION_STD = 30.0  # degrees, cut off at twice that
+SCALE_RANGE = 0.25  # the side is scaled by 1 ± 0.25
+ROTATION_STD = 30.0  # degrees, truncated at ± 2 standard deviations
 ROTATION_PROB = 0.6
 FLIP_PROB = 0.5
-COLOUR_RANGE = 0.2  # every channel is 1 ± 0.2 times as bright
+COLOUR_RANGE = 0.2  # every channel is scaled by 1 ± 0.2
 
 
 def draw_geometry(rng: np.random.Generator) -> tuple[float, float, bool]:
-    """Scale factor of the crop's side, rotation in degrees, whether to flip.
+    """Draw the scale of the crop's side, the rotation in degrees, and whether to flip.
 
-    Normal deviates of 0.25 and 30°, cut off at ±0.25 and ±60°; 40 % of the samples are not rotated.
+    Scale and rotation are normal with standard deviations 0.25 and 30°, clipped to ±0.25 and ±60°; 40 % of the samples
+    are not rotated.
     """
     scale = 1 + np.clip(rng.standard_normal() * SCALE_RANGE, -SCALE_RANGE, SCALE_RANGE)
     rotation = np.clip(rng.standard_normal() * ROTATION_STD, -2 * ROTATION_STD, 2 * ROTATION_STD)
@@ -31,21 +32,21 @@ def draw_geometry(rng: np.random.Generator) -> tuple[float, float, bool]:
 
 
 def jitter_colour(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Scale every channel of (B, 3, H, W) images in [0, 1] by 1 ± 0.2, cut off at 1."""
+    """Scale every channel of (B, 3, H, W) images in [0, 1] by 1 ± 0.2, clipped at 1."""
     gains = 1 + COLOUR_RANGE * (2 * _uniform(images, generator, 3) - 1)
     return (images * gains[..., None, None]).clamp_(max=1)
 
 
 @dataclass(frozen=True)
 class RandomMasking:
-    """Cover a bar of each picture, so that the network learns to infer joints that it can't see.
+    """Cover a bar of an image, so that the network learns to infer hidden joints.
 
     Attributes:
-        mask_prob: probability that a picture gets a mask.
-        orientation_prob: probability that the bar is vertical (a full column), else horizontal (a full row).
-        mean_valued_prob: probability that it is filled with the mean pixel value, else with noise about it.
-        max_cover_ratio: largest share of the person's width (vertical bar) or height (horizontal) to cover.
-        noise_std: deviation of the Gaussian noise, in units of the [0, 1] pixel range.
+        mask_prob: probability of a mask.
+        orientation_prob: probability that the bar is vertical (full columns), else horizontal (full rows).
+        mean_valued_prob: probability that it has the mean pixel value, else noise around it.
+        max_cover_ratio: maximum fraction of the person's width (vertical bar) or height (horizontal) to cover.
+        noise_std: standard deviation of the Gaussian noise, for pixels in [0, 1].
     """
 
     mask_prob: float = 0.5
@@ -61,10 +62,10 @@ class RandomMasking:
         Args:
             images: (B, 3, H, W) in [0, 1].
             joints: (B, J, 2) crop pixels; the annotated ones span the person's box.
-            annotated: (B, J) bool. A picture with none gets no mask.
+            annotated: (B, J) bool. An image without any gets no mask.
             mean: (3,).
 
-        Returns: new images; those passed in stay as they are.
+        Returns: new images; the input is not modified.
         """
         numbers = _uniform(images, generator, 5)
         noise = normal(*images.shape, generator=generator, dtype=images.dtype)

@@ -1,8 +1,8 @@
-"""PCKh and PCK of batches of tensors, on their device, as validation during training counts them.
+"""PCKh and PCK of batches of tensors, on their device, for validation during training.
 
-PCKh: `stacked_hourglass.pckh` defines it. PCK (Yang and Ramanan, "Articulated Human Detection with Flexible Mixtures of
-Parts", TPAMI 2013) is the same with another length: the torso, right shoulder to left hip, as is usual on Leeds Sports
-Pose. Rates are hits / counts over all batches.
+`stacked_hourglass.pckh` defines PCKh. PCK (Yang and Ramanan, "Articulated Human Detection with Flexible Mixtures of
+Parts", TPAMI 2013) uses the torso length instead, from right shoulder to left hip, as is usual on Leeds Sports Pose.
+Rates are hits / counts over all batches.
 """
 
 import torch
@@ -14,12 +14,12 @@ from utils.transform import Skeleton
 def pckh_hits(
     pred: Tensor, truth: Tensor, head_sizes: Tensor, counted: Tensor, threshold: float = 0.5
 ) -> tuple[Tensor, Tensor]:
-    """Detections and counts of one batch, to be added up over batches; rate = hits / counts.
+    """Detections and counts of one batch, to be summed over batches; rate = hits / counts.
 
     Args:
-        pred, truth: (N, J, 2), in one frame; a NaN that counts is a miss.
-        head_sizes: (N,), in the frame's unit; a person with NaN or 0 does not count.
-        counted: (N, J) bool, the joints that count.
+        pred, truth: (N, J, 2), in the same frame; a counted NaN is a miss.
+        head_sizes: (N,), in the unit of the joints; people with NaN or 0 are excluded.
+        counted: (N, J) bool, the joints to count.
         threshold: fraction of the head size.
 
     Returns (J,) hits and (J,) counts, int64 on the device of `pred`.
@@ -33,11 +33,11 @@ def pck_hits(
     """Detections and counts of PCK: error < fraction × torso, right shoulder to left hip of the truth.
 
     Args:
-        pred, truth: (N, J, 2), in one frame; a NaN that counts is a miss.
-        counted: (N, J) bool, the joints that count. A person of whom either end of the torso does not, or with
-            a torso of length 0, does not count at all.
-        skeleton: the J joints; has r_shoulder and l_hip.
-        fraction: of the torso's length.
+        pred, truth: (N, J, 2), in the same frame; a counted NaN is a miss.
+        counted: (N, J) bool, the joints to count. People with an uncounted end of the torso, or a torso of length 0,
+            are excluded.
+        skeleton: joint order, with r_shoulder and l_hip.
+        fraction: threshold as a fraction of the torso length.
 
     Returns (J,) hits and (J,) counts, int64 on the device of `pred`.
     """

@@ -24,8 +24,8 @@ from utils.transform import COCO
 DOWNLOAD = "download the 2017 annotations and photos (https://cocodataset.org/#download) and unpack them there"
 PARTS = ("train2017", "val2017")
 
-# Whom a training leaves out, as is common for networks of one person (OpenPose among others): crowds, people with
-# fewer annotated joints, and people smaller than what COCO counts as medium, which its keypoint scores leave out too.
+# Training excludes crowds, people with fewer annotated joints, and people below COCO's medium size, which its keypoint
+# scores exclude too. This is common for single-person networks (OpenPose among others).
 LEAST_JOINTS = 5
 LEAST_AREA = 32.0**2  # px²
 
@@ -38,12 +38,12 @@ _NAMES_ON_FILE = tuple(joint.replace("l_", "left_", 1).replace("r_", "right_", 1
 
 @dataclass(frozen=True)
 class CocoPeople:
-    """N people of one annotation file, in file order, and what only COCO has of them.
+    """N people of one annotation file, in file order, with COCO's additional fields.
 
     Attributes:
-        people: with crops about the boxes: centre = the box's, side = 1.25 × its longer side. `head_size` is NaN.
+        people: with crops around the boxes: centre of the box, side = 1.25 × its longer side. `head_size` is NaN.
         box: (N, 4) float32 x0, y0, width, height, px of the photo as on file (edges, counted from the corner).
-        area: (N,) float32 px², the segment's as on file.
+        area: (N,) float32 px², area of the segment as on file.
         image_ids, annotation_ids: (N,) int64.
         crowd: (N,) bool.
     """
@@ -70,16 +70,16 @@ class CocoPeople:
 def load_coco(data_dir: str | Path) -> tuple[People, People]:
     """Read a COCO folder: (training, validation), each in file order.
 
-    Training people are those of `train2017` that are no crowd, have at least 5 annotated joints and an area of at
-    least 32² px; one warning counts those left out. Validation people are all of `val2017` that are no crowd and have
-    an annotated joint. Raises UserError as `read_coco` does.
+    Training people are those of `train2017` that are not crowds and have at least 5 annotated joints and an area of at
+    least 32² px; one warning counts the others. Validation people are all of `val2017` that are not crowds and have an
+    annotated joint. Raises UserError like `read_coco`.
     """
     training = people_to_train_on(read_coco(data_dir, "train2017"))
     return keep_usable(training.people, scored_people(read_coco(data_dir, "val2017")).people)
 
 
 def load_coco_training(data_dir: str | Path) -> People:
-    """The training people of `load_coco`; the validation files need not be there."""
+    """The training people of `load_coco`; the validation files are not needed."""
     training = people_to_train_on(read_coco(data_dir, "train2017")).people
     return keep_usable(training, training.select([]))[0]
 
@@ -90,7 +90,7 @@ def is_coco(data_dir: str | Path) -> bool:
 
 
 def people_to_train_on(people: CocoPeople) -> CocoPeople:
-    """Those that are no crowd, have `LEAST_JOINTS` annotated joints and `LEAST_AREA`; warns of how many are not."""
+    """People who are not crowds and have `LEAST_JOINTS` annotated joints and `LEAST_AREA`; warns of the others."""
     joints = people.people.annotated.sum(axis=1)
     kept = ~people.crowd & (joints >= LEAST_JOINTS) & (people.area >= LEAST_AREA)
     if left_out := int((~kept).sum()):
@@ -102,15 +102,15 @@ def people_to_train_on(people: CocoPeople) -> CocoPeople:
 
 
 def scored_people(people: CocoPeople) -> CocoPeople:
-    """Those that COCO's scores count: no crowd, and at least one annotated joint."""
+    """The people in COCO's scores: not crowds, and with at least one annotated joint."""
     return people.select(~people.crowd & people.people.annotated.any(axis=1))
 
 
 def annotation_file(data_dir: str | Path, part: str) -> Path:
-    """The file of the people of `part`. Raises UserError if it is not there."""
+    """The annotation file of `part`. Raises UserError if it does not exist."""
     path = Path(data_dir, "annotations", f"person_keypoints_{part}.json")
     if not path.is_file():
-        raise UserError(f"--data_dir {data_dir}: {path} is not there; {DOWNLOAD}, or try --data_dir sample")
+        raise UserError(f"--data_dir {data_dir}: {path} does not exist; {DOWNLOAD}, or try --data_dir sample")
     return path
 
 
@@ -125,7 +125,7 @@ def require_validation_files(data_dir: str | Path) -> None:
 
 
 def require_coco_or_photos(data_dir: str | Path) -> None:
-    """The same for a script that also takes photos, a video or a camera's number. No torch."""
+    """`require_validation_files` for scripts that also accept photos, a video or a camera number. No torch."""
     if is_coco(data_dir) or Path(data_dir).parts[-2:] == ("data", "coco"):
         require_validation_files(data_dir)
     else:
@@ -138,9 +138,9 @@ def coco_photos(data_dir: str | Path, part: str) -> Path:
 
 
 def read_coco(data_dir: str | Path, part: str) -> CocoPeople:
-    """All people, crowds included, of `part` ("train2017" or "val2017"): photos need not be there.
+    """All people of `part` ("train2017" or "val2017"), including crowds; photos are not needed.
 
-    Boxes without a width or a height have no crop and are dropped with a warning that counts them.
+    People whose box has no width or height are dropped with a warning.
 
     Raises UserError for a missing folder or file, and for a broken file (naming the annotation).
     """
@@ -160,7 +160,7 @@ def read_coco(data_dir: str | Path, part: str) -> CocoPeople:
         joints=keypoints[..., :2].astype(np.float32),
         annotated=annotated,
         visible=keypoints[..., 2] > 1,
-        center=(box[:, :2] + (box[:, 2:] - 1) / 2).astype(np.float32),  # its edges lie half a pixel outside
+        center=(box[:, :2] + (box[:, 2:] - 1) / 2).astype(np.float32),  # its edges are half a pixel outside
         side=(CROP_MARGIN * longest).astype(np.float32),
         head_size=np.full(len(box), np.nan, np.float32),
         source=(path,),
@@ -180,10 +180,10 @@ def read_coco(data_dir: str | Path, part: str) -> CocoPeople:
 
 
 def read_truth(data_dir: str | Path, part: str = "val2017") -> dict[str, list[dict[str, Any]]]:
-    """What AP is measured against: all images and all people of `part`, crowds included, in the official form.
+    """Ground truth for AP: all images and people of `part`, including crowds, in the official format.
 
-    `num_keypoints` is counted from the keypoints, ids are numbered anew, the one category is 1, and other fields are
-    left out. Raises UserError as `read_coco` does.
+    `num_keypoints` is counted from the keypoints, ids are renumbered, the category is 1, and other fields are dropped.
+    Raises UserError like `read_coco`.
     """
     path = annotation_file(data_dir, part)
     images, annotations = _read(path)
@@ -203,7 +203,7 @@ def read_truth(data_dir: str | Path, part: str = "val2017") -> dict[str, list[di
 
 
 def _image_ids(images: list[dict[str, Any]], annotations: list[dict[str, Any]], path: Path) -> np.ndarray:
-    """(N,) int64, the image of each annotation; UserError where the file does not list that image."""
+    """(N,) int64, the image of each annotation. Raises UserError if the file does not list that image."""
     image_ids = _numbers(annotations, "image_id", (), path).astype(np.int64)
     known = {image["id"] for image in images}
     for number, image_id in enumerate(image_ids.tolist()):
@@ -222,7 +222,7 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     for number, image in enumerate(images):
         known = isinstance(image.get("id"), int) and abs(image["id"]) <= MOST["id"]
         if not known or not isinstance(image.get("file_name"), str):
-            raise UserError(f"{path}: image {number} (from 0) has no whole number 'id' or no 'file_name'")
+            raise UserError(f"{path}: image {number} (from 0) has no integer 'id' or no 'file_name'")
     person = next((category for category in categories if category.get("name") == "person"), {})
     if tuple(person.get("keypoints", ())) != _NAMES_ON_FILE:
         raise UserError(

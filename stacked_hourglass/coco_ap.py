@@ -6,10 +6,10 @@
 Computed by faster-coco-eval, a maintained C++ rewrite of COCO's own pycocotools with the same results. `oks` defines
 OKS. No torch import here.
 
-For an OKS threshold, the poses of an image (at most 20, best score first) are each matched to the free person of the
-highest OKS, if that reaches the threshold; crowds and people without annotated joints are ignored, as is a pose matched
-to them. Over all images, in the order of scores, that gives precision and recall; precision is made non-increasing and
-averaged at the recalls 0, 0.01, ..., 1.
+For an OKS threshold, each pose of an image (at most 20, best score first) is matched to the unmatched person with the
+highest OKS, if that reaches the threshold. Crowds and people without annotated joints are ignored, and so are poses
+matched to them. Over all images, in the order of scores, this gives precision and recall; precision is made
+non-increasing and averaged at the recalls 0, 0.01, ..., 1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ DEFINITIONS = """\
 
 @dataclass(frozen=True)
 class CocoScores:
-    """Scores of one model, in [0, 1]; NaN where nobody counts.
+    """Scores of one model, in [0, 1]; NaN if nobody is counted.
 
     Attributes:
         values: by name, those of `METRICS`.
@@ -55,11 +55,10 @@ def coco_ap(truth: Mapping[str, Sequence[Mapping[str, Any]]], results: Sequence[
     """Score keypoint results.
 
     Args:
-        truth: images, people and categories, as `coco_annotations.read_truth` gives them.
-        results: records in the official form, as `keypoint_results` makes them. An image without any counts as one
-            in which nobody was found.
+        truth: images, people and categories from `coco_annotations.read_truth`.
+        results: records in the official format from `keypoint_results`. In an image without records nobody was found.
 
-    Raises ValueError for a result of an image that the truth lacks.
+    Raises ValueError for a result of an image that is not in the ground truth.
     """
     from faster_coco_eval import COCO, COCOeval_faster  # noqa: PLC0415 - only scores need it
 
@@ -71,7 +70,7 @@ def coco_ap(truth: Mapping[str, Sequence[Mapping[str, Any]]], results: Sequence[
     people = COCO({key: [dict(one) for one in records] for key, records in truth.items()})
     found = people.loadRes([dict(one) for one in results])
     evaluation = COCOeval_faster(people, found, "keypoints", print_function=_silent)
-    evaluation.params.catIds = [PERSON]  # by default those of the people, who may be none
+    evaluation.params.catIds = [PERSON]  # by default those of the people, of whom there may be none
     evaluation.run()
     values = [float(value) if value > -1 else np.nan for value in evaluation.stats[: len(METRICS)]]
     precision = np.asarray(evaluation.eval["precision"])[:, :, 0, 0, 0]  # (thresholds, recalls) of all areas
@@ -79,4 +78,4 @@ def coco_ap(truth: Mapping[str, Sequence[Mapping[str, Any]]], results: Sequence[
 
 
 def _silent(*_: Any, **__: Any) -> None:
-    """In place of the library's printing."""
+    """Replaces the library's printing."""

@@ -27,7 +27,7 @@ def coco_AP(options: Namespace) -> None:
     """Print and write AP and AR (`coco_ap` defines them) and curves of results files.
 
     Reads `data_dir`, `prediction_files`, `model_names` (None: from the files' names) and `output_dir` of `options`.
-    Photos need not be there. Writes `coco_ap.json` (percent) and the pictures of `CURVES`.
+    Photos are not needed. Writes `coco_ap.json` (percent) and the pictures of `CURVES`.
 
     Raises UserError, with nothing written, for annotations or a results file that are missing, damaged, or not of
     the same photos.
@@ -37,7 +37,7 @@ def coco_AP(options: Namespace) -> None:
     output_dir = require_folder(options.output_dir)
     truth = read_truth(options.data_dir, PART)
     if not any(one["num_keypoints"] and not one["iscrowd"] for one in truth["annotations"]):
-        raise UserError(f"{annotation_file(options.data_dir, PART)}: nobody with annotated joints who is no crowd")
+        raise UserError(f"{annotation_file(options.data_dir, PART)}: no person with annotated joints except crowds")
     results = {name: load_keypoint_results(path) for name, path in zip(names, paths, strict=True)}
     for path, records in zip(paths, results.values(), strict=True):
         _require_photos_of(truth, records, path, annotation_file(options.data_dir, PART))
@@ -62,7 +62,7 @@ def _require_photos_of(
 
 
 def in_percent(scores: CocoScores) -> dict[str, Any]:
-    """The metrics in percent, and beside them AP at each OKS threshold."""
+    """The metrics in percent, with AP at each OKS threshold."""
     by_threshold = dict(zip((f"{t:.2f}" for t in THRESHOLDS), (100 * scores.by_threshold).tolist(), strict=True))
     return {name: 100 * value for name, value in scores.values.items()} | {"AP_at_OKS": by_threshold}
 

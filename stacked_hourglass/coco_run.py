@@ -1,4 +1,4 @@
-"""2D poses of COCO's people in their given boxes, and the official results of them.
+"""2D poses of COCO's people in their annotated boxes, and official results records.
 
 predictor = Predictor(load_hourglass("CHECKPOINT"))
 results, records = find_coco_poses(predictor, "data/coco")
@@ -25,20 +25,20 @@ def find_coco_poses(
     workers: int = 0,
     processes: Processes = ALONE,
 ) -> tuple[PoseResults, list[dict[str, Any]]]:
-    """The people of a COCO folder that its scores count (no crowd, at least one annotated joint), boxes given.
+    """Predict the people in COCO's scores (not crowds, at least one annotated joint), in their annotated boxes.
 
     Args:
-        predictor: of COCO's 17 joints.
-        data_dir: with `annotations/` and the photos in `<part>/`.
+        predictor: a predictor of COCO's 17 joints.
+        data_dir: folder with `annotations/` and the photos in `<part>/`.
         part: "val2017" or "train2017".
         batch_size, workers, processes: as for `photos.find_poses`.
 
     Returns the poses by photo, whose `metas` have `image_id` and `annotation_ids`, and the records of an official
-    results file. Raises UserError for another network, missing or broken annotations, and where no photo can be read.
+    results file. Raises UserError for another network, missing or broken annotations, and if no photo can be read.
     """
     people = scored_people(read_coco(data_dir, part))
     if not len(people):
-        raise UserError(f"--data_dir {data_dir}: {part} has nobody with annotated joints who is no crowd")
+        raise UserError(f"--data_dir {data_dir}: {part} has no person with annotated joints except crowds")
     folder, source = coco_photos(data_dir, part), f"--data_dir {data_dir}"
     results, found = poses_of_people(predictor, people.people, folder, source, batch_size, workers, processes)
     for meta in results.metas.values():

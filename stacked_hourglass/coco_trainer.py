@@ -24,7 +24,7 @@ from utils.training_utils import TrainingHooks
 
 @dataclass(frozen=True)
 class CocoValidation:
-    """What AP needs beside the validation people, in whose order the arrays are.
+    """What AP needs beside the validation people; arrays are in their order.
 
     Attributes:
         image_ids: (N,) int64.
@@ -40,15 +40,15 @@ class CocoValidation:
 
     @classmethod
     def read(cls, data_dir: str | Path, part: str = "val2017") -> "CocoValidation":
-        """Of the people that `load_coco` validates on. Raises UserError as it does."""
+        """Read it for the validation people of `load_coco`. Raises UserError like `load_coco`."""
         people = scored_people(read_coco(data_dir, part))
         return cls(people.image_ids, people.area, read_truth(data_dir, part), results_file(part))
 
 
 class CocoTrainer(HourglassTrainer):
-    """Validates by AP with given boxes: one pose for each person that COCO's scores count, from that person's box.
+    """Validates by AP with annotated boxes: one pose for each person in COCO's scores, from that person's box.
 
-    A pose's score is the mean of its heat maps' peaks. Somebody whose photo can't be read counts as not found.
+    A pose's score is the mean peak height of its heat maps. People with unreadable photos count as not found.
     """
 
     definitions = (
@@ -57,7 +57,7 @@ class CocoTrainer(HourglassTrainer):
     )
 
     def __init__(self, coco: CocoValidation, validation: People, *arguments: Any, **settings: Any):
-        """The other arguments are `HourglassTrainer`'s. Raises ValueError if `coco` is of other people."""
+        """Further arguments as for `HourglassTrainer`. Raises ValueError if `coco` has another number of people."""
         super().__init__(validation, *arguments, **settings)
         if len(coco.image_ids) != len(validation):
             raise ValueError(f"{len(coco.image_ids)} image ids for {len(validation)} validation people")
@@ -90,19 +90,19 @@ class CocoTrainer(HourglassTrainer):
     def average_precision(self) -> dict[str, float]:
         """The scores of `coco_ap.METRICS`, in %, of the last validation. All processes call it.
 
-        Without APM (APL) where nobody is of that size.
+        APM (APL) is missing if nobody has that size.
         """
         results = self.results()
         values = self.processes.on_main(lambda: coco_ap(self.coco.truth, results).values)
         return {name: 100 * value for name, value in values.items() if not math.isnan(value)}
 
     def results(self) -> list[dict[str, Any]]:
-        """The predictions of the last validation in COCO's official form. All processes call it."""
+        """The predictions of the last validation in COCO's official format. All processes call it."""
         joints, peaks = self.of_all_processes(self.predictions), self.of_all_processes(self.peaks)
         return keypoint_results(self.coco.image_ids, joints, peaks)
 
     def write_predictions(self, directory: Path) -> None:
-        """The results file, in photo pixels. Warns as `HourglassTrainer`'s does. All processes call it."""
+        """Write the results file, in photo pixels, and warn of unreadable photos. All processes call it."""
         results = self.results()
         if self.processes.is_main:
             save_keypoint_results(Path(directory, self.coco.results_file), results)

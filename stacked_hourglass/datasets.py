@@ -1,13 +1,13 @@
-"""People as crops: what a worker process does (decode, one warp), statistics of a training set, and loaders.
+"""People as crops (decoding and one warp, in worker processes), statistics of a training set, and loaders.
 
 A sample is a dict:
     image     (3, 256, 256) uint8, RGB crop
-    joints    (J, 2) float32, crop pixels; NaN for one that `Framing` has put out of view, so that its map is empty
+    joints    (J, 2) float32, crop pixels; NaN if `Framing` moved the joint out of view, so that its map is empty
     annotated (J,) bool
     visible   (J,) bool
     to_photo  (2, 3) float32, crop pixels -> photo pixels
-    index     position of the person in `People`
-    readable  False where the photo could not be read: the crop is black and nothing is annotated
+    index     index of the person in `People`
+    readable  False if the photo could not be read: the crop is black and nothing is annotated
 """
 
 import signal
@@ -30,11 +30,11 @@ from utils.osutils import file_digest
 from utils.training.samplers import EpochSampler
 
 STATISTICS_VERSION = 1
-FRAMING_STREAM = 1  # random numbers apart from those of scale, rotation and flip
+FRAMING_STREAM = 1  # a random stream separate from scale, rotation and flip
 
 
 class PoseCrops(Dataset):
-    """One sample per person; `augment` and `framing` are drawn anew for every (seed, epoch, index)."""
+    """One sample per person; `augment` and `framing` are drawn for every (seed, epoch, index)."""
 
     def __init__(self, people: People, augment: bool = False, seed: int = 0, framing: Framing | None = None):
         """`augment`: random scale, rotation and flip, of what `framing` shows."""
@@ -44,7 +44,7 @@ class PoseCrops(Dataset):
         return len(self.people)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict:
-        """`key` is an index, or (epoch, index) as `EpochSampler` gives it."""
+        """`key`: an index, or (epoch, index) from `EpochSampler`."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
         people, scale, rotation, flip = self.people, 1.0, 0.0, False
         if self.augment:
@@ -93,13 +93,13 @@ def make_loader(
     sampler: Sequence[int] | None = None,
     batch_sampler: Sampler | None = None,
 ) -> DataLoader:
-    """A DataLoader with so many worker processes; in order unless a sampler or a batch sampler is given."""
+    """A DataLoader with `workers` processes; in order unless a sampler or batch sampler is given."""
     order = {"batch_sampler": batch_sampler} if batch_sampler else {"batch_size": batch_size, "sampler": sampler}
     return DataLoader(
         dataset,
         **order,
-        # Its own, though nobody draws from it: every pass advances the global one otherwise, and a network's initial
-        # weights would depend on whether the statistics came from the cache.
+        # Without its own generator, every pass would advance the global one, and a network's initial weights would
+        # depend on whether the statistics came from the cache.
         generator=torch.Generator(),
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -116,7 +116,7 @@ def shard_loader(dataset: Dataset, batch_size: int, workers: int = 0, processes:
 def training_loader(
     dataset: Dataset, batch_size: int, workers: int = 0, seed: int = 0, processes: Processes = ALONE
 ) -> DataLoader:
-    """Shuffled anew every epoch, in an order that (seed, epoch) fixes; `batch_size` is of one process."""
+    """A shuffled loader, in an order given by (seed, epoch); `batch_size` is per process."""
     sampler = EpochSampler(len(dataset), batch_size, seed, processes)
     return make_loader(dataset, batch_size, workers, batch_sampler=sampler)
 
@@ -124,9 +124,9 @@ def training_loader(
 def statistics(
     people: People, workers: int = 0, cache: Path | None = None, processes: Processes = ALONE
 ) -> tuple[list[float], list[float]]:
-    """Mean and deviation (population) of the RGB values in [0, 1] of all crops of `people`, without augmentation.
+    """Mean and population standard deviation of RGB in [0, 1] over all crops of `people`, without augmentation.
 
-    Cached under a key of what they are computed from: the annotation files' content, the people and their crops.
+    Cached under a hash of the input: the content of the annotation files, the people and their crops.
 
     Args:
         workers: processes that decode and crop.
@@ -150,7 +150,7 @@ def _measure(people: People, workers: int) -> dict:
 
 
 def _identity(people: People) -> Iterator[str | bytes]:
-    """What the statistics are computed from."""
+    """The input of the statistics, for the cache key."""
     yield f"v{STATISTICS_VERSION} {CROP_SIZE} {people.skeleton.name}"
     yield from (file_digest(path) for path in people.source)
     if people.images is None:
@@ -162,6 +162,6 @@ def _identity(people: People) -> Iterator[str | bytes]:
 
 
 def start_worker(_: int) -> None:
-    """Ctrl-C is the main process's business: it ends the workers when it has written its checkpoint."""
+    """Ignore Ctrl-C in workers: the main process ends them after writing its checkpoint."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)

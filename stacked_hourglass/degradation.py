@@ -1,7 +1,7 @@
-"""Pictures as worse cameras and networks of people would have them: blurred, small, compressed, partly covered.
+"""Degrades training images: blur, downscaling, JPEG compression, random erasing.
 
-Batched on the images' device. What is changed, and how much, is drawn on the CPU: then only the rows that change are
-computed, and the host need not wait for the device to know which these are. Everything is off by default.
+Batched on the images' device. The random decisions are drawn on the CPU, so that only the affected rows are computed,
+without a device sync. Everything is off by default.
 """
 
 import math
@@ -15,7 +15,7 @@ from utils.compute.batch_parts import uniform
 
 BEST_JPEG_QUALITY = 95.0
 ERASED_ASPECT = 3.3  # the longer side of an erased rectangle is up to this many times the shorter
-LEAST_ERASED_AREA = 0.02  # of the picture
+LEAST_ERASED_AREA = 0.02  # fraction of the image
 
 # The quantisation of quality 50, ITU-T T.81 (1992), tables K.1 (luminance) and K.2 (chrominance).
 LUMINANCE = (
@@ -27,21 +27,21 @@ CHROMINANCE = (
     (17, 18, 24, 47, 99, 99, 99, 99), (18, 21, 26, 66, 99, 99, 99, 99), (24, 26, 56, 99, 99, 99, 99, 99),
     (47, 66, 99, 99, 99, 99, 99, 99), *[(99,) * 8] * 4,
 )  # fmt: skip
-# RGB to Y, Cb, Cr (JFIF), the latter two about 0.
+# RGB to Y, Cb, Cr (JFIF), the latter two centred on 0.
 TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 
 
 @dataclass(frozen=True)
 class Degradation:
-    """Blur, then a smaller scale, then JPEG; each hits a picture or not, independent of the others.
+    """Blur, then downscaling, then JPEG, each applied independently with its probability.
 
     Attributes:
         blur_prob: probability of a Gaussian blur.
-        max_blur: its largest σ, crop pixels; σ is uniform up to it.
-        downscale_prob: probability of a scale down and up again.
-        max_downscale: its largest factor; the factor's logarithm is uniform.
+        max_blur: maximum σ, crop pixels; σ is uniform.
+        downscale_prob: probability of scaling down and up again.
+        max_downscale: maximum factor; log-uniform.
         jpeg_prob: probability of JPEG compression.
-        min_jpeg_quality: lowest quality (as of libjpeg, 1 to 95); uniform up to 95.
+        min_jpeg_quality: minimum libjpeg quality (1 to 95); uniform up to 95.
     """
 
     blur_prob: float = 0.0
@@ -55,7 +55,7 @@ class Degradation:
         return bool(self.blur_prob or self.downscale_prob or self.jpeg_prob)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> the same, new. `generator` is the CPU's. H and W are multiples of 16."""
+        """(B, 3, H, W) in [0, 1] -> new images. `generator`: on the CPU. H and W are multiples of 16."""
         blurred, sigma, scaled, factor, compressed, quality = uniform(len(images), 6, generator=generator).unbind(-1)
         quality = self.min_jpeg_quality + quality * (BEST_JPEG_QUALITY - self.min_jpeg_quality)
         steps = (
@@ -74,14 +74,14 @@ class Degradation:
 
 @dataclass(frozen=True)
 class RandomErasing:
-    """Cover a rectangle anywhere in a picture (Zhong et al., "Random Erasing Data Augmentation", AAAI 2020).
+    """Cover a rectangle of an image (Zhong et al., "Random Erasing Data Augmentation", AAAI 2020).
 
-    Half of them show the picture itself, turned upside down, as an object in front of the person would have the texture
-    of the photo; the others one random colour.
+    Half of the rectangles show the image upside down, i.e. a natural texture like that of an occluding object; the
+    others have a random colour.
 
     Attributes:
-        erase_prob: probability that a picture is hit.
-        max_erased_area: largest share of the picture's area.
+        erase_prob: probability of erasing.
+        max_erased_area: maximum fraction of the image area.
     """
 
     erase_prob: float = 0.0
@@ -91,7 +91,7 @@ class RandomErasing:
         return bool(self.erase_prob)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> the same, new. `generator` is the CPU's."""
+        """(B, 3, H, W) in [0, 1] -> new images. `generator`: on the CPU."""
         numbers = uniform(len(images), 9, generator=generator)
         rows = (numbers[:, 0] < self.erase_prob).nonzero()[:, 0]
         images = images.clone()
@@ -117,12 +117,12 @@ class RandomErasing:
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur of (B, 3, H, W) with σ (B,) px; at the border over what is inside."""
+    """Gaussian blur of (B, 3, H, W) with σ (B,) px, renormalised at the border."""
     return _along_both(images, gaussian_matrices, sigma)
 
 
 def downscale(images: Tensor, factor: Tensor) -> Tensor:
-    """(B, 3, H, W) made smaller by `factor` (B,) >= 1, with antialiasing, and bilinearly as large again."""
+    """Downscale (B, 3, H, W) by `factor` (B,) >= 1, with antialiasing, and upscale bilinearly to the same size."""
     return _along_both(images, rescale_matrices, factor)
 
 
@@ -133,17 +133,17 @@ def _along_both(images: Tensor, make, strength: Tensor) -> Tensor:
 
 
 def gaussian_matrices(sigma: Tensor, size: int) -> Tensor:
-    """(B, size, size): blurs with σ (B,) px of a line of pixels; every row sums to 1."""
+    """(B, size, size) matrices that blur a line of pixels with σ (B,) px; every row sums to 1."""
     places = torch.arange(size, device=sigma.device, dtype=sigma.dtype)
     distance = (places[:, None] - places) / sigma.clamp(min=1e-3)[:, None, None]
     return (-distance.square() / 2).softmax(-1)
 
 
 def rescale_matrices(factor: Tensor, size: int) -> Tensor:
-    """(B, size, size): scales down by (B,) and up again of a line of pixels; every row sums to 1.
+    """(B, size, size) matrices that scale a line of pixels down by (B,) and up again; every row sums to 1.
 
-    The factor becomes the nearest that leaves a whole number of small pixels. Small pixel i is centred on
-    (i + 0.5) · factor − 0.5 and weighs its surroundings by a triangle of that half width.
+    The factor is rounded so that the number of small pixels is an integer. Small pixel i is centred on
+    (i + 0.5) · factor − 0.5 and averages with a triangle of half width `factor`.
     """
     places = torch.arange(size, device=factor.device, dtype=factor.dtype)
     count = (size / factor[:, None, None]).round().clamp(min=1)  # (B, 1, 1) small pixels
@@ -157,9 +157,9 @@ def rescale_matrices(factor: Tensor, size: int) -> Tensor:
 
 
 def jpeg(images: Tensor, quality: Tensor) -> Tensor:
-    """(B, 3, H, W) in [0, 1] as after JPEG with libjpeg's quality (B,) from 1 to 100 and 2 × 2 smaller chroma.
+    """Simulate JPEG on (B, 3, H, W) in [0, 1], with libjpeg quality (B,) from 1 to 100 and 2 × 2 chroma subsampling.
 
-    H and W are multiples of 16. Differs from libjpeg by roundings (under one grey level on average, 0.2 on a photo).
+    H and W are multiples of 16. Differs from libjpeg by rounding (under one grey level on average, 0.2 on a photo).
     """
     quality = quality.to(images.dtype)
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)
@@ -173,7 +173,7 @@ def jpeg(images: Tensor, quality: Tensor) -> Tensor:
 
 
 def _quantised(planes: Tensor, table: tuple[tuple[int, ...], ...], scale: Tensor) -> Tensor:
-    """(B, C, H, W) whole numbers, their 8 × 8 blocks' DCT rounded to multiples of the table at `scale` (B,) percent."""
+    """Quantise the DCT of the 8 × 8 blocks of integers (B, C, H, W) with the table at `scale` (B,) percent."""
     count, channels, height, width = planes.shape
     steps = torch.tensor(table, dtype=planes.dtype, device=planes.device) * scale[:, None, None]
     steps = ((steps + 50) / 100).floor_().clamp_(1, 255)[:, None, None, None]  # (B, 1, 1, 1, 8, 8)

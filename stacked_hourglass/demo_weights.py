@@ -1,4 +1,4 @@
-"""The demo weights of the repository: a whole stitched network, small and weak, for a first look without training."""
+"""The demo weights in the repository: a small, weak stitched network for a first look without training."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ DEMO_WEIGHTS = Path(__file__).resolve().parents[1] / "stitched" / "pretrained" /
 
 
 def weights_to_load(load: str | Path | None, *pair: str | Path | None) -> str | Path | None:
-    """`load`, or the demo weights where no checkpoint is given and they exist; then a message says so.
+    """`load`, or the demo weights, with a message, if no checkpoint is given and they exist.
 
     Args:
-        load: the checkpoint given, if any.
-        pair: those given for the hourglass and the 3D baseline, where a script takes the two in place of `load`.
+        load: the given checkpoint, if any.
+        pair: the given checkpoints of the hourglass and the 3D baseline, for scripts that accept these two.
     """
     if load or any(pair) or not DEMO_WEIGHTS.is_file():
         return load
@@ -21,7 +21,7 @@ def weights_to_load(load: str | Path | None, *pair: str | Path | None) -> str | 
 
 
 def demo_weights_line(with_pair: bool) -> str:
-    """That the demo weights are used, how good they are, and what is better."""
+    """A message that the demo weights are used, with their quality and better alternatives."""
     better = "--load_hourglass HOURGLASS --load_2d3d LIFTER, or --load STITCHED" if with_pair else "--load HOURGLASS"
     return (
         f"no checkpoint given: the demo weights {DEMO_WEIGHTS} are used; they are weak (a small network trained on a "

@@ -63,8 +63,8 @@ class GroundTruth:
     """The N validation people, in annotation order.
 
     Attributes:
-        joints: (N, 16, 2) float64, zero-based px of the original image; meaningless where missing.
-        missing: (N, 16) bool, `jnt_missing`: does not count.
+        joints: (N, 16, 2) float64, zero-based px of the original image; undefined where missing.
+        missing: (N, 16) bool, `jnt_missing`: excluded.
         head_sizes: (N,) px, 0.6 × the diagonal of the head box.
     """
 
@@ -137,7 +137,7 @@ def validation_images(data_dir: str | Path, truth_path: Path, count: int) -> lis
 
 
 def format_tables(tables: Mapping[str, Table], truth_path: Path, count: int) -> str:
-    """The printed table: what the numbers mean, then for each metric a row a model. Percent, '-' for no joint."""
+    """The printed table: definitions, then for each metric one row per model. Percent, '-' for no joint."""
     lines = [
         f"PCKh on {count} validation people of {truth_path}, in %",
         "  detected: error < threshold × 0.6 × head-box diagonal; joints in jnt_missing are excluded",
@@ -156,7 +156,7 @@ def format_tables(tables: Mapping[str, Table], truth_path: Path, count: int) -> 
 def draw_curves(curves: Mapping[str, Mapping[str, np.ndarray]], output_dir: Path) -> None:
     """Write `pckh_all.png`, a panel for each column but `mean_by_count`, and `pckh_<column>.png` for each alone.
 
-    `curves` holds (51,) percent at `pckh.CURVE_THRESHOLDS` by model and column; a line a model.
+    `curves`: (51,) percent at `pckh.CURVE_THRESHOLDS` by model and column; one line per model.
     """
     from stacked_hourglass.rate_curves import CurveAxes, draw_grid, draw_single  # noqa: PLC0415 - imports matplotlib
 

@@ -1,7 +1,7 @@
-"""Which part of a person a training crop shows: half bodies, people whom the frame cuts off, boxes that are a bit off.
+"""Augments the framing of training crops: half bodies, people cut off by the image border, inaccurate boxes.
 
-A worker draws this for its one warp, before scale, rotation and flip (`augmentation.draw_geometry`). Everything is off
-by default. Coordinates are photo pixels.
+Workers draw it before scale, rotation and flip (`augmentation.draw_geometry`), and apply all in one warp. Everything is
+off by default. Coordinates are photo pixels.
 """
 
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ import numpy as np
 from utils.imaging.images import CROP_MARGIN, JOINTS_MARGIN, apply_affine, invert_affine
 
 LOWER_BODY = ("hip", "knee", "ankle", "pelvis")
-HALF_BODY_MARGIN = 1.5  # of the joints' box, as in the HRNet code: hands, feet and the head's outline lie outside
-LEAST_JOINTS = 3  # in view; a person with fewer would be hard to know again
-LEAST_ZOOM = 0.25  # the smallest side, of the whole person's crop: a foreshortened half is not blown up any more
+HALF_BODY_MARGIN = 1.5  # relative to the joints' box, as in the HRNet code: hands, feet and head extend beyond it
+LEAST_JOINTS = 3  # in view; with fewer a person would be hard to recognise
+LEAST_ZOOM = 0.25  # minimum side relative to the whole person's crop, so that foreshortened halves are not blown up
 
 EDGES = ("left", "top", "right", "bottom")
 EDGE_PROBS = (0.15, 0.1, 0.15, 0.6)  # photos mostly cut off legs
-KEPT_RANGE = (0.35, 0.9)  # share of the person's box that a cut leaves
-JITTER_LIMIT = 2.0  # deviations
+KEPT_RANGE = (0.35, 0.9)  # fraction of the person's box that remains
+JITTER_LIMIT = 2.0  # standard deviations
 
 
 @dataclass(frozen=True)
 class View:
-    """A square crop (centre x, y and side, px), and the frame x0, y0, x1, y1 beyond which nothing is shown."""
+    """A square crop (centre x, y and side, px), and the frame x0, y0, x1, y1, outside of which the crop is black."""
 
     center: np.ndarray
     side: float
@@ -36,10 +36,11 @@ class Framing:
     """Draws a `View` of a person.
 
     Attributes:
-        half_body_prob: probability of a crop about the upper or the lower joints alone.
-        cut_off_prob: probability, else, that an edge of the photo cuts part of the person off. The crop is then about
-            what is left of the person, as a detector's box would be.
-        box_jitter: deviation of the crop's centre (of its side) and of the logarithm of its side, cut off at twice it.
+        half_body_prob: probability of a crop around the upper or the lower joints only.
+        cut_off_prob: otherwise, probability that an image border cuts off part of the person. The crop is then around
+            the remaining part, as a detector's box would be.
+        box_jitter: standard deviation of the crop's centre (relative to its side) and of the logarithm of its side,
+            clipped at ± 2 standard deviations.
     """
 
     half_body_prob: float = 0.0
@@ -52,12 +53,14 @@ class Framing:
     def __call__(
         self, rng: np.random.Generator, view: View, joints: np.ndarray, annotated: np.ndarray, names: Sequence[str]
     ) -> View:
-        """A view of the same person.
+        """A random view of the same person.
 
         Args:
-            rng: gives the same count of numbers whatever is drawn.
-            view: of the whole person.
-            joints: (J, 2); annotated: (J,) bool; names: J.
+            rng: always advanced by the same count of numbers.
+            view: view of the whole person.
+            joints: (J, 2) px.
+            annotated: (J,) bool.
+            names: J joint names.
         """
         kind, upper, kept = rng.random(3)
         edge = EDGES[rng.choice(len(EDGES), p=EDGE_PROBS)]
@@ -72,9 +75,9 @@ class Framing:
 
 
 def half_body(view: View, joints: np.ndarray, annotated: np.ndarray, names: Sequence[str], upper: bool) -> View:
-    """A crop about the annotated upper joints (all but hips, knees, ankles, pelvis) or the lower ones.
+    """A crop around the annotated upper joints (all but hips, knees, ankles, pelvis) or the lower ones.
 
-    `view` as it is where fewer than `LEAST_JOINTS` of them, or none of the others, are annotated.
+    Returns `view` unchanged if fewer than `LEAST_JOINTS` of them, or none of the others, are annotated.
     """
     lower = np.array([name.rpartition("_")[2] in LOWER_BODY for name in names])
     chosen = annotated & (lower != upper)
@@ -85,10 +88,10 @@ def half_body(view: View, joints: np.ndarray, annotated: np.ndarray, names: Sequ
 
 
 def cut_off(view: View, joints: np.ndarray, annotated: np.ndarray, edge: str, kept: float) -> View:
-    """The photo ends at `edge` ("left", "top", "right", "bottom") so that `kept` of the person's box is left.
+    """Cut the photo at `edge` ("left", "top", "right", "bottom") so that a fraction `kept` of the person's box remains.
 
-    The box is that of the annotated joints, a little larger. `view` as it is where fewer than `LEAST_JOINTS` joints
-    would be left.
+    The box is that of the annotated joints, slightly enlarged. Returns `view` unchanged if fewer than `LEAST_JOINTS`
+    joints would remain.
     """
     if annotated.sum() < LEAST_JOINTS:
         return view
@@ -113,7 +116,7 @@ def _side(side: float, view: View) -> float:
 
 
 def in_frame(points: np.ndarray, frame: Sequence[float]) -> np.ndarray:
-    """(…,) bool: which of (…, 2) points lie within the frame x0, y0, x1, y1."""
+    """(…,) bool: which points (…, 2) are within the frame x0, y0, x1, y1."""
     return ((points >= frame[:2]) & (points <= frame[2:])).all(-1)
 
 
@@ -127,7 +130,7 @@ def in_view(joints: np.ndarray, matrix: np.ndarray, size: int, view: View) -> np
 
 
 def blacken_outside(crop: np.ndarray, matrix: np.ndarray, view: View) -> np.ndarray:
-    """The (H, W, 3) crop, black beyond the frame, as it is outside of a photo. `matrix` is as for `in_view`."""
+    """The (H, W, 3) crop, black outside the frame like outside a photo. `matrix` as for `in_view`."""
     if np.isinf(view.frame).all():
         return crop
     height, width = crop.shape[:2]

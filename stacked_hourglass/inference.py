@@ -16,16 +16,16 @@ class Predictor:
     """A trained network from crops to joints in photo pixels, on the network's device.
 
     Attributes:
-        skeleton: the J joints.
-        score_threshold: scores below it are too unsure to be drawn.
+        skeleton: joint order, J joints.
+        score_threshold: joints with a lower score should not be drawn.
     """
 
     def __init__(self, model: HourglassNet, precision: str = "fp32", flip: bool = False, compiled: bool = False):
         """
         Args:
-            model: as `load_hourglass` gives it, in eval mode.
-            precision: of the network's arithmetic: fp32, bf16 or fp16.
-            flip: flip test: the mean of the heat maps of a crop and of its mirror image.
+            model: from `load_hourglass`, in eval mode.
+            precision: fp32, bf16 or fp16.
+            flip: flip test: average the heat maps of a crop and its mirror image.
             compiled: compile the network: slower start, faster steps.
         """
         self.skeleton = skeleton_of(model)
@@ -68,8 +68,7 @@ def skeleton_of(model: HourglassNet) -> Skeleton:
 
 
 def as_input(model: HourglassNet, crops: Tensor) -> Tensor:
-    """uint8 RGB crops (B, 3, H, W) -> what the network takes: RGB in [0, 1] minus its mean, on its device, in its
-    dtype.
+    """uint8 RGB crops (B, 3, H, W) -> network input: RGB in [0, 1] minus the mean, in the network's device and dtype.
 
     Raises ValueError for crops of another shape or type.
     """
@@ -86,7 +85,7 @@ def to_photo(matrices: Tensor, points: Tensor) -> Tensor:
 
 @contextmanager
 def batch_statistics(model: nn.Module, enabled: bool) -> Iterator[None]:
-    """Within the block batch norm uses each batch's own statistics; the running ones stay as they are."""
+    """Context in which batch norm uses batch statistics; the running statistics are not changed."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)] if enabled else []
     former = [(norm.training, norm.track_running_stats) for norm in norms]
     for norm in norms:

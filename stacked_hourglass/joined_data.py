@@ -1,6 +1,6 @@
-"""People of several data sets as one training set, in the joints of the first.
+"""Joins the people of several data sets into one training set, with the joints of the first.
 
-Folders may have different forms (MPII, LSP, COCO). Joints are matched by name; what a form lacks is not annotated.
+Folders may have different formats (MPII, LSP, COCO). Joints are matched by name; missing joints are not annotated.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,13 +24,13 @@ def load_joined(data_dirs: Sequence[str | Path], load_first: Loader) -> tuple[Pe
     """(training, validation): the training people of all folders, and the validation people of the first.
 
     Args:
-        data_dirs: at least one folder; one that is named twice counts twice.
-        load_first: reads the first folder, e.g. `load_mpii`. The form of the others is found by `load_training`.
+        data_dirs: at least one folder; a folder given twice counts twice.
+        load_first: reads the first folder, e.g. `load_mpii`. `load_training` detects the format of the others.
 
-    People of another form are converted by `in_skeleton`. Training people whose photo also is a validation photo of
-    the first folder are left out, and so are those with no joint in common with its skeleton; warnings count them.
+    People of another format are converted by `in_skeleton`. Training people whose photo is a validation photo of the
+    first folder, or who share no joint with its skeleton, are dropped with a warning.
 
-    Raises UserError as the readers do.
+    Raises UserError like the readers.
     """
     first, *others = map(Path, data_dirs)
     training, validation = load_first(first)
@@ -40,13 +40,13 @@ def load_joined(data_dirs: Sequence[str | Path], load_first: Loader) -> tuple[Pe
     for folder in others:
         people = in_skeleton(load_training(folder), training.skeleton)
         if count := int((~people.annotated.any(axis=1)).sum()):
-            warn(f"{count} of {len(people)} people of {folder} left out: none of their joints is one of {first}'s")
+            warn(f"{count} of {len(people)} people of {folder} dropped: they share no annotated joint with {first}")
         parts.append(people.select(people.annotated.any(axis=1)))
     return _without_photos_of(parts[0].joined(*parts[1:]), validation), validation
 
 
 def require_mpii_first(data_dirs: Sequence[str | Path]) -> None:
-    """Raise UserError if the first is no MPII folder (or the default's stand-in), or another is no folder. No torch."""
+    """Raise UserError if the first is not an MPII folder (or its fallback), or another is not a folder. No torch."""
     first, *others = data_dirs
     require_mpii(first)
     for folder in others:
@@ -54,7 +54,7 @@ def require_mpii_first(data_dirs: Sequence[str | Path]) -> None:
 
 
 def require_lsp_first(data_dirs: Sequence[str | Path]) -> None:
-    """Raise UserError if the first, or another, is no folder. No torch."""
+    """Raise UserError if one of them is not a folder. No torch."""
     first, *others = data_dirs
     require_lsp(first)
     for folder in others:
@@ -62,7 +62,7 @@ def require_lsp_first(data_dirs: Sequence[str | Path]) -> None:
 
 
 def require_coco_first(data_dirs: Sequence[str | Path]) -> None:
-    """Raise UserError if the first lacks COCO's validation annotations, or another is no folder. No torch."""
+    """Raise UserError if the first lacks COCO's validation annotations, or another is not a folder. No torch."""
     first, *others = data_dirs
     require_validation_files(first)
     for folder in others:
@@ -71,14 +71,14 @@ def require_coco_first(data_dirs: Sequence[str | Path]) -> None:
 
 def _require_folder(folder: str | Path) -> None:
     if not Path(folder).is_dir():
-        raise UserError(f"--data_dir {folder}: no such folder; give folders in the MPII, LSP or COCO form")
+        raise UserError(f"--data_dir {folder}: no such folder; give folders in the MPII, LSP or COCO format")
 
 
 def load_training(data_dir: str | Path) -> People:
-    """The training people of a folder in the MPII, LSP or COCO form. Raises UserError as the readers do.
+    """The training people of a folder in the MPII, LSP or COCO format. Raises UserError like the readers.
 
-    COCO's are those of `train2017`, LSP's the first half of LSP and most of LSP-extended, MPII's those that are not
-    marked as validation people.
+    These are COCO's `train2017`, the first half of LSP and most of LSP-extended, and MPII's people who are not marked
+    as validation people.
     """
     _require_folder(data_dir)
     if is_coco(data_dir):
@@ -89,9 +89,9 @@ def load_training(data_dir: str | Path) -> People:
 def in_skeleton(people: People, skeleton: Skeleton) -> People:
     """The same people with the joints of `skeleton`, matched by name.
 
-    Pelvis and thorax, where the people have none, are the midpoints of the hips and of the shoulders, annotated
-    (visible) where both are: an approximation. Every other joint that they lack is not annotated: COCO has neither
-    upper neck nor head top, and MPII and LSP have no eyes, ears and nose.
+    Missing pelvis and thorax are approximated by the midpoints of the hips and of the shoulders, annotated (visible) if
+    both are. Other missing joints are not annotated: COCO has no upper neck and head top, MPII and LSP have no eyes,
+    ears and nose.
     """
     if people.skeleton == skeleton:
         return people
@@ -112,9 +112,9 @@ def in_skeleton(people: People, skeleton: Skeleton) -> People:
 
 
 def _without_photos_of(training: People, validation: People) -> People:
-    """`training` without the people whose photo is one of `validation`'s: the same file, links followed."""
+    """`training` without people in photos of `validation`, i.e. the same file after following links."""
     photos = {path.resolve() for path in validation.image_paths}
     apart = np.array([path.resolve() not in photos for path in training.image_paths], bool)
     if count := int((~apart).sum()):
-        warn(f"{count} of {len(training)} training people left out: their photos are validation photos")
+        warn(f"{count} of {len(training)} training people dropped: their photos are validation photos")
     return training.select(apart)

@@ -25,8 +25,8 @@ from utils.transform import Skeleton
 
 CELL, NAME_WIDTH, GAP = 160, 120, 4  # px
 LINE = 18  # px, twice the height of a capital letter
-SALIENCY_BLUR = 2.0  # crop px: single pixels of a gradient are noise to the eye
-SALIENCY_CLIPPED = 0.002  # share of a map's pixels that all get the lightest colour, or one of them would set the scale
+SALIENCY_BLUR = 2.0  # crop px; single pixels of a gradient look like noise
+SALIENCY_CLIPPED = 0.002  # fraction of the pixels clipped to the lightest colour, so that outliers don't set the scale
 SALIENCY_OPACITY = 0.85
 RING = 7.0  # px, radius
 SIDES = {"r_": "right ", "l_": "left "}
@@ -34,7 +34,7 @@ COLUMNS = ("crop", "heat map", "saliency")
 
 
 def notes(kind: str) -> list[str]:
-    """What the picture shows, in lines of ASCII; `kind` is that of `saliency_maps`."""
+    """Lines of ASCII that explain the picture; `kind` as for `saliency_maps`."""
     return [
         "heat map: of the last stack; the ring is at its peak, whose height is beside it",
         "saliency: |dS / d pixel|, largest of R, G, B (Simonyan et al. 2014);",
@@ -60,11 +60,11 @@ def draw_joint_maps(
 
     Args:
         crop: (H, W, 3) uint8 RGB.
-        heatmaps, saliency: (J, H / 4, W / 4) and (J, H, W), as `saliency_maps` gives them for the crop.
-        skeleton: the J joints.
-        kind: that the saliency maps are of; the picture says its definition.
-        with_skeleton: draw all joints and bones, as they were found, on the crop of every row.
-        title: a line above it all, in `title_color`.
+        heatmaps, saliency: (J, H / 4, W / 4) and (J, H, W), from `saliency_maps` for the crop.
+        skeleton: joint order, J joints.
+        kind: kind of the saliency maps, whose definition is written in the picture.
+        with_skeleton: draw all predicted joints and bones on the crop of every row.
+        title: a line at the top, in `title_color`.
 
     Returns: (H', W', 3) uint8.
     """
@@ -93,7 +93,7 @@ def draw_joint_maps(
 
 
 def smoothed(saliency: Tensor) -> np.ndarray:
-    """(J, H, W) saliency maps as they are shown: blurred, and the highest values, which would set the scale, cut."""
+    """(J, H, W) saliency maps as displayed: blurred, with the highest values clipped."""
     maps = [cv2.GaussianBlur(one, (0, 0), SALIENCY_BLUR) for one in saliency.cpu().numpy()]
     highest = np.quantile(maps, 1 - SALIENCY_CLIPPED, axis=(1, 2), keepdims=True)
     return np.minimum(maps, highest)
@@ -109,7 +109,7 @@ def _name_cell(joint: str, peak: float, color: tuple[int, int, int], height: int
 
 
 def _ringed(picture: np.ndarray, place: np.ndarray, color: tuple[int, int, int], width: int = 2) -> np.ndarray:
-    """The picture with a ring around a place (2,), px."""
+    """The picture with a ring around a point (2,), px."""
     picture, center, radius = picture.copy(), np.rint(16 * place).astype(int).tolist(), round(16 * RING)
     for ink, thickness in ((OUTLINE, width + 2), (color, width)):
         cv2.circle(picture, center, radius, ink, thickness, cv2.LINE_AA, shift=4)

@@ -1,4 +1,4 @@
-"""Annotated people in a JSON file, a list with one object per person: reading, and checks that name the entry."""
+"""Reads annotated people from a JSON list with one object per person; errors name the entry."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ LARGEST = 1e6  # px. float32 has no fractions of a pixel beyond, and no photo is
 
 
 def read_entries(path: Path) -> list[dict[str, Any]]:
-    """The non-empty list of people in a JSON file (perhaps gzipped, perhaps under the key "root").
+    """The non-empty list of people in a JSON file (optionally gzipped, optionally under the key "root").
 
     Raises UserError for anything else.
     """
@@ -23,12 +23,12 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
         entries = entries.get("root")
     if not isinstance(entries, list) or not entries:
         raise UserError(f"{path}: expected a list of annotated people, one JSON object each, and at least one")
-    require([isinstance(entry, dict) for entry in entries], path, "is no JSON object; expected one per person")
+    require([isinstance(entry, dict) for entry in entries], path, "is not a JSON object; expected one per person")
     return entries
 
 
 def require(right: Sequence[bool] | np.ndarray, path: Path, fault: str) -> None:
-    """Raises UserError with the number of the first entry that is not right."""
+    """Raise UserError with the index of the first invalid entry."""
     if not np.all(right):
         raise UserError(f"{path}: entry {int(np.argmin(right))} (from 0): {fault}")
 

@@ -1,4 +1,4 @@
-"""An hourglass from a checkpoint's path alone: ours, a published one, or a whole stitched network's."""
+"""Loads an hourglass from a checkpoint: ours, a published one, or that of a stitched network."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from utils.osutils import UserError
 from utils.training.checkpoints import load_state, read_checkpoint, written_by
 
 STITCHED_PARTS = ("hourglass.", "lifter.")  # prefixes of a stitched checkpoint's keys
-HOURGLASS_FACTS = ("mean", "skeleton", "score_threshold")  # beside the weights, in both kinds of checkpoint
+HOURGLASS_FACTS = ("mean", "skeleton", "score_threshold")  # stored beside the weights in both kinds of checkpoint
 
 
 def load_hourglass(
@@ -22,15 +22,14 @@ def load_hourglass(
     allow_unsafe: bool = False,
     processes: Processes = ALONE,
 ) -> HourglassNet:
-    """The network in eval mode, on `device`; its architecture and facts (`mean`, `skeleton`, `score_threshold`) are
-    read from the file.
+    """Load an hourglass in eval mode; architecture, `mean`, `skeleton` and `score_threshold` come from the file.
 
     Args:
-        path: a checkpoint of `train.py hourglass_*`, a published one or a bare state dict (both have MPII's mean and
-            joint order), or a whole stitched network's, of which the hourglass is taken; the file or its folder.
+        path: file or folder of a checkpoint of `train.py hourglass_*`, a published one or a bare state dict (both with
+            MPII's mean and joint order), or a stitched checkpoint, whose hourglass is used.
         device: "cpu", "cuda", "cuda:N", "mps", or "auto".
         allow_unsafe: open old checkpoints that hold pickles, which can run code.
-        processes: of several, rank 0 reads the file for all.
+        processes: with several, rank 0 reads the file for all.
 
     Raises UserError for a file without an hourglass, and for a device that is not available.
     """
@@ -39,9 +38,9 @@ def load_hourglass(
 
 
 def build_hourglass(checkpoint: dict[str, Any], path: str | Path) -> HourglassNet:
-    """The network of a checkpoint that `read_checkpoint` opened, on the CPU; see `load_hourglass`.
+    """The network of a checkpoint from `read_checkpoint`, on the CPU; see `load_hourglass`.
 
-    Raises UserError, which names `path`, where it holds no hourglass.
+    Raises UserError, naming `path`, if it holds no hourglass.
     """
     checkpoint = hourglass_part(checkpoint)
     model = HourglassNet(
@@ -55,12 +54,12 @@ def build_hourglass(checkpoint: dict[str, Any], path: str | Path) -> HourglassNe
 
 
 def is_stitched(checkpoint: dict[str, Any]) -> bool:
-    """Whether a checkpoint that `read_checkpoint` opened holds a whole stitched network."""
+    """Whether a checkpoint from `read_checkpoint` holds a stitched network."""
     return all(any(key.startswith(part) for key in checkpoint["state_dict"]) for part in STITCHED_PARTS)
 
 
 def hourglass_part(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """The hourglass's own checkpoint within a whole stitched network's; any other checkpoint as it is."""
+    """The hourglass part of a stitched checkpoint; any other checkpoint unchanged."""
     if not is_stitched(checkpoint):
         return checkpoint
     part = STITCHED_PARTS[0]
@@ -76,8 +75,8 @@ def read_architecture(checkpoint: dict[str, Any], path: str | Path) -> Architect
         return infer_architecture(checkpoint["state_dict"], checkpoint.get("options"))
     except (KeyError, IndexError):
         raise UserError(
-            f"{path}: no hourglass network ({written_by(checkpoint)}); give a checkpoint of train.py hourglass_mpii "
-            "or stitched_fine_tune, or a published hourglass"
+            f"{path}: not an hourglass network ({written_by(checkpoint)}); give a checkpoint of train.py "
+            "hourglass_mpii or stitched_fine_tune, or a published hourglass"
         ) from None
 
 

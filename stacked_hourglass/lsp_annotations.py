@@ -1,12 +1,12 @@
 """Reader of Leeds Sports Pose and its extended training set, in their published layout.
 
-Both are a folder `images/` beside one array in `joints.mat`, and tell themselves apart by its shape:
+Both have a folder `images/` beside one array in `joints.mat`, whose shape tells which of them it is:
 
 * LSP (Johnson and Everingham, BMVC 2010): 3 × 14 × N, x, y and 1 where the joint is occluded; every joint is
   marked. The first half of the photos is for training, the second for validation. `im0001.jpg` and on.
 * LSP-extended (CVPR 2011): 14 × 3 × N, x, y and 1 where the joint is marked. `im00001.jpg` and on.
 
-Coordinates on file count from one; one is subtracted here.
+Coordinates on file are one-based; one is subtracted here.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from utils.files.mat_files import read_mat
 from utils.osutils import UserError, warn
 from utils.transform import LSP
 
-# Where only the extended set is there, one photo of this many is for validation.
+# With the extended set alone, one photo in this many is for validation.
 VALIDATION_PERIOD = 15
 DOWNLOAD = "download LSP or LSP-extended (https://sam.johnson.io/research/lsp.html) and unpack it there"
 
@@ -40,16 +40,16 @@ class _Layout:
 def load_lsp(data_dir: str | Path) -> tuple[People, People]:
     """Read LSP, LSP-extended or both: (training, validation), each in file order.
 
-    `joints.mat` and `images/` lie in `data_dir` or in a folder right under it. Training is the first half of LSP,
-    then all of LSP-extended; validation is the second half of LSP. With LSP-extended alone every 15th photo is
-    for validation, and a warning says that this is not a published split.
+    `joints.mat` and `images/` are in `data_dir` or in a direct subfolder. Training is the first half of LSP, then all
+    of LSP-extended; validation is the second half of LSP. With LSP-extended alone every 15th photo is for validation,
+    with a warning that this is not a published split.
 
     Crop (the files give none): centred on the box of the annotated joints, scale = 1.05 × its longer side / 200 px,
     side = 1.25 × 200 px × scale. `head_size` is the distance from neck to head top in px, NaN where either is not
     annotated. `visible` equals `annotated` in LSP-extended, which does not tell occluded joints.
 
-    Photos with fewer than two joints in different places have no crop and are dropped from both parts; training
-    photos that are absent are dropped; each with one warning that counts them.
+    Photos with fewer than two distinct joints have no crop and are dropped from both parts; missing training photos
+    are dropped; each with one warning.
 
     Raises UserError for a missing folder, a damaged or unexpected joints.mat, and no photo at all.
     """
@@ -57,7 +57,7 @@ def load_lsp(data_dir: str | Path) -> tuple[People, People]:
 
 
 def read_lsp(data_dir: str | Path) -> tuple[People, People]:
-    """As `load_lsp`, whether or not the photos are there; validation people are the same, in the same order."""
+    """Like `load_lsp` without requiring the photos; validation people are the same, in the same order."""
     data_dir = Path(data_dir)
     base, extended = _find_sets(data_dir)
     parts = []
@@ -71,7 +71,7 @@ def read_lsp(data_dir: str | Path) -> tuple[People, People]:
         if base is None:
             warn(
                 f"{extended.folder} is LSP-extended alone: every {VALIDATION_PERIOD}th photo is for validation, which "
-                "is not a published split; figures compare with runs on the same files only"
+                "is not a published split; compare figures only with runs on the same files"
             )
             validation = people.select(in_validation)
             people = people.select(~in_validation)
@@ -81,7 +81,7 @@ def read_lsp(data_dir: str | Path) -> tuple[People, People]:
 
 
 def require_folder(data_dir: str | Path) -> None:
-    """Raise UserError, saying how to get the data, where `data_dir` is no folder. Imports no torch."""
+    """Raise UserError, saying how to get the data, if `data_dir` is not a folder. Imports no torch."""
     if not Path(data_dir).is_dir():
         raise UserError(f"--data_dir {data_dir}: no such folder; make it, then {DOWNLOAD}, or try --data_dir sample")
 
@@ -98,12 +98,12 @@ def _find_sets(data_dir: Path) -> tuple[_Layout | None, _Layout | None]:
     candidates = [data_dir, *sorted(child for child in data_dir.iterdir() if child.is_dir())]
     layouts = [_read(folder) for folder in candidates if (folder / "joints.mat").is_file()]
     if not layouts:
-        raise UserError(f"--data_dir {data_dir}: no joints.mat in it or in a folder right under it; {DOWNLOAD}")
+        raise UserError(f"--data_dir {data_dir}: no joints.mat in it or in a direct subfolder; {DOWNLOAD}")
     found: list[_Layout | None] = []
     for extended, name in ((False, "LSP"), (True, "LSP-extended")):
         same = [layout for layout in layouts if layout.extended == extended]
         if len(same) > 1:
-            raise UserError(f"--data_dir {data_dir}: {name} is there twice, in {same[0].folder} and {same[1].folder}")
+            raise UserError(f"--data_dir {data_dir}: {name} exists twice, in {same[0].folder} and {same[1].folder}")
         found.append(same[0] if same else None)
     return found[0], found[1]
 
@@ -150,11 +150,11 @@ def _people(layout: _Layout) -> People:
 
 
 def _with_crop(people: People, part: str) -> People:
-    """The people whose joints span a box, with the crop about it."""
+    """The people whose joints span a box, with the crop around it."""
     center, side = crop_about_joints(people.joints, people.annotated)
     spanned = side > 0
     if count := int((~spanned).sum()):
-        warn(f"{count} of {len(people)} {part} photos dropped: fewer than two joints in different places")
+        warn(f"{count} of {len(people)} {part} photos dropped: fewer than two distinct joints")
     return replace(
         people.select(spanned),
         center=center[spanned].astype(np.float32),

@@ -56,7 +56,7 @@ def lsp_PCK(options: Namespace) -> None:
     """Print and write PCK@0.2, PCKh@0.5 (`lsp_pck` defines them) and curves of prediction files.
 
     Reads `data_dir`, `prediction_files`, `model_names` (None: from the files' names) and `output_dir` of `options`.
-    The validation people, and their order, are those of `load_lsp`; photos need not be there. Writes `lsp_pck.json` and
+    The validation people, and their order, are those of `load_lsp`; photos are not needed. Writes `lsp_pck.json` and
     `<metric>_<convention>.png` for each metric and convention.
 
     Raises UserError, with nothing written, for annotations or a prediction file that are missing, damaged, of another
@@ -83,7 +83,7 @@ def lsp_PCK(options: Namespace) -> None:
 
 
 def format_tables(tables: Mapping[str, Tables], people: People) -> str:
-    """The printed tables: what the numbers mean, then for each convention and metric a row a model. Percent."""
+    """The printed tables: definitions, then for each convention and metric one row per model. Percent."""
     counts = counted_people(people.joints, people.annotated)
     lines = [f"PCK and PCKh on {len(people)} validation people of {people.source[-1]}, in %", DEFINITIONS]
     if min(counts.values()) < len(people):
@@ -104,7 +104,7 @@ def format_tables(tables: Mapping[str, Tables], people: People) -> str:
 
 
 def draw_curves(curves: Mapping[str, Mapping], output_dir: Path) -> list[Path]:
-    """Write a picture for each metric and convention, with a panel for each of `CURVE_TITLES`; gives their paths."""
+    """Write a picture per metric and convention, with a panel for each of `CURVE_TITLES`; returns the paths."""
     from stacked_hourglass.rate_curves import CurveAxes, draw_grid  # noqa: PLC0415 - imports matplotlib
 
     paths = []

@@ -1,11 +1,11 @@
-"""The official MPII file (`mpii_human_pose_v1_u12_1.mat`) turned into `mpii_annotations.json` and head boxes.
+"""Converts the official MPII file (`mpii_human_pose_v1_u12_1.mat`) to `mpii_annotations.json` and head boxes.
 
-People kept: everybody in a training image (`img_train` is 1) who has joints, a position and a scale; the official
-file has 28,883 of them. Its test images carry no joints. Of an image with validation people only these are kept, so
-that the parts share no image: with the published split 22,246 training and 2,958 validation people remain, 25,204
-as in the annotations that circulate.
+It keeps all people in training images (`img_train` is 1) with joints, a position and a scale; the official file has
+28,883 of them. Test images have no joints. Of images with validation people only these are kept, so that the parts
+share no image: with the published split 22,246 training and 2,958 validation people remain, 25,204 as in the commonly
+used annotations.
 
-Coordinates stay one-based, as MATLAB wrote them; `annotations.load_mpii` makes them zero-based.
+Coordinates stay one-based, as in MATLAB; `annotations.load_mpii` makes them zero-based.
 """
 
 import hashlib
@@ -38,8 +38,8 @@ SPLIT_FORMS = (
     "a JSON of either annotation form, a .mat with RELEASE_img_index and RELEASE_person_index or with pos_gt_src, "
     "or an .h5 with imgname and center"
 )
-HASH_VALIDATION_SHARE = 0.12  # of the images; about the published share of people
-POSITION_TOLERANCE = 2.0  # px: some published lists hold positions cut to whole pixels
+HASH_VALIDATION_SHARE = 0.12  # fraction of the images; close to the published fraction of people
+POSITION_TOLERANCE = 2.0  # px: some published lists have positions truncated to integers
 JOINT_TOLERANCE = 0.05  # px
 CENTER_JOINT_CODES = {"pelvis": "pelv", "thorax": "thor", "upper_neck": "neck", "head_top": "head"}
 
@@ -76,12 +76,12 @@ def convert_release(mat_path: str | Path, split_from: str | Path | None = None) 
     shared_images = {entry["img_paths"] for entry in validation}
     training = [entry for entry in people if entry["img_paths"] not in shared_images]
     if beside := len(people) - len(training) - len(validation):
-        warn(f"{beside} people left out: they are in images of validation people without being in the split")
+        warn(f"{beside} people dropped: they share an image with validation people but are not in the split")
     return training + validation
 
 
 def write_converted(entries: Sequence[Entry], output_dir: str | Path) -> tuple[Path, Path]:
-    """Write the JSON and `detections_our_format.mat` of its validation people; gives both paths."""
+    """Write the JSON and `detections_our_format.mat` of its validation people; returns both paths."""
     json_path, boxes_path = Path(output_dir) / ANNOTATION_FILE, Path(output_dir) / HEAD_BOX_FILES[0]
     with atomic_path(boxes_path) as temporary:
         savemat(temporary, _head_box_arrays([entry for entry in entries if entry["isValidation"]]))
@@ -109,7 +109,7 @@ def _head_box_arrays(validation: Sequence[Entry]) -> dict[str, np.ndarray]:
 
 
 def _annotated_images(path: Path) -> list[list[Entry]]:
-    """The people kept, a list an image, in file order."""
+    """The people kept, one list per image, in file order."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; mpii_human_pose_v1_u12_1.mat is at {RELEASE_URL}")
     try:
@@ -126,7 +126,7 @@ def _annotated_images(path: Path) -> list[list[Entry]]:
             images.append(people)
             incomplete += lacking
     if incomplete:
-        warn(f"{incomplete} people left out: they have joints but no position or no scale")
+        warn(f"{incomplete} people dropped: they have joints but no position or scale")
     if not any(images):
         raise UserError(f"{path}: no training image has a person with joints, position and scale")
     return images
@@ -163,7 +163,7 @@ def _people_of_image(annotation: Any, index: int) -> tuple[list[Entry], int]:
 
 
 def _with_others(people: list[Entry]) -> list[Entry]:
-    """The people of one image, each told of the others."""
+    """The people of one image, with the fields about the others."""
     others = [people[:i] + people[i + 1 :] for i in range(len(people))]
     return [
         entry
@@ -190,12 +190,12 @@ def _joints(rectangle: Any) -> np.ndarray:
 
 
 def _items(value: Any) -> list[Any]:
-    """The elements of a MATLAB array, which arrives bare where it has one element."""
+    """The elements of a MATLAB array, which is read as a bare value if it has one element."""
     return [] if value is None else list(np.atleast_1d(value).ravel())
 
 
 def _number(value: Any) -> float | None:
-    """A finite number, also one written as text; None for anything else, such as [] and ''."""
+    """A finite number, possibly given as text; None for anything else, e.g. [] and ''."""
     values = np.asarray(value).ravel()
     try:
         number = float(values[0]) if values.size == 1 else np.nan
@@ -250,7 +250,7 @@ def _order_of_h5(people: list[Entry], path: Path) -> list[int]:
             names, positions = read_dataset(file, "imgname"), numeric_dataset(file, "center").reshape(-1, 2)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"--split_from {path}: no readable imgname and center in this HDF5 file ({error})") from None
-    # Names are strings, or rows of character codes filled up with zeros.
+    # Names are strings, or rows of character codes padded with zeros.
     names = [bytes(row.astype(np.uint8)) if isinstance(row, np.ndarray) else row for row in names]
     names = [name.decode("latin-1") if isinstance(name, bytes) else str(name) for name in names]
     return _match_positions(people, [name.strip("\0 ") for name in names], positions, path)
@@ -311,7 +311,7 @@ def _match_joints(people: list[Entry], joints: np.ndarray, path: Path) -> list[i
         candidates, votes = np.unique(hits, return_counts=True)
         if votes.max(initial=0) * 2 < max(len(wanted), 1):
             _found(None, i, path)
-        # Of people who share as many joints, the one with the fewest others.
+        # Among people with equally many matching joints, the one with the fewest other joints.
         best = np.argmax(votes - joint_counts[candidates] / 2)
         order.append(int(candidates[best]))
     return order

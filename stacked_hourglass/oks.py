@@ -1,13 +1,13 @@
-"""Object keypoint similarity (OKS), how COCO measures 2D poses (cocodataset.org/#keypoints-eval).
+"""Object keypoint similarity (OKS), COCO's similarity of 2D poses (cocodataset.org/#keypoints-eval).
 
-For a person with area s² and a joint at distance d from its true place, the joint's similarity is
-exp(-d² / (2 s² k²)) with k = 2σ; σ is how far annotators of COCO differ on that joint, in units of s. A person's OKS
+For a person with area s² and a joint at distance d from its true position, the joint's similarity is
+exp(-d² / (2 s² k²)) with k = 2σ; σ is the deviation of COCO's annotators for that joint, in units of s. A person's OKS
 is the mean over the annotated joints.
 
-COCO's AP also ranks detections by score and matches them to people. Where every person has exactly one pose, in a
-given box, nothing needs matching: `oks_scores` gives shares of people instead. They are no AP; do not compare them.
+COCO's AP also ranks detections by score and matches them to people. If every person has exactly one pose, in a given
+box, no matching is needed: `oks_scores` returns fractions of people instead, which are not comparable with AP.
 
-Functions take tensors, or NumPy arrays, and return the same type.
+Functions accept tensors or NumPy arrays, and return the same type.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,12 +23,12 @@ SIGMAS: Mapping[str, float] = {
     "knee": 0.087, "ankle": 0.089,
 }  # fmt: skip
 
-# What COCO averages AP over. A person counts at a threshold where OKS >= threshold.
+# The thresholds over which COCO averages AP. A person is correct at a threshold if OKS >= threshold.
 THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
 
 
 def sigmas_of(joints: Sequence[str]) -> list[float]:
-    """COCO's σ of each joint, by name. Raises KeyError for a joint that COCO lacks."""
+    """COCO's σ of each joint, by name. Raises KeyError for a joint that COCO does not have."""
     return [SIGMAS[joint[2:] if joint[:2] in ("r_", "l_") else joint] for joint in joints]
 
 
@@ -42,8 +42,8 @@ def joint_similarities(pred: Tensor, truth: Tensor, area: Tensor, joints: Sequen
     """Similarity of every joint, (N, J) in [0, 1], float64.
 
     Args:
-        pred, truth: (N, J, 2) in one frame. A NaN prediction has similarity 0.
-        area: (N,) of the people, in the frame's unit squared, above 0.
+        pred, truth: (N, J, 2) in the same frame. A NaN prediction has similarity 0.
+        area: (N,) areas of the people, in squared units of the joints, above 0.
         joints: J names.
     """
     k = 2 * torch.tensor(sigmas_of(joints), dtype=torch.float64, device=pred.device)
@@ -53,26 +53,26 @@ def joint_similarities(pred: Tensor, truth: Tensor, area: Tensor, joints: Sequen
 
 @in_kind
 def oks(pred: Tensor, truth: Tensor, annotated: Tensor, area: Tensor, joints: Sequence[str]) -> Tensor:
-    """OKS of every person, (N,) float64: the mean similarity of the annotated joints; NaN where none is.
+    """OKS of every person, (N,) float64: the mean similarity of the annotated joints; NaN without any.
 
-    `annotated` is (N, J) bool; the other arguments are as for `joint_similarities`.
+    `annotated`: (N, J) bool; the other arguments as for `joint_similarities`.
     """
     similar = joint_similarities(pred, truth, area, joints)
-    # The truth of a joint without annotation means nothing.
+    # The truth of a joint without annotation is undefined.
     return similar.masked_fill(~annotated.bool(), 0.0).sum(1) / annotated.bool().sum(1)
 
 
 @in_kind
 def oks_scores(values: Tensor) -> dict[str, float]:
-    """Scores over people's OKS (N,), one pose per person; NaN values are left out.
+    """Scores over people's OKS (N,), one pose per person; NaN values are excluded.
 
     Returns:
         "mean": mean OKS.
-        "above_0.5", "above_0.75": share of people with at least this OKS.
-        "above_0.5:0.95": mean of the shares at 0.5, 0.55, ..., 0.95, like AP where every person has one pose.
-        "people": how many count.
+        "above_0.5", "above_0.75": fraction of people with at least this OKS.
+        "above_0.5:0.95": mean of the fractions at 0.5, 0.55, ..., 0.95, similar to AP with one pose per person.
+        "people": number of people counted.
 
-    All are NaN where nobody counts.
+    All are NaN if nobody is counted.
     """
     values = values[~values.isnan()]
     shares = [(values >= threshold).double().mean() for threshold in THRESHOLDS]

@@ -1,4 +1,4 @@
-"""PCKh and PCK: how often a predicted joint lies close enough to the true one.
+"""PCKh: how often a predicted joint is close enough to the true one.
 
 PCKh (Andriluka, Pishchulin, Gehler, Schiele, "2D Human Pose Estimation: New Benchmark and State of the Art
 Analysis", CVPR 2014) measures distances by the person's head. As computed here:
@@ -6,21 +6,21 @@ Analysis", CVPR 2014) measures distances by the person's head. As computed here:
 * A joint is detected where its error < threshold × head size. The comparison is strict, so PCKh@0 is 0. (The
   benchmark's own script counts a tie as a detection; on real-valued coordinates ties do not occur.)
 * Head size = 0.6 × the diagonal of the head box.
-* The mask is the ground truth's `jnt_missing`: such joints are excluded. The annotation's visibility flag is something
-  else; masking with it leaves out the hard joints and inflates the result.
+* The mask is the ground truth's `jnt_missing`: such joints are excluded. Masking with the annotation's visibility flag
+  instead would exclude the hard joints and inflate the result.
 * head is the head top alone; shoulder, elbow, wrist, hip, knee and ankle are the mean of the left and the right
   joint's rate. `mean` is the plain mean over 14 joints, upper neck among them, pelvis and thorax not; `mean_by_count`
   weighs the same 14 joints by how many people count for each.
 * AUC: area under the curve of PCKh over thresholds 0, 0.01, ..., 0.5 by the trapezoidal rule, divided by 0.5, so that a
   perfect prediction, detected at every threshold but 0, has 99 %.
 
-All rates are in percent. A joint that counts for nobody has no rate: NaN, left out of every mean.
+All rates are in percent. A joint without any counted person has rate NaN and is excluded from every mean.
 
     table = pckh(predicted, truth, head_box_sizes(head_boxes))
     table["PCKh@0.5"]["mean"]  # percent; of each column, and beside it "PCKh@0.1" and "AUC"
 
-Errors have no frame: predictions and truth need only share one, and head sizes its unit. No torch import here; the
-same on batches of tensors, for training, is in `stacked_hourglass.batch_hits`, Leeds Sports Pose in `lsp_pck`.
+Predictions and truth may be in any common frame, with head sizes in its unit. No torch import here;
+`stacked_hourglass.batch_hits` has the same for batches of tensors, `lsp_pck` for Leeds Sports Pose.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,12 +41,12 @@ PAIRS = {joint: (f"r_{joint}", f"l_{joint}") for joint in PAIRED_JOINTS}
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which joints of a skeleton are averaged into which column of a table.
+    """The columns of a table, and the joints averaged in each.
 
     Attributes:
-        skeleton: the order of the J joints.
+        skeleton: joint order, J joints.
         groups: column -> names of its joints.
-        mean_joints: names of the joints that the columns `mean` and `mean_by_count` are over.
+        mean_joints: names of the joints in the columns `mean` and `mean_by_count`.
     """
 
     skeleton: Skeleton
@@ -86,12 +86,12 @@ def normalised_errors(pred: np.ndarray, truth: np.ndarray, sizes: np.ndarray) ->
 def pckh(
     predicted: np.ndarray, truth: np.ndarray, head_sizes: np.ndarray, missing: np.ndarray | None = None
 ) -> dict[str, dict[str, float]]:
-    """PCKh@0.5, PCKh@0.1 and AUC of predicted joints, as `pckh_table` gives them.
+    """PCKh@0.5, PCKh@0.1 and AUC of predicted joints; see `pckh_table`.
 
     Args:
-        predicted, truth: (N, 16, 2), MPII order, in one frame. A prediction that is NaN is a miss.
+        predicted, truth: (N, 16, 2), MPII order, in the same frame. A NaN prediction is a miss.
         head_sizes: (N,) 0.6 × the head box's diagonal (`head_box_sizes`), in the unit of the joints.
-        missing: (N, 16), true where the joint does not count; by default those whose truth is NaN.
+        missing: (N, 16), true for excluded joints; by default those whose truth is NaN.
 
     Raises ValueError if the shapes disagree.
     """
@@ -104,11 +104,11 @@ def pckh_per_joint(errors: np.ndarray, missing: np.ndarray, thresholds: Sequence
     """Detection rate of every joint at every threshold.
 
     Args:
-        errors: (N, J), fractions of the head size; a NaN that counts is a miss.
-        missing: (N, J), true where the joint does not count.
+        errors: (N, J), fractions of the head size; a counted NaN is a miss.
+        missing: (N, J), true for excluded joints.
         thresholds: (T,), fractions of the head size.
 
-    Returns (T, J) percent, NaN for a joint that counts for nobody.
+    Returns (T, J) percent, NaN for a joint that is missing for everybody.
     """
     counted = ~missing.astype(bool)
     hits = (errors < np.asarray(thresholds)[:, None, None]) & counted
@@ -119,14 +119,14 @@ def pckh_per_joint(errors: np.ndarray, missing: np.ndarray, thresholds: Sequence
 def grouped_rates(
     per_joint: np.ndarray, missing: np.ndarray, grouping: Grouping = MPII_GROUPING
 ) -> dict[str, np.ndarray]:
-    """Rates of joints as the columns of the published tables and the two means.
+    """Rates of joints, grouped into the columns of the published tables and the two means.
 
     Args:
-        per_joint: (T, J) percent, in the order of the grouping's skeleton; NaN for a joint that counts for nobody.
-        missing: (N, J), true where the joint does not count.
-        grouping: which joints make which column.
+        per_joint: (T, J) percent, in the order of the grouping's skeleton; NaN for a joint missing for everybody.
+        missing: (N, J), true for excluded joints.
+        grouping: the joints of each column.
 
-    Returns "head", ..., "ankle", "mean", "mean_by_count" -> (T,) percent, NaN where no joint counts.
+    Returns "head", ..., "ankle", "mean", "mean_by_count" -> (T,) percent, NaN for a column without counted joints.
     """
     skeleton = grouping.skeleton
     rates = {group: _mean(per_joint[:, skeleton.indices(joints)]) for group, joints in grouping.groups.items()}
@@ -138,7 +138,7 @@ def grouped_rates(
 
 
 def _mean(rates: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Mean of (T, J) over the joints that have a rate: (T,), NaN where none has."""
+    """Mean of (T, J) over the joints that have a rate: (T,), NaN without any."""
     known = ~np.isnan(rates)
     weights = known * (1 if weights is None else weights)
     with np.errstate(invalid="ignore"):
@@ -156,10 +156,10 @@ def pckh_table(errors: np.ndarray, missing: np.ndarray | None = None) -> dict[st
 
     Args:
         errors: (N, 16), MPII order, from `normalised_errors`.
-        missing: (N, 16), true where the joint does not count; by default every joint counts.
+        missing: (N, 16), true for excluded joints; by default none.
 
     Returns {"PCKh@0.5": {"head": percent, ..., "mean_by_count": percent}, "PCKh@0.1": {...}, "AUC": {...}}; NaN for a
-    column without any joint that counts.
+    column without counted joints.
     """
     missing = np.zeros(errors.shape, bool) if missing is None else missing
     at = grouped_rates(pckh_per_joint(errors, missing, THRESHOLDS), missing)
@@ -172,5 +172,5 @@ def pckh_table(errors: np.ndarray, missing: np.ndarray | None = None) -> dict[st
 
 
 def area(curve: np.ndarray) -> float:
-    """Area under rates (T,) at even thresholds by the trapezoidal rule, divided by the thresholds' span."""
+    """Area under rates (T,) at evenly spaced thresholds by the trapezoidal rule, divided by their range."""
     return float((curve[1:] + curve[:-1]).mean() / 2)

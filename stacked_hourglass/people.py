@@ -1,4 +1,4 @@
-"""Annotated people as arrays: what every reader of annotations gives, and what networks train on.
+"""Annotated people as arrays: the output of every annotation reader, and the training data of networks.
 
     people = People.from_arrays(photos, joints)  # paths or (H, W, 3) uint8 RGB arrays; (N, 16, 2) px
 
@@ -31,18 +31,18 @@ class People:
     """N annotated people; coordinates are original image pixels, zero-based, pixel centres at integers.
 
     Attributes:
-        skeleton: the order of the J joints.
+        skeleton: joint order, J joints.
         image_paths: N paths; a photo with several people occurs several times.
-        joints: (N, J, 2) float32 x, y; meaningless where not annotated.
+        joints: (N, J, 2) float32 x, y; undefined where not annotated.
         annotated: (N, J) bool.
         visible: (N, J) bool, annotated and flagged visible.
         center: (N, 2) float32 x, y of the crop's centre.
         side: (N,) float32 side of the square crop, px.
         head_size: (N,) float32 reference length of PCKh, px; NaN where unknown.
         source: the files read, for cache keys.
-        images: N photos in memory, (H, W, 3) uint8 RGB, which `image_paths` then only names; None where they are files.
-        clip: (N,) int64, equal for the frames of one person in one clip; None where there are only single photos.
-        frame: (N,) int64, when each was in its clip; None without `clip`.
+        images: N photos in memory, (H, W, 3) uint8 RGB, only named by `image_paths`; None for files.
+        clip: (N,) int64, equal for the frames of one person in one clip; None for single photos.
+        frame: (N,) int64, frame number in the clip; None without `clip`.
     """
 
     skeleton: Skeleton
@@ -76,14 +76,14 @@ class People:
         Args:
             images: paths, or (H, W, 3) uint8 RGB arrays; a photo with several people occurs several times.
             joints: (N, J, 2) px of the photo, NaN where not annotated.
-            boxes: (N, 4) corners x0, y0, x1, y1 in px of what the crop is about; by default the annotated joints.
-            visible: (N, J) bool; by default all annotated joints are.
-            head_size: (N,) reference length of PCKh, px. By default, of MPII's joints 0.75 × the distance from upper
-                neck to head top, of LSP's the distance from neck to head top, else unknown.
-            skeleton: the order of the joints.
-            clip, frame: (N,) whole numbers, see `People`; both or neither.
+            boxes: (N, 4) corners x0, y0, x1, y1 in px around which to crop; by default around the annotated joints.
+            visible: (N, J) bool; by default all annotated joints.
+            head_size: (N,) reference length of PCKh, px. By default 0.75 × the distance from upper neck to head top for
+                MPII's joints, the distance from neck to head top for LSP's, else unknown.
+            skeleton: joint order.
+            clip, frame: (N,) integers, see `People`; both or neither.
 
-        Raises ValueError for arrays that don't fit one another, photos of another form, and people without a crop.
+        Raises ValueError for arrays of inconsistent shape, other photos, and people without a crop.
         """
         joints = np.asarray(joints).astype(np.float32)  # a copy
         count = len(images)
@@ -98,7 +98,7 @@ class People:
         )
         if boxes is None:
             center, side = crop_about_joints(joints, annotated)
-            whole, expected = side > 0, "two annotated joints in different places"  # NaN is not above 0
+            whole, expected = side > 0, "two distinct annotated joints"  # NaN is not above 0
         else:
             boxes = _shaped("boxes", boxes, (count, 4))
             center, side = crop_of_box(boxes)
@@ -129,7 +129,7 @@ class People:
         return len(self.image_paths)
 
     def photo(self, index: int) -> Path | np.ndarray:
-        """A person's photo: its path, or the photo itself where it is in memory."""
+        """A person's photo: its path, or the array if it is in memory."""
         return self.image_paths[index] if self.images is None else self.images[index]
 
     def select(self, indices: Sequence[int] | Sequence[bool] | np.ndarray) -> "People":
@@ -146,7 +146,7 @@ class People:
         return replace(self, skeleton=self.skeleton.first(count), **per_joint)
 
     def joined(self, *others: "People") -> "People":
-        """Append other people. Clips of different parts stay apart, and a photo becomes a clip of one frame.
+        """Append other people. Clips of different parts stay separate; a photo becomes a clip of one frame.
 
         Raises ValueError unless all have the same skeleton and the same kind of photos.
         """
@@ -188,7 +188,7 @@ def _shaped(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray
 
 
 def _photos(images: Sequence[np.ndarray | str | Path]) -> tuple[list[np.ndarray] | None, list[Path]]:
-    """Photos in memory, or None; and paths, which for photos in memory are their numbers."""
+    """Photos in memory, or None; and their paths, which are indices for photos in memory."""
     if all(isinstance(image, (str, Path)) for image in images):
         return None, [Path(image) for image in images]
     for number, image in enumerate(images):
@@ -199,15 +199,15 @@ def _photos(images: Sequence[np.ndarray | str | Path]) -> tuple[list[np.ndarray]
 
 
 def crop_of_box(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Square crops about (P, 4) boxes: middles (P, 2) and sides (P,) = 1.25 × the longer side, px."""
+    """Square crops around boxes (P, 4): centres (P, 2) and sides (P,) = 1.25 × the longer side, px."""
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     return (boxes[:, :2] + boxes[:, 2:]) / 2, CROP_MARGIN * (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
 
 
 def crop_about_joints(joints: np.ndarray, annotated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Square crops about the annotated joints, (N, J, 2) px and (N, J) bool: middles (N, 2) and sides (N,), px.
+    """Square crops around the annotated joints, (N, J, 2) px and (N, J) bool: centres (N, 2) and sides (N,), px.
 
-    The side is 1.25 × 1.05 × the longer side of the joints' box; 0 or NaN where they span none.
+    The side is 1.25 × 1.05 × the longer side of the joints' box; 0 or NaN if they span none.
     """
     low = np.where(annotated[..., None], joints, np.inf).min(axis=1, initial=np.inf)
     high = np.where(annotated[..., None], joints, -np.inf).max(axis=1, initial=-np.inf)
@@ -216,7 +216,7 @@ def crop_about_joints(joints: np.ndarray, annotated: np.ndarray) -> tuple[np.nda
 
 
 def approximate_head_sizes(joints: np.ndarray, annotated: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """(N,) float32 px, from neck to head top as `HEADS` says; NaN where either is not annotated, or not in it."""
+    """(N,) float32 px, from neck to head top, see `HEADS`; NaN if either is not annotated or not in the skeleton."""
     if skeleton.name not in HEADS:
         return np.full(len(joints), np.nan, np.float32)
     names, factor = HEADS[skeleton.name]

@@ -1,4 +1,4 @@
-"""Where the people are in a photo without annotations: what `--person_box` can be.
+"""Finds the people in a photo without annotations: the values of `--person_box`.
 
 `auto`, `whole`, `yolox`, `detect`, `hog`, or a JSON file of boxes. A finder turns one photo into `FoundPeople`.
 """
@@ -30,7 +30,7 @@ SCORE_THRESHOLDS = {"yolox": 0.4, "detect": 0.7, "hog": 0.65, "json": 0.5}
 
 
 class WholeWhereNobody(PersonFinder):
-    """Another finder's people; where it finds nobody, the whole photo as one person."""
+    """The people of another finder, or the whole photo as one person if it finds nobody."""
 
     def __init__(self, finder: PersonFinder) -> None:
         self.finder = finder
@@ -42,11 +42,10 @@ class WholeWhereNobody(PersonFinder):
 
 
 class BoxFile(PersonFinder):
-    """Boxes from a JSON file, in either form that `box_file` reads.
+    """Boxes from a JSON file, in either format of `box_file`.
 
-    An entry names its photo relative to the folder, or by its file name alone; an integer `image_id` is the photo
-    whose file stem ends in that number (000000000785.jpg is 785). x, y is the top-left corner as in COCO: pixel 0
-    spans 0 … 1.
+    An entry names its photo by relative path or by file name; an integer `image_id` refers to the photo whose stem ends
+    in that number (000000000785.jpg is 785). x, y is the top-left corner as in COCO: pixel 0 spans 0 … 1.
     """
 
     def __init__(self, path: Path, threshold: float) -> None:
@@ -61,13 +60,13 @@ class BoxFile(PersonFinder):
         return self._boxes[key]
 
     def check_names(self, names: Iterable[str]) -> None:
-        """Warn with a count where the file names photos that are not there.
+        """Warn if the file names photos that do not exist.
 
         Raises UserError if it names none of `names`, or where one entry fits two photos.
         """
         by_key = defaultdict(list)
         names = list(names)
-        if not names:  # a video that does not say how long it is
+        if not names:  # a video of unknown length
             return
         for name in names:
             by_key[self._key(name)].append(name)
@@ -90,7 +89,7 @@ class BoxFile(PersonFinder):
             warn(f"{self.path} has no boxes for {len(without)} of {counted(len(names), 'image')}: {_shown(without)}")
 
     def _key(self, name: str) -> str | int | None:
-        """The key of the file under which the boxes of a photo are."""
+        """The key of a photo's boxes in the file."""
         base = name.rsplit("/", 1)[-1]
         numbers = re.findall(r"[0-9]+", base.rsplit(".", 1)[0])
         keys = [name, base] + [int(number) for number in numbers[-1:]]
@@ -107,13 +106,12 @@ def make_finder(
 
     Args:
         person_box: "auto", "whole", "yolox", "detect", "hog" or the path of a JSON file of boxes.
-        device: where "detect" computes.
-        score_threshold: people with a lower score are dropped; None takes `SCORE_THRESHOLDS`. A box without a
-            score has score 1.
-        whole_where_nobody: "auto" takes the whole photo as one person where it finds nobody.
+        device: device of "detect".
+        score_threshold: drop people with a lower score; None for `SCORE_THRESHOLDS`. A box without a score has score 1.
+        whole_where_nobody: let "auto" take the whole photo as one person if it finds nobody.
 
-    Raises UserError: an unknown value, a file that can't be read or holds no usable boxes, weights of
-    "detect" that are not available, an OpenCV without the people detector.
+    Raises UserError for an unknown value, a file that can't be read or holds no usable boxes, missing weights of
+    "detect", or an OpenCV without the people detector.
     """
 
     def threshold(kind: str) -> float:
@@ -134,7 +132,7 @@ def make_finder(
 
 
 def best_detector() -> str:
-    """What "auto" uses: Faster R-CNN where its weights are in torchvision's cache, else YOLOX-Nano."""
+    """The detector of "auto": Faster R-CNN if its weights are in torchvision's cache, else YOLOX-Nano."""
     return "detect" if detector_is_cached() else "yolox"
 
 

@@ -18,13 +18,13 @@ YOLOX_WEIGHTS = Path(__file__).parent / "pretrained" / "yolox_nano.onnx"
 class YoloxFinder(PersonFinder):
     """YOLOX-Nano trained on COCO (Ge et al., arXiv:2107.08430), run by OpenCV; its weights come with the project."""
 
-    # px that the photo's longer side is scaled to. On 40 photos of coco_people, at 0.4: 416, 512, 640 px find 108, 110,
-    # 111 of 138 people and 28, 35, 42 boxes that are nobody's.
+    # The photo's longer side is scaled to this, px. On 40 photos of coco_people, at threshold 0.4: 416, 512, 640 px
+    # find 108, 110, 111 of 138 people, with 28, 35, 42 false positives.
     LONG_SIDE = 512
     STRIDES = (8, 16, 32)  # px of the scaled photo between the cells of each grid, in the order of the output's rows
-    PADDING = 114  # grey level beyond the photo's right and lower edge, as in training
-    OVERLAP = 0.5  # intersection over union from which two boxes mean the same person
-    PERSON = 5  # the output's column of this class; 0 to 3 are the box, 4 says whether there is an object at all
+    PADDING = 114  # grey level of the padding at the right and bottom, as in training
+    OVERLAP = 0.5  # intersection over union above which two boxes are the same person
+    PERSON = 5  # output column of this class; 0 to 3 are the box, 4 is objectness
 
     def __init__(self, threshold: float) -> None:
         self.threshold = threshold
@@ -56,9 +56,9 @@ class YoloxFinder(PersonFinder):
         return padded, np.tile(scaled_size / size, 2)
 
     def _boxes(self, output: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Edges (cells, 4) in px of the scaled photo, of which pixel i spans i … i + 1.
+        """Edges (cells, 4) in px of the scaled photo, where pixel i spans i … i + 1.
 
-        A cell gives its box's centre from its own corner, and the logarithm of its size, both in strides.
+        A cell predicts its box's centre relative to the cell's corner, and the logarithm of its size, both in strides.
         """
         corners, strides = _yolox_cells(height, width, self.STRIDES)
         center, half = output[:, :2] * strides + corners, np.exp(output[:, 2:4]) * strides / 2
@@ -68,10 +68,10 @@ class YoloxFinder(PersonFinder):
 class HogFinder(PersonFinder):
     """OpenCV's people detector: histograms of oriented gradients and a linear SVM (Dalal and Triggs, CVPR 2005).
 
-    Fair for people who stand or walk in full view and are not small; expect misses and false boxes otherwise.
+    Works fairly well for people who stand or walk in full view and are not small; expect errors otherwise.
     """
 
-    LONG_SIDE = (320, 800)  # px that a photo is scaled to lie between; a person then needs about 100 px
+    LONG_SIDE = (320, 800)  # px, range of the scaled longer side; a person needs about 100 px
     BORDER = 0.2  # of the longer side, repeated edge pixels: a window must fit round a person who fills the photo
     OVERLAP = 0.5  # intersection over union from which two windows mean the same person
     SUPPORT = 2  # windows that must agree; a lone one is mostly a false alarm
@@ -103,7 +103,7 @@ class HogFinder(PersonFinder):
         return self._tighten(edges[kept] * np.tile(size / scaled_size, 2) - 0.5).astype(np.float32), scores[kept]
 
     def _tighten(self, boxes: np.ndarray) -> np.ndarray:
-        """Windows (P, 4) to the people in them (P, 4)."""
+        """Windows (P, 4) -> boxes of the people in them (P, 4)."""
         extent = boxes[:, 2:] - boxes[:, :2]
         center = (boxes[:, :2] + boxes[:, 2:]) / 2 - [0, self.RAISE] * extent
         half = extent * [self.WIDTH, self.HEIGHT] / 2
@@ -113,7 +113,7 @@ class HogFinder(PersonFinder):
 class DetectorFinder(PersonFinder):
     """torchvision's Faster R-CNN (MobileNetV3-Large, FPN) trained on COCO; weights in torchvision's own cache.
 
-    Raises UserError at once where the weights are neither cached nor available.
+    Raises UserError on construction if the weights are neither cached nor downloadable.
     """
 
     needs_device = True
@@ -140,9 +140,9 @@ def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray, overlap: float) -> 
     Args:
         boxes: (N, 4) edges, px.
         scores: (N,).
-        overlap: intersection over union from which the box of lower score goes.
+        overlap: intersection over union above which the box with the lower score is dropped.
 
-    Returns: indices (K,) of the boxes that stay, best first, and how many boxes each stands for (K,).
+    Returns: indices (K,) of the kept boxes, best first, and how many boxes each represents (K,).
     """
     left = np.argsort(-scores, kind="stable")
     kept, support = [], []

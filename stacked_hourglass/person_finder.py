@@ -1,4 +1,4 @@
-"""What every way of finding people gives: boxes, scores, and the square crop that the hourglass sees of each person.
+"""Interface of person finders: boxes, scores, and the square crop of each person for the hourglass.
 
 A box is (x0, y0, x1, y1): its edges in zero-based px, pixel i spanning i - 0.5 … i + 0.5.
 """
@@ -17,9 +17,9 @@ class FoundPeople(NamedTuple):
     Attributes:
         boxes: (P, 4) float32, edges x0, y0, x1, y1, zero-based px; may reach beyond the photo.
         scores: (P,) float32.
-        centers: (P, 2) float64, middles of the square crops, zero-based px.
+        centers: (P, 2) float64, centres of the square crops, zero-based px.
         sides: (P,) float64, sides of the square crops, px.
-        outside: how many further boxes were dropped since they lie wholly outside the photo.
+        outside: number of boxes dropped because they are entirely outside the photo.
         whole: nobody was found, and the whole photo was taken as one person instead.
     """
 
@@ -32,7 +32,7 @@ class FoundPeople(NamedTuple):
 
 
 def whole_image_crop(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """The crop that is the photo itself: middle (1, 2), and side (1,) = its longer side, px."""
+    """The crop of a whole photo: centre (1, 2), and side (1,) = its longer side, px."""
     center = np.array([[(width - 1) / 2, (height - 1) / 2]])
     return center, np.array([max(width, height)], dtype=np.float64)
 
@@ -43,7 +43,7 @@ def inside_image(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 class PersonFinder:
-    """A callable: `finder(image, name)` gives the `FoundPeople` of an (H, W, 3) uint8 RGB photo."""
+    """A callable: `finder(image, name)` returns the `FoundPeople` of an (H, W, 3) uint8 RGB photo."""
 
     needs_device = False  # it computes on the device, so it must run in the main process
 
@@ -59,15 +59,15 @@ class PersonFinder:
         raise NotImplementedError
 
     def crop(self, boxes: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-        """Middles (P, 2) and sides (P,) of the crops."""
+        """Centres (P, 2) and sides (P,) of the crops."""
         return crop_of_box(boxes)
 
     def check_names(self, names: Iterable[str]) -> None:
-        """Compare the photos to come with what the finder knows by name; only a JSON file does."""
+        """Check the names of the photos, for finders that know photos by name (a JSON file)."""
 
 
 class WholeImage(PersonFinder):
-    """The photo is the person, and is the crop."""
+    """Takes the whole photo as one person, and as the crop."""
 
     def find(self, image: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
         height, width = image.shape[:2]

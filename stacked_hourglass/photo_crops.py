@@ -1,4 +1,4 @@
-"""People in photos without annotations, as crops: what a worker process does for `run.py`."""
+"""Crops of people in photos without annotations; the work of worker processes in `run.py`."""
 
 from dataclasses import dataclass, replace
 
@@ -14,18 +14,17 @@ from utils.imaging.images import CROP_SIZE, ImageError, crop_decoded, crop_matri
 class PhotoPeople:
     """The P people of one photo or video frame.
 
-    No tensors: from a worker each would come as an open file, and a long video has more of them than a process may
-    open.
+    Not tensors, because each tensor from a worker would keep a file open, and a long video would exceed the limit.
 
     Attributes:
-        name: of the photo, as `utils.imaging.image_sources` names it.
+        name: name of the photo, from `utils.imaging.image_sources`.
         crops: (P, 256, 256, 3) uint8 RGB.
         to_photo: (P, 2, 3) float32, crop pixels -> photo pixels.
         boxes: (P, 4) float32, edges x0, y0, x1, y1, zero-based px.
         box_scores: (P,) float32.
         size: (width, height) of the photo, px.
-        outside: boxes left out since they lie wholly outside the photo.
-        error: why the photo can't be used, if so; then P is 0.
+        outside: number of boxes dropped because they are entirely outside the photo.
+        error: why the photo can't be used, or None; with an error P is 0.
         tracks: (P,) numbers of the people, the same in all frames of a video; None for a photo.
         whole: nobody was found, and the whole photo was taken as one person instead.
     """
@@ -45,7 +44,7 @@ class PhotoPeople:
         return len(self.crops)
 
     def in_order_of(self, tracks: np.ndarray) -> "PhotoPeople":
-        """The same people with their track numbers (P,), in the order of these."""
+        """The same people with their track numbers (P,), sorted by them."""
         order = np.argsort(tracks)
         arrays = {name: getattr(self, name)[order] for name in ("crops", "to_photo", "boxes", "box_scores")}
         return replace(self, tracks=tracks[order], **arrays)
@@ -70,7 +69,7 @@ def crop_people(name: str, image: np.ndarray | ImageError, finder: PersonFinder)
 
 
 class PhotoCrops(Dataset):
-    """One `PhotoPeople` a photo."""
+    """One `PhotoPeople` per photo."""
 
     def __init__(self, source: PhotoSource, finder: PersonFinder):
         self._source, self._finder, self._names = source, finder, source.names()
@@ -84,7 +83,7 @@ class PhotoCrops(Dataset):
 
 
 class VideoCrops(IterableDataset):
-    """One `PhotoPeople` a video frame, streamed in order by a single process."""
+    """One `PhotoPeople` per video frame, streamed in order by a single process."""
 
     def __init__(self, source: FrameSource, finder: PersonFinder):
         self._source, self._finder = source, finder
@@ -96,7 +95,7 @@ class VideoCrops(IterableDataset):
 
 
 class FoundBefore(PersonFinder):
-    """The people that another finder found in a pass of its own, in the main process (a network on a GPU)."""
+    """The people that another finder found earlier, in the main process (a network on a GPU)."""
 
     def __init__(self, finder: PersonFinder, images):
         self._people = {name: finder(image, name) for name, image in images if not isinstance(image, ImageError)}

@@ -1,15 +1,15 @@
-"""The people in photos, videos and annotated folders, by any predictor.
+"""Runs any predictor on the people in photos, videos and annotated folders.
 
     predictor = Predictor(load_hourglass("CHECKPOINT", device="cuda"))
     results = find_poses(predictor, "my_photos")
     results.joints["a.jpg"]                                              # (P, 16, 2) px of the photo
     results.save(Path("out"))
 
-A predictor is called with crops (B, 3, 256, 256) uint8 RGB and their maps to photo pixels (B, 2, 3), and gives a tuple
+A predictor is called with crops (B, 3, 256, 256) uint8 RGB and their maps to photo pixels (B, 2, 3). It returns a tuple
 of CPU tensors with a row per person: joints (B, J, 2) in photo pixels, scores (B, J), and, with a lifter, 3D joints
-(B, 17, 3) mm. Its `skeleton` names the joints, its `device` is where it computes.
+(B, 17, 3) mm. It has a `skeleton` and a `device`.
 
-Each of several processes runs its part of the people or photos, and gets the results of all.
+With several processes, each runs its part of the people or photos and gets the results of all.
 """
 
 from collections import defaultdict
@@ -66,7 +66,7 @@ def find_poses(
     workers: int = 0,
     processes: Processes = ALONE,
 ) -> PoseResults:
-    """The people of `data_dir`: the annotated ones of an MPII folder, or all in photos, a video, or a camera.
+    """Predict the poses of the people in an MPII folder (the annotated ones), in photos, a video, or a camera.
 
     Each photo's `metas` name the folder (or video) of the images as `img_dir`.
 
@@ -79,7 +79,7 @@ def find_poses(
         run_with_train: take the training people of an MPII folder, not the validation people.
         batch_size: people that the predictor sees at once.
         workers: processes that decode and crop photos.
-        processes: of several, each looks at its part; all get what all have found.
+        processes: with several, each handles its part; all get the results of all.
 
     Raises UserError for input that can't be used, and for arguments that have no effect on it.
     """
@@ -92,7 +92,7 @@ def find_poses(
         raise UserError(f"--run_with_train: {data_dir} has no annotations, so no training people")
     else:
         results = _run_photos(predictor, data_dir, person_box, frames, batch_size, workers, processes)
-    if not is_camera(data_dir):  # a camera's pictures are not kept
+    if not is_camera(data_dir):  # camera frames are not stored
         folder = str(image_folder(data_dir).absolute())
         for meta in results.metas.values():
             meta["img_dir"] = folder
@@ -100,7 +100,7 @@ def find_poses(
 
 
 def image_folder(data_dir: str | Path) -> Path:
-    """What `viz.py --img_dir` takes for the results on `data_dir`: where the photos' names start."""
+    """The `viz.py --img_dir` for results on `data_dir`: the folder to which photo names are relative."""
     return mpii_images(data_dir) if is_annotated(data_dir) else Path(data_dir)
 
 
@@ -127,16 +127,16 @@ def poses_of_people(
     workers: int = 0,
     processes: Processes = ALONE,
 ) -> tuple[PoseResults, tuple[Tensor, ...]]:
-    """The poses of annotated people, each in the crop that its annotation gives, with the truth beside them.
+    """Predict the poses of annotated people in their annotated crops; the results include the ground truth.
 
     Args:
         people: at least one.
-        folder: where the photos' names in the results start.
-        source: where the people are from, for messages.
+        folder: folder to which photo names in the results are relative.
+        source: where the people come from, for messages.
         batch_size, workers, processes: as for `find_poses`.
 
-    Returns the results by photo, and the predictor's output for `people` in their order; NaN where a photo can't be
-    read, of which a warning tells. Raises UserError for a network of other joints, and where no photo can be read.
+    Returns the results by photo, and the predictor's output for `people` in their order, with NaN and a warning for
+    unreadable photos. Raises UserError for a network with other joints, and if no photo can be read.
     """
     skeleton = predictor.skeleton
     if skeleton.joints != people.skeleton.joints[: len(skeleton)]:
@@ -152,7 +152,7 @@ def poses_of_people(
 
 
 def without_pose(joints: Tensor) -> list[int]:
-    """The samples whose joints (N, J, 2) are all NaN: `predict_samples` gives those to unreadable ones."""
+    """Indices of the samples whose joints (N, J, 2) are all NaN, as `predict_samples` returns for unreadable ones."""
     return joints.isnan().all(-1).all(-1).nonzero()[:, 0].tolist()
 
 
@@ -167,11 +167,11 @@ def predict_samples(
     """The predictor's output for all samples of a dataset, in order; NaN for unreadable ones.
 
     Args:
-        crops: gives `image`, `to_photo` and `readable`, as `PoseCrops` does.
-        title: of the progress bar.
-        batch_size: samples that the predictor sees at once.
+        crops: a dataset with `image`, `to_photo` and `readable`, e.g. `PoseCrops`.
+        title: title of the progress bar.
+        batch_size: samples per forward pass.
         workers: processes that decode and crop.
-        processes: of several, each predicts its part; all get what all have.
+        processes: with several, each predicts its part; all get the results of all.
     """
     loader, parts = shard_loader(crops, batch_size, workers, processes), []
     for batch in progress(loader, len(loader), title, "batch"):
@@ -202,14 +202,14 @@ def _by_photo(results: PoseResults, people: People, found: tuple[Tensor, ...], f
 # ------------------------------------------------------------------------------------------ photos and videos
 @dataclass
 class Findings:
-    """What a run over photos gives.
+    """Results of a run over photos.
 
     Attributes:
         results: the poses.
-        unreadable: why photos could not be read, a line each.
+        unreadable: why photos could not be read, one line per photo.
         empty: names of photos without people.
-        outside: how many boxes lay outside their photos.
-        whole: how many photos were taken as one person, since nobody was found.
+        outside: number of boxes outside their photos.
+        whole: number of photos taken as one person because nobody was found.
     """
 
     results: PoseResults
@@ -240,7 +240,7 @@ def _run_photos(
     they are."""
     source = open_source(data_dir, frames=frames, camera=True)
     if isinstance(source, FrameSource) and processes.size > 1:
-        raise UserError(f"--data_dir {data_dir}: one process follows its people; leave the launcher out")
+        raise UserError(f"--data_dir {data_dir}: tracking needs a single process; start it without the launcher")
     person_box = person_box or "auto"
     finder = make_finder(person_box, predictor.device, whole_where_nobody=not isinstance(source, FrameSource))
     finder.check_names(source.names())
@@ -293,7 +293,7 @@ def _meta(photo: PhotoPeople) -> dict:
 
 
 def _report(found: Findings, source: str, person_box: str) -> None:
-    """Warn of what was left out. Raises UserError if nothing could be read."""
+    """Warn of what was skipped. Raises UserError if nothing could be read."""
     images, kind = len(found.results.metas) + len(found.unreadable), found.results.image_kind
     if not images:
         raise UserError(f"{source}: no {kind} could be read")
@@ -306,7 +306,7 @@ def _report(found: Findings, source: str, person_box: str) -> None:
 
 
 def photo_loader(source: ImageSource, finder: PersonFinder, workers: int) -> DataLoader:
-    """`PhotoPeople` in order; one process decodes a video, this one reads a camera."""
+    """A loader of `PhotoPeople`, in order. One worker decodes a video; a camera is read in this process."""
     video = isinstance(source, FrameSource)
     most = 0 if isinstance(source, CameraSource) else 1 if video else workers
     return DataLoader(
@@ -318,7 +318,7 @@ def photo_loader(source: ImageSource, finder: PersonFinder, workers: int) -> Dat
 
 
 def follow(photos: Iterable[PhotoPeople], source: ImageSource) -> Iterator[PhotoPeople]:
-    """The photos, with progress shown; people of a video get their track numbers."""
+    """Iterate over the photos with a progress bar; people of a video get track numbers."""
     tracker = Tracker() if isinstance(source, FrameSource) else None
     for photo in progress(photos, len(source) or None, "frames" if tracker else "photos", "photo"):
         yield photo.in_order_of(tracker(photo.boxes)) if tracker else photo
@@ -327,10 +327,9 @@ def follow(photos: Iterable[PhotoPeople], source: ImageSource) -> Iterator[Photo
 def predict_photos(
     predictor: PosePredictor, photos: Iterable[PhotoPeople], batch_size: int
 ) -> Iterator[tuple[PhotoPeople, *tuple[Tensor, ...]]]:
-    """Each photo with the predictor's output for its people, in order.
+    """Yield each photo with the predictor's output for its people, in order.
 
-    Photos are collected until their people fill a batch: the network sees full batches however many people a photo
-    shows.
+    Photos are collected until their people fill a batch, so that batches are full regardless of people per photo.
     """
     waiting: list[PhotoPeople] = []
     for photo in photos:

@@ -1,4 +1,4 @@
-"""Pictures of curves, such as detection rates over thresholds: one panel per joint, one line per model."""
+"""Plots curves, e.g. detection rates over thresholds: one panel per joint, one line per model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ Curves = Mapping[str, Mapping[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class CurveAxes:
-    """What the panels show.
+    """Axes and titles of the panels.
 
     Attributes:
         titles: column -> title of its panel.
-        thresholds: (T,), along x.
-        unit: what a threshold is a fraction of, e.g. "head size"; not used with an `x_label`.
+        thresholds: (T,) x values.
+        unit: unit of the thresholds, e.g. "head size"; ignored with an `x_label`.
         metric: name of the number in the legend, e.g. "PCKh@0.5".
-        x_label, y_label: of the axes.
-        numbers: by model and column, percent; by default the rate at the last threshold.
-        start: where x begins.
+        x_label, y_label: axis labels.
+        numbers: model -> column -> percent, for the legend; by default the rate at the last threshold.
+        start: lower limit of x.
     """
 
     titles: Mapping[str, str]
@@ -55,7 +55,7 @@ def draw_grid(curves: Curves, axes: CurveAxes, path: Path, heading: str = "") ->
 
 
 def draw_single(curves: Curves, axes: CurveAxes, column: str, path: Path) -> None:
-    """Write the panel of one column alone; arguments as for `draw_grid`."""
+    """Write the panel of a single column; arguments as for `draw_grid`."""
     figure = Figure(figsize=(6.4, 4.8 + _legend_height(curves)), layout="constrained")
     _draw_panel(figure.subplots(), curves, axes, column)
     _save(figure, path)
@@ -79,7 +79,7 @@ def _draw_panel(panel: Axes, curves: Curves, axes: CurveAxes, column: str) -> No
     panel.set(xlabel=x_label, ylabel=axes.y_label)
     panel.locator_params(axis="x", nbins=5)  # more labels would touch
     panel.grid(alpha=0.3)
-    # Below the axes: inside, it would hide part of a line in one panel or another.
+    # Below the axes, since inside it would hide lines in some panel.
     legend = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "frameon": False}
     panel.legend(title=f"{axes.metric} (%)", alignment="left", **legend)
 

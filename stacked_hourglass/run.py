@@ -90,12 +90,12 @@ def _run_on_photos(options: Namespace, predictor: Predictor, start: float) -> No
         workers=options.workers,
         processes=processes_of(options),
     )
-    # A camera's pictures are not kept.
+    # Camera frames are not stored.
     _report(options, results, None if is_camera(options.data_dir) else image_folder(options.data_dir), start)
 
 
 def _report(options: Namespace, results: PoseResults, photos: Path | None, start: float) -> None:
-    """Write the results, say how many, and print the command that draws them on `photos`."""
+    """Write the results, print a summary, and the command that draws them on `photos`."""
     seconds = time.monotonic() - start
     results.save(options.output_dir, processes_of(options))
     print(results.summary(seconds))

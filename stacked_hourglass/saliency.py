@@ -2,17 +2,16 @@
 
     M[y, x] = max over R, G, B of |dS / dI[c, y, x]|
 
-I is the crop in [0, 1], h[v, u] the joint's heat map of the last stack, and S one number that says how strongly the
-network sees the joint:
+I is the crop in [0, 1], h[v, u] the joint's heat map of the last stack, and S a scalar score of the joint:
 
-"sum"   the sum of w h over the map, the weights w = max(h, 0) held constant: all that is seen, flanks and second
-        peaks too; a joint of whom nothing is seen, h <= 0 all over, has an empty saliency map
+"sum"   the sum of w h over the map, with the weights w = max(h, 0) held constant; includes flanks and second peaks. A
+        joint with h <= 0 everywhere has an empty saliency map
 "max"   the value of h at its highest pixel
 
-Why not the plain sum: nearly all of a map is background close to 0, whose 4,000 small slopes outweigh those of the
-peak. On 20 photos of Leeds Sports (six joints of a one-stack network) the black bars beside the photo, 30 % of a crop,
-take 41 % of the plain sum's saliency, 20 % of the weighted sum's and 19 % of the maximum's. The pixels up to 32 px from
-the peak, 5 % of a crop, have 11, 21 and 28 %.
+The plain sum is not used, because most of a map is background close to 0, whose 4,000 small gradients outweigh those of
+the peak. On 20 photos of Leeds Sports (six joints of a one-stack network) the black bars beside the photo, 30 % of a
+crop, get 41 % of the saliency of the plain sum, 20 % of the weighted sum and 19 % of the maximum. The pixels within
+32 px of the peak, 5 % of a crop, get 11, 21 and 28 %.
 """
 
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from stacked_hourglass.hourglass import HourglassNet
 
-KINDS = {  # the definition of S in words
+KINDS = {  # definitions of S
     "sum": "sum over the joint's heat map, each value weighted by itself (0 if negative)",
     "max": "highest value of the joint's heat map",
 }
@@ -39,13 +38,13 @@ def joint_scores(heatmaps: Tensor, kind: str = "sum") -> Tensor:
 def saliency_maps(network: HourglassNet, images: Tensor, kind: str = "sum") -> tuple[Tensor, Tensor]:
     """The last stack's heat maps (B, J, H / 4, W / 4) and the saliency map (B, J, H, W) of each, >= 0; both detached.
 
-    One forward pass, and one backward pass per joint, for all crops at once. A crop needs some 140 MB per
-    stack of 256 features. The network's own gradients stay as they are.
+    One forward pass, and one backward pass per joint, for all crops at once. A crop needs about 140 MB per stack of 256
+    features. The gradients of the network's parameters are not changed.
 
     Args:
-        network: in eval mode, so that the crops of a batch do not touch one another.
+        network: in eval mode, so that the crops of a batch are independent.
         images: (B, 3, H, W), RGB in [0, 1] minus the network's mean.
-        kind: of S, "sum" or "max".
+        kind: "sum" or "max", see above.
 
     Raises ValueError for a network in training mode and for an unknown kind.
     """

@@ -1,11 +1,11 @@
-"""Who is who from frame to frame: people followed through a video by the overlap of their boxes.
+"""Tracks people through a video by the overlap of their boxes.
 
     tracker = Tracker()
     for boxes in frames:                 # (P, 4)
         tracks = tracker(boxes)          # (P,): 0, 1, 2, ..., in the order of first appearance
 
-A track is a person's latest box. In each frame the boxes are given to the tracks by the assignment of largest total
-overlap (Kuhn, "The Hungarian Method for the Assignment Problem", 1955); a box without a track begins a new one.
+A track is a person's latest box. In each frame boxes are assigned to tracks by maximum total overlap (Kuhn, "The
+Hungarian Method for the Assignment Problem", 1955); an unassigned box starts a new track.
 """
 
 import numpy as np
@@ -15,12 +15,12 @@ MAX_LOST = 12  # half a second at 25 frames a second
 
 
 class Tracker:
-    """Identities by overlap. What a frame gives depends on its boxes as a set, not on their order.
+    """Tracks by overlap. The result does not depend on the order of the boxes.
 
     Args:
-        min_overlap: intersection over union from which a box can be that of a track.
-        max_lost: frames that a track outlives without a box; whoever is back by then, and overlaps the box last seen,
-            has the same number again.
+        min_overlap: minimum intersection over union between a box and its track.
+        max_lost: frames for which a track survives without a box. A person who reappears by then, overlapping the last
+            box, keeps the number.
     """
 
     def __init__(self, min_overlap: float = MIN_OVERLAP, max_lost: int = MAX_LOST) -> None:
@@ -43,7 +43,7 @@ class Tracker:
 
     def _follow(self, boxes: np.ndarray) -> np.ndarray:
         overlap = overlaps(self._boxes, boxes)
-        overlap[overlap < self._min_overlap] = 0  # else many faint overlaps could outweigh a clear one
+        overlap[overlap < self._min_overlap] = 0  # else many weak overlaps could outweigh a strong one
         from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - slow, and photos need no tracks
 
         tracks, found = linear_sum_assignment(overlap, maximize=True)
@@ -65,7 +65,7 @@ class Tracker:
 
 
 def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union of every box of `a` (A, 4) with every one of `b` (B, 4): (A, B); 0 without area."""
+    """Pairwise intersection over union of boxes `a` (A, 4) and `b` (B, 4): (A, B); 0 for empty boxes."""
     a, b = a[:, None], b[None]
     shared = (np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])).clip(0).prod(-1)
     union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - shared

@@ -53,7 +53,7 @@ from utils.training_utils import train
 from utils.transform import COCO
 
 
-# ------------------------------------------------------------------------------------------ the scripts' doors
+# ------------------------------------------------------------------------------------------ the scripts
 def hourglass_mpii(options: Namespace) -> None:
     """`train.py hourglass_mpii`."""
     _train_as_told(options, load_mpii)
@@ -115,11 +115,11 @@ def _train_as_told(
 
 
 def settle_options(options: Namespace, processes: Processes = ALONE) -> Namespace:
-    """The options to train with: `--resume` takes over all that its checkpoint has, `--load` the network's shape."""
+    """The options to train with: `--resume` restores all options of its checkpoint, `--load` the architecture."""
     options = settle_experiment(options, processes)
     if options.load and not options.resume:
         loaded = read_architecture(hourglass_part(experiment_of(options).start_checkpoint(processes)), options.load)
-        if "batch_norm_momentum" in options.given:  # no weight has its shape from it, so training may change it
+        if "batch_norm_momentum" in options.given:  # affects no shapes, so training may change it
             loaded = replace(loaded, batch_norm_momentum=options.batch_norm_momentum)
         if options.add_attention and not loaded.history_length:  # added to a network of single images
             names = ("add_attention", "attention_history_length", "attention_heads")
@@ -131,7 +131,7 @@ def settle_options(options: Namespace, processes: Processes = ALONE) -> Namespac
 
 
 def check_options(options: Namespace) -> None:
-    """UserError for options that contradict one another or would have no effect."""
+    """Raise UserError for options that contradict each other or would have no effect."""
     masks = [field.name for field in fields(RandomMasking)]
     batch_norms = ["no_batch_norm_affine", "batch_norm_momentum", "use_train_mode_to_eval", "sync_batch_norm"]
     cosine = options.schedule_type == "cosine"
@@ -175,18 +175,17 @@ def train_hourglass(
 ) -> dict[str, float]:
     """Train an hourglass on people in photos; returns the averages of the last validation, rates in %.
 
-    The network lies in `experiment.directory`: `load_hourglass(experiment.directory)` gives the best one.
+    Checkpoints are in `experiment.directory`; `load_hourglass(experiment.directory)` loads the best one.
 
     Args:
         training, validation: their first `architecture.num_classes` joints are predicted. Photos are read during
             training; one that can't be read is excluded from loss and metrics. An architecture with attention trains
             on their clips (`People.clip`), of one frame more than its history; batch sizes then count clips.
-        experiment: where files go, and what training starts from. With `evaluate` it validates only, and writes the
-            predictions.
-        architecture: of a new network; by default that of the weights to start from, else `Architecture()`.
-        coco: what COCO knows of the validation people, in their order: validate by AP, and write official results. The
-            network must then predict all 17 joints.
-        scale_weight_factor: factor of all weights at initialization.
+        experiment: output folders and starting point. With `evaluate` it only validates, and writes the predictions.
+        architecture: for a new network; by default that of the initial weights, else `Architecture()`.
+        coco: COCO's fields of the validation people, in their order, to validate by AP and write official results. The
+            network must predict all 17 joints.
+        scale_weight_factor: factor on all weights at initialization.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         compiled: compile the network: slower start, faster steps.
 
@@ -275,7 +274,7 @@ def _datasets(
 def colour_statistics(
     training: People, start: dict | None, workers: int = 0, processes: Processes = ALONE
 ) -> tuple[list[float], list[float]]:
-    """Mean and deviation that the network sees: those of the checkpoint it starts from, else the training set's."""
+    """Mean and standard deviation of the input: from the initial checkpoint, else from the training set."""
     if start is None:
         return statistics(training, workers, processes=processes)
     return start.get("mean", list(MPII_MEAN)), start.get("stddev", list(MPII_STDDEV))

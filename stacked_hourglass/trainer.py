@@ -40,7 +40,7 @@ from utils.training_utils import TrainingHooks
 
 PREDICTIONS_FILE = "preds_valid.mat"
 RATES = ("PCKh@0.5", "PCK@0.2", "visibility_accuracy")
-NOT_SCORED = ("pelvis", "thorax")  # neither PCKh's mean nor PCK's counts them
+NOT_SCORED = ("pelvis", "thorax")  # excluded from the means of PCKh and PCK
 BEST_UNIT = "best_unit"  # in checkpoints; older ones lack it
 PICTURES = 6
 HOST_STREAM = 1 << 40  # far from all numbers of iterations
@@ -63,13 +63,13 @@ class HourglassTargets:
 
 @dataclass(frozen=True)
 class HourglassLosses:
-    """What is minimised: the heat-map loss, and beside it other losses with their weights.
+    """The losses: the heat-map loss, and the weights of further losses.
 
     Attributes:
-        remove_intermediate_supervision: put the loss on the last stack alone.
-        joint_visibility_loss_coeff: of an architecture with `predict_joint_visibility`.
-        location_loss_coeff: of `location_loss`; 0 leaves it out.
-        location_loss_saturation: how soon `location_loss` saturates, for labels that are partly wrong; 0: never.
+        remove_intermediate_supervision: apply the loss to the last stack only.
+        joint_visibility_loss_coeff: weight of the visibility loss, for `predict_joint_visibility`.
+        location_loss_coeff: weight of `location_loss`; 0 disables it.
+        location_loss_saturation: saturation of `location_loss`, for partly wrong labels; 0: none.
     """
 
     remove_intermediate_supervision: bool = False
@@ -80,12 +80,12 @@ class HourglassLosses:
 
 @dataclass(frozen=True)
 class HourglassAugmentation:
-    """How training crops vary.
+    """Augmentation of training crops.
 
     Attributes:
         augment_training_data: random scale, rotation, flip and colour.
-        masking: random bars over the pictures; None for none.
-        framing: half bodies, people cut off, loose boxes; None for none.
+        masking: random bars over the images; None for none.
+        framing: half bodies, people cut off, inaccurate boxes; None for none.
         degradation, erasing: blur, scale and JPEG; random rectangles; None for none.
     """
 
@@ -98,11 +98,11 @@ class HourglassAugmentation:
 
 @dataclass(frozen=True)
 class HourglassValidation:
-    """How an hourglass is validated.
+    """Validation settings.
 
     Attributes:
-        flip: mean of the heat maps of each crop and of its mirror image.
-        use_train_mode_to_eval: batch norm uses each batch's own statistics.
+        flip: flip test: average the heat maps of each crop and its mirror image.
+        use_train_mode_to_eval: batch norm uses batch statistics.
         debug: save pictures of targets and predictions beside the checkpoint, every epoch.
     """
 
@@ -117,13 +117,13 @@ def in_view(batch: dict) -> Tensor:
 
 
 def best_in_percent(checkpoint: Mapping[str, Any]) -> float | None:
-    """The best PCKh@0.5 of a checkpoint, in %. Older checkpoints have it as a share."""
+    """The best PCKh@0.5 of a checkpoint, in %. Older checkpoints store a fraction."""
     best = checkpoint.get("best")
     return best if best is None or checkpoint.get(BEST_UNIT) == PERCENT else 100 * best
 
 
 class HourglassTrainer:
-    """Hooks, and what they share: device, mean, settings, the predictions for the validation people."""
+    """The hooks and their shared state: device, mean, settings, predictions for the validation people."""
 
     definitions = (
         "PCKh@0.5, in %: annotated joints (without pelvis and thorax, mean over joints) closer than 0.5 × the head "
@@ -146,7 +146,7 @@ class HourglassTrainer:
         evaluation: HourglassValidation | None = None,
         processes: Processes = ALONE,
     ):
-        """`mean` and `stddev` of RGB in [0, 1]: the network sees crops minus the mean; both go into checkpoints."""
+        """`mean`, `stddev`: of RGB in [0, 1]; the mean is subtracted from crops, and both are stored in checkpoints."""
         self.device, self.skeleton, self.steps_per_epoch = device, validation.skeleton, steps_per_epoch
         self.optimisation, self.experiment, self.processes = optimisation, experiment, processes
         self.targets, self.coefficients = targets or HourglassTargets(), losses or HourglassLosses()
@@ -231,7 +231,7 @@ class HourglassTrainer:
         return result | self.scores(joints, batch)
 
     def checkpoint(self, model, optimizer, epoch, best, directory: Path, is_best: bool) -> None:
-        """The default checkpoint; after a whole epoch also the validation predictions and `debug` pictures."""
+        """Write the default checkpoint, and after a whole epoch the validation predictions and `debug` pictures."""
         self.write_state(model, optimizer, epoch, best, directory, is_best)
         if epoch == int(epoch):
             self.write_predictions(directory)
@@ -240,9 +240,9 @@ class HourglassTrainer:
 
     # ---------------------------------------------------------------------------------------------- their parts
     def prepare(self, batch: dict, iteration: int | None = None) -> Tensor:
-        """uint8 crops to network input (B, 3, H, W): colour and masks in training, then minus the mean.
+        """uint8 crops to network input (B, 3, H, W): in training colour and masks, then minus the mean.
 
-        An iteration's random numbers depend on (seed, iteration) alone. Without one there are none: validation.
+        Random numbers depend on (seed, iteration) only. `iteration`: None for validation, without augmentation.
         """
         images = batch["image"].float() / 255
         if iteration is not None:
@@ -255,7 +255,7 @@ class HourglassTrainer:
         return (images - self.mean[:, None, None]).contiguous(memory_format=torch.channels_last)
 
     def generators(self, batch: dict, iteration: int) -> tuple[torch.Generator, torch.Generator]:
-        """An iteration's random numbers on the device, and others on the CPU; see `degradation`."""
+        """Generators of an iteration, on the device and on the CPU; see `degradation`."""
         seed, part = self.optimisation.seed, batch.get("part")
         on_host = batch_generator(seed, iteration + HOST_STREAM, part=part)
         return batch_generator(seed, iteration, self.device, part), on_host
@@ -284,11 +284,11 @@ class HourglassTrainer:
         return self.targets.sigma * self.targets.sigma_decay**decays
 
     def losses(self, heatmaps: list[Tensor], logits: Tensor | None, batch: dict, sigma: float) -> dict[str, Tensor]:
-        """ "loss" is what is minimised; the others are its parts.
+        """The losses; "loss" is minimised, the others are its terms.
 
-        The heat-map loss is summed over the stacks that are supervised: the mean squared error over all pixels of
-        all maps, where the maps of joints without annotation count as right. The location loss (`location_loss`) is
-        likewise, in a mean over the annotated joints.
+        The heat-map loss is the mean squared error over all pixels of all maps, summed over the supervised stacks; maps
+        of joints without annotation have zero error. The location loss (`location_loss`), a mean over the annotated
+        joints, is summed likewise.
         """
         how, part = self.coefficients, batch.get("part")
         joints, size = crop_to_heatmap(batch["joints"]), heatmaps[0].shape[-2:]
@@ -324,9 +324,9 @@ class HourglassTrainer:
         return result
 
     def write_predictions(self, directory: Path) -> None:
-        """`preds_valid.mat`: photo pixels in validation order; NaN for a person whose photo could not be read.
+        """Write `preds_valid.mat`: photo pixels in validation order; NaN for people with an unreadable photo.
 
-        Warns of the unreadable photos that were met since the last time. All processes call it, rank 0 writes.
+        Warns of newly found unreadable photos. All processes call it, rank 0 writes.
         """
         predictions = self.of_all_processes(self.predictions)
         if self.processes.is_main:
@@ -334,16 +334,16 @@ class HourglassTrainer:
         self.unreadable.warn()
 
     def of_all_processes(self, values: np.ndarray) -> np.ndarray:
-        """(N, …) of the validation people, of which each process has its own part, whole. All processes call it."""
+        """Gather (N, …) values of the validation people, of which each process has a part. All processes call it."""
         return self.processes.gather(torch.from_numpy(shard(values, self.processes))).numpy()
 
     def keep_predictions(self, joints: Tensor, peaks: Tensor, batch: dict) -> None:
-        """Keep photo pixels (B, J, 2) of a minibatch for `write_predictions`; `peaks` (B, J) are of the heat maps."""
+        """Keep the joints of a minibatch (B, J, 2) for `write_predictions`; `peaks` (B, J): peak heights."""
         joints = joints.cpu().double().masked_fill(~batch["readable"].cpu()[:, None, None], torch.nan)
         self.predictions[batch["index"].cpu().numpy()] = joints.numpy()
 
     def _show(self, batch: dict, maps: Tensor, joints: Tensor, result: dict) -> None:
-        """Pictures of the first few people, if this minibatch has the first person."""
+        """Add pictures of the first few people, if this minibatch has the first person."""
         if batch["index"][0] != 0:
             return
         count = min(PICTURES, len(maps))

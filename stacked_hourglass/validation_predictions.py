@@ -1,4 +1,4 @@
-"""Files of predicted 2D poses, of any form, as one array in validation order. No torch import but for `.pt` files."""
+"""Reads predicted 2D poses of any file format, in validation order. Imports torch only for `.pt` files."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -15,14 +15,14 @@ BY_IMAGE_SUFFIXES = (".pt", ".json")
 
 
 def is_by_image(path: Path) -> bool:
-    """Whether a prediction file, by its suffix, holds poses by image name, so that the photos' names are needed."""
+    """Whether a prediction file, by its suffix, holds poses by image name."""
     return path.suffix.lower() in BY_IMAGE_SUFFIXES
 
 
 def load_validation_predictions(
     path: Path, images: Sequence[Path], count: int, skeleton: Skeleton, others: Collection[Path] = ()
 ) -> np.ndarray:
-    """Read one prediction file of any form as (N, J, 2), zero-based px, in validation order, all finite.
+    """Read a prediction file of any format as (N, J, 2), zero-based px, in validation order, all finite.
 
     Args:
         path: an array file, or `.pt` or `.json` by image: person k of an image is its k-th validation person.
@@ -101,7 +101,7 @@ def _in_validation_order(
             if absent is not None
             else f"{wrong} has {len(by_image[wrong])} people, expected {expected[wrong]}"
         )
-        raise UserError(f"{path}: {total} predictions for {len(images)} validation people; first fault: {detail}")
+        raise UserError(f"{path}: {total} predictions for {len(images)} validation people; first error: {detail}")
     starts = dict(zip(by_image, np.cumsum([0, *map(len, by_image.values())]).tolist(), strict=False))
     rows = []
     for key in keys:
@@ -111,6 +111,6 @@ def _in_validation_order(
 
 
 def _key_of(image: Path, by_image: Mapping[str, np.ndarray]) -> str | None:
-    """The name under which a file knows a photo: as much of the end of its path as is a key, the longest first."""
+    """The key of a photo in a file: the longest tail of its path that is a key."""
     ends = ("/".join(image.parts[start:]) for start in range(len(image.parts)))
     return next((end for end in ends if end in by_image), None)

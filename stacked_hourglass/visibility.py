@@ -1,4 +1,4 @@
-"""Which joints can be seen: a small network on the hourglass's features, and its loss."""
+"""Joint visibility: a small network on the hourglass's features, and its loss."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,10 +7,9 @@ from utils.compute.batch_parts import Part, mean_of_counted
 
 
 class VisibilityNet(nn.Module):
-    """Features (B, C, H, W) -> logits (B, J): positive where the joint is annotated and not hidden.
+    """Features (B, C, H, W) -> logits (B, J), positive for joints that are annotated and not hidden.
 
-    Two strided convolutions look around each place, a maximum over the map keeps whether a joint was seen
-    anywhere, a linear layer weighs the evidence.
+    Two strided convolutions, a maximum over the map, and a linear layer.
     """
 
     def __init__(self, features: int, num_joints: int):
@@ -29,9 +28,9 @@ class VisibilityNet(nn.Module):
 
 
 def visibility_loss(logits: Tensor, visible: Tensor, counted: Tensor, part: Part | None = None) -> Tensor:
-    """Binary cross-entropy of (B, J) logits; `visible` (B, J) is 0 or 1, `counted` (B,) leaves out whole samples.
+    """Binary cross-entropy of logits (B, J); `visible` (B, J) is 0 or 1, `counted` (B,) selects samples.
 
-    `part` tells which part of a minibatch of several processes this is.
+    `part`: this process's part of the minibatch, with several processes.
     """
     losses = F.binary_cross_entropy_with_logits(logits.float(), visible.float(), reduction="none").mean(-1)
     return mean_of_counted((losses * counted).sum(), counted.sum(), part)

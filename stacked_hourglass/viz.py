@@ -1,4 +1,4 @@
-"""2D poses on the photos or video frames that they belong to.
+"""Draws 2D poses on their photos or video frames.
 
 python viz.py 2d_overlay --img_dir PHOTOS --2d_pose_estimations data/hourglass_mpii/2d_pose_estimations.pt
 """
@@ -26,11 +26,11 @@ def draw_overlays(
         img_dir: a folder of photos, a photo, or a video.
         pose_2d_estimations: file of image name -> (P, J, 2) zero-based px. `metas.pt` beside it names the joint order;
             without it 16 joints are MPII's, 14 LSP's, 17 COCO's.
-        output_dir: pictures are named after their images; frames of a video get ".png" behind their name.
+        output_dir: pictures are named after their images; ".png" is appended for video frames.
         min_score: see `confident_joints`.
 
-    Raises UserError before it writes anything: unreadable or unusable input, no image with a prediction, an
-    output folder whose files would overwrite the photos.
+    Raises UserError, before anything is written, for unusable input, if no image has a prediction, and if the output
+    would overwrite the photos.
     """
     predictions = load_predictions(pose_2d_estimations)
     skeleton = find_skeleton(pose_2d_estimations, predictions)

@@ -41,7 +41,7 @@ class PoseEstimates(NamedTuple):
         joints_3d: (P, 17, 3) mm, camera frame (x right, y down, z forward), hip at the origin, in the order of
             `utils.transform.H36M`.
         boxes: (P, 4) corners x0, y0, x1, y1, px of the image; pixel i spans i - 0.5 to i + 0.5.
-        box_scores: (P,) of the person detector; 1 without one.
+        box_scores: (P,) scores of the person detector; 1 without one.
     """
 
     joints_2d: np.ndarray
@@ -134,7 +134,7 @@ class GivenBoxes(PersonFinder):
 
 
 def _checked(boxes: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Boxes (P, 4) as float32. Raises ValueError where one is no x0, y0, x1, y1 in the image."""
+    """Boxes (P, 4) as float32. Raises ValueError for a box that is not x0, y0, x1, y1 within the image."""
     boxes = np.asarray(boxes, dtype=np.float32)
     if boxes.size == 0:
         return boxes.reshape(0, 4)
@@ -145,9 +145,9 @@ def _checked(boxes: np.ndarray, image: np.ndarray) -> np.ndarray:
     usable = ordered & inside_image(boxes, width, height)
     if not usable.all():
         index = int((~usable).argmax())
-        fault = "has no extent, or only a pixel's"
+        fault = "is empty or at most one pixel wide or high"
         if ordered[index]:
-            fault = f"lies outside of the image of {width} × {height} px"
+            fault = f"is outside the image of {width} × {height} px"
         raise ValueError(
             f"box {boxes[index].tolist()} {fault}; expected corners x0, y0, x1, y1 in px{_hint(boxes, width, height)}"
         )
@@ -155,9 +155,9 @@ def _checked(boxes: np.ndarray, image: np.ndarray) -> np.ndarray:
 
 
 def _hint(boxes: np.ndarray, width: int, height: int) -> str:
-    """What to do where boxes (P, 4) look like x, y, width, height in px, or like shares of the image's size."""
+    """A hint if boxes (P, 4) look like x, y, width, height in px, or like fractions of the image size."""
     if (boxes >= 0).all() and (boxes <= 1).all():
-        return ": these look like shares of the image's size; multiply by its width and height"
+        return ": these look like fractions of the image size; multiply by its width and height"
     as_corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
     sizes = (boxes[:, 2:] > 0).all() and (as_corners[:, 2:] <= [width + 1, height + 1]).all()
     if sizes and inside_image(as_corners, width, height).all():
@@ -174,11 +174,11 @@ def _check_images(images: Iterable[np.ndarray]) -> None:
 
 
 def _conversion(image: np.ndarray) -> str:
-    """How to get an RGB image of a grey, transparent or float one."""
+    """How to convert a grey, transparent or float image to RGB."""
     if image.dtype == np.uint8 and (image.ndim == 2 or image.shape[2:] == (1,)):
         return "it is grey: cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) converts it"
     if image.dtype == np.uint8 and image.shape[2:] == (4,):
-        return "it has four channels: image[..., :3] leaves out the fourth"
+        return "it has four channels: image[..., :3] drops the fourth"
     if image.dtype.kind == "f" and image.shape[2:] == (3,):
         return "values from 0 to 1: (255 * image).round().astype(np.uint8) converts them"
     return "one array per image, of at least one pixel"

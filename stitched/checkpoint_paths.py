@@ -20,10 +20,10 @@ def require_pair(paths: Mapping[str, str | Path | None]) -> None:
 def require_checkpoints(
     load: str | Path | None, load_hourglass: str | Path | None, load_2d3d: str | Path | None, resume: bool = False
 ) -> None:
-    """Raise UserError where one of the two is given without the other, or a checkpoint does not exist.
+    """Raise UserError if only one of `load_hourglass` and `load_2d3d` is given, or if a checkpoint does not exist.
 
-    None of them is no error here: a script may have weights of its own. `load` wins over the two, which then are not
-    looked at; with `resume` nothing is.
+    Giving none is fine: a script may have default weights. `load` takes precedence over the two, which are then not
+    checked. With `resume` nothing is checked.
     """
     paths = {"load_hourglass": load_hourglass, "load_2d3d": load_2d3d}
     if resume or load or not any(paths.values()):

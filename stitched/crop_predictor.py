@@ -13,12 +13,12 @@ class StitchedPredictor:
     """A stitched network with its pre- and post-processing: crops in, joints in photo pixels and mm out.
 
     Attributes:
-        skeleton: of the 2D joints.
-        score_threshold: the network's.
+        skeleton: joint order of the 2D joints.
+        score_threshold: threshold of the network.
     """
 
     def __init__(self, network: StitchedNetwork, precision: str = "fp32", flip: bool = False, compiled: bool = False):
-        """`network` is as `load_network` gives it, in eval mode; it stays on its device."""
+        """`network`: from `load_network`, in eval mode; it stays on its device."""
         self.skeleton = network.skeleton
         self.score_threshold = network.score_threshold
         self._network, self._precision = network, precision
@@ -28,7 +28,7 @@ class StitchedPredictor:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The network's device."""
         return self._network.mean.device
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""A trained network as files that need nothing of this project: ONNX, and a `torch.export` program.
+"""Exports a trained network to files that don't need this project: ONNX, and a `torch.export` program.
 
 python run.py export --load model_checkpoints/hourglass_mpii_default        # or of a 3D baseline, or a stitched one
 python run.py export --load_hourglass HOURGLASS --load_2d3d LIFTER --output_dir exported
@@ -29,22 +29,22 @@ from utils.osutils import UserError, atomic_path, file_digest, warn, write_text
 from utils.training.checkpoint_paths import find_checkpoint
 from utils.training.checkpoints import read_checkpoint, written_by
 
-# What PyTorch's exporter writes without a conversion afterwards; onnxruntime reads it from 1.14 on.
+# The opset that PyTorch's exporter writes natively; supported by onnxruntime >= 1.14.
 OPSET = 18
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 BATCHES = (1, 3)
 TOLERANCE = 1e-4
 DEFINITION = f"""\
-Checked on random input in batches of {" and ".join(map(str, BATCHES))}. A difference is the largest absolute one of
-an output from PyTorch's, over the largest absolute value of the latter; {TOLERANCE:g} is allowed. Heat maps follow
-from the input; scores and joints are compared with those that PyTorch finds in the file's own heat maps, and 3D
-poses with PyTorch's from its own joints, since rounding decides between two pixels of all but equal height."""
+Checked on random input in batches of {" and ".join(map(str, BATCHES))}. The difference is the largest absolute
+difference to PyTorch's output, divided by the largest absolute value of that output; {TOLERANCE:g} is allowed. Scores
+and joints are compared with those that PyTorch finds in the exported network's heat maps, and 3D poses with PyTorch's
+from the exported network's joints, because rounding decides between two pixels of almost equal height."""
 
 Run = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 
 
 class Difference(NamedTuple):
-    """How far an output is from the eager network's: `absolute` in its own unit, `relative` as `DEFINITION` says."""
+    """Difference between an output and the eager network's: `absolute` in its unit, `relative` see `DEFINITION`."""
 
     absolute: float
     relative: float
@@ -62,7 +62,7 @@ def export(options: Namespace) -> None:
 
 
 def _refuse_other_shapes(options: Namespace, network: ExportedNetwork, paths: Mapping[str, Path]) -> None:
-    """UserError for an option that contradicts a checkpoint, or is about a network that it does not hold."""
+    """Raise UserError for an option that contradicts a checkpoint, or concerns a network that it does not hold."""
     model = network.network
     hourglass, lifter = {
         "hourglass": (model, None),
@@ -91,22 +91,22 @@ def export_network(
 ) -> dict[str, dict[str, Difference]]:
     """Write `<kind>.onnx`, `<kind>.pt2` and `<kind>.json`; return the largest differences by file and output.
 
-    The kind is "hourglass", "lifter" or "stitched". The JSON file has what the two others hold too: names, shapes,
-    units, frames and joint orders. Without the packages that ONNX needs, the others are written, with a warning.
+    The kind is "hourglass", "lifter" or "stitched". The JSON file repeats the metadata of the other two: names, shapes,
+    units, frames and joint orders. Without the ONNX packages, only the others are written, with a warning.
 
     Args:
         network: from `load_exportable`.
-        output_dir: a folder, new or old.
-        checkpoints: files or folders by a name, whose digests the metadata gets.
-        seed: of the random input of the check.
+        output_dir: a new or existing folder.
+        checkpoints: name -> file or folder, whose digests are put into the metadata.
+        seed: seed of the random input of the check.
 
-    Raises UserError, with nothing written, where a written file's output differs from the network's.
+    Raises UserError, with nothing written, if the output of an exported file differs from the network's.
     """
     lacking = [name for name in ONNX_PACKAGES if find_spec(name) is None]
     if lacking:
         warn(f"no ONNX file, since {' and '.join(lacking)} is missing: pip install {' '.join(ONNX_PACKAGES)}")
     network, facts, folder = network.eval(), describe(network, checkpoints or {}), Path(output_dir)
-    with ExitStack() as files:  # both are renamed at the end, when both have passed
+    with ExitStack() as files:  # both files are renamed at the end, after both checks
         program_path = files.enter_context(atomic_path(folder / f"{network.kind}.pt2"))
         program = make_program(network)
         torch.export.save(program, program_path, extra_files={"metadata.json": json.dumps(facts)})
@@ -121,7 +121,7 @@ def export_network(
     return differences
 
 
-# ------------------------------------------------------------------------------------------ what is exported
+# ------------------------------------------------------------------------------------------ networks to export
 def load_exportable(
     load: str | Path | None = None,
     load_hourglass: str | Path | None = None,
@@ -129,9 +129,9 @@ def load_exportable(
     *,
     allow_unsafe: bool = False,
 ) -> ExportedNetwork:
-    """The network of `load`, whichever of the three kinds it is, or of the two others, in the form to be exported.
+    """The network to export: from `load`, of any of the three kinds, or stitched from the other two.
 
-    Raises UserError for a checkpoint of another network, and as `load_network` does.
+    Raises UserError for a checkpoint of another network, and like `load_network`.
     """
     pair = {"load_hourglass": load_hourglass, "load_2d3d": load_2d3d}
     checkpoint = read_checkpoint(load, allow_unsafe) if load else {}
@@ -140,7 +140,7 @@ def load_exportable(
         return ExportedStitched(load_network(load, **pair, allow_unsafe=allow_unsafe))
     useless = [name for name, path in pair.items() if path]
     if useless:
-        raise UserError(f"--{useless[0]} has no effect: --load {load} is no stitched network")
+        raise UserError(f"--{useless[0]} has no effect: --load {load} is not a stitched network")
     if kind == "hourglass":
         return ExportedHourglass(read_hourglass(load, allow_unsafe=allow_unsafe))
     if kind == "lifter":
@@ -154,7 +154,7 @@ def load_exportable(
 
 
 def describe(network: ExportedNetwork, checkpoints: Mapping[str, str | Path]) -> dict:
-    """The metadata of the files, as plain types; `checkpoints` by their option's name."""
+    """The metadata of the files, as plain types; `checkpoints`: option name -> path."""
     files = {name: find_checkpoint(path) for name, path in checkpoints.items()}
     return {
         "network": network.kind,
@@ -168,7 +168,7 @@ def describe(network: ExportedNetwork, checkpoints: Mapping[str, str | Path]) ->
     }
 
 
-# ------------------------------------------------------------------------------------------ the two forms
+# ------------------------------------------------------------------------------------------ the two formats
 def make_program(network: ExportedNetwork) -> ExportedProgram:
     """The network as a `torch.export` program for batches of any size."""
     inputs = network.example(max(BATCHES), torch.Generator().manual_seed(0))
@@ -183,8 +183,8 @@ def load_program(path: Path) -> Run:
 
 
 def write_onnx(network: ExportedNetwork, program: ExportedProgram, path: Path, facts: dict) -> None:
-    """The program as one ONNX file, weights inside, `facts` as its metadata (JSON, unless they are words)."""
-    # The other inputs have the same batch.
+    """Write the program as one ONNX file including the weights, with `facts` as metadata (strings, else JSON)."""
+    # The other inputs have the same batch dimension.
     named = {name: {0: "batch"} if place == 0 else None for place, name in enumerate(network.inputs)}
     onnx = torch.onnx.export(
         program,
@@ -216,7 +216,7 @@ def load_onnx(path: Path) -> Run:
 # ------------------------------------------------------------------------------------------ the check
 @torch.no_grad()
 def compare(network: ExportedNetwork, run: Run, seed: int) -> dict[str, Difference]:
-    """By output, the largest differences between what `run` and the eager network give; see `DEFINITION`."""
+    """The largest differences between `run` and the eager network, by output; see `DEFINITION`."""
     generator = torch.Generator().manual_seed(seed)
     differences = dict.fromkeys(network.outputs, Difference(0.0, 0.0))
     for batch in BATCHES:
@@ -236,18 +236,18 @@ def _difference(found: Tensor, expected: Tensor) -> Difference:
 
 
 def require_equal(differences: dict[str, dict[str, Difference]]) -> None:
-    """UserError where a file's output differs from the network's."""
+    """Raise UserError if the output of a file differs from the network's."""
     for file, outputs in differences.items():
         for name, difference in outputs.items():
             if not difference.relative <= TOLERANCE:
                 raise UserError(
                     f"{file}: its {name} differ from PyTorch's by {difference.absolute:.2g} ({difference.relative:.2g} "
-                    f"of the largest, {TOLERANCE:g} is allowed), so that nothing is written"
+                    f"of the largest, {TOLERANCE:g} is allowed); nothing was written"
                 )
 
 
 def report(network: ExportedNetwork, differences: dict[str, dict[str, Difference]]) -> str:
-    """What is exported and how close it is to PyTorch, as text."""
+    """A text that says what was exported and how close it is to PyTorch."""
     lines = [f"{network.kind}: {', '.join(network.inputs)} -> {', '.join(network.outputs)}", DEFINITION]
     for file, outputs in differences.items():
         found = (f"{name} {one.relative:.1e} ({one.absolute:.1e})" for name, one in outputs.items())

@@ -1,4 +1,4 @@
-"""The networks in the form that is exported: from plain inputs to decoded poses, all of it within the graph.
+"""The networks as exported: from plain inputs to decoded poses, with all processing inside the graph.
 
     ExportedHourglass    images (B, 3, 256, 256)                      -> heatmaps, joints, scores
     ExportedLifter       joints_2d (B, 16, 2)                         -> joints_3d
@@ -25,10 +25,10 @@ PIXELS = "zero-based, pixel centres at integers, x right, y down"
 IMAGES = {
     "images": {
         "shape": ["batch", 3, CROP_SIZE, CROP_SIZE],
-        "what": "RGB crops in [0, 1], a person in the middle of each, who fills about 4/5 of its height or width",
+        "what": "RGB crops in [0, 1], each with a person in the centre who fills about 4/5 of its height or width",
     }
 }
-SCORES = "heights of the heat maps' peaks, about 0 to 1"
+SCORES = "peak heights of the heat maps, about 0 to 1"
 JOINTS_3D = {
     "joints_3d": {
         "shape": ["batch", len(H36M), 3],
@@ -39,12 +39,12 @@ JOINTS_3D = {
 
 
 class ExportedNetwork(nn.Module):
-    """What the three have in common.
+    """Base class of the exported networks.
 
     Attributes:
         kind: "hourglass", "lifter" or "stitched".
-        inputs, outputs: by name, in order: `shape`, `what` it is, and the `joints` in their order.
-        notes: other plain facts about the network, by name.
+        inputs, outputs: name -> `shape`, description `what`, and the order of the `joints`.
+        notes: further metadata, by name.
     """
 
     kind: str
@@ -58,16 +58,16 @@ class ExportedNetwork(nn.Module):
 
     @abstractmethod
     def stages(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """From the inputs and the outputs, each output as it follows from the inputs and the outputs before it."""
+        """Given inputs and outputs, recompute each output from the inputs and the outputs before it."""
 
 
 class ExportedHourglass(ExportedNetwork):
-    """Heat maps of the last stack, and the joints in them as `run.py hourglass_mpii` finds them."""
+    """Heat maps of the last stack, and joints decoded as in `run.py hourglass_mpii`."""
 
     kind = "hourglass"
 
     def __init__(self, network: HourglassNet):
-        """`network` is as `load_hourglass` gives it."""
+        """`network`: from `load_hourglass`."""
         super().__init__()
         self.network = network
         skeleton = SKELETONS[network.skeleton].first(network.architecture.num_classes)
@@ -98,7 +98,7 @@ class ExportedLifter(ExportedNetwork):
     kind = "lifter"
 
     def __init__(self, network: LinearModel):
-        """`network` is as `load_lifter` gives it, with a normalisation."""
+        """`network`: from `load_lifter`, with a normalisation."""
         super().__init__()
         self.network = network
         what = "px of Human3.6M's images" if network.normalisation.kind == "dataset" else "px of any image"
@@ -159,7 +159,7 @@ def _outputs_2d(skeleton, name: str, frame: str) -> dict[str, dict]:
     return {
         "heatmaps": {
             "shape": ["batch", count, MAP_SIZE, MAP_SIZE],
-            "what": f"of the last stack; px u is centred on px {STRIDE} u + {(STRIDE - 1) / 2} of the crop",
+            "what": f"last stack; px u of a map is px {STRIDE} u + {(STRIDE - 1) / 2} of the crop",
         }
         | joints,
         name: {"shape": ["batch", count, 2], "what": f"px of the {frame}, {PIXELS}"} | joints,
@@ -168,6 +168,6 @@ def _outputs_2d(skeleton, name: str, frame: str) -> dict[str, dict]:
 
 
 def _blotches(batch: int, generator: torch.Generator) -> Tensor:
-    """(batch, 3, 256, 256) in [0, 1]: random colours with smooth transitions, more like a photo than noise is."""
+    """(batch, 3, 256, 256) in [0, 1]: random colours with smooth transitions, closer to a photo than noise."""
     colours = torch.rand(batch, 3, 16, 16, generator=generator)
     return nn.functional.interpolate(colours, size=(CROP_SIZE, CROP_SIZE), mode="bilinear")

@@ -30,7 +30,7 @@ from utils.osutils import UserError, warn
 from utils.training.checkpoints import load_state, read_checkpoint, written_by
 
 Part = TypeVar("Part", bound=nn.Module)
-SETTINGS = ("mean", "normalisation", "soft_argmax", "batch_norm_momentum")  # what it holds besides
+SETTINGS = ("mean", "normalisation", "soft_argmax", "batch_norm_momentum")  # required beside the weights
 
 
 def load_network(
@@ -43,16 +43,16 @@ def load_network(
     allow_unsafe: bool = False,
     processes: Processes = ALONE,
 ) -> StitchedNetwork:
-    """The stitched network in eval mode, from checkpoints: files, or the folders that hold them.
+    """Load the stitched network, in eval mode, from checkpoints (files, or folders that hold them).
 
     Args:
-        load: of a whole stitched network; takes precedence and is enough.
-        load_hourglass, load_2d3d: of the two networks; both are needed without `load`. `load_hourglass` may also be a
-            stitched network's, of which the hourglass is taken.
+        load: checkpoint of a stitched network; takes precedence over the other two.
+        load_hourglass, load_2d3d: checkpoints of the two networks; both are needed without `load`. `load_hourglass` may
+            also be a stitched checkpoint, whose hourglass is used.
         device: auto, cpu, cuda, cuda:N, mps, or a torch.device.
         image_scale: see `StitchedNetwork`.
         allow_unsafe: open old checkpoints that hold pickles, which can run code.
-        processes: of several, rank 0 reads the files for all.
+        processes: with several, rank 0 reads the files for all.
 
     Raises UserError for a missing checkpoint, the two exchanged, one of another network, an hourglass that lacks joints
     of the lifter, a lifter without normalisation, and a device that is not available. It names the scripts' options.
@@ -67,7 +67,7 @@ def load_network(
 
 
 def network_kind(checkpoint: dict, path: str | Path) -> str | None:
-    """The network in a checkpoint of `read_checkpoint`: "stitched", "hourglass", "lifter", or None for any other."""
+    """The network in a checkpoint from `read_checkpoint`: "stitched", "hourglass", "lifter", or None for another."""
     if is_stitched(checkpoint):
         return "stitched"
     for kind, read_architecture in (("hourglass", hourglass_architecture), ("lifter", lifter_architecture)):
@@ -78,7 +78,7 @@ def network_kind(checkpoint: dict, path: str | Path) -> str | None:
 
 
 def stitched_extras(model: StitchedNetwork) -> dict:
-    """What a stitched checkpoint holds besides the weights, as plain types, so that `--load` needs nothing else."""
+    """Settings stored in a stitched checkpoint beside the weights, as plain types, so that `--load` is sufficient."""
     return {
         "mean": model.mean.tolist(),
         "skeleton": model.skeleton.name,
@@ -96,8 +96,8 @@ def _load_whole(path: str | Path, image_scale: str, allow_unsafe: bool, processe
     missing = [name for name in SETTINGS if name not in checkpoint]
     if not is_stitched(checkpoint):
         raise UserError(
-            f"--load {path}: no stitched network ({written_by(checkpoint)}); give a stitched_fine_tune checkpoint, or "
-            "an hourglass with --load_hourglass and a 3D baseline with --load_2d3d"
+            f"--load {path}: not a stitched network ({written_by(checkpoint)}); give a stitched_fine_tune checkpoint, "
+            "or an hourglass with --load_hourglass and a 3D baseline with --load_2d3d"
         )
     if missing:
         raise UserError(
@@ -118,7 +118,7 @@ def _load_whole(path: str | Path, image_scale: str, allow_unsafe: bool, processe
 def _note_what_is_not_used(load: str | Path, paths: Mapping[str, str | Path | None]) -> None:
     useless = [f"--{name}" for name, path in paths.items() if path]
     if useless:
-        warn(f"{' and '.join(useless)} not used: --load {load} is a whole stitched network and wins")
+        warn(f"{' and '.join(useless)} ignored: --load {load} is a whole stitched network")
 
 
 # ------------------------------------------------------------------------------------------ two checkpoints
@@ -143,10 +143,10 @@ def _load_pair(
 
 
 def require_own_normalisation(lifter: LinearModel, given: str) -> None:
-    """UserError, which names the option and value `given`, for a lifter that `load_lifter` read without one."""
+    """Raise UserError for a lifter without normalisation; `given`: option and value, for the message."""
     if lifter.normalisation is None:
         raise UserError(
-            f"{given}: a published checkpoint holds no normalisation, so its poses can't be scaled; give a checkpoint "
+            f"{given}: a published checkpoint has no normalisation, so its poses can't be scaled; give a checkpoint "
             "of train.py 2d3d_h36m"
         )
 
@@ -154,7 +154,7 @@ def require_own_normalisation(lifter: LinearModel, given: str) -> None:
 def _load_part(
     load: Callable[..., Part], name: str, paths: Mapping[str, str | Path], allow_unsafe: bool, processes: Processes
 ) -> Part:
-    """One of the two networks; an error names the option."""
+    """Load one of the two networks; errors name the option."""
     try:
         return load(paths[name], allow_unsafe=allow_unsafe, processes=processes)
     except UserError as error:
@@ -164,7 +164,7 @@ def _load_part(
 
 
 def _refuse_exchanged(paths: Mapping[str, str | Path], allow_unsafe: bool, processes: Processes) -> None:
-    """UserError if each of the two is a checkpoint of the other's network."""
+    """Raise UserError if the two checkpoints are swapped."""
     hourglass, lifter = paths["load_hourglass"], paths["load_2d3d"]
     try:
         one, other = (read_checkpoint(path, allow_unsafe, processes) for path in (hourglass, lifter))
@@ -173,5 +173,5 @@ def _refuse_exchanged(paths: Mapping[str, str | Path], allow_unsafe: bool, proce
     except UserError:
         return
     raise UserError(
-        f"--load_hourglass {hourglass} is a 3D baseline and --load_2d3d {lifter} an hourglass: exchange the two"
+        f"--load_hourglass {hourglass} is a 3D baseline and --load_2d3d {lifter} an hourglass: swap the two"
     )

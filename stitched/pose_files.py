@@ -1,4 +1,4 @@
-"""The 2D and 3D poses of the same people, from two files of one run."""
+"""Reads the 2D and 3D poses of the same people from two files of a run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +13,8 @@ from utils.predictions.picture_files import confident_joints, find_skeleton
 from utils.predictions.prediction_files import load_predictions
 from utils.transform import H36M, Skeleton
 
-# A person's joints reach about a metre from the hip. Poses of poor networks may be collapsed, so this refuses only what
-# looks like metres, or like poses scaled to unit size.
+# A person's joints are up to about a metre from the hip. Poor networks may predict collapsed poses, so only poses that
+# look like metres or unit size are refused.
 SMALLEST_REACH = 10.0  # mm
 
 
@@ -23,7 +23,7 @@ class PosePair(NamedTuple):
 
     Attributes:
         joints: (P, J, 2), zero-based px of the image, order `skeleton`.
-        shown: the same; NaN for joints of too low a score to be drawn, see `confident_joints`.
+        shown: like `joints`, with NaN for joints whose score is too low to draw, see `confident_joints`.
         poses: (P, 17, 3) float64, mm, camera coordinates, hip at the origin, order `H36M`.
     """
 
@@ -38,8 +38,8 @@ def load_pair(
 ) -> PosePair:
     """Read the two files of a run; `min_score` as in `confident_joints`.
 
-    Raises UserError for a file that is missing, damaged or of the other kind, and where the two differ in their images
-    or in an image's number of people.
+    Raises UserError for a file that is missing, damaged or of the other kind, and if the two have different images or
+    numbers of people.
     """
     joints = load_predictions(pose_2d_estimations)
     skeleton = find_skeleton(pose_2d_estimations, joints)
@@ -52,7 +52,7 @@ def load_pair(
         if lacking:
             raise UserError(
                 f"{option} {path}: lacks {len(lacking)} of the {len(one)} images of the other file "
-                f"({first_few(lacking, ',', 2)}); give both files of one run"
+                f"({first_few(lacking, ',', 2)}); give both files of the same run"
             )
     require_same_people(joints, poses, "--2d_pose_estimations", "--3d_pose_estimations")
     shown = confident_joints(joints, Path(pose_2d_estimations), min_score)
@@ -60,10 +60,10 @@ def load_pair(
 
 
 def load_truth(path: str | Path, poses: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
-    """Read a file of 3D truth for the images `names`: (P, 17, 3) float64 mm, hip at the origin.
+    """Read 3D ground truth for the images `names`: (P, 17, 3) float64 mm, hip at the origin.
 
-    Raises UserError for a file as for `load_pair`, an image without truth, and another number of people than in
-    `poses`.
+    Raises UserError for a bad file like `load_pair`, for an image without ground truth, and if the number of people
+    differs from `poses`.
     """
     option = "--3d_pose_ground_truths"
     truth = load_poses_3d(path, option)
@@ -79,9 +79,9 @@ def load_truth(path: str | Path, poses: Mapping[str, Tensor], names: Sequence[st
 
 
 def load_poses_3d(path: str | Path, option: str) -> dict[str, Tensor]:
-    """Read a file of 3D poses: image name -> (P, 17, 3) float64 mm, hip at the origin.
+    """Read 3D poses: image name -> (P, 17, 3) float64 mm, hip at the origin.
 
-    Raises UserError, naming `option`: no such file, 2D poses, another number of joints, metres.
+    Raises UserError, naming `option`, for a missing file, 2D poses, another number of joints, and poses in metres.
     """
     poses = load_predictions(path)
     if not poses:
@@ -95,18 +95,18 @@ def load_poses_3d(path: str | Path, option: str) -> dict[str, Tensor]:
     reach = reach[reach.isfinite()]
     if len(reach) and reach.median() < SMALLEST_REACH:
         raise UserError(
-            f"{option} {path}: half the people reach no farther than {reach.median():.2g} from the hip, so that these "
-            "look like metres; poses are in mm"
+            f"{option} {path}: half the people reach at most {reach.median():.2g} from the hip, which looks like "
+            "metres; expected mm"
         )
     return centred
 
 
 def require_same_people(one: Mapping[str, Tensor], other: Mapping[str, Tensor], option: str, other_option: str) -> None:
-    """UserError where an image of `one` has another number of people in `other`."""
+    """Raise UserError if an image has different numbers of people in `one` and `other`."""
     differing = [name for name, values in one.items() if len(values) != len(other[name])]
     if differing:
         name = differing[0]
         raise UserError(
             f"{option}: {len(differing)} of {len(one)} images have another number of people than in {other_option}; "
-            f"{name!r} has {len(one[name])} there and {len(other[name])} here; give files of one run"
+            f"{name!r} has {len(one[name])} there and {len(other[name])} here; give files of the same run"
         )

@@ -47,7 +47,7 @@ PICTURES = "pictures"  # folder in --output_dir
 def stitched_mpii(options: Namespace) -> None:
     """`run.py stitched_mpii`."""
     if options.draw and is_camera(options.data_dir):
-        raise UserError(f"--draw: the pictures of camera {options.data_dir} are not kept; record a video and give that")
+        raise UserError(f"--draw: frames of camera {options.data_dir} are not stored; record a video and give that")
     if options.smooth != "none" and not (is_camera(options.data_dir) or is_video(options.data_dir)):
         raise UserError(f"--smooth {options.smooth}: only for a video or a camera; {options.data_dir} holds photos")
     processes = processes_of(options)
@@ -87,7 +87,7 @@ def stitched_h36m(options: Namespace) -> None:
 
 
 def _predictor(options: Namespace, image_scale: str) -> StitchedPredictor:
-    """Raises UserError also for an option that contradicts a checkpoint."""
+    """Load the network. Raises UserError also for an option that contradicts a checkpoint."""
     load = weights_to_load(options.load, options.load_hourglass, options.load_2d3d)
     network = load_network(
         load,
@@ -106,7 +106,7 @@ def _predictor(options: Namespace, image_scale: str) -> StitchedPredictor:
 
 
 def _draw(options: Namespace, script: str, img_dir: Path) -> None:
-    """Draw the results as this script of viz.py does, into the folder `PICTURES`; without --draw, print its command."""
+    """Draw the results into the folder `PICTURES`, like this script of viz.py; without --draw, print its command."""
     kinds = ["2d_pose_estimations", "3d_pose_estimations"]
     if script == "2d_overlay_3d_gt_3d_pred":
         kinds.append("3d_pose_ground_truths")
@@ -124,16 +124,16 @@ def _draw(options: Namespace, script: str, img_dir: Path) -> None:
 
 # ------------------------------------------------------------------------------------------ Human3.6M
 def open_frames(folder: str | Path, actions: Sequence[str], run_with_train: bool = False) -> Frames:
-    """The images with truth in a folder, of these actions and of the validation (or training) subjects.
+    """Images with ground truth in a folder, of these actions and of the validation (or training) subjects.
 
-    All frames that a folder lists in poses.npz are taken, whatever their subjects.
+    If the folder lists frames in poses.npz, all of them are used, regardless of the subject.
 
-    Raises UserError where there is none, and for `run_with_train` with such a list.
+    Raises UserError if there is no image, and for `run_with_train` with such a list.
     """
     folder = Path(folder)
     if has_listed_frames(folder):
         if run_with_train:
-            raise UserError(f"--run_with_train has no effect: {folder} lists single frames, all of which are run")
+            raise UserError(f"--run_with_train has no effect: {folder} lists single frames, all of which are used")
         return read_listed_frames(folder).of_actions(actions)
     files = find_sequences(folder)
     poses = load_pose_set(files, TRAIN_SUBJECTS if run_with_train else TEST_SUBJECTS, actions)
@@ -147,16 +147,16 @@ def run_frames(
     workers: int = 0,
     processes: Processes = ALONE,
 ) -> PoseResults:
-    """The person of every frame, in a crop about the true joints, under the image's path relative to its folder.
+    """Predict the person in every frame, from a crop around the true joints; results are named by relative path.
 
-    Unreadable images are skipped, with a warning. The 2D truth is in the order `H36M_2D`, which `metas` names as
+    Unreadable images are skipped, with a warning. The 2D ground truth is in the order `H36M_2D`, stored in `metas` as
     `skeleton_truth`.
 
     Args:
-        batch_size: crops in one forward pass.
+        batch_size: crops per forward pass.
         workers: processes that decode and crop.
 
-    Raises UserError where no image can be read.
+    Raises UserError if no image can be read.
     """
     found = predict_samples(predictor, FrameCrops(frames), "frames", batch_size, workers, processes)
     lost = without_pose(found[0])
@@ -172,12 +172,12 @@ def run_frames(
 
 
 def errors(results: PoseResults) -> str:
-    """MPJPE against the truth with its definition, as text."""
+    """A text with the MPJPE and its definition."""
     predicted, truth = (torch.cat(list(poses.values())) for poses in (results.joints_3d, results.truth_3d))
     return (
         f"MPJPE {mpjpe(predicted, truth):.1f} mm (Protocol 1: mean distance of a joint from its truth, hips at the "
         f"origin), {p_mpjpe(predicted, truth):.1f} mm after Procrustes alignment of each pose (Protocol 2); mean over "
-        f"{len(truth)} frames and {len(H36M)} joints; crops about the true joints"
+        f"{len(truth)} frames and {len(H36M)} joints; crops around the true joints"
     )
 
 

@@ -1,4 +1,4 @@
-"""What an hourglass sees in photos, joint by joint: heat maps, and the pixels that they depend on.
+"""Draws, for each joint in a photo, the heat map of an hourglass and the pixels that it depends on.
 
 python viz.py saliency_and_prob_maps --img_dir PHOTOS                          # the demo weights
 python viz.py saliency_and_prob_maps --img_dir PHOTOS --load model_checkpoints/hourglass_mpii_default
@@ -29,8 +29,8 @@ from utils.osutils import UserError, first_few, inform, warn
 from utils.predictions.picture_files import draw_images
 
 MOST_PEOPLE = 6  # side by side in one picture
-GAP = 16  # px between two
-EMPTY_HEIGHT, LINE = 480, 24  # px, of a photo without people and of the text above it
+GAP = 16  # px between people
+EMPTY_HEIGHT, LINE = 480, 24  # px, height of a photo without people and of the text above it
 SHEET_CELL = (240, 1040)  # width, height px
 
 
@@ -71,9 +71,9 @@ def draw_saliency(
     use_max: bool = False,
     with_skeleton: bool = False,
 ) -> None:
-    """Draw one picture per photo or frame, one row per joint, people side by side; and a contact sheet.
+    """Draw one picture per photo or frame, with a row per joint and people side by side, and a contact sheet.
 
-    A row shows the joint's name and the height of its heat map's peak, the crop, the heat map, and the saliency map
+    A row shows the joint's name, the peak height of its heat map, the crop, the heat map, and the saliency map
     (`stacked_hourglass.saliency`).
 
     Args:
@@ -100,7 +100,7 @@ def draw_saliency(
 
 
 def names_to_draw(source: ImageSource, count: int | None) -> list[str]:
-    """Names of `count` images, evenly spread over all; of all for None."""
+    """Names of `count` evenly spaced images; all for None."""
     names = source.names()
     if count is None:
         return names
@@ -108,7 +108,7 @@ def names_to_draw(source: ImageSource, count: int | None) -> list[str]:
 
 
 class Painter:
-    """From an image and its name to its picture; notes images without people and with too many."""
+    """Draws the picture of an image; keeps a list of images without people or with too many."""
 
     def __init__(self, network: HourglassNet, finder: PersonFinder, kind: str, with_skeleton: bool):
         """`network` is as `load_hourglass` gives it; `kind` is of `saliency_maps`."""
@@ -126,7 +126,7 @@ class Painter:
         if len(people) > MOST_PEOPLE:
             self._crowded.append(name)
         shown = range(min(len(people), MOST_PEOPLE))
-        # One by one: a backward pass keeps all that the forward pass computed.
+        # One by one, because a backward pass keeps all activations of the forward pass.
         return side_by_side([self._person(people, number) for number in shown], GAP)
 
     def _person(self, people: PhotoPeople, number: int) -> np.ndarray:
@@ -140,13 +140,13 @@ class Painter:
         )
 
     def report(self, person_box: str) -> None:
-        """Warn of images without people and with too many."""
+        """Warn of images without people or with too many."""
         if self._empty:
             count, shown = len(self._empty), first_few(self._empty, ",")
             warn(f"no person found in {count} images (--person_box {person_box}): {shown}")
         if self._crowded:
             count, shown = len(self._crowded), first_few(self._crowded, ",")
-            warn(f"{count} images have more than {MOST_PEOPLE} people, of whom the first are drawn: {shown}")
+            warn(f"{count} images have more than {MOST_PEOPLE} people, only the first are drawn: {shown}")
 
 
 def _without_people(image: np.ndarray) -> np.ndarray:

@@ -1,15 +1,15 @@
-"""Soft-argmax: the position of a heat map's maximum as a weighted mean of pixel positions, so that gradients pass.
+"""Soft-argmax: a differentiable argmax of a heat map, as a weighted mean of pixel positions.
 
     p = softmax(map / T) over the whole map,  q = p × window / sum(p × window),  result = sum(q × position)
 
-The window is centred on the hard maximum, whose position is a constant to the gradient. Without a window, q = p. With d
-the distance from the hard maximum in px of the map (Euclidean, in 2D too) and h = window_width / 2:
+The window is centred on the hard maximum, whose position is treated as a constant. Without a window, q = p. With d the
+(Euclidean) distance from the hard maximum in px of the map, and h = window_width / 2:
 
     "Parzen"    1 - 6 (d/h)² (1 - d/h) for d <= h/2,  2 (1 - d/h)³ for d <= h,  0 beyond
     "Uniform"   1 for d <= h,  0 beyond: in 2D a disc
 
-The softmax's normaliser cancels in q. So with a window, one pass over the map finds the hard maximum, and everything
-after that reads only the window's few pixels.
+The normaliser of the softmax cancels in q. With a window, one pass over the map therefore finds the hard maximum, and
+the rest reads only the few pixels of the window.
 """
 
 import math
@@ -59,8 +59,8 @@ class _SoftArgmax(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (..., *size) to positions (..., dims), x first; float64 for float64 maps, else float32.
 
-        A NumPy array gives a NumPy array. The first of equal maxima counts, in reading order. A map with NaN or +inf,
-        or of -inf alone, gives NaN and leaves the other maps of the batch as they are. A pixel of -inf has no weight.
+        A NumPy array gives a NumPy array. Of equal maxima, the first in reading order counts. A map with NaN or +inf,
+        or with -inf only, gives NaN without affecting the other maps of the batch. A pixel of -inf has no weight.
 
         Raises TypeError for anything but a numeric array or tensor, and ValueError for too few dimensions.
         """
@@ -87,7 +87,7 @@ class _SoftArgmax(nn.Module):
         return {name: getattr(self, name) for name in names}
 
     def _logits(self, pixels: Tensor) -> Tensor:
-        """(N, P) over the temperature, minus each map's maximum, which cancels in the softmax but would cost digits."""
+        """(N, P) divided by the temperature, minus each map's maximum for numerical precision."""
         pixels = pixels if pixels.dtype == torch.float64 else pixels.float()  # for positions to 1e-5 px
         return (pixels - pixels.detach().amax(-1, keepdim=True)) / self.softmax_temp
 
@@ -100,7 +100,7 @@ class _SoftArgmax(nn.Module):
         for axis, length in enumerate(size, 1):
             others = [other for other in range(1, 1 + self.dims) if other != axis]
             along = weights.sum(others) if others else weights  # (N, length)
-            # Relative to the middle: this halves the effect of rounding in the sum of the weights.
+            # Relative to the middle, which halves the effect of rounding in the sum of the weights.
             middle = (length - 1) / 2
             means.append(middle + (along * (torch.arange(length, device=maps.device) - middle)).sum(-1))
         return torch.stack(means[::-1], -1)
@@ -120,7 +120,7 @@ class _SoftArgmax(nn.Module):
         return centre + (weights[..., None] * self._offsets).sum(1)
 
     def _make_window(self) -> tuple[Tensor, Tensor]:
-        """For the window's P pixels: offset from the hard maximum (P, dims), px, x first; log height (P,)."""
+        """The P pixels of the window: offset from the hard maximum (P, dims), px, x first; log height (P,)."""
         reach = math.floor(self.window_width / 2)
         steps = torch.arange(-reach, reach + 1)
         offsets = torch.cartesian_prod(*[steps] * self.dims).reshape(-1, self.dims)
@@ -128,12 +128,12 @@ class _SoftArgmax(nn.Module):
         return offsets[height > 0], height[height > 0].log().float()
 
     def _follow(self, device: torch.device) -> None:
-        """Put the window on the maps' device. It is no buffer: casting the module to half would round it.
+        """Move the window to the maps' device. It is not a buffer, because casting the module to half would round it.
 
-        It is made anew, since a window on the meta device has no values to copy.
+        It is recomputed, since a window on the meta device has no values to copy.
         """
         if self._offsets.device != device:
-            with torch.inference_mode(False):  # an inference tensor could not take part in training later
+            with torch.inference_mode(False):  # an inference tensor could not be used in training later
                 self._offsets, self._log_window = (part.to(device) for part in self._make_window())
 
 
@@ -154,9 +154,9 @@ class SoftArgmax2D(_SoftArgmax):
 
 
 def hard_maximum(maps: Tensor) -> Tensor:
-    """(N, L) or (N, H, W) -> (N, 1) or (N, 2), px, x first: the first highest pixel in reading order; NaN is highest.
+    """(N, L) or (N, H, W) -> (N, 1) or (N, 2), px, x first: the first maximum in reading order; NaN is the largest.
 
-    The map is read once, for the maximum of each row. That is several times as fast as one argmax over all pixels.
+    The maximum of each row is found first, which is several times as fast as one argmax over all pixels.
     """
     if maps.ndim == 2:
         return maps.argmax(-1, keepdim=True)
@@ -166,7 +166,7 @@ def hard_maximum(maps: Tensor) -> Tensor:
 
 
 def _height(distance: Tensor, window_fn: str | None, width: float) -> Tensor:
-    """The window's height at a distance, px, from its middle."""
+    """The window's height at a distance, px, from its centre."""
     relative = distance / (width / 2)
     if window_fn != "Parzen":
         return (relative <= 1).to(distance.dtype)

@@ -15,10 +15,10 @@ from twod_threed.normalisation import Normalisation
 from utils.data_utils import centre_on_hip, instance_scale
 from utils.imaging.heatmaps import heatmap_to_crop
 
-# The best temperature is about a fifth of a peak's height. Peaks are 1 in the targets, and 0.05 to 0.3 in real photos
-# for a network with a PCKh of 43; 0.05 lies between. On 400 such photos it is as accurate as the highest pixel moved by
-# a quarter (mean error 39.3 against 39.4 crop px; of joints found to 16 px 7.87 against 7.89). From 0.01 to 0.2 that
-# hardly changes. Without a window the background of the whole map draws every joint to the middle.
+# The best temperature is about a fifth of the peak height. Peaks are 1 in the targets, 0.05 to 0.3 in real photos for a
+# network with a PCKh of 43; 0.05 is in between. On 400 such photos it is as accurate as quarter-pixel decoding (mean
+# error 39.3 against 39.4 crop px; 7.87 against 7.89 for joints within 16 px), and between 0.01 and 0.2 the error hardly
+# changes. Without a window the background pulls every joint towards the centre of the map.
 WINDOW_FN, WINDOW_WIDTH, SOFTMAX_TEMP = "Parzen", 10.0, 0.05
 IMAGE_SCALES = ("any", "human36m")
 
@@ -45,16 +45,16 @@ class StitchedNetwork(nn.Module):
     Human3.6M's spine and thorax. Joints that the hourglass lacks, such as COCO's pelvis and head top, are made from
     others (`twod_threed.joint_order.approximate_inputs`), which is approximate.
 
-    `image_scale` matters only to a lifter of "dataset" normalisation, which was trained on the positions and sizes in
-    Human3.6M's images: 1000 px, people 4 to 5 m away. "human36m" takes px as they are. "any" moves each pose so that
-    its hip is at the training set's mean hip, and scales it to the training set's size (`at_training_scale`).
+    `image_scale` only affects a lifter with "dataset" normalisation, which was trained on the positions and sizes in
+    Human3.6M's images: 1000 px, people 4 to 5 m away. "human36m" uses px unchanged. "any" moves each hip to the mean
+    hip of the training set, and scales each pose to the size of the training set (`at_training_scale`).
 
-    The normalisation and the mean follow `.to(device)` and `.double()` as the weights do.
+    Normalisation and mean are buffers that follow `.to(device)` and `.double()`.
 
     Attributes:
         hourglass, lifter: the two networks.
-        mean: (3,) the hourglass's, to be subtracted from RGB in [0, 1].
-        normalisation: between px or mm and the lifter's input and output.
+        mean: (3,) mean of the hourglass, to subtract from RGB in [0, 1].
+        normalisation: converts px and mm to the lifter's input and output, and back.
         soft_argmax: in px of the heat map.
         skeleton: of `heatmaps` and `pose_2d`, the J joints of the hourglass.
         score_threshold: the hourglass's, see `HourglassNet`.
@@ -105,7 +105,7 @@ class StitchedNetwork(nn.Module):
 
     def locate(self, heatmaps: Tensor, to_photo: Tensor) -> Tensor:
         """Joints in heat maps (B, J, H, W) by soft-argmax: (B, J, 2) px of the image."""
-        # Autocast's precision is too low for px in the thousands.
+        # Half precision is too coarse for px in the thousands.
         with torch.autocast(heatmaps.device.type, enabled=False):
             return map_to_photo(to_photo, heatmap_to_crop(self.soft_argmax(heatmaps)))
 
@@ -123,24 +123,23 @@ class StitchedNetwork(nn.Module):
 
 
 def at_training_scale(poses: Tensor, normalisation: Normalisation) -> Tensor:
-    """Move and scale poses of any photo to what "dataset" normalisation expects: (B, 16, 2) px -> the same.
+    """Move and scale poses (B, 16, 2), px of any photo, to the range that "dataset" normalisation expects.
 
-    The hip goes to the training set's mean hip. The size, the deviation of the joints about the hip
-    (`utils.data_utils.instance_scale`), becomes the training set's (`training_size`). This loses what position and size
-    tell in Human3.6M's own images, where the camera is known: on motion capture in Human3.6M's cameras (S9 and S11 of
-    `cmu_h36m_layout`, true 2D) MPJPE rises from 62.0 to 65.7 mm, nearly all of it by the position. Without it, an image
-    at half the size with the person 200 px aside has 113 mm.
+    The hip moves to the training set's mean hip. The size (`utils.data_utils.instance_scale`) becomes that of the
+    training set (`training_size`). This discards information that position and size carry in Human3.6M's own images: on
+    motion capture in Human3.6M's cameras (S9 and S11 of `cmu_h36m_layout`, true 2D) MPJPE rises from 62.0 to 65.7 mm,
+    almost entirely due to position. Without it, an image at half the size with the person shifted by 200 px has 113 mm.
     """
     centred = centre_on_hip(poses)
     return centred * (training_size(normalisation) / instance_scale(centred)) + normalisation.mean_2d[:1]
 
 
 def training_size(normalisation: Normalisation) -> Tensor:
-    """() px: root mean square size of the training poses, from "dataset" statistics.
+    """() px: RMS size of the training poses, estimated from "dataset" statistics.
 
-    A joint is the hip plus an offset. The mean square of the offset is its mean's square plus its variance. The
-    variance is the joint's minus the hip's, since a person's position hardly depends on the pose. For the training
-    poses above this gives 101.9 px; their true size is 104.1 px (mean), 106.4 px (root mean square).
+    A joint is the hip plus an offset. The mean square of the offset is its squared mean plus its variance, which is the
+    joint's variance minus the hip's, since position hardly depends on the pose. For the training poses above this gives
+    101.9 px; their true size is 104.1 px (mean), 106.4 px (RMS).
     """
     mean, variance = normalisation.mean_2d, normalisation.stddev_2d.square()
     square = (mean - mean[:1]).square() + (variance - variance[:1]).clamp(min=0)

@@ -2,8 +2,8 @@
 
 python train.py stitched_fine_tune --load_hourglass model_checkpoints/hourglass_mpii_default \\
     --load_2d3d model_checkpoints/2d3d_h36m_default
-python train.py stitched_fine_tune ... --evaluate           # the two as they are, stitched
-python train.py stitched_fine_tune ... --freeze hourglass   # the 3D baseline gets used to the hourglass's errors
+python train.py stitched_fine_tune ... --evaluate           # validate without training
+python train.py stitched_fine_tune ... --freeze hourglass   # adapt the 3D baseline to the hourglass's errors
 
 In Python: fine_tune(load_network(image_scale="human36m"), training, validation, Experiment("fine_tune")), with `Frames`
 """
@@ -41,10 +41,10 @@ DEFINITIONS = """\
 MPJPE: mm, mean over 17 joints and all images, hips aligned (Protocol 1)
 P-MPJPE: the same after Procrustes alignment of each pose (Protocol 2)
 2D_error: px of the image from soft-argmax to projected truth, mean over 16 joints and all images; MPII's thorax and
-upper neck stand in for Human3.6M's spine and thorax"""
+upper neck are compared with Human3.6M's spine and thorax"""
 
 
-# ------------------------------------------------------------------------------------------ the script's door
+# ------------------------------------------------------------------------------------------ the script
 def stitched_fine_tune(options: Namespace) -> None:
     """`train.py stitched_fine_tune`."""
     processes = processes_of(options)
@@ -75,9 +75,9 @@ def stitched_fine_tune(options: Namespace) -> None:
 def _network(
     options: Namespace, experiment: Experiment, device: torch.device, processes: Processes
 ) -> tuple[StitchedNetwork, dict]:
-    """The network to start from, and the values that its checkpoints settle.
+    """The initial network, and the settings that come from its checkpoints.
 
-    Raises UserError as `load_network` does, and for an option that contradicts a checkpoint.
+    Raises UserError like `load_network`, and for an option that contradicts a checkpoint.
     """
     load = experiment.start_path(processes)
     hourglass, lifter = (None, None) if experiment.resume else (options.load_hourglass, options.load_2d3d)
@@ -93,7 +93,7 @@ def _network(
     asked = given_value(options, "dataset_normalization")
     require_normalisation(asked, model.normalisation.kind, load or lifter)
     architecture = model.hourglass.architecture
-    if "batch_norm_momentum" in options.given:  # no weight has its shape from it, so training may change it
+    if "batch_norm_momentum" in options.given:  # affects no shapes, so training may change it
         architecture = replace(architecture, batch_norm_momentum=options.batch_norm_momentum)
     refuse_disagreement(options, vars(architecture), load or hourglass)
     model.hourglass.architecture = architecture
@@ -104,19 +104,19 @@ def _network(
 
 
 def _check_options(options: Namespace) -> None:
-    """UserError for options that contradict one another or would have no effect."""
+    """Raise UserError for options that contradict each other or would have no effect."""
     own_rates = options.hourglass_lr is not None and options.lifter_lr is not None
     of_hourglass = ["hourglass_lr", "heatmap_loss_coeff", "batch_norm_momentum"]
     rules = [
-        (options.resume, ["load_hourglass", "load_2d3d"], "contradicts --resume, which goes on from this experiment"),
+        (options.resume, ["load_hourglass", "load_2d3d"], "contradicts --resume, which continues this experiment"),
         (options.freeze == "hourglass", of_hourglass, "has no effect with --freeze hourglass"),
         (options.freeze == "lifter", ["lifter_lr", "dropout"], "has no effect with --freeze lifter"),
-        (own_rates, ["lr"], "has no effect, since --hourglass_lr and --lifter_lr give both networks' rates"),
+        (own_rates, ["lr"], "has no effect: --hourglass_lr and --lifter_lr set the rates of both networks"),
     ]
     refuse_useless(options, rules)
     coefficients = options.pose_3d_loss_coeff, 0 if options.freeze == "hourglass" else options.heatmap_loss_coeff
     if not any(coefficients):
-        raise UserError("--pose_3d_loss_coeff 0: no loss is left to train with; give a weight above 0")
+        raise UserError("--pose_3d_loss_coeff 0: no loss left to train with; give a weight above 0")
 
 
 # ------------------------------------------------------------------------------------------ the training
@@ -138,15 +138,15 @@ def fine_tune(
     `load_network(experiment.directory)` gives the best one.
 
     Args:
-        model: as `load_network` gives it, with `image_scale="human36m"`.
-        training: frames with their truth; None with `experiment.evaluate`, which validates only.
-        experiment: where files go, and what training starts from.
+        model: from `load_network`, with `image_scale="human36m"`.
+        training: frames with ground truth; None with `experiment.evaluate`, which only validates.
+        experiment: output folders and starting point.
         optimisation: by default `Optimisation(epochs=10, lr=1e-4, schedule=())`.
         loading: by default batches of 16.
-        dropout: probability that a hidden unit of the lifter is dropped in training.
+        dropout: dropout probability of the lifter's hidden units.
         compiled: compile the network: slower start, faster steps.
 
-    Raises UserError for a batch size that leaves the lifter a minibatch of one sample.
+    Raises UserError for a batch size that gives the lifter a minibatch of one sample.
     """
     optimisation = optimisation or Optimisation(epochs=10, lr=1e-4, schedule=())
     loading, settings = loading or Loading(train_batch_size=16, test_batch_size=16), settings or StitchedTraining()
@@ -180,5 +180,5 @@ def fine_tune(
 
 
 def images_of(files: Human36mFiles, subjects: Sequence[int], actions: Sequence[str]) -> Frames:
-    """The images of these subjects and actions, with their truth. UserError where there is none."""
+    """Images of these subjects and actions, with ground truth. Raises UserError if there are none."""
     return find_frames(load_pose_set(files, subjects, actions), files.data_dir / "images")

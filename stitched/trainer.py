@@ -25,13 +25,13 @@ PARTS = ("hourglass", "lifter")
 
 @dataclass(frozen=True)
 class StitchedTraining:
-    """What is fine-tuned, and what for.
+    """Settings of fine-tuning.
 
     Attributes:
-        freeze: the network that stays as it is, "hourglass" or "lifter"; "none" trains both.
-        hourglass_lr, lifter_lr: a network's own learning rate; None for the common one.
+        freeze: the network to freeze, "hourglass" or "lifter"; "none" trains both.
+        hourglass_lr, lifter_lr: learning rate of one network; None for the common one.
         heatmap_loss_coeff, pose_3d_loss_coeff: weights of the two losses.
-        remove_intermediate_supervision: put the heat-map loss on the last stack alone.
+        remove_intermediate_supervision: apply the heat-map loss to the last stack only.
         sigma, label_type: width, in heat-map pixels, and shape of the target peaks.
         augment_training_data: random scale, shift, rotation, flip and colour of the crops.
     """
@@ -48,7 +48,7 @@ class StitchedTraining:
 
 
 class StitchedTrainer:
-    """Hooks, and what they share: the device, which parts stay as they are, which images could not be read."""
+    """The hooks and their shared state: device, frozen parts, unreadable images."""
 
     def __init__(
         self,
@@ -83,9 +83,9 @@ class StitchedTrainer:
 
     # ---------------------------------------------------------------------------------------------- the hooks
     def make_optimizer(self, model: StitchedNetwork, lr: float, weight_decay: float) -> torch.optim.Optimizer:
-        """Adam, with AMSGrad if asked for: a parameter group per network, each with a rate of its own.
+        """Adam, optionally with AMSGrad, with one parameter group and learning rate per network.
 
-        A frozen network has no group, and its parameters ask for no gradient.
+        A frozen network has no group, and its parameters require no gradient.
         """
         for part in PARTS:
             getattr(model, part).requires_grad_(part in self.trained)
@@ -102,7 +102,7 @@ class StitchedTrainer:
         """One training step on a minibatch of `FrameCrops`."""
         self.unreadable.note("training", minibatch)
         batch = to_device(minibatch, self.device)
-        for part in PARTS:  # the loop has put the whole network in training mode
+        for part in PARTS:  # the loop sets the whole network to training mode
             getattr(model, part).train(part in self.trained)
         with autocast(self.device, optimisation.precision):
             output = model(self.prepare(model, batch, iteration), batch["to_photo"])
@@ -125,18 +125,18 @@ class StitchedTrainer:
         }
 
     def checkpoint(self, model, optimizer, epoch, best, directory: Path, is_best: bool) -> None:
-        """The default checkpoint, and a warning if images were met that can't be read."""
+        """Write the default checkpoint, and warn of unreadable images."""
         self.write_state(model, optimizer, epoch, best, directory, is_best)
         self.unreadable.warn()
 
     # ---------------------------------------------------------------------------------------------- their parts
     def learning_rate(self, part: str, lr: float) -> float:
-        """The part's own, else the common one."""
+        """The network's own rate, else the common one."""
         own = getattr(self.settings, f"{part}_lr")
         return lr if own is None else own
 
     def prepare(self, model: StitchedNetwork, batch: dict, iteration: int | None = None) -> Tensor:
-        """uint8 crops to network input (B, 3, H, W): with an iteration, for training, in random colours if asked."""
+        """uint8 crops to network input (B, 3, H, W); with an iteration (in training), with colour jitter if enabled."""
         images = batch["image"].float() / 255
         if iteration is not None and self.settings.augment_training_data:
             generator = batch_generator(self.optimisation.seed, iteration, self.device, batch.get("part"))
@@ -144,7 +144,7 @@ class StitchedTrainer:
         return (images - model.mean[:, None, None]).contiguous(memory_format=torch.channels_last)
 
     def losses(self, output: StitchedOutput, batch: dict) -> dict[str, Tensor]:
-        """ "loss" is what is minimised, the weighted sum of the two others.
+        """The losses; "loss", the weighted sum of the other two, is minimised.
 
         heatmap_loss is summed over the stacks that are supervised: the mean squared error over all pixels of the maps
         whose joints the truth has (`shared_joints`).

@@ -1,4 +1,4 @@
-"""A video with the poses of its people: the frames with 2D poses, and beside them the 3D poses, seen from side to side.
+"""Draws a video with poses: the frames with 2D poses, beside them the 3D poses in a swinging view.
 
 python viz.py video --img_dir clip.mp4 --2d_pose_estimations data/stitched_mpii/2d_pose_estimations.pt \\
     --3d_pose_estimations data/stitched_mpii/3d_pose_estimations.pt
@@ -30,8 +30,8 @@ from utils.predictions.picture_files import matching_names, warn_about_nan
 from utils.predictions.prediction_files import load_metas
 from utils.transform import H36M
 
-SWING = 60.0  # degrees to either side of the camera's own view
-SWING_SECONDS = 8.0  # there and back
+SWING = 60.0  # degrees to either side of the camera's view
+SWING_SECONDS = 8.0  # period
 MOST_PANELS = 4
 LEAST_PANEL = 240  # px, height; panels go in one row where two would be lower
 MAX_SIDE, MAX_GIF_SIDE = 1280, 640  # px, of the whole picture
@@ -41,10 +41,10 @@ class Layout(NamedTuple):
     """How the 3D panels of a whole video are arranged.
 
     Attributes:
-        slots: person (track) -> panel, from 0. Two people share one where they never appear at the same time.
-        panels, rows: how many there are.
+        slots: person (track) -> panel, from 0. People who never appear at the same time may share a panel.
+        panels, rows: number of panels and of rows.
         size: (width, height) px of a panel.
-        limits: what every panel's view holds, (2, 3) mm.
+        limits: (2, 3) mm, the volume shown in every panel.
     """
 
     slots: dict[int, int]
@@ -85,7 +85,7 @@ def draw_video(
     Args:
         img_dir: the video.
         pose_2d_estimations: file of "<stem>/<frame, 6 digits>" -> (P, J, 2) zero-based px. `metas.pt` beside it has
-            the joint order, and `tracks`: who is who in each frame.
+            the joint order, and `tracks`, the person numbers of each frame.
         pose_3d_estimations: file of the same names -> (P, 17, 3) mm, camera coordinates.
         output_dir: folder for `<stem>.mp4` (H.264).
         min_score: see `confident_joints`.
@@ -122,28 +122,28 @@ def draw_video(
             write(_on_canvas(compose_frame(frame, name, pair, tracks, layout, view_azimuth(time), factor), size), time)
     unshown = sorted({person for people in tracks.values() for person in people} - set(layout.slots))
     if unshown:
-        warn(f"{len(unshown)} people have no 3D panel, of which there are {MOST_PANELS}: the longest seen have them")
+        warn(f"{len(unshown)} people have no 3D panel; the {MOST_PANELS} panels show those seen longest")
     for kind, poses in (("2D", pair.joints), ("3D", pair.poses)):
         warn_about_nan({name: poses[name] for name in names}, kind)
     inform(f"{counted(len(names), 'frame')}, {populated} of them with people, {size[0]} × {size[1]} px: {target}")
 
 
 def view_azimuth(seconds: float) -> float:
-    """Degrees by which the view is turned at a time: from the camera's own view to the right, back, and to the left."""
+    """Azimuth of the view in degrees at a time: from the camera's view to the right, back, and to the left."""
     return SWING * math.sin(2 * math.pi * seconds / SWING_SECONDS)
 
 
 def stand(poses: Tensor) -> Tensor:
-    """Poses (P, 17, 3) mm, moved up or down so that the lowest joint of each is on the floor, at height 0."""
+    """Move poses (P, 17, 3) mm vertically so that the lowest joint of each is on the floor, at height 0."""
     return poses + torch.from_numpy(floor_shift(poses, camera_tilt=CAMERA_TILT))
 
 
-# ------------------------------------------------------------------------------------------ who is where
+# ------------------------------------------------------------------------------------------ tracks and panels
 def read_tracks(path: Path, poses: Mapping[str, Tensor], names: list[str]) -> dict[str, list[int]]:
     """Frame name -> the numbers of its people, from `metas.pt`, in the order of `poses` (P, 17, 3).
 
-    Without that file, or where it has no tracks, people are numbered by their place in the frame, with a warning where
-    there are several. Raises UserError where a frame has another number of tracks than people.
+    Without tracks, people are numbered by their index in the frame, with a warning for frames with several people.
+    Raises UserError if a frame has different numbers of tracks and people.
     """
     metas = load_metas(path) if path.is_file() else {}
     tracks, without = {}, []
@@ -151,18 +151,18 @@ def read_tracks(path: Path, poses: Mapping[str, Tensor], names: list[str]) -> di
         meta, count = metas.get(name), len(poses[name])
         found = meta.get("tracks") if isinstance(meta, dict) else None
         if found is not None and len(found) != count:
-            raise UserError(f"{path}: {name!r} has {len(found)} tracks for {count} people; give the files of one run")
+            raise UserError(f"{path}: {name!r} has {len(found)} tracks for {count} people; give files of the same run")
         if found is None and count > 1:
             without.append(name)
         tracks[name] = list(range(count)) if found is None else [int(number) for number in found]
     if without:
-        warn(f"{path} does not say who is who in {len(without)} frames: people may exchange their numbers")
+        warn(f"{path} has no tracks for {len(without)} frames: people may swap numbers")
     return tracks
 
 
 def assign_slots(tracks: Mapping[str, list[int]], most: int) -> dict[int, int]:
-    """Person -> panel, below `most`: whoever is in more frames is served first, and keeps the panel from the first
-    frame to the last. `tracks`: frame name -> people, frames in order. Whom no panel is left for is missing."""
+    """Person -> panel, below `most`. People in more frames have priority, and keep their panel from their first to
+    their last frame. People without a panel are missing. `tracks`: frame name -> people, frames in order."""
     spans: dict[int, list[int]] = {}
     for place, people in enumerate(tracks.values()):
         for person in people:
@@ -179,7 +179,7 @@ def assign_slots(tracks: Mapping[str, list[int]], most: int) -> dict[int, int]:
 
 
 def arrange(size: tuple[int, int], tracks: Mapping[str, list[int]], poses: Mapping[str, Tensor]) -> Layout:
-    """The panels beside frames of `size` (width, height) px."""
+    """Arrange the panels beside frames of `size` (width, height) px."""
     slots = assign_slots(tracks, MOST_PANELS)
     panels = max(slots.values(), default=0) + 1
     rows = 2 if panels > 1 and size[1] >= 2 * LEAST_PANEL else 1
@@ -251,6 +251,6 @@ def compose_frame(
 
 
 def _on_canvas(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The picture in the upper left of one of `size` (width, height) px."""
+    """Pad the picture at the right and bottom to `size` (width, height) px."""
     below, right = size[1] - picture.shape[0], size[0] - picture.shape[1]
     return np.pad(picture, ((0, below), (0, right), (0, 0)), constant_values=OUTLINE[0])

@@ -1,4 +1,4 @@
-"""Photos with their 2D poses, and the 3D poses beside them.
+"""Draws photos with 2D poses and the 3D poses beside them.
 
 python viz.py 2d_overlay_3d_pred --img_dir PHOTOS --2d_pose_estimations data/stitched_mpii/2d_pose_estimations.pt \\
     --3d_pose_estimations data/stitched_mpii/3d_pose_estimations.pt
@@ -29,8 +29,8 @@ from utils.transform import H36M, Skeleton
 GAP = 6  # px between panels
 MOST_PANELS = 8  # in two rows
 LEAST_HEIGHT, MOST_HEIGHT = 480, 1080  # px, of a picture
-LEAST_PANEL = 360  # px, height of a panel where there are two rows
-MOST_WIDTH = 1280  # px, of the photo in it
+LEAST_PANEL = 360  # px, minimum panel height for two rows
+MOST_WIDTH = 1280  # px, of the photo
 SHEET_CELL, SHEET_CELL_WITH_TRUTH = (640, 320), (880, 320)  # width, height px
 DEFINITION = "MPJPE in their titles: of the person, mean over 17 joints, hips aligned"
 
@@ -62,21 +62,21 @@ def draw_poses(
     pose_3d_ground_truths: str | Path | None = None,
     min_score: float | None = None,
 ) -> None:
-    """Draw photos with their 2D poses and the 3D poses beside them: one picture per image, and a contact sheet.
+    """Draw photos with 2D poses and the 3D poses beside them: one picture per image, and a contact sheet.
 
-    Each person has a panel with the 3D pose. With truth there are two: the true pose, and the prediction with the
-    truth thin behind it and its MPJPE above it.
+    Each person has a panel with the 3D pose. With ground truth there are two: the true pose, and the prediction with
+    the truth drawn thin and the MPJPE in the title.
 
     Args:
         img_dir: a folder of photos, a photo, or a video.
         pose_2d_estimations: file of image name -> (P, J, 2) zero-based px; `metas.pt` beside it names the joint order.
         pose_3d_estimations: file of image name -> (P, 17, 3) mm, camera coordinates.
         output_dir: pictures are named after their images.
-        pose_3d_ground_truths: as `pose_3d_estimations`.
+        pose_3d_ground_truths: like `pose_3d_estimations`.
         min_score: see `confident_joints`.
 
-    Raises UserError, with nothing written, where the files are no pair, the truth lacks an image or a person, and where
-    `draw_images` does.
+    Raises UserError, with nothing written, if the files don't belong together, if the ground truth lacks an image or a
+    person, and like `draw_images`.
     """
     pair = load_pair(pose_2d_estimations, pose_3d_estimations, min_score)
     source = open_source(img_dir, "--img_dir")
@@ -99,22 +99,22 @@ def draw_poses(
 
 
 def most_people(with_truth: bool) -> int:
-    """How many people of one image have a 3D panel."""
+    """Maximum number of people per image with a 3D panel."""
     return MOST_PANELS // 2 if with_truth else MOST_PANELS
 
 
 def compose(
     image: np.ndarray, joints: Tensor, skeleton: Skeleton, poses: Tensor, truth: Tensor | None = None
 ) -> np.ndarray:
-    """A photo with the 2D poses of its people on it, and their 3D poses beside it, all 3D panels in one scale.
+    """A photo with 2D poses, and 3D poses beside it, all at the same scale.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         joints: (P, J, 2) px of the photo, order `skeleton`.
         poses: (P, 17, 3) mm, camera coordinates, hip at the origin.
-        truth: likewise, or None.
+        truth: like `poses`, or None.
 
-    Returns: (H', W', 3) uint8. Small photos are enlarged, large ones made smaller. Several people are numbered from 0.
+    Returns: (H', W', 3) uint8. Small photos are enlarged, large ones shrunk. Several people are numbered from 0.
     """
     people = _largest(joints, most_people(truth is not None))
     count = max(1, len(people)) * (1 if truth is None else 2)
@@ -134,7 +134,7 @@ def compose(
 
 
 def _largest(joints: Tensor, most: int) -> list[int]:
-    """The indices, in order, of the `most` people (P, J, 2) who are largest in the picture."""
+    """Ascending indices of the `most` largest people (P, J, 2)."""
     finite = joints.isfinite().all(dim=2, keepdim=True)
     high = joints.masked_fill(~finite, -torch.inf).amax(dim=1)
     low = joints.masked_fill(~finite, torch.inf).amin(dim=1)
@@ -145,7 +145,7 @@ def _largest(joints: Tensor, most: int) -> list[int]:
 def _panels(
     people: list[int], poses: Tensor, truth: Tensor | None, size: tuple[int, int], numbered: bool
 ) -> Iterator[np.ndarray]:
-    """One 3D panel per person, or two with truth; without people one that says so."""
+    """One 3D panel per person, or two with ground truth; a single empty one without people."""
     if not people:
         yield draw_pose_3d(poses[:0], H36M, size, "no person found", legend=False)
         return

@@ -328,7 +328,9 @@ class TestCheckpoints:
             "linear_stages.0.w1.weight": torch.zeros(1024, 1024), "w2.weight": torch.zeros(48, 1024),
         }  # fmt: skip
         torch.save({"state_dict": lifter, "epoch": 200, "lr": 1e-3}, tmp_path / "lifter.pth.tar")
-        assert "no hourglass network" in self.refused_everywhere(tmp_path / "lifter.pth.tar", tiny_mpii, photos, run)
+        assert "not an hourglass network" in self.refused_everywhere(
+            tmp_path / "lifter.pth.tar", tiny_mpii, photos, run
+        )
 
     def test_with_a_weight_of_another_shape(self, photos, state, tmp_path, run):
         torch.save(state | {"conv1.bias": torch.zeros(3)}, tmp_path / "odd.pth")

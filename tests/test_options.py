@@ -357,7 +357,7 @@ def test_a_wrong_command_ends_in_one_line_and_status_2(argv, named):
         (["train", "hourglass_mpii", "--data_dir", "{tmp}/nothing", "--workers", "0"], ["--data_dir", "nothing"]),
         (["train", "hourglass_lsp", "--data_dir", "{tmp}/nothing"], ["--data_dir", "nothing", "sample"]),
         (["train", "hourglass_coco", "--data_dir", "{tmp}/nothing"], ["nothing", "person_keypoints_val2017", "sample"]),
-        (["eval", "coco_AP", "--data_dir", "{tmp}", "--prediction_files", "options.py"], ["{tmp}", "is not there"]),
+        (["eval", "coco_AP", "--data_dir", "{tmp}", "--prediction_files", "options.py"], ["{tmp}", "does not exist"]),
         (["train", "2d3d_h36m", "--data_dir", "sample", "--resume"], ["--resume", "2d3d_h36m_default"]),
         (["viz", "training_curves", "--load", "{tmp}/nothing"], ["nothing"]),
         (["viz", "2d_overlay", "--img_dir", "{tmp}", "--2d_pose_estimations", "{tmp}/no.pt"], ["no.pt"]),

@@ -201,7 +201,7 @@ def test_missing_folder_and_files(folder, tmp_path):
     refusal(tmp_path / "nowhere", "nowhere", "--data_dir sample", "mpii_annotations.json")
     refusal(folder, "no annotations", "train.json")
     write(folder / "train.json", [simple_person()])
-    refusal(folder, "train.json is there and valid.json is not")
+    refusal(folder, "has train.json but no valid.json")
     (folder / "mpii_human_pose_v1_u12_2").mkdir()
     (folder / "mpii_human_pose_v1_u12_2" / "mpii_human_pose_v1_u12_1.mat").touch()
     refusal(folder, "python scripts/convert_mpii.py", "mpii_human_pose_v1_u12_1.mat", f"--output_dir {folder}")

@@ -70,7 +70,7 @@ def test_training_alone_needs_no_validation(tmp_path):
     make(tmp_path, training=[person()])
     assert is_coco(tmp_path)
     assert len(load_coco_training(tmp_path)) == 1
-    with pytest.raises(UserError, match="person_keypoints_val2017.json is not there; download"):
+    with pytest.raises(UserError, match="person_keypoints_val2017.json does not exist; download"):
         load_coco(tmp_path)
 
 

@@ -85,6 +85,6 @@ def test_bad_input_is_refused(data_dir, tmp_path):
     path = data_dir / "annotations" / "person_keypoints_val2017.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"annotations": content["annotations"][2:]}))
-    with pytest.raises(UserError, match="nobody with annotated joints who is no crowd"):
+    with pytest.raises(UserError, match="no person with annotated joints except crowds"):
         evaluate(data_dir, good)
     assert not (data_dir / "out").exists()

@@ -133,7 +133,7 @@ def test_validation_photos_are_never_trained_on(tmp_path, capsys, linked):
         (second / "images").symlink_to(first / "images")
     training, _ = load_joined([first, second], load_mpii)
     assert [path.name for path in training.image_paths] == ["a.jpg", "a.jpg"]
-    assert "1 of 3 training people left out: their photos are validation photos" in capsys.readouterr().err
+    assert "1 of 3 training people dropped: their photos are validation photos" in capsys.readouterr().err
 
 
 def test_people_without_a_common_joint_are_left_out(tmp_path, capsys):

@@ -146,12 +146,12 @@ def _lifter():
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (_lifter(), "no hourglass network .its keys belong to another network"),
+        (_lifter(), "not an hourglass network .its keys belong to another network"),
         (
             {"script": "2d3d_h36m", "state_dict": _lifter()},
-            "no hourglass network .it was written by train.py 2d3d_h36m",
+            "not an hourglass network .it was written by train.py 2d3d_h36m",
         ),
-        ({"state_dict": {"score": torch.zeros(1)}}, "no hourglass network"),
+        ({"state_dict": {"score": torch.zeros(1)}}, "not an hourglass network"),
         (torch.zeros(3), "holds a Tensor"),
         (
             {"state_dict": {"fc.0.0.weight": torch.zeros(8, 8, 1, 1), "score.0.weight": torch.zeros(16, 8, 1, 1)}},

@@ -138,7 +138,7 @@ def test_bad_input(tmp_path):
 def test_the_same_set_twice(tmp_path):
     make(tmp_path / "lsp", 2, extended=False)
     make(tmp_path / "lsp_small", 2, extended=False)
-    with pytest.raises(UserError, match="LSP is there twice"):
+    with pytest.raises(UserError, match="LSP exists twice"):
         load_lsp(tmp_path)
 
 

@@ -75,8 +75,8 @@ def test_chosen_and_joined_people_keep_their_photos():
     ("change", "message"),
     [
         ({"joints": np.zeros((3, 14, 2))}, r"3 images and joints \(3, 14, 2\); expected \(N, 16, 2\)"),
-        ({"joints": np.zeros((3, 16, 2))}, "person 0 .* two annotated joints in different places"),
-        ({"joints": np.full((3, 16, 2), np.nan)}, "person 0 .* two annotated joints"),
+        ({"joints": np.zeros((3, 16, 2))}, "person 0 .* two distinct annotated joints"),
+        ({"joints": np.full((3, 16, 2), np.nan)}, "person 0 .* two distinct annotated joints"),
         ({"boxes": [[0, 0, 9, 9], [5, 5, 4, 9], [0, 0, 9, 9]]}, "person 1 .* x0 < x1"),
         ({"boxes": np.ones((3, 2))}, r"boxes \(3, 2\): expected \(3, 4\)"),
         ({"head_size": 4.0}, r"head_size \(\): expected \(3,\)"),

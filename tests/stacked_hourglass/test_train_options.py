@@ -340,7 +340,7 @@ def test_load_of_another_network_is_refused(run, fails, tmp_path):
     assert "trained with 8" in error
     assert "no such checkpoint" in fails("--load", source / "nothing.pth")
     torch.save({"w1.weight": torch.zeros(1024, 32)}, tmp_path / "lifter.pth")
-    assert "no hourglass network" in fails("--load", tmp_path / "lifter.pth")
+    assert "not an hourglass network" in fails("--load", tmp_path / "lifter.pth")
 
 
 def test_what_a_loaded_network_has_need_not_be_said_again(run, tmp_path, parse_options):
@@ -408,7 +408,7 @@ def test_several_folders_train_and_the_first_validates(tiny_mpii, tmp_path, monk
 def test_every_folder_must_be_there(fails, tiny_mpii, tmp_path, capsys):
     with pytest.raises(SystemExit):
         train(tmp_path / "x", "--data_dir", tiny_mpii, tmp_path / "nowhere", *SMALL)
-    assert "nowhere: no such folder; give folders in the MPII, LSP or COCO form" in capsys.readouterr().err
+    assert "nowhere: no such folder; give folders in the MPII, LSP or COCO format" in capsys.readouterr().err
 
 
 def test_resume_needs_something_to_resume(fails):

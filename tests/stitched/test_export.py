@@ -224,7 +224,7 @@ def test_a_file_that_differs_is_not_written(run, loads, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "load_program", lambda path: lambda inputs: [1.001 * load(path)(inputs)[0]])
     refused = run(*loads["lifter"]).refusal()
     assert "lifter.pt2: its joints_3d differ from PyTorch's by " in refused
-    assert "(0.001 of the largest, 0.0001 is allowed), so that nothing is written" in refused
+    assert "(0.001 of the largest, 0.0001 is allowed); nothing was written" in refused
     assert files(tmp_path / "out") == []
 
 
@@ -241,7 +241,7 @@ def test_without_onnx_the_program_is_written_and_a_line_says_so(run, loads, tmp_
     there = util.find_spec
     monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxscript" else there(name))
     [warning] = run(*loads["lifter"]).warnings()
-    assert "no ONNX file, since onnxscript is missing: pip install onnx onnxscript onnxruntime" in warning
+    assert "no ONNX file: onnxscript is missing; pip install onnx onnxscript onnxruntime" in warning
     assert files(tmp_path / "out") == ["lifter.json", "lifter.pt2"]
     assert "onnx_opset" not in json.loads((tmp_path / "out/lifter.json").read_text())
 
@@ -291,9 +291,9 @@ class TestOptions:
     def test_wrong_checkpoints(self, run, networks, tmp_path):
         hourglass, lifter = networks.values()
         assert "--load_2d3d missing" in run("--load_hourglass", hourglass).refusal()
-        assert "exchange the two" in run("--load_hourglass", lifter, "--load_2d3d", hourglass).refusal()
+        assert "swap the two" in run("--load_hourglass", lifter, "--load_2d3d", hourglass).refusal()
         refused = run("--load", hourglass, "--load_2d3d", lifter).refusal()
-        assert f"--load_2d3d has no effect: --load {hourglass} is no stitched network" in refused
+        assert f"--load_2d3d has no effect: --load {hourglass} is not a stitched network" in refused
         write_checkpoint(tmp_path / "gan.pth.tar", {"script": "3d_pose_gan", "state_dict": {"w": torch.ones(1)}})
         refused = run("--load", tmp_path / "gan.pth.tar").refusal()
         assert "no hourglass, 3D baseline or stitched network (it was written by train.py 3d_pose_gan)" in refused
@@ -301,7 +301,7 @@ class TestOptions:
         del content["normalisation"]
         write_checkpoint(tmp_path / "published.pth.tar", content)
         refused = run("--load", tmp_path / "published.pth.tar").refusal()
-        assert f"--load {tmp_path / 'published.pth.tar'}: a published checkpoint holds no normalisation" in refused
+        assert f"--load {tmp_path / 'published.pth.tar'}: a published checkpoint has no normalisation" in refused
         both = [value for pair in networks.items() for value in pair]
         assert "was trained with instance" in run(*both, "--dataset_normalization").refusal()
         assert not (tmp_path / "out").exists()

@@ -110,7 +110,7 @@ def test_several_people_are_side_by_side(draw, photos, tmp_path, monkeypatch):
     crowd = [[k, 0, width // 2, height] for k in range(5)]
     path = boxes_file(tmp_path / "boxes.json", {"a.png": boxes, "sub/b.png": crowd})
     [warning] = draw("--person_box", path).warnings()
-    assert "1 images have more than 3 people, of whom the first are drawn: sub/b.png" in warning
+    assert "1 images have more than 3 people, only the first are drawn: sub/b.png" in warning
     assert read_image(tmp_path / "out/sub/b.png").shape[1] == 3 * BLOCK + 2 * GAP
     picture = read_image(tmp_path / "out/a.png")
     parts = [picture[:, k * (BLOCK + GAP) :][:, :BLOCK] for k in range(3)]
@@ -187,7 +187,7 @@ def test_an_architecture_may_be_given_and_must_agree(refused, checkpoint, draw, 
 def test_wrong_checkpoints(refused, photos, tmp_path, monkeypatch):
     lifter = lifter_file(tmp_path / "lifter.pth.tar")
     line = refused("--load", lifter)
-    assert f"{lifter}: no hourglass network (it was written by train.py 2d3d_h36m)" in line
+    assert f"{lifter}: not an hourglass network (it was written by train.py 2d3d_h36m)" in line
     assert "hourglass_mpii or stitched_fine_tune" in line
     assert "no such checkpoint" in refused("--load", tmp_path / "none.pth.tar")
     monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", tmp_path / "none.pth.tar")

@@ -89,7 +89,7 @@ def test_the_whole_checkpoint_wins_and_says_so(tmp_path, files, capsys):
     assert_same(load_network(load=folder, load_hourglass=other), network)
     warning = capsys.readouterr().err
     assert warning.count("\n") == 1
-    assert "--load_hourglass not used" in warning
+    assert "--load_hourglass ignored" in warning
     assert "--load_2d3d" not in warning
 
 
@@ -153,14 +153,14 @@ def test_a_file_that_is_not_there_is_named(tmp_path, files):
 def test_the_two_exchanged(files):
     message = refusal(load_hourglass=files["load_2d3d"], load_2d3d=files["load_hourglass"])
     assert "lifter.pth.tar is a 3D baseline" in message
-    assert "hourglass.pth.tar an hourglass: exchange the two" in message
+    assert "hourglass.pth.tar an hourglass: swap the two" in message
 
 
 def test_one_of_the_two_is_another_network(files):
     message = refusal(load_hourglass=files["load_hourglass"], load_2d3d=files["load_hourglass"])
     assert message.startswith(f"--load_2d3d {files['load_hourglass']}: no 3D baseline network (it was written by")
     message = refusal(load_hourglass=files["load_2d3d"], load_2d3d=files["load_2d3d"])
-    assert message.startswith(f"--load_hourglass {files['load_2d3d']}: no hourglass network (it was written by")
+    assert message.startswith(f"--load_hourglass {files['load_2d3d']}: not an hourglass network (it was written by")
 
 
 def test_a_part_or_the_whole_in_the_wrong_place(tmp_path, files):
@@ -170,7 +170,7 @@ def test_a_part_or_the_whole_in_the_wrong_place(tmp_path, files):
     assert "whole stitched network goes to --load" in message
     for name, script in (("load_hourglass", "hourglass_mpii"), ("load_2d3d", "2d3d_h36m")):
         message = refusal(load=files[name])
-        assert f"no stitched network (it was written by train.py {script})" in message
+        assert f"not a stitched network (it was written by train.py {script})" in message
         assert "--load_hourglass" in message
 
 
@@ -198,7 +198,7 @@ def test_an_hourglass_that_lacks_joints(tmp_path, files):
 
 def test_a_lifter_without_normalisation(tmp_path, files):
     path = lifter_file(tmp_path / "published.pth.tar", kind="")
-    assert "published.pth.tar: a published checkpoint holds no normalisation" in refusal(**files | {"load_2d3d": path})
+    assert "published.pth.tar: a published checkpoint has no normalisation" in refusal(**files | {"load_2d3d": path})
 
 
 @pytest.mark.parametrize("lost", ["normalisation", "soft_argmax", "mean"])

@@ -276,8 +276,8 @@ def test_debug_traceback_shows_it(networks, tmp_path):
         (("--hourglass_lr", 1e-4, "--lifter_lr", 1e-4, "--lr", 1e-3), "--lr has no effect"),
         (("--hourglass_lr", 0), "--hourglass_lr"),
         (("--pose_3d_loss_coeff", -1), "--pose_3d_loss_coeff"),
-        (("--freeze", "hourglass", "--pose_3d_loss_coeff", 0), "no loss is left"),
-        (("--heatmap_loss_coeff", 0, "--pose_3d_loss_coeff", 0), "no loss is left"),
+        (("--freeze", "hourglass", "--pose_3d_loss_coeff", 0), "no loss left"),
+        (("--heatmap_loss_coeff", 0, "--pose_3d_loss_coeff", 0), "no loss left"),
         (("--action", "Walkin"), "did you mean Walking?"),
         (("--action", "Eating"), "no sequence of"),
         (("--no_grad_clipping", "--grad_clip", 3), "--grad_clip"),
@@ -304,7 +304,7 @@ def test_a_batch_of_one_is_enough_for_the_hourglass_alone(images, networks, tmp_
 def test_networks_are_needed(fails, networks):
     assert "--load_hourglass and --load_2d3d missing" in fails(starts=())
     assert "--load_2d3d missing" in fails(starts=networks[:2])
-    assert "exchange the two" in fails(starts=("--load_hourglass", networks[3], "--load_2d3d", networks[1]))
+    assert "swap the two" in fails(starts=("--load_hourglass", networks[3], "--load_2d3d", networks[1]))
 
 
 def test_resume_takes_no_other_networks(run, images, networks):

@@ -405,7 +405,7 @@ def test_drawing_annotated_people_at_once(run, tiny_mpii, tmp_path):
 
 
 def test_a_cameras_pictures_are_not_drawn(run, tmp_path):
-    assert "--draw: the pictures of camera 7 are not kept" in run(7, "--draw").refusal()
+    assert "--draw: frames of camera 7 are not stored" in run(7, "--draw").refusal()
     assert not (tmp_path / "out").exists()
 
 
@@ -414,7 +414,7 @@ def test_one_checkpoint_does_what_the_two_do_and_wins(run, photos, networks, sti
     run(photos).succeeded()
     run(photos, load=("--load", stitched), out="one").succeeded()
     [warning] = run(photos, load=("--load", stitched, *networks[:2]), out="three").warnings()
-    assert "--load_hourglass not used" in warning
+    assert "--load_hourglass ignored" in warning
     for folder in ("one", "three"):
         for name, people in poses(tmp_path / folder).items():
             torch.testing.assert_close(people, poses(tmp_path / "out")[name])
@@ -434,11 +434,11 @@ def test_without_a_checkpoint_the_demo_weights_are_used(run, photos, h36m, stitc
 def test_checkpoints_that_do_not_fit(run, photos, networks, tmp_path, monkeypatch):
     monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", tmp_path / "none.pth.tar")
     _, hourglass, _, lifter = networks
-    assert "exchange the two" in run(photos, load=("--load_hourglass", lifter, "--load_2d3d", hourglass)).refusal()
+    assert "swap the two" in run(photos, load=("--load_hourglass", lifter, "--load_2d3d", hourglass)).refusal()
     missing = run(photos, load=()).refusal()
     assert all(f"--{name}" in missing for name in ("load_hourglass", "load_2d3d", "load"))
     assert "--load_2d3d missing" in run(photos, load=("--load_hourglass", hourglass)).refusal()
-    assert "no stitched network" in run(photos, load=("--load", lifter)).refusal()
+    assert "not a stitched network" in run(photos, load=("--load", lifter)).refusal()
     assert not (tmp_path / "out").exists()
 
 
