@@ -1,12 +1,12 @@
-"""An hourglass with attention over time against one of single frames, on rendered clips in which a panel passes by.
+"""Compares an hourglass with attention over time to one of single frames, on rendered clips with a passing panel.
 
     python benchmarks/attention_over_time.py
     python benchmarks/attention_over_time.py --seeds 0 1 2 --steps 400 --branch_steps 300 --output attention.json
 
-For each seed one network of single frames is trained, and then goes on twice, on the same minibatches: as it is, and
-with attention, whose gain starts at 0. Both are scored on every frame of the validation clips: on the joints that the
-panel covers and were in view within the history, on all that it covers, and on all joints. Error: mean distance in px
-of the 128 px frame. PCKh@0.5: closer than half of 0.75 × the distance from upper neck to head top; in %.
+For each seed a single-frame network is trained, then trained further twice on the same minibatches: unchanged, and with
+attention, whose gain starts at 0. Both are scored on every frame of the validation clips: on covered joints that were
+in view within the history, on all covered joints, and on all joints. Error: mean distance in px of the 128 px frame.
+PCKh@0.5: closer than half of 0.75 × the distance from upper neck to head top; in %.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from utils.transform import MPII
 
 SIDE = 128  # px
 FRAMES, TRAINED = 12, 8  # of a rendered clip, of a clip in a minibatch
-COVERED_AT_MOST = 0.45  # a panel's side over the frame's
+COVERED_AT_MOST = 0.45  # maximum panel side / frame side
 HEAD = (MPII.index("upper_neck"), MPII.index("head_top"))
 GROUPS = ("covered, seen before", "covered", "all")
 
@@ -90,8 +90,8 @@ def load_or_render(path: Path | None, count: int, seed: int, panels: bool) -> Cl
 
 # ------------------------------------------------------------------------------------------ training
 def minibatch(clips: Clips, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Images (B, F, 3, H, W) in [-0.5, 0.5], joints and which count, of random clips: turned, scaled and mirrored as a
-    whole, with a panel of random colours that moves."""
+    """Images (B, F, 3, H, W) in [-0.5, 0.5], joints and their mask, of random clips, each rotated, scaled and mirrored
+    as a whole, with a moving panel of random colours."""
     chosen = torch.randint(len(clips), (size,), generator=generator)
     first = int(torch.randint(FRAMES - TRAINED + 1, (), generator=generator))
     part = slice(first, first + TRAINED)
@@ -111,7 +111,7 @@ def minibatch(clips: Clips, size: int, generator: torch.Generator) -> tuple[Tens
 
 
 def cover(images: Tensor, joints: Tensor, generator: torch.Generator) -> Tensor:
-    """With a panel in front of (B, F, 3, H, W), which passes a random joint at a random time in a straight line."""
+    """Cover (B, F, 3, H, W) with a panel that passes a random joint at a random time in a straight line."""
     count = len(images)
     numbers = torch.rand(count, 6, generator=generator)
     size = (0.2 + (COVERED_AT_MOST - 0.2) * numbers[:, :2]) * SIDE
@@ -132,7 +132,7 @@ def cover(images: Tensor, joints: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def train(model: HourglassNet, clips: Clips, steps: int, options: argparse.Namespace, seed: int, rate: float) -> None:
-    """Adam; the rate falls along half a cosine from step to step."""
+    """Train with Adam and a cosine learning rate schedule."""
     model.train()
     optimizer = torch.optim.Adam(model.parameters(), rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -157,7 +157,7 @@ def train(model: HourglassNet, clips: Clips, steps: int, options: argparse.Names
 # ------------------------------------------------------------------------------------------ scores
 @torch.no_grad()
 def score(model: HourglassNet, clips: Clips, length: int) -> dict[str, tuple[float, float, int]]:
-    """Group of joints -> mean error in px, PCKh@0.5 in %, and how many joints these are of."""
+    """Group of joints -> mean error in px, PCKh@0.5 in %, and number of joints."""
     model.eval()
     found = []
     for images in clips.images.split(4):
@@ -175,7 +175,7 @@ def score(model: HourglassNet, clips: Clips, length: int) -> dict[str, tuple[flo
 
 
 def seen_before(seen: Tensor, length: int) -> Tensor:
-    """(N, F, J) bool: in view in one of the `length` frames before."""
+    """(N, F, J) bool: in view in one of the previous `length` frames."""
     padded = F.pad(seen, (0, 0, length, 0))[:, :-1]
     return padded.unfold(1, length, 1).any(-1)
 

@@ -1,11 +1,11 @@
-"""Speed and memory of 2D to 3D training, against the common way of writing it, in one run.
+"""Speed and memory of 2D to 3D training, compared with a common implementation, in one run.
 
     python benchmarks/lifting.py
     python benchmarks/lifting.py --data_dir ../shared/data/cmu_h36m_layout --seconds 10
 
-The common way, the baseline of the ratios: a Dataset that augments, projects and normalises one pose at a time in
-NumPy, a DataLoader, Adam that is not fused. Both train the same network on the same poses, with the same clipping and
-max-norm. Contenders take turns, so that other load on the machine meets all of them; rates are medians over the turns.
+The baseline of the ratios is the common implementation: a Dataset that augments, projects and normalises one pose at a
+time in NumPy, a DataLoader, and Adam that is not fused. Both train the same network on the same poses, with the same
+clipping and max-norm. They run in alternating turns, so that other load affects both; rates are medians over the turns.
 """
 
 import argparse
@@ -48,13 +48,13 @@ from utils.training_utils import set_learning_rate
 from utils.transform import H36M
 
 TURNS = 5
-WARM_UP = 6  # steps; more than a DataLoader with two workers has ready from before
+WARM_UP = 6  # steps; more than a DataLoader with two workers prefetches
 BATCH, DATA_BATCH, LARGE_BATCH = 64, 4096, 8192
 HUMAN36M_FRAMES = 389_938  # of S1, S5, S6, S7, S8; times 4 cameras 1.56 million samples
 BARS = {"data": 60.0, "fp32": 1.25, "bf16": 3.0}
 MEMORY_BAR = 1000.0  # MB
 
-# As `train.py 2d3d_h36m --orthogonal_data_augmentation` has them.
+# As in `train.py 2d3d_h36m --orthogonal_data_augmentation`.
 OPTIMISATION = Optimisation(lr=1e-3, schedule=())
 SETTINGS, SHAPE, AUGMENTATION = LifterTraining(), LifterShape(), OrthogonalAugmentation()
 
@@ -90,7 +90,7 @@ class OnePoseDataset(Dataset):
         return normalised.astype(np.float32), ((seen - seen[:1]) / self.scale).astype(np.float32)
 
     def turned(self, world: np.ndarray) -> np.ndarray:
-        """Mirrored or not, then turned about any axis through the hip."""
+        """Randomly mirrored, then rotated about a random axis through the hip."""
         hip = world[:1]
         centred = world - hip
         if self.random.random() < 0.5:
@@ -115,7 +115,7 @@ class OnePoseDataset(Dataset):
 
 
 class Endless:
-    """Minibatches of a loader without end. The workers live on between the turns."""
+    """An endless iterator over a loader; the workers stay alive between turns."""
 
     def __init__(self, dataset: Dataset, workers: int):
         options = {"persistent_workers": True, "multiprocessing_context": "fork"} if workers else {}
@@ -151,10 +151,10 @@ def common_step(minibatches: Endless, model: nn.Module, optimizer) -> int:
 
 # ------------------------------------------------------------------------------------------ ours
 class IndexStream:
-    """Minibatches of sample indices without end: epoch after epoch of `IndexLoader`."""
+    """An endless iterator over minibatches of sample indices: consecutive epochs of `IndexLoader`."""
 
     def __init__(self, length: int, batch_size: int):
-        # A small data set is gone through several times an epoch, so that minibatches of any size are full.
+        # A small data set is repeated within an epoch, so that minibatches of any size are full.
         self._length, self._repeats = length, -(-batch_size // length)
         self._loader = IndexLoader(length * self._repeats, batch_size, torch.device("cpu"), seed=0)
         self._epoch, self._batch_size, self._iterator = 0, batch_size, iter(())
@@ -202,7 +202,7 @@ def make_model() -> LinearModel:
 
 # ------------------------------------------------------------------------------------------ measuring
 def take_turns(contenders: Mapping[str, Step], arguments: argparse.Namespace, warm_up: int = WARM_UP):
-    """Name -> poses a second: the median over the turns, which take `seconds` altogether for each contender."""
+    """Name -> poses per second: the median over the turns, which take `seconds` in total per contender."""
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(arguments.turns):
         for name, step in contenders.items():
@@ -216,7 +216,7 @@ def take_turns(contenders: Mapping[str, Step], arguments: argparse.Namespace, wa
 
 
 def print_table(title: str, rates: Mapping[str, float], baselines: list[str], batches: Mapping[str, int]) -> None:
-    """Poses a second, milliseconds a minibatch, and the ratio to the faster of the baselines."""
+    """Print poses per second, milliseconds per minibatch, and the ratio to the fastest baseline."""
     best = max(baselines, key=rates.__getitem__)
     print(f"\n{title}\n{'':46}{'poses/s':>12}{'ms/batch':>10}{'ratio':>8}   ratio to: {best}")
     for name, rate in rates.items():
@@ -267,12 +267,12 @@ def measure_training(poses: PoseSet, normalisation: Normalisation, arguments: ar
     verdict(f"training in fp32, batch {BATCH}", rates[f"ours, fp32, batch {BATCH}"] / best, BARS["fp32"])
     verdict(f"training in bf16, batch {large}", rates[f"ours, bf16, batch {large}"] / best, BARS["bf16"])
     if not cpu_has_bf16():
-        print("  (this CPU has no bf16 arithmetic, so that the last is not asked of it)")
+        print("  (this CPU has no bf16 arithmetic, so the last is not required)")
 
 
 # ------------------------------------------------------------------------------------------ memory
 def generated_poses(frames: int) -> PoseSet:
-    """As many frames as asked for of random poses, seen by four cameras around them."""
+    """`frames` random poses, seen by four cameras around them."""
     generator = torch.Generator().manual_seed(0)
     world = torch.empty(frames, len(H36M), 3).normal_(0, 300, generator=generator)
     angles = torch.arange(CAMERAS) * torch.pi / 2
@@ -294,9 +294,9 @@ def generated_poses(frames: int) -> PoseSet:
 
 
 def memory_of_training(frames: int) -> dict[str, float]:
-    """MB that fitting the normalisation and training on `frames` × 4 samples take beyond torch and a network.
+    """MB used by fitting the normalisation and training on `frames` × 4 samples, beyond torch and a network.
 
-    Must have a process of its own: the most that it ever held counts.
+    Needs its own process, since it measures the peak memory.
     """
     few = generated_poses(BATCH)
     OurTraining(few, fit(few, "instance"), BATCH)()
@@ -309,7 +309,7 @@ def memory_of_training(frames: int) -> dict[str, float]:
 
 
 def resident_memory(field: str) -> float:
-    """MB of this process: VmRSS now, VmHWM the most so far (Linux)."""
+    """MB of this process: VmRSS (current) or VmHWM (peak) (Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(field))
 

@@ -1,12 +1,12 @@
-"""What a second process brings: training steps of one process, and of two with the same batch size each, in turns.
+"""Speedup by a second process: training steps of one process, and of two with the same batch size each.
 
     python benchmarks/scaling.py
     python benchmarks/scaling.py --features 128 --batch 8 --threads 8
 
-A step is an hourglass's on random pictures: forward, backward, in two processes with gradients averaged meanwhile
-(torchrun's engine, Gloo), optimizer. One process and two take turns, so that other load on the machine meets both;
-rates are medians over the turns. Beside the clock stands processor time, which other load hardly moves: what the
-exchange costs in work, though not in waiting.
+A step of an hourglass on random images: forward, backward (with two processes gradients are averaged meanwhile, with
+torchrun and Gloo), optimizer. One process and two run in alternating turns, so that other load affects both; rates are
+medians over the turns. CPU time is reported too, which other load hardly affects: it shows the work of the exchange,
+but not the waiting.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def parse() -> argparse.Namespace:
 
 
 def train(model: torch.nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, steps: int):
-    """Seconds a step, by the clock and of the processor."""
+    """Seconds per step: wall clock and CPU time."""
     start = time.perf_counter(), time.process_time()
     for _ in range(steps):
         loss = torch.stack([maps.square().mean() for maps in model(images)]).sum()
@@ -51,7 +51,7 @@ def train(model: torch.nn.Module, optimizer: torch.optim.Optimizer, images: torc
 
 
 def measure(options: argparse.Namespace, processes: Processes) -> dict[str, list[tuple[float, float]]]:
-    """Way -> (clock, processor) seconds a step of each turn, on rank 0."""
+    """Variant -> (wall clock, CPU) seconds per step of each turn, on rank 0."""
     torch.manual_seed(0)
     model = HourglassNet(Architecture(stacks=options.stacks, features=options.features)).train()
     optimizer = torch.optim.RMSprop(model.parameters(), 1e-5)

@@ -1,10 +1,10 @@
-"""Speed of soft-argmax with a window, against windows over the full map, in one run: forward and backward.
+"""Speed of soft-argmax with a window, compared with a window over the full map: forward and backward.
 
     python benchmarks/soft_argmax.py
     python benchmarks/soft_argmax.py --window_fn Uniform --batches 6 --device cuda
 
-The baseline of the ratios: softmax over all 64 × 64 pixels, a window over all of them, the product renormalised. A pose
-is 16 maps. Contenders take turns, so that other load on the machine meets both; rates are medians over the turns.
+The baseline is a softmax over all 64 × 64 pixels, times a window over all of them, renormalised. A pose has 16 maps.
+Both run in alternating turns, so that other load affects both; rates are medians over the turns.
 """
 
 import argparse
@@ -25,12 +25,12 @@ from stitched.soft_argmax import SoftArgmax2D
 
 JOINTS, SIZE, WIDTH, TEMPERATURE = 16, 64, 10, 0.05
 BATCHES = (1, 6, 32)
-JUDGED_BATCH = 6  # the hourglass's training batch; of a single pose, the calls take longer than the arithmetic
+JUDGED_BATCH = 6  # the hourglass's training batch; for a single pose, call overhead dominates
 BAR = 5.0
 
 
 def full_map(maps: Tensor, window_fn: str) -> Tensor:
-    """Soft-argmax of (B, J, H, W) as its definition is written, every step over the full maps: (B, J, 2) as x, y."""
+    """Soft-argmax of (B, J, H, W) straight from the definition, on full maps: (B, J, 2) as x, y."""
     height, width = maps.shape[-2:]
     xs, ys = (torch.arange(length, device=maps.device, dtype=maps.dtype) for length in (width, height))
     softmax = (maps.flatten(2) / TEMPERATURE).softmax(-1).unflatten(2, (height, width))
@@ -48,7 +48,7 @@ def full_map(maps: Tensor, window_fn: str) -> Tensor:
 
 
 def step(soft_argmax, maps: Tensor) -> int:
-    """Forward and backward once; gives the number of poses."""
+    """One forward and backward pass; returns the number of poses."""
     maps.grad = None
     soft_argmax(maps).sum().backward()
     if maps.device.type == "cuda":
@@ -57,7 +57,7 @@ def step(soft_argmax, maps: Tensor) -> int:
 
 
 def measure(batch: int, arguments: argparse.Namespace) -> float:
-    """Print a table for one batch size; gives how many times as fast as the full maps the window is."""
+    """Print a table for one batch size; returns the speedup of the window over the full maps."""
     maps = torch.rand(batch, JOINTS, SIZE, SIZE, device=arguments.device, requires_grad=True)
     ours = SoftArgmax2D(window_fn=arguments.window_fn, window_width=WIDTH, softmax_temp=TEMPERATURE)
     contenders = {

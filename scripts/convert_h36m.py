@@ -1,4 +1,4 @@
-"""Turn the official Human3.6M release into the files that the 3D baseline reads.
+"""Convert the official Human3.6M release to the files that the 3D baseline reads.
 
     pip install cdflib
     python scripts/convert_h36m.py FOLDER --output_dir data/h36m
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument(
         "--output_dir", "--output-dir", type=Path, default=Path("data/h36m"), help="default %(default)s"
     )
-    parser.add_argument("--metadata", type=Path, help="metadata.xml, where it is not in the folder")
+    parser.add_argument("--metadata", type=Path, help="metadata.xml, if it is not in the folder")
     options = parser.parse_args()
     show_messages()
     try:
@@ -43,10 +43,10 @@ def main() -> None:
 
 
 def convert_positions(release: Path, output_dir: Path) -> list[int]:
-    """Write every sequence of the 15 actions and 7 subjects as h5; gives their numbers of frames.
+    """Write every sequence of the 15 actions and 7 subjects as h5; returns their numbers of frames.
 
-    The spellings of the release's S1 ("TakingPhoto", "WalkingDog") become those of the others. Raises UserError
-    where there is no CDF file, one cannot be read, or cdflib is missing.
+    The spellings of S1 in the release ("TakingPhoto", "WalkingDog") are changed to those of the others. Raises
+    UserError if there is no CDF file, one cannot be read, or cdflib is missing.
     """
     paths = sorted(release.rglob("D3_Positions/*.cdf"))
     if not paths:
@@ -86,7 +86,7 @@ def read_cdf(path: Path) -> np.ndarray:
 
 
 def release_cameras(release: Path, metadata: Path | None = None) -> CameraTable:
-    """The cameras of metadata.xml, found in the folder or given; none, with a warning, where there is no such file."""
+    """The cameras of metadata.xml, given or found in the folder; empty, with a warning, without the file."""
     metadata = metadata or next(iter(sorted(release.rglob("metadata.xml"))), None)
     if metadata is None:
         warn(f"no metadata.xml in {release}, so no cameras.h5 is written; --metadata names one")

@@ -1,4 +1,4 @@
-"""Turn the official MPII annotations into the files that the hourglass reads.
+"""Convert the official MPII annotations to the files that the hourglass reads.
 
     python scripts/convert_mpii.py mpii_human_pose_v1_u12_1.mat --output_dir data/mpii --split_from valid.json
 

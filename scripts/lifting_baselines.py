@@ -25,24 +25,24 @@ from utils.osutils import UserError
 from utils.predictions.prediction_files import save_predictions
 
 MAX_NEIGHBOURS = 50_000
-AT_ONCE = 512  # test samples; distances to all neighbours are then 100 MB
+AT_ONCE = 512  # test samples; their distances to all neighbours take 100 MB
 
 
 def mean_training_pose(training: PoseSet) -> Tensor:
-    """(17, 3) mm: the mean over every frame in every camera, camera coordinates, hip at the origin."""
+    """(17, 3) mm: the mean over all frames and cameras, camera coordinates, hip at the origin."""
     total = sum(poses_3d.double().sum(0) for _, poses_3d in training.parts())
     return (total / len(training)).float()
 
 
 class NearestNeighbour:
-    """Lifts a 2D pose to the 3D pose of that training sample which is nearest in 2D.
+    """Lifts a 2D pose to the 3D pose of the training sample that is nearest in 2D.
 
-    Distance: Euclidean over all 16 joints, after instance normalisation (hip at zero, deviation one). The 3D pose is
-    taken as it is, mm in its own camera's coordinates.
+    The distance is Euclidean over all 16 joints, after instance normalisation (hip at zero, RMS distance one). The 3D
+    pose is not changed: mm in its camera's coordinates.
     """
 
     def __init__(self, training: PoseSet, count: int, seed: int = 0):
-        """Search `count` random samples of the training set, or all of it where it has no more."""
+        """Search `count` random samples of the training set, or all of it if it is smaller."""
         order = torch.randperm(len(training), generator=torch.Generator().manual_seed(seed))
         poses_2d, self.poses_3d = training.poses(order[:count].to(training.device))
         self.inputs = normalise_instance(poses_2d).flatten(1)
@@ -58,7 +58,7 @@ class NearestNeighbour:
 
 
 def write_baselines(data_dir: Path, output_dir: Path, device: torch.device, count: int) -> None:
-    """`mean_pose` and `nearest_2d` in `output_dir`, each with its predictions and the truth, as run.py writes them."""
+    """Write `mean_pose` and `nearest_2d` into `output_dir`, each with predictions and truth in run.py's format."""
     files = find_sequences(data_dir)
     training = load_pose_set(files, TRAIN_SUBJECTS, ACTIONS).to(device)
     test = load_pose_set(files, TEST_SUBJECTS, ACTIONS).to(device)

@@ -25,7 +25,7 @@ def crop_matrices(people: People) -> np.ndarray:
 
 
 def mean_pose(training: People) -> np.ndarray:
-    """(J, 2) mean of the annotated joints in crop pixels; the crop's middle for a joint that nobody has."""
+    """(J, 2) mean of the annotated joints in crop pixels; the crop's centre for a joint without annotations."""
     joints = apply_affine(crop_matrices(training), training.joints)
     weights = training.annotated[..., None]
     total = (joints * weights).sum(0)
@@ -34,7 +34,7 @@ def mean_pose(training: People) -> np.ndarray:
 
 
 def place(pose: np.ndarray, people: People) -> np.ndarray:
-    """(N, J, 2) photo pixels: one pose in crop pixels, laid into each person's crop."""
+    """(N, J, 2) photo pixels: a pose in crop pixels, placed in each person's crop."""
     return apply_affine(invert_affine(crop_matrices(people)), np.broadcast_to(pose, (len(people), *pose.shape)))
 
 

@@ -20,7 +20,7 @@ from utils.transform import H36M_2D, MPII, joint_map
 
 
 def errors_of(data_dir: Path, prediction_file: Path) -> np.ndarray:
-    """(P, 16, 2) errors of the people all of whose joints are annotated. Raises UserError if fewer than two are."""
+    """(P, 16, 2) errors of the people with all joints annotated. Raises UserError for fewer than two people."""
     truth_path = data_dir / GROUND_TRUTH_FILE
     truth = load_ground_truth(truth_path)
     images = validation_images(data_dir, truth_path, len(truth)) if is_by_image(prediction_file) else []

@@ -1,11 +1,12 @@
-"""Measure an hourglass on COCO's validation people, boxes given: OKS over the joints that both have.
+"""Measure an hourglass on COCO's validation people in their annotated boxes: OKS over the shared joints.
 
 python scripts/measure_oks.py                                                      # the demo weights, data/coco
 python scripts/measure_oks.py --load model_checkpoints/hourglass_mpii_default --data_dir data/coco
 
-Who counts: no crowd, a box taller than 96 px, at least 10 annotated joints (of COCO's 17). What counts: the joints that
-the network's skeleton and COCO share, for MPII and LSP 12, shoulders to ankles. The crop is the box's, side 1.25 × its
-longer side, flip test. This is not COCO's AP, which needs the other five joints, found boxes and scores.
+Included are people who are not crowds, with a box taller than 96 px and at least 10 annotated joints (of COCO's 17),
+and the joints shared by the network's skeleton and COCO: for MPII and LSP 12, shoulders to ankles. The crop is around
+the box, with side 1.25 × its longer side; flip test. This is not COCO's AP, which needs the other five joints, detected
+boxes and scores.
 """
 
 import argparse
@@ -34,14 +35,14 @@ LEAST_HEIGHT, LEAST_JOINTS = 96.0, 10
 
 
 def people_to_measure(data_dir: Path) -> CocoPeople:
-    """Validation people taller than 96 px with at least 10 annotated joints. Raises UserError as `read_coco` does."""
+    """Validation people taller than 96 px with at least 10 annotated joints. Raises UserError like `read_coco`."""
     people = scored_people(read_coco(data_dir, "val2017"))
     tall = people.box[:, 3] > LEAST_HEIGHT
     return people.select(tall & (people.people.annotated.sum(axis=1) >= LEAST_JOINTS))
 
 
 def predict(predictor: Predictor, people: CocoPeople, batch_size: int = 32) -> np.ndarray:
-    """(N, J, 2) photo pixels in the predictor's joint order; NaN where the photo cannot be read."""
+    """(N, J, 2) photo pixels in the predictor's joint order; NaN for unreadable photos."""
     found = []
     for batch in DataLoader(PoseCrops(people.people), batch_size):
         joints, _ = predictor(batch["image"], batch["to_photo"])

@@ -22,7 +22,7 @@ MOST_BYTES = 20_000_000
 
 
 def pack(hourglass: Path, lifter: Path, threshold: float) -> dict:
-    """The content of the checkpoint. Raises UserError for checkpoints that make no stitched network."""
+    """The content of the checkpoint. Raises UserError for checkpoints that don't form a stitched network."""
     network = load_network(load_hourglass=hourglass, load_2d3d=lifter)
     network.hourglass.score_threshold = threshold
     return {
@@ -33,7 +33,7 @@ def pack(hourglass: Path, lifter: Path, threshold: float) -> dict:
 
 
 def halved(name: str, value: Tensor) -> Tensor:
-    """In half precision, but for batch norm's running statistics and counts: little to save, much to lose."""
+    """Convert to half precision, except batch norm's running statistics and counts, which are small and sensitive."""
     return value if "running_" in name or not value.is_floating_point() else value.half()
 
 

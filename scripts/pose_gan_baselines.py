@@ -1,4 +1,4 @@
-"""Measure a pose GAN beside two baselines that it must beat, and beside real poses: one table.
+"""Compare a pose GAN with two baselines that it must beat, and with real poses, in one table.
 
 python scripts/pose_gan_baselines.py --data_dir data/h36m --load model_checkpoints/3d_pose_gan_default
 """
@@ -36,9 +36,9 @@ def gaussian(poses: Tensor, count: int, rng: torch.Generator) -> Tensor:
 
 
 def shuffled_limbs(poses: Tensor, count: int, rng: torch.Generator) -> Tensor:
-    """`count` poses, each limb of which comes from a random one of poses (N, 17, 3): the trunk, two legs, two arms.
+    """`count` poses whose limbs (trunk, two legs, two arms) come from random poses of (N, 17, 3).
 
-    A limb keeps its shape and where it points, and is moved to the joint that it hangs on.
+    A limb keeps its shape and direction, and is moved to the joint that it is attached to.
     """
     result = poses.new_zeros(count, *poses.shape[1:])
     for joints in LIMBS.values():
@@ -84,7 +84,7 @@ def compare(data_dir: Path, load: Path | None, action: str | None, kind: str | N
         f"{count} poses of each kind; {data_dir}: {len(training)} training and {len(held_out)} held-out poses "
         f"({name_of(kind)})\n"
         f"{DEFINITIONS}\n{table(training, held_out, samples)}\n"
-        "(against training poses, the row of real training poses compares two samples without a pose in common)"
+        "(against training poses, the row of real training poses compares two disjoint samples)"
     )
 
 

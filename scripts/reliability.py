@@ -1,4 +1,4 @@
-"""How far an hourglass's confidence can be trusted: share of right joints against the height of the peak; a threshold.
+"""Calibrates an hourglass's confidence: fraction of correct joints against peak height, and a drawing threshold.
 
 python run.py hourglass_mpii --load CHECKPOINT --data_dir data/mpii --flip --output_dir data/hourglass_mpii
 python scripts/reliability.py --data_dir data/mpii --run_dir data/hourglass_mpii --output_dir visualizations/reliability
@@ -25,8 +25,8 @@ from utils.osutils import UserError, atomic_path, write_text
 from utils.predictions.prediction_files import load_metas, load_predictions
 
 RIGHT = 0.5  # head sizes, as in PCKh@0.5
-NEAR = 1.0  # head sizes, where a drawn joint still shows the limb
-LIKELY = 0.5  # probability of being near from which on a joint is drawn
+NEAR = 1.0  # head sizes, within which a drawn joint still shows the limb
+LIKELY = 0.5  # minimum probability of being near for a joint to be drawn
 BINS = 10
 DEFINITION = (
     f"right: closer to the truth than {RIGHT} × the head size (PCKh@{RIGHT}); near: than {NEAR:g} × the head "
@@ -50,9 +50,9 @@ class Joints(NamedTuple):
 
 
 def read_joints(data_dir: Path, run_dir: Path) -> Joints:
-    """The annotated joints of the validation people that a run of `run.py hourglass_mpii` found.
+    """The annotated joints of the validation people in the output of `run.py hourglass_mpii`.
 
-    Raises UserError for a folder that holds no such run.
+    Raises UserError if the folder holds no such output.
     """
     _, people = load_mpii(data_dir)
     found = load_predictions(run_dir / "2d_pose_estimations.pt")
@@ -74,18 +74,18 @@ def read_joints(data_dir: Path, run_dir: Path) -> Joints:
 
 
 def calibrate(hits: np.ndarray) -> np.ndarray:
-    """(N,) booleans in the order of scores -> probability at each: the best fit that never falls (isotonic)."""
+    """(N,) booleans in the order of scores -> (N,) probabilities by isotonic (non-decreasing) regression."""
     return isotonic_regression(hits.astype(float)).x
 
 
 def threshold_of(joints: Joints) -> float:
-    """The lowest score from which on a joint is more likely near its place than not; the highest score if none is."""
+    """The lowest score above which a joint is near its true position more likely than not; the highest if none is."""
     likely = np.flatnonzero(calibrate(joints.near) >= LIKELY)
     return float(joints.scores[likely[0]] if len(likely) else joints.scores[-1])
 
 
 def bins_of(joints: Joints) -> list[dict[str, float]]:
-    """The joints in `BINS` parts of equal size, from the least to the most certain."""
+    """The joints in `BINS` bins of equal size, from the least to the most confident."""
     return [
         {
             "from": float(scores[0]), "to": float(scores[-1]), "joints": len(scores),
@@ -112,7 +112,7 @@ def summary(joints: Joints) -> dict:
 
 
 def table(joints: Joints, found: dict) -> str:
-    """The bins and the threshold, for people to read."""
+    """The bins and the threshold as text."""
     lines = [
         f"{len(joints.scores)} joints. {DEFINITION}",
         f"{'confidence':>16}{'right, %':>10}{'near, %':>10}{'median error, head sizes':>26}",
@@ -122,7 +122,7 @@ def table(joints: Joints, found: dict) -> str:
         lines.append(f"{span:>16}{part['right_percent']:>10.1f}{part['near_percent']:>10.1f}{median:>26.2f}")
     near, right = found["near_of_kept_percent"], found["right_of_kept_percent"]
     lines.append(
-        f"threshold {found['threshold']:.3f}: from here on a joint is more likely near its place than not; "
+        f"threshold {found['threshold']:.3f}: above it a joint is more likely than not near its true position; "
         f"{found['kept_percent']:.1f} % of the joints are above, of which {near:.1f} % are near and {right:.1f} % "
         f"right (of all {found['right_percent']:.1f} %)"
     )
@@ -130,7 +130,7 @@ def table(joints: Joints, found: dict) -> str:
 
 
 def draw(joints: Joints, found: dict, path: Path) -> None:
-    """Share of right joints, and median error, against confidence."""
+    """Plot the fraction of correct joints, and the median error, against confidence."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     rates, errors = figure.subplots(1, 2)

@@ -115,13 +115,13 @@ def _load_truth(path: Path, options: Namespace) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Model:
-    """What one prediction file scored.
+    """Scores of one prediction file.
 
     Attributes:
-        averages: number of joints, the most first -> measure, as in `COLUMNS` -> its means.
-        sequences, frames: how many.
-        images: how many of the frames are single images, which have no velocity.
-        hip_offset: mm, the largest distance of a predicted or true hip from the origin; the poses were moved by it.
+        averages: number of joints (descending) -> measure of `COLUMNS` -> its means.
+        sequences, frames: their numbers.
+        images: number of frames that are single images, which have no velocity.
+        hip_offset: mm, the largest distance of a predicted or true hip from the origin before it was moved there.
     """
 
     averages: Mapping[int, Mapping[str, Averages]]
@@ -132,7 +132,7 @@ class Model:
 
     @property
     def joints(self) -> int:
-        """How many joints the file has; the first of `averages`."""
+        """Number of joints in the file; the first key of `averages`."""
         return next(iter(self.averages))
 
 
@@ -191,7 +191,7 @@ def _labels(frames: Mapping[str, int]) -> tuple[Labels, Labels]:
 
 
 def format_report(models: Mapping[str, Model], truth_paths: Mapping[str, Path]) -> str:
-    """The printed tables: what the numbers mean, all models beside one another, then each by action, subject, joint."""
+    """The printed tables: definitions, all models side by side, then each by action, subject and joint."""
     lines = [DEFINITIONS, ""]
     for name, model in models.items():
         lines.append(f"{name}: {model.frames} frames of {model.sequences} sequences, truth {truth_paths[name]}")
@@ -232,7 +232,7 @@ def _action_grid(name: str, model: Model) -> list[str]:
 
 
 def _place(action: str) -> tuple[int, str]:
-    """For sorting: Human3.6M's order, other names behind."""
+    """Sort key: Human3.6M's order, followed by other names."""
     return (ACTIONS.index(action) if action in ACTIONS else len(ACTIONS), action)
 
 
