@@ -1,6 +1,7 @@
 """Load a pose GAN from a checkpoint."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 
 from generative_models.fc_gan import PoseGAN
 from utils.osutils import UserError
-from utils.training.checkpoints import load_state, read_checkpoint, written_by
+from utils.training.checkpoints import network_with_weights, read_checkpoint, written_by
 
 
 def load_pose_gan(path: str | Path, device: str | torch.device = "cpu", allow_unsafe: bool = False) -> PoseGAN:
@@ -19,8 +20,7 @@ def load_pose_gan(path: str | Path, device: str | torch.device = "cpu", allow_un
     Raises UserError if the file is not a checkpoint of a pose GAN.
     """
     checkpoint = read_checkpoint(path, allow_unsafe)
-    model = PoseGAN(**architecture_of(checkpoint, path))
-    load_state(model, checkpoint["state_dict"], path)
+    model = network_with_weights(partial(PoseGAN, **architecture_of(checkpoint, path)), checkpoint["state_dict"], path)
     options = checkpoint.get("options", {})
     model.action, model.held_out = options.get("action", "All"), options.get("held_out", "people")
     return model.to(device).eval()
@@ -31,6 +31,8 @@ def architecture_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str
     state, first = checkpoint["state_dict"], "generator.network.first.weight"
     if first not in state or "critic.network.first.weight" not in state:
         raise UserError(f"{path}: no pose GAN ({written_by(checkpoint)}); give a 3d_pose_gan checkpoint")
+    if state[first].ndim != 2:
+        raise UserError(f"{path}: {first} has {state[first].ndim} dimensions, expected 2")
     width, latent_size = state[first].shape
     blocks = {key.split(".")[3] for key in state if key.startswith("generator.network.blocks.")}
     return {"latent_size": latent_size, "width": width, "blocks": len(blocks)}

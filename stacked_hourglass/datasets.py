@@ -25,11 +25,13 @@ from utils.compute.batch_parts import shard
 from utils.compute.cache import cached
 from utils.compute.distributed import ALONE, Processes
 from utils.console.progress import progress
+from utils.files.schema import numbers
 from utils.imaging.images import CROP_SIZE, ImageError, apply_affine, crop_matrix, crop_photo, invert_affine
 from utils.osutils import file_digest
 from utils.training.samplers import EpochSampler
 
 STATISTICS_VERSION = 1
+STATISTICS = {"mean": numbers(3, low=0, high=1), "stddev": numbers(3, low=0, high=1)}
 FRAMING_STREAM = 1  # a random stream separate from scale, rotation and flip
 
 
@@ -132,7 +134,9 @@ def statistics(
         workers: processes that decode and crop.
         cache: folder of the cache; by default `cache_folder()`.
     """
-    result = cached("crop_statistics", _identity(people), lambda: _measure(people, workers), cache, processes)
+    result = cached(
+        "crop_statistics", _identity(people), lambda: _measure(people, workers), cache, processes, schema=STATISTICS
+    )
     return result["mean"], result["stddev"]
 
 

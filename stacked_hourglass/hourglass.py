@@ -251,6 +251,8 @@ def infer_architecture(state_dict: dict[str, Tensor], known: dict | None = None)
     known = known or {}
     blocks = {key.split(".")[2] for key in state_dict if key.startswith("res.0.")}
     stacks = {key.split(".")[1] for key in state_dict if key.startswith("score.")}
+    if len(stacks) * len(blocks) > len(state_dict):  # each of them has weights
+        raise KeyError("res")
     over_time = {}
     if (age := state_dict.get("attention.0.age")) is not None:
         over_time = {"add_attention": True, "attention_history_length": age.shape[0], "attention_heads": age.shape[1]}

@@ -1,5 +1,6 @@
 """Loads an hourglass from a checkpoint: ours, a published one, or that of a stitched network."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ from torch import nn
 from stacked_hourglass.hourglass import MPII_MEAN, Architecture, HourglassNet, infer_architecture
 from utils.compute.devices import pick_device
 from utils.compute.distributed import ALONE, Processes
+from utils.files.schema import require, text
 from utils.osutils import UserError
-from utils.training.checkpoints import load_state, read_checkpoint, written_by
+from utils.training.checkpoints import network_with_weights, read_checkpoint, written_by
+from utils.transform import SKELETONS
 
 STITCHED_PARTS = ("hourglass.", "lifter.")  # prefixes of a stitched checkpoint's keys
 HOURGLASS_FACTS = ("mean", "skeleton", "score_threshold")  # stored beside the weights in both kinds of checkpoint
@@ -43,14 +46,14 @@ def build_hourglass(checkpoint: dict[str, Any], path: str | Path) -> HourglassNe
     Raises UserError, naming `path`, if it holds no hourglass.
     """
     checkpoint = hourglass_part(checkpoint)
-    model = HourglassNet(
+    make = partial(
+        HourglassNet,
         read_architecture(checkpoint, path),
         mean=checkpoint.get("mean", MPII_MEAN),
         skeleton=checkpoint.get("skeleton", "MPII"),
         score_threshold=float(checkpoint.get("score_threshold", 0.0)),
     )
-    load_state(model, checkpoint["state_dict"], path)
-    return model
+    return network_with_weights(make, checkpoint["state_dict"], path)
 
 
 def is_stitched(checkpoint: dict[str, Any]) -> bool:
@@ -71,6 +74,7 @@ def hourglass_part(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 def read_architecture(checkpoint: dict[str, Any], path: str | Path) -> Architecture:
     """The architecture of an hourglass's checkpoint that `read_checkpoint` opened; UserError for any other."""
+    require(checkpoint, {"skeleton": text(*SKELETONS)}, path)
     try:
         return infer_architecture(checkpoint["state_dict"], checkpoint.get("options"))
     except (KeyError, IndexError):

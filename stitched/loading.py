@@ -6,6 +6,7 @@ network = load_network(load_hourglass="model_checkpoints/hourglass_mpii_default"
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,7 +28,7 @@ from twod_threed.normalisation import from_plain
 from utils.compute.devices import pick_device
 from utils.compute.distributed import ALONE, Processes
 from utils.osutils import UserError, warn
-from utils.training.checkpoints import load_state, read_checkpoint, written_by
+from utils.training.checkpoints import load_state, network_with_weights, read_checkpoint, written_by
 
 Part = TypeVar("Part", bound=nn.Module)
 SETTINGS = ("mean", "normalisation", "soft_argmax", "batch_norm_momentum")  # required beside the weights
@@ -107,7 +108,8 @@ def _load_whole(path: str | Path, image_scale: str, allow_unsafe: bool, processe
     lifter_state = {
         key.removeprefix(prefix): v for key, v in checkpoint["state_dict"].items() if key.startswith(prefix)
     }
-    lifter = LinearModel(**lifter_architecture({"state_dict": lifter_state}, path))
+    lifter_shape = lifter_architecture({"state_dict": lifter_state}, path)
+    lifter = network_with_weights(partial(LinearModel, **lifter_shape), lifter_state, path)
     lifter.input_places = checkpoint.get("input_places", "h36m")
     normalisation = from_plain(checkpoint["normalisation"])
     model = StitchedNetwork(hourglass, lifter, normalisation, SoftArgmax2D(**checkpoint["soft_argmax"]), image_scale)

@@ -1,6 +1,7 @@
 """Load a 3D baseline from a checkpoint of this project or of the public PyTorch port."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from utils.human36m.actions import TRAIN_SUBJECTS
 from utils.human36m.files import Human36mFiles
 from utils.human36m_dataset import load_pose_set
 from utils.osutils import UserError, warn
-from utils.training.checkpoints import load_state, read_checkpoint, written_by
+from utils.training.checkpoints import network_with_weights, read_checkpoint, written_by
 
 
 def load_lifter(
@@ -34,8 +35,7 @@ def load_lifter(
     """
     device = pick_device(device) if isinstance(device, str) else device
     checkpoint = read_checkpoint(path, allow_unsafe, processes)
-    model = LinearModel(**architecture_of(checkpoint, path))
-    load_state(model, checkpoint["state_dict"], path)
+    model = network_with_weights(partial(LinearModel, **architecture_of(checkpoint, path)), checkpoint["state_dict"], path)
     stored = checkpoint.get("normalisation")
     model.normalisation = from_plain(stored) if stored else None
     model.input_places = checkpoint.get("input_places", "h36m")
@@ -46,7 +46,7 @@ def architecture_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict:
     """The arguments of `LinearModel`, read from a checkpoint. Raises UserError if it is another network's."""
     try:
         return read_architecture(checkpoint["state_dict"])
-    except KeyError:
+    except (KeyError, IndexError):
         raise UserError(
             f"{path}: no 3D baseline network ({written_by(checkpoint)}); give a 2d3d_h36m checkpoint"
         ) from None

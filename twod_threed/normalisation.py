@@ -17,9 +17,15 @@ from torch import Tensor, nn
 from utils.compute.cache import cached
 from utils.compute.distributed import ALONE, Processes
 from utils.data_utils import normalise_instance
+from utils.files.schema import numbers, text
 from utils.human36m_dataset import PoseSet
 
 KINDS = ("instance", "dataset")
+PLAIN = {"kind": text(*KINDS)} | {
+    f"{name}_{dims}d": numbers(joints, dims, low=low, high=1e7)  # px and mm
+    for name, low in (("mean", -1e7), ("stddev", 1e-6))
+    for joints, dims in ((16, 2), (17, 3))
+}
 TENSORS = ("mean_2d", "stddev_2d", "mean_3d", "stddev_3d")
 
 
@@ -69,7 +75,7 @@ def from_plain(content: Mapping) -> Normalisation:
 def fit(poses: PoseSet, kind: str, processes: Processes = ALONE) -> Normalisation:
     """Statistics of a training set, cached under a hash of its content."""
     compute = lambda: _fit(poses, kind).plain()  # noqa: E731
-    return from_plain(cached("pose_statistics", _identity(poses, kind), compute, processes=processes))
+    return from_plain(cached("pose_statistics", _identity(poses, kind), compute, processes=processes, schema=PLAIN))
 
 
 def _identity(poses: PoseSet, kind: str) -> Iterator[str]:

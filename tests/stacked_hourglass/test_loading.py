@@ -83,7 +83,8 @@ def test_weights_older_than_batch_norms_counter_load(tmp_path, images):
 def test_our_checkpoint_loads_with_its_path_alone(tmp_path, images, parse_options, architecture):
     model = trained(architecture)
     options = parse_options("--batch_norm_momentum", architecture.batch_norm_momentum)
-    write = make_checkpoint_fn("hourglass_lsp", vars(options), {"mean": [0.1, 0.2, 0.3], "skeleton": "LSP"})
+    settings = {name: value for name, value in vars(options).items() if name != "accepts"}
+    write = make_checkpoint_fn("hourglass_lsp", settings, {"mean": [0.1, 0.2, 0.3], "skeleton": "LSP"})
     write(model, torch.optim.Adam(model.parameters()), 3, 50.0, tmp_path, is_best=False)
     loaded = load_hourglass(tmp_path)
     assert loaded.architecture == architecture

@@ -9,11 +9,12 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from utils.command_line.declarations import OUTPUT_FOLDERS, Groups, Option, Script, boolean
+from utils.command_line.declarations import OUTPUT_FOLDERS, Groups, Option, Script, accepts, boolean
 from utils.compute.allocator import keep_large_blocks
 from utils.compute.launcher import TORCHRUN
 from utils.console.messages import show_messages
@@ -90,6 +91,7 @@ def parse(prog: str, name: str, script: Script, groups: Groups, argv: Sequence[s
         parser.error(f"argument {rest[0]!r} belongs to no option; see {prog} {name} --help")
     options.script, options.given = name, _given(script, groups, argv)
     _require_options(parser, options, script, groups)
+    options.accepts = {option.dest or option.name: partial(accepts, option) for _, option in script.options(groups)}
     return options
 
 

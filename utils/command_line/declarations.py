@@ -71,6 +71,24 @@ class Option:
     required: bool = False
 
 
+def accepts(option: Option, value: Any) -> bool:
+    """Whether a command line could have given `value`, in the plain types in which a checkpoint stores it."""
+    if option.many:
+        one = replace(option, many=False)
+        return all(accepts(one, item) for item in (value if isinstance(value, list) else [value]))
+    if value is None:
+        return option.default is None
+    if option.type is bool:
+        return isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return False
+    try:
+        parsed = option.type(str(value))
+    except (ValueError, argparse.ArgumentTypeError):
+        return False
+    return option.choices is None or parsed in option.choices
+
+
 @dataclass(frozen=True)
 class Check:
     """A check of options and files that runs before heavy imports, so that errors appear at once.

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from utils.compute.distributed import ALONE, Processes
-from utils.osutils import write_text
+from utils.files.json_files import read_json
+from utils.files.schema import Schema, described, require, required
+from utils.osutils import UserError, warn, write_text
 
 VARIABLE = "HUMAN_POSE_CACHE"
 
@@ -33,6 +35,8 @@ def cached(
     compute: Callable[[], Any],
     folder: Path | None = None,
     processes: Processes = ALONE,
+    *,
+    schema: Schema,
 ) -> Any:
     """The result of `compute` (plain types), read from `<folder>/<name>_<key>.json` if it exists, else written there.
 
@@ -40,14 +44,29 @@ def cached(
 
     Args:
         folder: by default `cache_folder()`.
+        schema: what the result is. A file that is damaged or of another shape goes, with one line, and is made again.
     """
 
     def on_this_machine() -> Any:
         path = (folder or cache_folder()) / f"{name}_{key_of(parts)}.json"
-        if path.is_file():
-            return json.loads(path.read_text())
+        if path.is_file() and (kept := _kept(path, schema)) is not None:
+            return kept
         result = compute()
         write_text(path, json.dumps(result, indent=1))
         return result
 
     return processes.on_main(on_this_machine)
+
+
+def _kept(path: Path, schema: Schema) -> dict[str, Any] | None:
+    """The result in a file; None, and the file gone, where it is damaged or not as the schema says."""
+    try:
+        content = read_json(path, "it is computed again")
+        if not isinstance(content, dict):
+            raise UserError(f"{path}: holds {described(content)}, not a result; it is computed again")
+        require(content, {name: required(kind) for name, kind in schema.items()}, path)
+        return content
+    except UserError as error:
+        warn(f"cache dropped: {error}")
+        path.unlink(missing_ok=True)
+        return None

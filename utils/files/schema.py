@@ -115,8 +115,7 @@ def entries(schema: Schema) -> Kind:
             kind.right(value[name]) if name in value else not kind.required for name, kind in schema.items()
         )
 
-    parts = "; ".join(f"{name}: {kind.expected}" for name, kind in schema.items())
-    return Kind(f"entries {parts}", right)
+    return Kind(f"a dict of {', '.join(schema)}, as train.py writes them", right)
 
 
 def by_name(kind: Kind, most: int = LONGEST) -> Kind:
@@ -129,7 +128,7 @@ def by_name(kind: Kind, most: int = LONGEST) -> Kind:
             and all(isinstance(name, str) and kind.right(one) for name, one in value.items())
         )
 
-    return Kind(f"entries by name, each {kind.expected}", right)
+    return Kind("a dict of plain values by name", right)
 
 
 def tensor(*shape: int | None, kinds: str = "fiu") -> Kind:

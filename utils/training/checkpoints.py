@@ -16,6 +16,7 @@ from utils.compute.distributed import ALONE, Processes
 from utils.compute.pickles import is_plain_pickle, pickled_names, unsafe_name
 from utils.osutils import UserError, atomic_path, warn
 from utils.training.checkpoint_paths import BEST, LATEST, find_checkpoint
+from utils.training.checkpoint_schema import optimizer_fault, require_content, require_honest_archive
 
 FORMAT_VERSION = 1
 
@@ -36,6 +37,7 @@ def read_checkpoint(path: str | Path, allow_unsafe: bool = False, processes: Pro
 
 
 def _read_checkpoint(path: Path, allow_unsafe: bool) -> dict[str, Any]:
+    require_honest_archive(path)
     try:
         content = _torch_load(path, allow_unsafe)
     except Exception as error:  # a damaged pickle raises anything
@@ -46,6 +48,7 @@ def _read_checkpoint(path: Path, allow_unsafe: bool) -> dict[str, Any]:
     state_dict = checkpoint["state_dict"]
     if not isinstance(state_dict, Mapping) or not all(isinstance(value, torch.Tensor) for value in state_dict.values()):
         raise UserError(f"{path}: neither a checkpoint with a 'state_dict' of tensors nor a bare state dict")
+    require_content(checkpoint, path)
     if checkpoint.get("format_version", FORMAT_VERSION) not in range(FORMAT_VERSION + 1):
         raise UserError(f"{path}: format {checkpoint['format_version']}, this version reads {FORMAT_VERSION}; update")
     checkpoint["state_dict"] = {str(key).removeprefix("module."): value for key, value in state_dict.items()}
@@ -58,13 +61,32 @@ def written_by(checkpoint: Mapping[str, Any]) -> str:
     return f"it was written by train.py {script}" if script else "its keys belong to another network"
 
 
+def network_with_weights(make: Callable[[], nn.Module], state_dict: Mapping[str, torch.Tensor], path: str | Path) -> nn.Module:
+    """The network that `make` gives, with these weights.
+
+    It is made without memory first: a file of 1 kB can name a layer of 10⁹ units. Raises UserError as `load_state`.
+    """
+    try:
+        with torch.device("meta"):
+            require_same_weights(make(), state_dict, path)
+    except (ValueError, TypeError, RuntimeError, ZeroDivisionError, IndexError) as error:
+        raise UserError(f"{path}: its weights make no network ({str(error).splitlines()[0]})") from None
+    model = make()
+    load_state(model, state_dict, path)
+    return model
+
+
 def load_state(model: nn.Module, state_dict: Mapping[str, torch.Tensor], path: str | Path) -> None:
-    """Load weights into a network with exactly these keys and shapes.
+    """Load weights into a network with exactly these keys and shapes; see `require_same_weights`."""
+    require_same_weights(model, state_dict, path)
+    model.load_state_dict(state_dict, strict=False)  # strictly checked above
+
+
+def require_same_weights(model: nn.Module, state_dict: Mapping[str, torch.Tensor], path: str | Path) -> None:
+    """Raise UserError, naming the first difference, unless the keys and shapes are the network's.
 
     Batch norm's `num_batches_tracked` may be missing: PyTorch before 0.4.1 did not store it. All keys that start with
     one of `model.optional_parts` may be missing too: such a part has no effect until it is trained.
-
-    Raises UserError that names the first difference.
     """
     own = model.state_dict()
     absent = tuple(
@@ -83,7 +105,6 @@ def load_state(model: nn.Module, state_dict: Mapping[str, torch.Tensor], path: s
             what = f"missing key {missing[0]}" if missing else f"unexpected key {unknown[0]}"
         count = len(missing) + len(unknown) + len(reshaped)
         raise UserError(f"{path}: weights of another network ({what}; {count} differences in all)")
-    model.load_state_dict(state_dict, strict=False)  # strictly checked above
 
 
 def write_checkpoint(path: str | Path, checkpoint: Mapping[str, Any]) -> None:
@@ -193,24 +214,35 @@ def make_load_fn(
             _load_optimizer(one, state, path)
         for name, value in (extra or {}).items():
             if hasattr(value, "load_state_dict") and name in checkpoint:
-                value.load_state_dict(checkpoint[name])
+                _restore(value.load_state_dict, checkpoint[name], f"{path}: {name}")
         rng = [checkpoint.get("rng"), *checkpoint.get("rng_of_other_ranks", [])]
         if (
             processes.rank < len(rng) and rng[processes.rank]
         ):  # processes beyond the former count start from their seeds
-            restore_rng_state(rng[processes.rank])
+            _restore(restore_rng_state, rng[processes.rank], f"{path}: rng")
         return model, optimizer, checkpoint.get("epoch", 0), best_of(checkpoint)
 
     return load_fn
 
 
+def _restore(restore: Callable[[Any], None], state: Any, where: str) -> None:
+    """Restore a state whose content only its owner can judge. Raises UserError where it doesn't take it."""
+    try:
+        restore(state)
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError, RuntimeError) as error:
+        fault = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{where} can't be restored ({fault}); start from the weights with --load") from None
+
+
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict, path: str | Path) -> None:
     """Load an optimizer's state; warn and start afresh if it belongs to another kind of optimizer."""
-    fields = {name for slot in state["state"].values() for name in slot}
+    fields = {name for slot in state["state"].values() if isinstance(slot, Mapping) for name in slot}
     expected = {"RMSprop": "square_avg", "Adam": "exp_avg"}.get(type(optimizer).__name__)
     try:
         if fields and expected and expected not in fields:
             raise ValueError("another kind of optimizer")
+        if fault := optimizer_fault(optimizer, state):
+            raise ValueError(fault)
         optimizer.load_state_dict(state)
     except ValueError as error:
         warn(f"{path}: optimizer state does not fit and is reset ({error})")

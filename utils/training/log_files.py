@@ -1,11 +1,13 @@
 """Reads a training's `log.txt` and the `options.json` beside it. No torch import here."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from utils.osutils import UserError
+from utils.files.json_files import as_mapping, read_json
+from utils.files.schema import by_name, text
+from utils.osutils import UserError, warn
 
 LOG_FILE, OPTIONS_FILE = "log.txt", "options.json"
 BETTER = "better"  # key in options.json: metric -> "higher" or "lower"
@@ -31,11 +33,19 @@ def read_units(log: Path) -> dict[str, str]:
 
 
 def _notes(log: Path, name: str) -> dict[str, str]:
-    try:
-        notes = json.loads((log.parent / OPTIONS_FILE).read_text(encoding="utf-8")).get(name, {})
-    except (OSError, ValueError, AttributeError):
+    return notes if by_name(text()).right(notes := read_options(log.parent).get(name)) else {}
+
+
+def read_options(folder: Path) -> Mapping[str, Any]:
+    """The `options.json` of a folder; {} where there is none, and, with a warning, where it is damaged."""
+    path = folder / OPTIONS_FILE
+    if not path.is_file():
         return {}
-    return notes if isinstance(notes, dict) else {}
+    try:
+        return as_mapping(read_json(path, "it is not used"))
+    except UserError as error:
+        warn(str(error))
+        return {}
 
 
 def shares_in(columns: Sequence[str], rows: Sequence[Mapping[str, float]], units: Mapping[str, str]) -> list[str]:

@@ -3,24 +3,25 @@
 Only entry functions that scripts name call this. It returns new options and changes none in place.
 """
 
-import json
 from argparse import Namespace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from utils.compute.distributed import ALONE, Processes
 from utils.console.option_rules import from_options, refuse_useless, with_values
-from utils.osutils import warn
+from utils.files.schema import described, entries, required, text
+from utils.osutils import UserError, warn
 from utils.training.checkpoints import LATEST, plain, read_checkpoint
-from utils.training.log_files import OPTIONS_FILE
+from utils.training.log_files import read_options
 from utils.training.settings import Experiment
 
 # Options of this call rather than of the experiment; --resume never restores them.
 OF_THIS_CALL = (
     "script", "given", "resume", "evaluate", "load", "exp", "checkpoint_dir", "tb_dir", "debug_traceback",
-    "use_horovod", "again",
+    "use_horovod", "again", "accepts",
 )  # fmt: skip
-NOT_STORED = ("processes",)
+NOT_STORED = ("processes", "accepts")
 OF_SEVERAL = ("scale_lr", "sync_batch_norm", "compression")  # options that only affect several processes
 STARTS = ("load", "load_hourglass", "load_2d3d")
 
@@ -41,6 +42,7 @@ def settle_experiment(options: Namespace, processes: Processes = ALONE) -> Names
             for name, value in stored.items()
             if name not in OF_THIS_CALL and name not in options.given and hasattr(options, name)
         }
+        _require_accepted(options, stored, taken, latest)
         options = with_values(options, **taken)
     rules = [
         (options.no_grad_clipping, ["grad_clip"], "contradicts --no_grad_clipping"),
@@ -49,6 +51,15 @@ def settle_experiment(options: Namespace, processes: Processes = ALONE) -> Names
     ]
     refuse_useless(options, rules)
     return options
+
+
+def _require_accepted(options: Namespace, stored: Mapping[str, Any], taken: Iterable[str], path: Path) -> None:
+    """Raise UserError for a stored option that its command line could not have given."""
+    accepts = getattr(options, "accepts", {})  # a caller from Python has none
+    for name in taken:
+        if name in accepts and not accepts[name](stored[name]):
+            value = described(stored[name])
+            raise UserError(f"{path}: options: {name} is {value}, which --{name} does not take; give --{name} anew")
 
 
 def _typed(value: Any, like: Any) -> Any:
@@ -69,7 +80,7 @@ def experiment_of(options: Namespace) -> Experiment:
 def _notice_restart(options: Namespace, processes: Processes) -> Namespace:
     """Turn a restart by the launcher into `resume`; sets `again`, so that no folder is moved aside."""
     directory = from_options(Experiment, options).directory
-    again = processes.restarted(processes.on_main(lambda: _job_of(directory / OPTIONS_FILE)))
+    again = processes.restarted(processes.on_main(lambda: _job_of(directory)))
     options = with_values(options, again=again)
     if not again or options.resume or not processes.on_main((directory / LATEST).is_file):
         return options
@@ -79,9 +90,7 @@ def _notice_restart(options: Namespace, processes: Processes) -> Namespace:
     return with_values(options, resume=True, given=options.given - set(STARTS), **starts)
 
 
-def _job_of(path: Path) -> dict | None:
-    """The torchrun launch that wrote this options file; None without one."""
-    try:
-        return json.loads(path.read_text()).get("job")
-    except (OSError, ValueError):
-        return None
+def _job_of(folder: Path) -> Mapping[str, str] | None:
+    """The torchrun launch that wrote this folder's options.json; None without one."""
+    job = read_options(folder).get("job")
+    return job if entries({"token": required(text()), "run_id": required(text())}).right(job) else None

@@ -288,7 +288,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path, content, allow_unsafe):
         ({"state_dict": [torch.ones(1)]}, "neither a checkpoint"),
         ({"state_dict": {"w": "text"}}, "neither a checkpoint"),
         ({"state_dict": {}, "format_version": 2}, "format 2, this version reads 1"),
-        ({"state_dict": {}, "format_version": "new"}, "format new, this version reads 1"),
+        ({"state_dict": {}, "format_version": "new"}, "format_version is 'new'; expected a whole number"),
     ],
 )
 def test_other_content_is_refused(tmp_path, content, reason):

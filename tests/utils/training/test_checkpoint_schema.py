@@ -1,0 +1,104 @@
+"""Checkpoints with wrong types or numbers inside are refused in one line, and cost no memory that they don't hold."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from test_checkpoints import SETTINGS, trained
+from tiny_checkpoints import hourglass_file, lifter_file, stitched_file
+
+from options import GROUPS, SCRIPTS
+from stacked_hourglass.loading import load_hourglass
+from stitched.loading import load_network
+from twod_threed.loading import load_lifter
+from utils.command_line.declarations import accepts
+from utils.osutils import UserError
+from utils.training.checkpoints import make_checkpoint_fn, make_load_fn, read_checkpoint
+
+WRONG = ["a", float("nan"), [[]], 10**400, [float("inf")] * 3]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("checkpoints")
+    hourglass, lifter = hourglass_file(folder / "hourglass.pth"), lifter_file(folder / "lifter.pth")
+    return {"hourglass": hourglass, "lifter": lifter, "stitched": stitched_file(folder / "all.pth", hourglass, lifter)}
+
+
+def changed(path: Path, target: Path, **entries: object) -> Path:
+    torch.save(torch.load(path, weights_only=True) | entries, target)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("kind", "load", "name"),
+    [
+        ("hourglass", load_hourglass, "mean"),
+        ("hourglass", load_hourglass, "skeleton"),
+        ("hourglass", load_hourglass, "score_threshold"),
+        ("hourglass", load_hourglass, "options"),
+        ("lifter", load_lifter, "normalisation"),
+        ("lifter", load_lifter, "input_places"),
+        ("stitched", load_network, "soft_argmax"),
+        ("stitched", load_network, "normalisation"),
+        ("stitched", load_network, "batch_norm_momentum"),
+    ],
+)
+def test_wrong_entries_are_named(files, tmp_path, kind, load, name):
+    for value in WRONG:
+        with pytest.raises(UserError, match=f"x.pth: (options: )?{name}|: options"):
+            load(changed(files[kind], tmp_path / "x.pth", **{name: value}))
+
+
+def test_every_number_of_a_normalisation_counts(files, tmp_path):
+    content = torch.load(files["lifter"], weights_only=True)["normalisation"]
+    content["stddev_3d"][16][2] = 0.0
+    with pytest.raises(UserError, match="normalisation is a dict of 5; expected None or a dict of kind, mean_2d"):
+        load_lifter(changed(files["lifter"], tmp_path / "x.pth", normalisation=content))
+
+
+def test_layers_that_the_file_only_names(files, tmp_path):
+    state = torch.load(files["lifter"], weights_only=True)["state_dict"]
+    huge = {name: value.new_zeros(1).expand(10**9, *value.shape[1:]) for name, value in state.items() if "w1" in name}
+    with pytest.raises(UserError, match="is not a tensor of real numbers that the file holds"):
+        load_lifter(changed(files["lifter"], tmp_path / "x.pth", state_dict=state | huge))
+    huge = {"w2.weight": state["w2.weight"].new_zeros(10**6, 1)}
+    with pytest.raises(UserError, match="weights of another network"):
+        load_lifter(changed(files["lifter"], tmp_path / "x.pth", state_dict=state | huge))
+
+
+@pytest.mark.parametrize("name", ["epoch", "optimizer", "rng", "best", "options"])
+def test_resume(tmp_path, name):
+    network, optimizer = trained()
+    make_checkpoint_fn("s", SETTINGS)(network, optimizer, 3, 0.5, tmp_path, is_best=False)
+    for value in (*WRONG, {"a": [{}]}):
+        if name == "best" and isinstance(value, float):
+            continue  # not a number is what an epoch may end with
+        path = changed(tmp_path / "checkpoint.pth.tar", tmp_path / "x.pth", **{name: value})
+        with pytest.raises(UserError, match=f"x.pth: {name} is"):
+            make_load_fn()(network, optimizer, path)
+
+
+def test_states_of_the_right_form_that_nobody_takes(tmp_path, capsys):
+    network, optimizer = trained()
+    make_checkpoint_fn("s", SETTINGS)(network, optimizer, 3, 0.5, tmp_path, is_best=False)
+    path = tmp_path / "checkpoint.pth.tar"
+    content = read_checkpoint(path)
+    rng = content["rng"] | {"torch": torch.zeros(3, dtype=torch.uint8)}
+    with pytest.raises(UserError, match="rng can't be restored"):
+        make_load_fn()(network, optimizer, changed(path, tmp_path / "x.pth", rng=rng))
+    [state] = content["optimizer"]
+    for slot in state["state"].values():
+        slot.update({key: torch.zeros(7) for key in slot})
+    make_load_fn()(network, optimizer, changed(path, tmp_path / "x.pth", optimizer=[state]))
+    assert "has another type or shape" in capsys.readouterr().err
+
+
+def test_stored_options_are_those_of_a_command_line():
+    options = {option.name: option for _, option in SCRIPTS["train"]["hourglass_mpii"].options(GROUPS)}
+    fine = {"lr": 0.5, "epochs": 3, "schedule": [1, 2], "flip": True, "label_type": "Cauchy", "data_dir": "data/x",
+            "load": None}  # fmt: skip
+    wrong = {"lr": [-1, float("nan"), "x", None, True], "epochs": [0, 1.5, [1]], "schedule": [["x"], [-1]],
+             "flip": [1, "True"], "label_type": ["Foo", 3]}  # fmt: skip
+    assert all(accepts(options[name], value) for name, value in fine.items())
+    assert not any(accepts(options[name], value) for name, values in wrong.items() for value in values)
