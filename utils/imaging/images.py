@@ -28,6 +28,7 @@ CROP_SIZE = 256
 CROP_MARGIN = 1.25  # side of a crop / longer side of the person, as used in training
 JOINTS_MARGIN = 1.05  # longer side of the person / longer side of the joints' box: joints lie inside the outline
 MIN_IMAGE_SIDE, MAX_IMAGE_SIDE = 8, 32766  # px; OpenCV can't warp larger images
+MAX_PIXELS, PIXELS_VARIABLE = 100e6, "HUMAN_POSE_MAX_PIXELS"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -196,12 +197,33 @@ def _open(path: str | Path) -> Image.Image:
         empty = os.path.isfile(path) and os.path.getsize(path) == 0
         reason = "empty file" if empty else f"not a readable image ({error})"
         raise ImageError(f"{path}: {reason}") from None
+    if (pixels := image.width * image.height) > max_pixels():
+        image.close()
+        raise ImageError(
+            f"{path}: {image.width} × {image.height} px are {pixels / 1e6:.0f} million, at most {max_pixels() / 1e6:.0f} "
+            f"are decoded; shrink it, or set {PIXELS_VARIABLE} to a larger number of pixels"
+        )
     if not MIN_IMAGE_SIDE <= min(image.size) <= max(image.size) <= MAX_IMAGE_SIDE:
         image.close()
         raise ImageError(
             f"{path}: {image.width} × {image.height} px; its sides must be {MIN_IMAGE_SIDE} to {MAX_IMAGE_SIDE} px"
         )
     return image
+
+
+def max_pixels() -> float:
+    """The most pixels of a photo that is decoded: 100 million, or what the environment variable says.
+
+    A PNG of 170 kB can declare 32,766 × 32,766 px. Raises UserError where the variable is no number above 0.
+    """
+    given = os.environ.get(PIXELS_VARIABLE)
+    try:
+        most = float(given) if given else MAX_PIXELS
+    except ValueError:
+        most = 0.0
+    if not most > 0:
+        raise UserError(f"{PIXELS_VARIABLE}={given}: expected a number of pixels above 0, e.g. 100000000")
+    return most
 
 
 def _orientation(image: Image.Image) -> int:

@@ -18,6 +18,18 @@ import torch
 from torch import Tensor
 
 from utils.compute.pickles import pickled_names, unsafe_name
+from utils.files.schema import (
+    holds_its_data,
+    is_tensor,
+    nothing,
+    number,
+    numbers,
+    require,
+    several,
+    tensor,
+    text,
+    whole,
+)
 from utils.osutils import UserError, atomic_path
 from utils.predictions.prediction_arrays import describe, require_file
 
@@ -63,8 +75,8 @@ def _as_people(poses: Any, where: str, expected: str, name: Any) -> Tensor:
     """One entry of a `.pt` file as floating (people, J, 2 or 3)."""
     if isinstance(poses, Tensor) and poses.ndim == 2:
         poses = poses[None]
-    numeric = isinstance(poses, Tensor) and not poses.is_complex() and poses.dtype != torch.bool
-    if not isinstance(name, str) or not numeric or not _is_people(poses):
+    numeric = isinstance(poses, Tensor) and is_tensor(poses) and poses.dtype != torch.bool
+    if not isinstance(name, str) or not numeric or not _is_people(poses) or not holds_its_data(poses):
         raise UserError(f"{where} holds {describe(poses)}; {expected}")
     return poses if poses.is_floating_point() else poses.float()
 
@@ -75,6 +87,19 @@ def _is_people(poses: Tensor) -> bool:
 
 # --- metas.pt --------------------------------------------------------------------------------------------------
 
+# What readers take from the entry of a photo, frame or clip.
+META = {
+    "skeleton": nothing() | text(),
+    "scores": nothing() | tensor(None, None, kinds="f"),
+    "score_threshold": number(-1e3, 1e3),
+    "tracks": nothing() | several(whole()),
+    "annotation_index": several(whole()),
+    "entry": text(),
+    "img_dir": nothing() | text(),
+    "size": nothing() | numbers(2, low=0, high=1e6),
+    "fps": nothing() | number(1e-6, 1e6),
+    "time": number(0, 1e9),
+}
 PLAIN_TYPES = (type(None), bool, int, float, str, Tensor)
 
 
@@ -94,6 +119,9 @@ def load_metas(path: str | Path) -> dict[str, Any]:
     content = _load_torch(path, "a metas file")
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds {describe(content)}; a metas file is a dict, name -> plain values or tensors")
+    for name, meta in content.items():
+        if isinstance(meta, dict):
+            require(meta, META, f"{path}: {str(name)!r:.80}")
     return content
 
 

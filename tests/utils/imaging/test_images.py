@@ -14,6 +14,7 @@ from utils.imaging.images import (
     list_images,
     read_image,
 )
+from utils.osutils import UserError
 
 ORIENTATION_TAG = 0x0112
 # How a camera stores an upright picture (H, W, 3) under each EXIF orientation (Exif 2.3, section 4.6.4: the place
@@ -250,3 +251,21 @@ def test_images_of_a_folder_come_by_name(tmp_path):
     os.symlink(tmp_path / "a.png", tmp_path / "link.png")
     assert [path.name for path in list_images(tmp_path)] == ["a.png", "b.JPG", "c.tiff", "d.jpeg", "link.png"]
     assert list_images(tmp_path)[0] == tmp_path / "a.png"
+
+
+def test_declared_size_is_bounded(tmp_path, monkeypatch):
+    Image.new("L", (300, 200)).save(tmp_path / "a.png")
+    monkeypatch.setenv("HUMAN_POSE_MAX_PIXELS", "59999")
+    with pytest.raises(
+        ImageError, match=r"300 × 200 px are 0 million, at most 0 are decoded; .* HUMAN_POSE_MAX_PIXELS"
+    ):
+        read_image(tmp_path / "a.png")
+    monkeypatch.setenv("HUMAN_POSE_MAX_PIXELS", "6e4")
+    assert read_image(tmp_path / "a.png").shape == (200, 300, 3)
+    monkeypatch.setenv("HUMAN_POSE_MAX_PIXELS", "many")
+    with pytest.raises(UserError, match="HUMAN_POSE_MAX_PIXELS=many: expected a number of pixels"):
+        read_image(tmp_path / "a.png")
+    monkeypatch.delenv("HUMAN_POSE_MAX_PIXELS")
+    Image.new("1", (10_001, 10_000)).save(tmp_path / "a.png")
+    with pytest.raises(ImageError, match="10001 × 10000 px are 100 million"):
+        read_image(tmp_path / "a.png")
