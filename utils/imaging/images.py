@@ -200,8 +200,8 @@ def _open(path: str | Path) -> Image.Image:
     if (pixels := image.width * image.height) > max_pixels():
         image.close()
         raise ImageError(
-            f"{path}: {image.width} × {image.height} px are {pixels / 1e6:.0f} million, at most {max_pixels() / 1e6:.0f} "
-            f"are decoded; shrink it, or set {PIXELS_VARIABLE} to a larger number of pixels"
+            f"{path}: {image.width} × {image.height} px are {pixels / 1e6:.0f} million, at most "
+            f"{max_pixels() / 1e6:.0f} are decoded; shrink it, or set {PIXELS_VARIABLE} to a larger number of pixels"
         )
     if not MIN_IMAGE_SIDE <= min(image.size) <= max(image.size) <= MAX_IMAGE_SIDE:
         image.close()
