@@ -35,7 +35,9 @@ def load_lifter(
     """
     device = pick_device(device) if isinstance(device, str) else device
     checkpoint = read_checkpoint(path, allow_unsafe, processes)
-    model = network_with_weights(partial(LinearModel, **architecture_of(checkpoint, path)), checkpoint["state_dict"], path)
+    model = network_with_weights(
+        partial(LinearModel, **architecture_of(checkpoint, path)), checkpoint["state_dict"], path
+    )
     stored = checkpoint.get("normalisation")
     model.normalisation = from_plain(stored) if stored else None
     model.input_places = checkpoint.get("input_places", "h36m")

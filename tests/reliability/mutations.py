@@ -130,7 +130,7 @@ def change_torch(data: bytes, rng: random.Random) -> bytes:
         if not isinstance(value, torch.Tensor):
             return None
         return rng.choice([
-            lambda: value.new_zeros(1).expand(10**9, *value.shape[1:]), lambda: value[:0], value.flatten,
+            lambda: value.new_zeros(1).expand(10**9, *value.shape[1:]), lambda: value.reshape(-1)[:0], value.flatten,
             lambda: value[None], lambda: value.double() * float("nan"), lambda: value.to(torch.complex64),
             lambda: value.to_sparse() if value.is_floating_point() else value.bool(), lambda: value.to(torch.int8),
         ])()  # fmt: skip

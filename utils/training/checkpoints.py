@@ -61,7 +61,9 @@ def written_by(checkpoint: Mapping[str, Any]) -> str:
     return f"it was written by train.py {script}" if script else "its keys belong to another network"
 
 
-def network_with_weights(make: Callable[[], nn.Module], state_dict: Mapping[str, torch.Tensor], path: str | Path) -> nn.Module:
+def network_with_weights(
+    make: Callable[[], nn.Module], state_dict: Mapping[str, torch.Tensor], path: str | Path
+) -> nn.Module:
     """The network that `make` gives, with these weights.
 
     It is made without memory first: a file of 1 kB can name a layer of 10⁹ units. Raises UserError as `load_state`.
