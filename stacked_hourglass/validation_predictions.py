@@ -59,12 +59,12 @@ def _load_by_image(path: Path) -> dict[str, np.ndarray]:
 
 def _in_skeleton(by_image: dict[str, np.ndarray], path: Path, skeleton: Skeleton) -> dict[str, np.ndarray]:
     """The poses with the joints of `skeleton`, by name, where the `metas.pt` beside a file names another order."""
-    if path.suffix.lower() != ".pt" or {poses.shape[1:] for poses in by_image.values()} == {(len(skeleton), 2)}:
+    if path.suffix.lower() != ".pt" or not path.with_name("metas.pt").is_file():
         return by_image
     from utils.predictions.picture_files import named_skeleton  # noqa: PLC0415 - imports torch
 
     source = named_skeleton(path, by_image)
-    if source is None or any(poses.shape[1:] != (len(source), 2) for poses in by_image.values()):
+    if source in (None, skeleton) or any(poses.shape[2:] != (2,) for poses in by_image.values()):
         return by_image
     try:
         made = made_joints(joint_weights(source, skeleton), skeleton)

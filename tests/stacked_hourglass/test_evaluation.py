@@ -16,8 +16,8 @@ from stacked_hourglass.validation_predictions import load_validation_predictions
 from utils.osutils import UserError
 from utils.predictions.coco_results import save_coco_results
 from utils.predictions.prediction_arrays import save_prediction_array
-from utils.predictions.prediction_files import save_predictions
-from utils.transform import MPII
+from utils.predictions.prediction_files import save_metas, save_predictions
+from utils.transform import LSP, MPII, joint_map
 
 SHARED = Path("../shared/data")
 # Two people of one photo are not neighbours in the annotations, as in MPII.
@@ -109,6 +109,22 @@ def test_every_form_of_file_scores_the_same(data_dir, truth, tmp_path, capsys, u
     for text in ("3 validation people", "0.6 × head-box diagonal", "jnt_missing", "plain mean of 14", "mean_by_count"):
         assert text in printed
     assert printed.count("pt_form") == 3
+
+
+def test_poses_of_another_skeleton_are_converted_by_name(data_dir, truth, tmp_path, caplog, undrawn):
+    """LSP's 14 joints are all that PCKh counts; metas.pt beside the poses names the order."""
+    save_predictions(tmp_path / "lsp.pt", by_image(truth[:, joint_map(MPII, LSP)]))
+    save_metas(tmp_path / "metas.pt", {"skeleton": "LSP"})
+    table = evaluate(data_dir, [tmp_path / "lsp.pt"])["lsp"]
+    assert table["PCKh@0.1"]["mean"] == 100
+    assert "lsp.pt: LSP poses, converted to MPII by the joints' names; pelvis, thorax are approximate" in caplog.text
+
+
+def test_poses_that_lack_joints_are_refused(data_dir, truth, tmp_path):
+    """As many joints as MPII has, and yet not MPII's."""
+    save_predictions(tmp_path / "poses.pt", by_image(truth))
+    save_metas(tmp_path / "metas.pt", {"skeleton": "H36M_2D"})
+    refused(data_dir, [tmp_path / "poses.pt"], "H36M_2D poses can't be scored as MPII: H36M_2D has no joint")
 
 
 def test_joints_that_are_missing_do_not_count_and_are_null(data_dir, truth, capsys, undrawn):
