@@ -78,7 +78,7 @@ def require_folder(data_dirs: Sequence[str | Path]) -> None:
         raise UserError(f"--data_dir: {len(data_dirs)} folders; hourglass_eva takes one, of HumanEva-I")
     path = Path(data_dirs[0], TRUTH)
     if not path.is_file():
-        raise UserError(f"--data_dir {data_dirs[0]}: {path} is not there; {DOWNLOAD}")
+        raise UserError(f"--data_dir {data_dirs[0]}: {path} does not exist; {DOWNLOAD}")
 
 
 def read_clips(data_dir: str | Path) -> list[EvaClip]:

@@ -240,6 +240,8 @@ def test_defaults_of_the_other_scripts(parse_options):
     assert (lsp.data_dir, lsp.num_classes, lsp.lr) == ([Path("data/lsp")], 14, 2.5e-4)
     coco = parse_options(script="hourglass_coco")
     assert (coco.data_dir, coco.num_classes, coco.lr) == ([Path("data/coco")], 17, 2.5e-4)
+    eva = parse_options(script="hourglass_eva")
+    assert (eva.data_dir, eva.num_classes, eva.sync, eva.add_attention) == ([Path("data/eva")], 15, None, False)
     run = parse_options("--load", "x", entry="run", script="hourglass_coco")
     assert (run.data_dir, run.output_dir) == (Path("data/coco"), Path("data/hourglass_coco"))
     run = parse_options("--load", "x", entry="run")
@@ -357,6 +359,7 @@ def test_a_wrong_command_ends_in_one_line_and_status_2(argv, named):
         (["train", "hourglass_mpii", "--data_dir", "{tmp}/nothing", "--workers", "0"], ["--data_dir", "nothing"]),
         (["train", "hourglass_lsp", "--data_dir", "{tmp}/nothing"], ["--data_dir", "nothing", "sample"]),
         (["train", "hourglass_coco", "--data_dir", "{tmp}/nothing"], ["nothing", "person_keypoints_val2017", "sample"]),
+        (["train", "hourglass_eva", "--data_dir", "{tmp}/nothing"], ["nothing", "data_2d_humaneva15_gt.npz", "sample"]),
         (["eval", "coco_AP", "--data_dir", "{tmp}", "--prediction_files", "options.py"], ["{tmp}", "does not exist"]),
         (["train", "2d3d_h36m", "--data_dir", "sample", "--resume"], ["--resume", "2d3d_h36m_default"]),
         (["viz", "training_curves", "--load", "{tmp}/nothing"], ["nothing"]),

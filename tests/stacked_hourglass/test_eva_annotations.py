@@ -83,7 +83,7 @@ def test_wrong_truth_ends_in_one_line(tmp_path, positions, message):
 
 
 def test_no_truth_says_how_to_get_it(tmp_path):
-    assert "data_2d_humaneva15_gt.npz is not there; register at" in refusal(read_clips, tmp_path)
+    assert "data_2d_humaneva15_gt.npz does not exist; register at" in refusal(read_clips, tmp_path)
 
 
 # ------------------------------------------------------------------------------------------ the table and OFS files
