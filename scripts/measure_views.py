@@ -7,7 +7,7 @@ A view is the output folder of a run on one camera's video, named after the came
 2D poses of all views: the linear method (DLT; Hartley and Zisserman, "Multiple View Geometry", section 12.2), each view
 weighted by the joint's confidence. Every subset of at least two views gives a point. The one that most views agree with
 is taken (reprojection closer than --agree), and of several that of the largest subset. A joint with fewer than three
-agreeing views is left out. Both errors are over the limb joints, with the hips' midpoint at the origin.
+agreeing views is left out. The error is over the limb joints, with the hips' midpoint at the origin, in frames with both hips.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from twod_threed.mpjpe import joint_errors, procrustes_align
+from twod_threed.mpjpe import joint_errors
 from utils.camera_utils import Camera
 from utils.console.messages import show_messages
 from utils.osutils import UserError
@@ -142,7 +142,7 @@ def _better(one: Triangulated, other: Triangulated) -> Triangulated:
 
 
 class View(NamedTuple):
-    """F frames of one camera, the person of the best box: limbs (F, 12, 2) px, scores (F, 12), and (F, 12, 3) mm."""
+    """F frames of one camera, the person of the largest box: limbs (F, 12, 2) px, scores (F, 12), and (F, 12, 3) mm."""
 
     points: Tensor
     scores: Tensor
@@ -156,10 +156,11 @@ def read_view(folder: Path) -> View:
     of_2d, of_3d = MPII.indices(LIMBS), H36M.indices(LIMBS)
     frames = []
     for name, meta in metas.items():
-        if not len(meta["box_scores"]):
+        boxes = torch.as_tensor(meta["boxes"])
+        if not len(boxes):
             frames.append([torch.full((len(LIMBS), size), torch.nan) for size in (2, 1, 3)])
             continue
-        person = int(torch.as_tensor(meta["box_scores"]).argmax())
+        person = int((boxes[:, 2:] - boxes[:, :2]).prod(1).argmax())
         scores = torch.tensor(records[name][person])[of_2d, None]
         frames.append([flat[name][person, of_2d], scores, solid[name][person, of_3d]])
     points, scores, poses = (torch.stack(part).double() for part in zip(*frames, strict=True))
@@ -185,12 +186,12 @@ def measure(views: dict[str, View], cameras: dict[str, Camera], agree: float) ->
     figures = {}
     for name in names:
         truth, poses = cameras[name].world_to_camera(found.points), views[name].poses[:frames]
-        whole = trusted.all(1) & poses.isfinite().all(-1).all(-1)
-        truth, poses = (pose[whole] - pose[whole][:, hips].mean(1, keepdim=True) for pose in (truth, poses))
+        usable = trusted[:, hips].all(1) & poses.isfinite().all(-1).all(-1)
+        truth, poses = (pose[usable] - pose[usable][:, hips].mean(1, keepdim=True) for pose in (truth, poses))
         figures[name] = {
-            "frames": int(whole.sum()),
-            "MPJPE": joint_errors(poses, truth).mean().item(),
-            "P-MPJPE": joint_errors(procrustes_align(poses, truth), truth).mean().item(),
+            "frames": int(usable.sum()),
+            "joints": int(trusted[usable].sum()),
+            "MPJPE": joint_errors(poses, truth)[trusted[usable]].mean().item(),
             "2D error": _distance(cameras[name], found.points, points[names.index(name)], trusted),
         }
     figures["all"] = {"joints": trusted.float().mean().item(), "reprojection": found.error[trusted].mean().item()}
@@ -207,7 +208,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calibration", type=Path, required=True, help="Qualisys calibration (.qca.txt)")
     parser.add_argument("--views", type=Path, nargs="+", required=True, help="output folders, named after the cameras")
-    parser.add_argument("--agree", type=float, default=20.0, help="px, reprojection error of an agreeing view")
+    parser.add_argument(
+        "--agree", type=float, default=40.0, help="px, reprojection error of an agreeing view (default: 40)"
+    )
     options = parser.parse_args()
     show_messages()
     try:
@@ -227,9 +230,8 @@ def main() -> None:
     )
     for name, line in figures.items():
         print(
-            f"{name}: MPJPE {line['MPJPE']:.1f} mm (hips' midpoint aligned), P-MPJPE {line['P-MPJPE']:.1f} mm "
-            f"(Procrustes), over the {len(LIMBS)} limb joints of {line['frames']} frames with all of them; median 2D "
-            f"error {line['2D error']:.1f} px"
+            f"{name}: MPJPE {line['MPJPE']:.1f} mm (hips' midpoint aligned) over {line['joints']} limb joints of "
+            f"{line['frames']} frames; median 2D error {line['2D error']:.1f} px"
         )
 
 
