@@ -7,7 +7,8 @@ A view is the output folder of a run on one camera's video, named after the came
 2D poses of all views: the linear method (DLT; Hartley and Zisserman, "Multiple View Geometry", section 12.2), each view
 weighted by the joint's confidence. Every subset of at least two views gives a point. The one that most views agree with
 is taken (reprojection closer than --agree), and of several that of the largest subset. A joint with fewer than three
-agreeing views is left out. The error is over the limb joints, with the hips' midpoint at the origin, in frames with both hips.
+agreeing views is left out. The error is over the limb joints, with the hips' midpoint at the origin, in frames with
+both hips.
 """
 
 import argparse
