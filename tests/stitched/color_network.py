@@ -29,7 +29,9 @@ class ColorHourglass(nn.Module):
 
 
 class FlatLifter(nn.Module):
-    """A joint's place in the image is its x and y, in mm; the nose is at the head top."""
+    """Lifts a joint at (x, y) px to (x, y) mm; the nose is at the head top."""
+
+    input_places = "h36m"
 
     def forward(self, poses: Tensor) -> Tensor:
         flat = poses.new_zeros(len(poses), 17, 3)
