@@ -13,8 +13,10 @@ from pathlib import Path
 
 import torch
 
+from stacked_hourglass.annotations import is_annotated
 from stacked_hourglass.demo_weights import weights_to_load
 from stacked_hourglass.photos import find_poses, image_folder, predict_samples, without_pose
+from stitched.absolute_people import place_people
 from stitched.crop_predictor import StitchedPredictor
 from stitched.loading import load_network
 from stitched.smoothed_people import smooth_people
@@ -26,7 +28,7 @@ from utils.compute.devices import pick_device
 from utils.compute.distributed import ALONE, Processes
 from utils.compute.launched import processes_of
 from utils.console.commands import shell_command
-from utils.console.option_rules import given_value, refuse_disagreement
+from utils.console.option_rules import given_value, refuse_disagreement, refuse_useless
 from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
@@ -41,6 +43,7 @@ COORDINATES = (
     "2D: {} order, zero-based px of the photo, x right, y down\n"
     "3D: Human3.6M order, mm, camera coordinates (x right, y down, z forward), hip at the origin"
 )
+ABSOLUTE_COORDINATES = COORDINATES.replace("hip at the origin", "camera at the origin")
 PICTURES = "pictures"  # folder in --output_dir
 
 
@@ -48,6 +51,9 @@ def stitched_mpii(options: Namespace) -> None:
     """`run.py stitched_mpii`."""
     if options.draw and is_camera(options.data_dir):
         raise UserError(f"--draw: frames of camera {options.data_dir} are not stored; record a video and give that")
+    refuse_useless(options, [(not options.absolute, ["focal"], "has no effect without --absolute")])
+    if options.absolute and is_annotated(options.data_dir):
+        raise UserError(f"--absolute: {options.data_dir} has annotated people; give its images folder")
     if options.smooth != "none" and not (is_camera(options.data_dir) or is_video(options.data_dir)):
         raise UserError(f"--smooth {options.smooth}: only for a video or a camera; {options.data_dir} holds photos")
     processes = processes_of(options)
@@ -65,8 +71,10 @@ def stitched_mpii(options: Namespace) -> None:
     )
     if options.smooth != "none":
         print(smooth_people(results, options.smooth, predictor.lift))
+    if options.absolute:
+        print(place_people(results, image_folder(options.data_dir), options.focal))
     files = results.save(options.output_dir, processes)
-    _print(results, files, time.monotonic() - start)
+    _print(results, files, time.monotonic() - start, options.absolute)
     if not results.people and options.draw:
         print("no person was found, so nothing is drawn")
     elif results.people and not is_camera(options.data_dir):
@@ -182,6 +190,7 @@ def errors(results: PoseResults) -> str:
 
 
 # ------------------------------------------------------------------------------------------ messages
-def _print(results: PoseResults, files: list[Path], seconds: float) -> None:
+def _print(results: PoseResults, files: list[Path], seconds: float, absolute: bool = False) -> None:
     names = ", ".join(path.name for path in files)
-    print(f"{results.summary(seconds)}\n{files[0].parent}: {names}\n{COORDINATES.format(results.skeleton.name)}")
+    print(f"{results.summary(seconds)}\n{files[0].parent}: {names}")
+    print((ABSOLUTE_COORDINATES if absolute else COORDINATES).format(results.skeleton.name))

@@ -203,6 +203,21 @@ def test_people_of_a_video_are_followed(run, tmp_path):
     assert f"python viz.py video --img_dir {clip} " in result.out
 
 
+def test_absolute_poses_are_the_relative_ones_moved(run, tmp_path):
+    clip = write_video(tmp_path / "clip.avi", 3)
+    run(clip, "--person_box", "whole", out="relative").succeeded()
+    result = run(clip, "--person_box", "whole", "--absolute", "--focal", 400).succeeded()
+    assert "focal length of 3 frames: 400 px (--focal)" in result.out
+    assert "camera at the origin" in result.out
+    for name, meta in load_metas(tmp_path / "out/metas.pt").items():
+        assert (meta["root"], meta["focal"]) == ("camera", 400)
+        moved = poses(tmp_path / "out")[name] - poses(tmp_path / "relative")[name]
+        torch.testing.assert_close(moved, meta["root_positions"][:, None].expand_as(moved).float(), rtol=1e-3, atol=0.5)
+        assert meta["root_positions"][0, 2] >= 300
+    assert "a view of 55 degrees is assumed" in run(clip, "--person_box", "whole", "--absolute").succeeded().out
+    assert "--focal has no effect without --absolute" in run(clip, "--focal", 400).refusal()
+
+
 @pytest.mark.parametrize("method", ["one_euro", "zero_phase"])
 def test_smoothing_keeps_the_raw_poses_and_fills_short_gaps(run, tmp_path, method):
     clip = write_video(tmp_path / "clip.avi", 5)
@@ -526,7 +541,7 @@ def test_options_reach_the_predictor_and_the_loaders(run, script, photos, h36m, 
 
 TESTED = {
     "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "person_box", "max_frames",
-    "start", "end", "every", "smooth",
+    "start", "end", "every", "smooth", "absolute", "focal",
     "device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback", "test_batch_size",
     "flip", "action", "draw", *OTHER_SHAPES,
 }  # fmt: skip

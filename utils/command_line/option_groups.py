@@ -286,6 +286,14 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "repairs swapped limbs and fills gaps of up to 0.5 s",
             "none", choices=("none", "one_euro", "zero_phase"),
         ),
+        Option(
+            "absolute", "3D poses with their position in camera coordinates, instead of the hip at the origin", False,
+            bool,
+        ),
+        Option(
+            "focal", "focal length in px, for --absolute; by default from EXIF, else a view of 55 degrees is assumed",
+            None, positive,
+        ),
         Option("max_frames", "maximum number of frames of a video or camera; by default all", None, count),
         Option("start", "start time in a video, in seconds", 0.0, not_negative),
         Option("end", "end time in a video, in seconds; by default its end", None, positive),
