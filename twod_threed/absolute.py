@@ -11,7 +11,7 @@ from torch import Tensor
 ASSUMED_VIEW = 55.0  # degrees across the longer side, where the focal length is unknown; phones have 60 to 70
 STEPS = 10
 HUBER = 0.05  # of the person's size in the image; beyond it, residuals count linearly
-NEAREST = 300.0  # mm, least depth of a root
+NEAREST = 600.0  # mm, least depth under weak perspective
 
 
 def assumed_focal(size: tuple[int, int]) -> float:
@@ -43,21 +43,24 @@ def root_positions(
     present = image.isfinite().all(-1) & poses.isfinite().all(-1)
     weights = present.double() if weights is None else weights.double().nan_to_num() * present
     image, poses = (torch.where(present[..., None], values, 0) for values in (image, poses))
-    root = _solve(*_linear_system(image, poses, weights))
     size = _spread(image, weights)
+    near = (_spread(poses[..., :2], weights) / size).clamp(min=NEAREST)  # depth under weak perspective
+    root = _solve(*_linear_system(image, poses, weights))
     for _ in range(STEPS):
-        root = _in_front(root)
+        root = _bounded(root, near)
         points = poses + root[:, None]
         residual = points[..., :2] / points[..., 2:].clamp(min=1.0) - image  # (N, J, 2)
         distance = residual.norm(dim=-1)
         robust = weights * (HUBER * size[:, None] / distance.clamp(min=1e-12)).clamp(max=1)
         root = root - _solve(*_gauss_newton(points, residual, robust))
     usable = (weights > 0).sum(1) >= 2
-    return torch.where(usable[:, None], _in_front(root), torch.nan).to(poses_3d.dtype)
+    return torch.where(usable[:, None], _bounded(root, near), torch.nan).to(poses_3d.dtype)
 
 
-def _in_front(root: Tensor) -> Tensor:
-    return torch.cat([root[:, :2], root[:, 2:].clamp(min=NEAREST)], 1)
+def _bounded(root: Tensor, near: Tensor) -> Tensor:
+    """Keep the depth within half and twice that of weak perspective, where a poor 3D pose would send it to infinity."""
+    depth = torch.minimum(torch.maximum(root[:, 2], near / 2), 2 * near)
+    return torch.cat([root[:, :2] * (depth / root[:, 2].clamp(min=1.0))[:, None], depth[:, None]], 1)
 
 
 def _spread(image: Tensor, weights: Tensor) -> Tensor:
