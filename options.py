@@ -175,8 +175,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "a stitched checkpoint, a pair of checkpoints, or the demo weights; photos, a video, a camera or MPII",
             (
                 "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "person_box",
-                *FRAMES, "smooth", "absolute", "focal", "draw", "machine", "test_batch_size", "flip",
-                "hourglass network", "linear_size", "num_stage", "dataset_normalization",
+                *FRAMES, "smooth", "absolute", "focal", "show", "draw", "machine", "test_batch_size",
+                "flip", "hourglass network", "linear_size", "num_stage", "dataset_normalization",
             ),
             {"data_dir": Path("data/mpii"), "output_dir": Path("data/stitched_mpii"), "test_batch_size": 16},
             sample="mpii", several=True,

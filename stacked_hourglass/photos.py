@@ -55,6 +55,16 @@ class PosePredictor(Protocol):
     def __call__(self, crops: Tensor, to_photo: Tensor) -> tuple[Tensor, ...]: ...
 
 
+class Watcher(Protocol):
+    """Somebody who looks at a camera's frames as they come."""
+
+    def frame(self, name: str, image: np.ndarray) -> None:
+        """A frame, (H, W, 3) uint8 RGB, before its poses are known."""
+
+    def poses(self, name: str, joints: Tensor, scores: Tensor, joints_3d: Tensor | None = None) -> None:
+        """The poses of a frame: (P, J, 2) px, (P, J), (P, 17, 3) mm."""
+
+
 def find_poses(
     predictor: PosePredictor,
     data_dir: str | Path,
@@ -65,6 +75,7 @@ def find_poses(
     batch_size: int = 16,
     workers: int = 0,
     processes: Processes = ALONE,
+    watch: Watcher | None = None,
 ) -> PoseResults:
     """Predict the poses of the people in an MPII folder (the annotated ones), in photos, a video, or a camera.
 
@@ -80,6 +91,7 @@ def find_poses(
         batch_size: people that the predictor sees at once.
         workers: processes that decode and crop photos.
         processes: with several, each handles its part; all get the results of all.
+        watch: sees the frames of a camera and their poses at once, one frame at a time.
 
     Raises UserError for input that can't be used, and for arguments that have no effect on it.
     """
@@ -91,7 +103,7 @@ def find_poses(
     elif run_with_train:
         raise UserError(f"--run_with_train: {data_dir} has no annotations, so no training people")
     else:
-        results = _run_photos(predictor, data_dir, person_box, frames, batch_size, workers, processes)
+        results = _run_photos(predictor, data_dir, person_box, frames, batch_size, workers, processes, watch)
     if not is_camera(data_dir):  # camera frames are not stored
         folder = str(image_folder(data_dir).absolute())
         for meta in results.metas.values():
@@ -235,6 +247,7 @@ def _run_photos(
     batch_size: int,
     workers: int,
     processes: Processes,
+    watch: Watcher | None,
 ) -> PoseResults:
     """A video's `metas` have `fps`, `time` (s from the first frame), and `tracks`: the people's numbers, in whose order
     they are."""
@@ -253,14 +266,18 @@ def _run_photos(
         finder = FoundBefore(finder, progress(source, len(source) or None, "finding people", "photo"))
     kind = "frame" if isinstance(source, FrameSource) else "photo"
     own = Findings(PoseResults(predictor.skeleton, predictor.score_threshold, image_kind=kind))
+    if watch and isinstance(source, CameraSource):
+        source.watch = watch.frame
     people = follow(photo_loader(source, finder, workers), source)
-    for photo, *found in predict_photos(predictor, people, batch_size):
+    for photo, *found in predict_photos(predictor, people, batch_size, at_once=watch is not None):
         own.outside += photo.outside
         own.whole += photo.whole
         if photo.error:
             own.unreadable.append(photo.error)
             continue
         own.results.add(photo.name, _meta(photo), *found)
+        if watch:
+            watch.poses(photo.name, *found)
         if not len(photo):
             own.empty.append(photo.name)
     if isinstance(source, FrameSource):
@@ -325,16 +342,17 @@ def follow(photos: Iterable[PhotoPeople], source: ImageSource) -> Iterator[Photo
 
 
 def predict_photos(
-    predictor: PosePredictor, photos: Iterable[PhotoPeople], batch_size: int
+    predictor: PosePredictor, photos: Iterable[PhotoPeople], batch_size: int, at_once: bool = False
 ) -> Iterator[tuple[PhotoPeople, *tuple[Tensor, ...]]]:
     """Yield each photo with the predictor's output for its people, in order.
 
-    Photos are collected until their people fill a batch, so that batches are full regardless of people per photo.
+    Photos are collected until their people fill a batch, so that batches are full regardless of people per photo. With
+    `at_once` no photo waits for others.
     """
     waiting: list[PhotoPeople] = []
     for photo in photos:
         waiting.append(photo)
-        if sum(map(len, waiting)) >= batch_size:
+        if at_once or sum(map(len, waiting)) >= batch_size:
             yield from _predict(predictor, waiting, batch_size)
             waiting = []
     yield from _predict(predictor, waiting, batch_size)

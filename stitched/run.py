@@ -2,13 +2,14 @@
 
 python run.py stitched_mpii --load_hourglass HOURGLASS --load_2d3d LIFTER --data_dir holiday_photos --person_box hog
 python run.py stitched_mpii --data_dir clip.mp4 --draw                       # the demo weights
-python run.py stitched_mpii --load STITCHED --data_dir 0                     # a camera, until Ctrl-C
+python run.py stitched_mpii --load STITCHED --data_dir 0 --show              # a camera, live, until Ctrl-C
 python run.py stitched_h36m --load STITCHED                                  # Human3.6M's S9 and S11 in data/h36m
 """
 
 import time
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from stacked_hourglass.demo_weights import weights_to_load
 from stacked_hourglass.photos import find_poses, image_folder, predict_samples, without_pose
 from stitched.absolute_people import place_people
 from stitched.crop_predictor import StitchedPredictor
+from stitched.live import LiveWindow
 from stitched.loading import load_network
 from stitched.smoothed_people import smooth_people
 from stitched.video import draw_video
@@ -56,19 +58,24 @@ def stitched_mpii(options: Namespace) -> None:
         raise UserError(f"--absolute: {options.data_dir} has annotated people; give its images folder")
     if options.smooth != "none" and not (is_camera(options.data_dir) or is_video(options.data_dir)):
         raise UserError(f"--smooth {options.smooth}: only for a video or a camera; {options.data_dir} holds photos")
+    if options.show and not is_camera(options.data_dir):
+        raise UserError(f"--show: for a camera, such as --data_dir 0; for {options.data_dir} use viz.py viewer")
     processes = processes_of(options)
     predictor = _predictor(options, image_scale="any")
     start = time.monotonic()
-    results = find_poses(
-        predictor,
-        options.data_dir,
-        person_box=given_value(options, "person_box"),
-        frames=FrameRange(options.start, options.end, options.every, options.max_frames),
-        run_with_train=options.run_with_train,
-        batch_size=options.test_batch_size,
-        workers=options.workers,
-        processes=processes,
-    )
+    window = LiveWindow(predictor.skeleton, predictor.score_threshold) if options.show else nullcontext()
+    with window as watch:
+        results = find_poses(
+            predictor,
+            options.data_dir,
+            person_box=given_value(options, "person_box"),
+            frames=FrameRange(options.start, options.end, options.every, options.max_frames),
+            run_with_train=options.run_with_train,
+            batch_size=options.test_batch_size,
+            workers=options.workers,
+            processes=processes,
+            watch=watch,
+        )
     if options.smooth != "none":
         print(smooth_people(results, options.smooth, predictor.lift))
     if options.absolute:

@@ -32,10 +32,12 @@ class Page:
         for domain in ("Page", "Runtime", "Network"):
             self._call(f"{domain}.enable")
 
-    def open(self, address: str, width: int = 1200, height: int = 700) -> None:
+    def open(self, address: str, width: int = 1200, height: int = 700, complete: bool = True) -> None:
+        """`complete`: wait until all is loaded, which a stream never is."""
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self._call("Page.navigate", url=address)
-        self.wait_for("document.readyState === 'complete'")
+        if complete:
+            self.wait_for("document.readyState === 'complete'")
 
     def value(self, expression: str) -> Any:
         """The value of a JavaScript expression; a promise is waited for."""

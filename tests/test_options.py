@@ -85,7 +85,7 @@ SURFACE = {
     | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "run_with_train", "person_box"}
     | FRAMES
     | {"device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback"},
-    ("run", "stitched_mpii"): RUN_STITCHED | FRAMES | {"person_box", "smooth", "absolute", "focal"},
+    ("run", "stitched_mpii"): RUN_STITCHED | FRAMES | {"person_box", "smooth", "absolute", "focal", "show"},
     ("run", "stitched_h36m"): RUN_STITCHED | {"action"},
     ("run", "convert"): words("data_dir to fps output_dir debug_traceback"),
     ("run", "export"): NETWORK

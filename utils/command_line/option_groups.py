@@ -307,6 +307,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             "fps", "frames per second of sequences that run.py 2d3d_h36m lifted; videos have their own", None, positive
         ),
+        Option("show", "show a camera's frames and poses live, on a web page for this machine only", False, bool),
         Option("draw", "also draw the poses, into the folder 'pictures' in --output_dir", False, bool),
     ),
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """Live frames of a camera, by OpenCV: PyAV needs a different device and format name on each operating system."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -20,6 +20,9 @@ class CameraSource(FrameSource):
 
     Iterate in the main thread. A consumer slower than the camera misses frames; after the iteration `fps` is the
     measured rate.
+
+    Attributes:
+        watch: called with the name and the image of every frame before it is yielded; None for nobody.
     """
 
     kind = "camera"
@@ -28,6 +31,7 @@ class CameraSource(FrameSource):
         super().__init__(Path(f"camera_{index}"), fps, size)
         self._index, self._max_frames = index, max_frames
         self._times: list[float] = []
+        self.watch: Callable[[str, np.ndarray], None] | None = None
 
     def names(self) -> list[str]:
         """Empty: the number of frames is unknown."""
@@ -49,7 +53,10 @@ class CameraSource(FrameSource):
                         )
                         break
                     self._times.append(time.monotonic() - start)
-                    yield self.frame_name(len(self._times) - 1), cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+                    name, image = self.frame_name(len(self._times) - 1), cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+                    if self.watch:
+                        self.watch(name, image)
+                    yield name, image
         finally:
             capture.release()
         if self._times:
