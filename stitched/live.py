@@ -104,12 +104,14 @@ def _handler(window: LiveWindow) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def _stream(self) -> None:
-            shown = 0
+            shown, boundary = 0, f"--{BOUNDARY}\r\n".encode()
             try:
+                self.wfile.write(boundary)
                 while (news := window.next_picture(shown)) is not None:
                     shown, jpeg = news
-                    head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                    self.wfile.write(head.encode() + jpeg + b"\r\n")
+                    head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                    # Chromium shows a picture when its end has come, which is the next boundary.
+                    self.wfile.write(head.encode() + jpeg + b"\r\n" + boundary)
             except OSError:  # the browser has closed the page
                 return
 
