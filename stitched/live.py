@@ -21,6 +21,7 @@ from utils.transform import H36M, Skeleton
 HOST = "127.0.0.1"
 JPEG_QUALITY = 80
 BOUNDARY = "picture"
+RESEND = 0.2  # s; Chromium shows a picture only when the next one begins
 PAGE = b"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Live poses</title>
 <style>body { margin: 0; background: #141414 } img { width: 100vw; height: 100vh; object-fit: contain }</style></head>
@@ -76,9 +77,12 @@ class LiveWindow:
             self._news.notify_all()
 
     def next_picture(self, after: int) -> tuple[int, bytes] | None:
-        """Wait for a picture with a number above `after`: its number and JPEG; None after the end."""
+        """A picture's number and JPEG: one with a number above `after`, or, when none comes soon, the latest once more.
+
+        None after the end.
+        """
         with self._news:
-            self._news.wait_for(lambda: self._closed or self._shown > after)
+            self._news.wait_for(lambda: self._closed or self._shown > after, RESEND if after else None)
             return None if self._closed else (self._shown, self._jpeg)
 
 
@@ -110,7 +114,6 @@ def _handler(window: LiveWindow) -> type[BaseHTTPRequestHandler]:
                 while (news := window.next_picture(shown)) is not None:
                     shown, jpeg = news
                     head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                    # Chromium shows a picture when its end has come, which is the next boundary.
                     self.wfile.write(head.encode() + jpeg + b"\r\n" + boundary)
             except OSError:  # the browser has closed the page
                 return
