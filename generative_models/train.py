@@ -7,7 +7,8 @@ In Python: train_pose_gan(facing(training), facing(held_out), Experiment("poses"
 """
 
 from argparse import Namespace
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -60,7 +61,8 @@ def pose_gan(options: Namespace) -> None:
     experiment = experiment_of(options)
     actions, files = select_actions(options.action), find_sequences(options.data_dir)
     print(report(files))
-    training, held_out = (facing(part.world) for part in load_split(files, actions, options.held_out))
+    sets = load_split(files, actions, options.held_out)
+    training, held_out = (facing(part.world) for part in sets)
     _refuse_another_shape(options, experiment, processes)
     averages = train_pose_gan(
         training,
@@ -71,6 +73,7 @@ def pose_gan(options: Namespace) -> None:
         loading=from_options(Loading, options),
         settings=from_options(GANSettings, options),
         held_out_name=name_of(options.held_out),
+        sample_names=sets[0].frame_names,
         device=options.device,
         compiled=options.compile,
         processes=processes,
@@ -105,6 +108,7 @@ def train_pose_gan(
     loading: Loading | None = None,
     settings: GANSettings | None = None,
     held_out_name: str = "given",
+    sample_names: Callable[[Sequence[int]], list[str]] | None = None,
     device: str = "auto",
     compiled: bool = False,
     processes: Processes = ALONE,
@@ -120,6 +124,7 @@ def train_pose_gan(
         optimisation: by default `Optimisation(lr=3e-4, schedule=())`.
         loading: by default batches of 128. `workers` is ignored: poses are already on the device.
         held_out_name: description of the held-out poses, for the message that defines the measures.
+        sample_names: names of training poses, from their indices, for error messages; by default the indices.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         compiled: compile the generator: slower start, faster steps.
 
@@ -153,4 +158,5 @@ def train_pose_gan(
     train_loader = IndexLoader(len(training), loading.train_batch_size, place, optimisation.seed, processes)
     # Measures need the whole sample at once.
     validation_loader = IndexLoader(trainer.measured, trainer.measured, place, processes=processes)
-    return train(model, trainer.hooks(), train_loader, validation_loader, optimisation, experiment, processes)
+    hooks = replace(trainer.hooks(), sample_names=sample_names)
+    return train(model, hooks, train_loader, validation_loader, optimisation, experiment, processes)

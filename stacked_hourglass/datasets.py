@@ -166,6 +166,7 @@ def _identity(people: People) -> Iterator[str | bytes]:
 
 
 def start_worker(_: int) -> None:
-    """Ignore Ctrl-C in workers: the main process ends them after writing its checkpoint."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ctrl-C and SIGTERM are the main process's business: it ends the workers when it has written its checkpoint."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)

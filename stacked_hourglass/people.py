@@ -58,6 +58,10 @@ class People:
     clip: np.ndarray | None = None
     frame: np.ndarray | None = None
 
+    def names(self, people: Sequence[int]) -> list[str]:
+        """Paths of their photos, for messages."""
+        return [str(self.image_paths[index]) for index in people]
+
     @classmethod
     def from_arrays(
         cls,

@@ -23,7 +23,7 @@ from utils.compute.launched import processes_of
 from utils.console.commands import shell_command
 from utils.console.option_rules import refuse_disagreement, refuse_useless
 from utils.imaging.image_sources import FrameRange, is_camera
-from utils.osutils import UserError
+from utils.osutils import UserError, written_together
 from utils.predictions.keypoint_results import save_keypoint_results
 from utils.predictions.pose_results import PoseResults
 from utils.transform import COCO
@@ -62,9 +62,10 @@ def hourglass_coco(options: Namespace) -> None:
         workers=options.workers,
         processes=processes,
     )
-    if processes.is_main:
-        save_keypoint_results(options.output_dir / results_file(part), records)
-    _report(options, results, coco_photos(options.data_dir, part), start)
+    with written_together():
+        if processes.is_main:
+            save_keypoint_results(options.output_dir / results_file(part), records)
+        _report(options, results, coco_photos(options.data_dir, part), start)
     print(f"official results: {options.output_dir / results_file(part)}")
     if part == "val2017":
         files = {"data_dir": options.data_dir, "prediction_files": options.output_dir / results_file(part)}

@@ -229,7 +229,8 @@ def train_hourglass(
         evaluation=evaluation,
         processes=processes,
     )
-    averages = train(model, trainer.hooks(), train_loader, validation_loader, optimisation, experiment, processes)
+    hooks = replace(trainer.hooks(), sample_names=training.names)
+    averages = train(model, hooks, train_loader, validation_loader, optimisation, experiment, processes)
     if experiment.evaluate:
         trainer.write_predictions(experiment.directory)
     return averages

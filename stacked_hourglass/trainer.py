@@ -180,6 +180,7 @@ class HourglassTrainer:
             higher_is_better=RATES,
             lower_is_better=("loss", "heatmap_loss", "location_loss", "visibility_loss"),
             units=dict.fromkeys(RATES, PERCENT),
+            best_of=best_in_percent,
             average=self.average,
         )
 

@@ -174,7 +174,8 @@ def fine_tune(
         crops = FrameCrops(training, settings.augment_training_data, seed)
         train_loader = training_loader(crops, batch_size, workers, seed, processes)
     validation_loader = shard_loader(FrameCrops(validation), loading.test_batch_size, workers, processes)
-    averages = train(model, trainer.hooks(), train_loader, validation_loader, optimisation, experiment, processes)
+    hooks = replace(trainer.hooks(), sample_names=training.names if training else None)
+    averages = train(model, hooks, train_loader, validation_loader, optimisation, experiment, processes)
     trainer.unreadable.warn()
     return averages
 

@@ -23,8 +23,8 @@ def words(text):
 # What the project promises to take, script by script.
 GENERAL = words(
     "workers use_amsprop lr exp tb_dir seed load checkpoint_dir data_dir epochs train_batch_size test_batch_size "
-    "weight_decay grad_clip no_grad_clipping tb_log_freq max_bad_steps schedule gamma use_horovod resume precision "
-    "compile device scale_lr compression"
+    "weight_decay grad_clip no_grad_clipping tb_log_freq deterministic max_bad_steps schedule gamma use_horovod resume "
+    "precision compile device scale_lr compression"
 )
 HOURGLASS = words(
     "stacks features blocks num_classes remove_intermediate_supervision scale_weight_factor use_layer_norm "

@@ -49,7 +49,7 @@ def options_for(folder, **changes):
         "lr": 0.02, "weight_decay": 0.0, "epochs": 4, "schedule": [2], "gamma": 0.5, "tb_log_freq": 2, "seed": 0,
         "resume": False, "load": None, "evaluate": False, "allow_unsafe_load": False,
         "precision": "fp32", "grad_clip": 10.0, "no_grad_clipping": False,
-        "scale_lr": False, "sync_batch_norm": False, "compression": "none", "max_bad_steps": 3,
+        "scale_lr": False, "sync_batch_norm": False, "compression": "none", "deterministic": False, "max_bad_steps": 3,
     }  # fmt: skip
     return Namespace(**defaults | changes)
 
@@ -63,11 +63,11 @@ def tiny_network():
 class Trainer:
     """Five hooks for the tiny network, that note their calls."""
 
-    def __init__(self, options, metric=None, stop_at=None, loss_factor=None, **hooks):
+    def __init__(self, options, metric=None, stop_at=None, loss_factor=None, stop_signal=signal.SIGINT, **hooks):
         """`options`: as a command line gives them. `loss_factor(iteration)` multiplies the loss of a step."""
         self.optimisation, self.experiment = from_options(Optimisation, options), experiment_of(options)
         self.calls, self.metric, self.loss_factor = [], metric, loss_factor or (lambda iteration: 1.0)
-        self.stop_at = stop_at or (lambda call: False)
+        self.stop_at, self.stop_signal = stop_at or (lambda call: False), stop_signal
         self.step = GradientStep(CPU, self.optimisation.precision, self.optimisation.clip)
         self.average = WeightAverage(self.optimisation.ema) if self.optimisation.ema else None
         saved = {"ema": self.average} if self.average else {}
@@ -89,7 +89,7 @@ class Trainer:
     def note(self, *call):
         self.calls.append(call)
         if self.stop_at(call):
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), self.stop_signal)
 
     def make_optimizer(self, model, lr, weight_decay):
         self.note("make_optimizer", lr, weight_decay)
@@ -135,12 +135,12 @@ def run(folder, *, settings=None, **changes):
     return trainer
 
 
-def interrupted(folder, stop_at, **changes):
-    """A training that ends with status 130 after a SIGINT at the hook call for which `stop_at` is true."""
-    trainer = Trainer(options_for(folder, **changes), stop_at=stop_at)
+def interrupted(folder, stop_at, number=signal.SIGINT, **changes):
+    """A training that ends after a signal at the hook call for which `stop_at` is true."""
+    trainer = Trainer(options_for(folder, **changes), stop_at=stop_at, stop_signal=number)
     with pytest.raises(SystemExit) as ended:
         trainer.run()
-    assert ended.value.code == 130
+    assert ended.value.code == 128 + number
     return trainer
 
 

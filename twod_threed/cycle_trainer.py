@@ -78,6 +78,7 @@ class CycleTrainer(LifterTrainer):
             validation_loss=self.validate,
             best_metric="MPJPE",
             lower_is_better=("loss", "MPJPE", "P-MPJPE", "cycle_2d", "cycle_3d", "projection", "turned"),
+            sample_names=self.sample_names(),
         )
 
     # ------------------------------------------------------------------------------------------ state

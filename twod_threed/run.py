@@ -31,7 +31,7 @@ from utils.console.option_rules import given_value, refuse_disagreement, refuse_
 from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
-from utils.osutils import UserError, counted, warn
+from utils.osutils import UserError, counted, warn, written_together
 from utils.predictions.coco_results import save_coco_results
 from utils.predictions.prediction_files import load_metas, load_predictions, save_metas, save_predictions
 from utils.transform import H36M, H36M_2D, MPII, SKELETONS
@@ -209,14 +209,18 @@ def _order_in_metas(path: Path) -> str | None:
 
 # ------------------------------------------------------------------------------------------ results
 def save_lifted(results: LiftedPoses, directory: Path) -> None:
-    """Write 3D poses, `metas.pt` and `predictions.json`, and also truth and 2D poses if the truth is known."""
+    """Write 3D poses, `metas.pt` and `predictions.json`, and also truth and 2D poses if the truth is known.
+
+    All files appear together, or none after an error.
+    """
     facts = {"skeleton_3d": H36M.name, "unit": "mm", "root": "hip"}
-    save_predictions(directory / POSES_3D, results.lifted)
-    save_metas(directory / "metas.pt", {name: meta | facts for name, meta in results.metas.items()})
-    save_coco_results(directory / "predictions.json", results.inputs, keypoints_3d=results.lifted)
-    if results.truth:
-        save_predictions(directory / TRUTH_2D, results.inputs)
-        save_predictions(directory / TRUTH_3D, results.truth)
+    with written_together():
+        save_predictions(directory / POSES_3D, results.lifted)
+        save_metas(directory / "metas.pt", {name: meta | facts for name, meta in results.metas.items()})
+        save_coco_results(directory / "predictions.json", results.inputs, keypoints_3d=results.lifted)
+        if results.truth:
+            save_predictions(directory / TRUTH_2D, results.inputs)
+            save_predictions(directory / TRUTH_3D, results.truth)
 
 
 def _commands_for_truth(output_dir: Path) -> str:

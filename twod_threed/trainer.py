@@ -86,7 +86,12 @@ class LifterTrainer:
             validation_loss=self.validate,
             best_metric="MPJPE_detected" if self.errors else "MPJPE",
             lower_is_better=("loss", "MPJPE", "P-MPJPE", "MPJPE_detected"),
+            sample_names=self.sample_names(),
         )
+
+    def sample_names(self):
+        """Names of Human3.6M's samples; pairs have none."""
+        return getattr(self.training, "names", None)
 
     def load_fn(self):
         return make_load_fn(self.experiment.allow_unsafe_load, self.saved, self.processes)

@@ -111,6 +111,16 @@ class PoseSet:
             for camera, camera_name in enumerate(CAMERA_NAMES):
                 yield f"S{sequence.subject}/{sequence.name}/{camera_name}", frames * CAMERAS + camera
 
+    def names(self, samples: Several[int]) -> list[str]:
+        """For messages: sequence, row in its file, from 0, and camera, e.g. "S9 Walking 1 row 12 camera 54138969"."""
+        frames = self.frame_names([sample // CAMERAS for sample in samples])
+        cameras = (CAMERA_NAMES[sample % CAMERAS] for sample in samples)
+        return [f"{frame} camera {camera}" for frame, camera in zip(frames, cameras, strict=True)]
+
+    def frame_names(self, frames: Several[int]) -> list[str]:
+        """The same for frames, without cameras."""
+        return [f"{self.sequences[self.sequence[one]].label} row {int(self.row[one])}" for one in frames]
+
     def digest(self) -> str:
         """A hash of the poses, cameras and detections, which identifies the pose set."""
         cameras = (getattr(self.cameras, name) for name in TENSOR_SHAPES)

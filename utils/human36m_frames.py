@@ -15,7 +15,7 @@ compare `maps[:, joint_map(MPII, H36M_2D)]` with the targets.
 """
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -100,6 +100,10 @@ class Frames:
 
     def path(self, index: int) -> Path:
         return frame_path(self.images_dir, *self.clips[self.clip[index]], int(self.number[index]))
+
+    def names(self, frames: Sequence[int]) -> list[str]:
+        """Paths of images, for messages."""
+        return [str(self.path(index)) for index in frames]
 
     def select(self, keep: np.ndarray) -> "Frames":
         """A subset of the frames, given by a boolean mask or indices."""

@@ -1,15 +1,20 @@
 """Files, messages and errors: exceptions for users, logging, atomic writes, hashes."""
 
 import difflib
+import errno
 import hashlib
 import logging
 import os
+import re
+import socket
 import sys
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -51,13 +56,15 @@ def fail(prog: str, message: str, status: int = 2) -> NoReturn:
     sys.exit(status)
 
 
-def printable(message: str) -> str:
+def printable(message: str, kept: str = "\n\t") -> str:
     """A message with control characters, and bytes of names that are not UTF-8, written as escapes such as \\x1b.
 
     Names of files are part of messages; none of them may end a line or move a terminal's cursor.
+
+    `kept`: control characters to leave.
     """
     escaped = (
-        one if one in "\n\t" or unicodedata.category(one) not in UNPRINTABLE else ascii(one)[1:-1] for one in message
+        one if one in kept or unicodedata.category(one) not in UNPRINTABLE else ascii(one)[1:-1] for one in message
     )
     return "".join(escaped)
 
@@ -84,26 +91,178 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
+# ------------------------------------------------------------------------------------------ owners of files
+@dataclass(frozen=True)
+class Owner:
+    """A process, named so that it can later be told whether it still runs.
+
+    Attributes:
+        host: host name with the process id namespace, which differs between containers of one name.
+        pid: process id.
+        start: clock ticks from boot to its start, since ids are used again; 0 if unknown.
+    """
+
+    host: str
+    pid: int
+    start: int
+
+    @classmethod
+    def this(cls) -> "Owner":
+        return cls(_host(), os.getpid(), (_start_and_state(os.getpid()) or (0, ""))[0])
+
+    @classmethod
+    def parse(cls, text: str) -> "Owner | None":
+        """The owner that `str` returned; None for any other text."""
+        match = OWNER.fullmatch(text)
+        return cls(match["host"], int(match["pid"]), int(match["start"])) if match else None
+
+    def __str__(self) -> str:
+        return f"{self.host}-{self.pid}-{self.start}"
+
+    def is_dead(self) -> bool:
+        """Whether it certainly has ended; False for a process of another host."""
+        if self.host != _host():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            return False  # runs under another user
+        start, state = _start_and_state(self.pid) or (self.start, "")
+        return state in ("Z", "X") or start != self.start
+
+
+OWNER = re.compile(r"(?P<host>[\w.-]+)-(?P<pid>\d{1,10})-(?P<start>\d{1,20})", re.ASCII)
+TEMPORARY = re.compile(rf"\..*\.tmp_(?P<owner>{OWNER.pattern})_[^.]*(\.[^.]*)?")
+
+
+@cache
+def _host() -> str:
+    namespace = ""
+    with suppress(OSError):  # Linux only
+        namespace = "." + "".join(filter(str.isdigit, os.readlink("/proc/self/ns/pid")))
+    return re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:60] + namespace
+
+
+def _start_and_state(pid: int) -> tuple[int, str] | None:
+    """Start time in clock ticks since boot and state letter of a process; None outside Linux and for no process."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return int(fields[19]), fields[0]
+
+
+# ------------------------------------------------------------------------------------------ atomic writes
+_PENDING: ContextVar[dict[Path, Path] | None] = ContextVar("pending", default=None)  # path -> its temporary file
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`.
 
     On an exception the temporary file is deleted and `path` is unchanged: readers see the old file or the new one,
     never a partial one. The temporary name keeps the suffix, by which some writers select the format.
+    Inside `written_together` the renaming waits for its end. Temporary files that dead processes left in the folder
+    are deleted.
+
+    Raises RunFailed for a full disk.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    path, pending = Path(path), _PENDING.get()
+    with full_disk_named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
+        prefix = f".{path.stem[:40]}.tmp_{Owner.this()}_"
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            _passed("opened", path)
+            yield temporary
+            _passed("written", path)
+            _flush_to_disk(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            if pending is None:
+                _rename(temporary, path)
+            else:
+                if path in pending:
+                    pending.pop(path).unlink()
+                pending[path] = temporary
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def written_together(last: str = "") -> Iterator[None]:
+    """Context at whose end all files that `atomic_path` wrote in it are renamed; after an error none is.
+
+    Renaming follows the order of writing, except that files named `last` come last: their presence tells that the
+    others are there. A context within another one joins it.
+    """
+    if _PENDING.get() is not None:
+        yield
+        return
+    pending: dict[Path, Path] = {}
+    token = _PENDING.set(pending)
     try:
-        yield temporary
-        _flush_to_disk(temporary)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        yield
+        for path in sorted(pending, key=lambda path: path.name == last):
+            _rename(pending[path], path)
+        for folder in {path.parent for path in pending}:
+            _flush_to_disk(folder)
+    finally:
+        _PENDING.reset(token)
+        for temporary in pending.values():
+            temporary.unlink(missing_ok=True)
+
+
+@cache
+def sweep(folder: Path) -> None:
+    """Delete temporary files that dead processes have left in a folder; once a process for each folder."""
+    for entry in os.listdir(folder):
+        match = TEMPORARY.fullmatch(entry)
+        if match and (owner := Owner.parse(match["owner"])) and owner.is_dead():
+            (folder / entry).unlink(missing_ok=True)
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    _passed("renaming", path)
+    temporary.replace(path)
+    _passed("renamed", path)
+
+
+def _passed(event: str, path: Path) -> None:
+    """Called at every step of a write, which it does not affect. Tests kill the process here."""
+
+
+FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def full_disk(error: BaseException) -> str | None:
+    """What the system says of a full disk, exceeded quota or file size limit; None for other errors.
+
+    Some libraries raise errors of their own, with the system's message as a part.
+    """
+    if isinstance(error, OSError) and error.errno in FULL_DISK:
+        return os.strerror(error.errno)
+    messages = map(os.strerror, FULL_DISK)
+    return next((message for message in messages if message in str(error)), None)
+
+
+@contextmanager
+def full_disk_named(path: Path) -> Iterator[None]:
+    """Context that writes `path`: a full disk becomes a RunFailed that names it."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, RunFailed) or not (reason := full_disk(error)):
+            raise
+        raise RunFailed(
+            f"{path} was not written: {reason}; files written before are intact. Free disk space, then repeat the "
+            "command, a training with --resume"
+        ) from error
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -112,6 +271,7 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+# ------------------------------------------------------------------------------------------ reading, names
 def file_digest(path: str | Path) -> str:
     """SHA-256 of a file's content, as 64 hex digits."""
     with open(path, "rb") as file:
@@ -119,8 +279,12 @@ def file_digest(path: str | Path) -> str:
 
 
 def _flush_to_disk(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
+    """fsync a file or a folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -2,14 +2,17 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from utils.compute.determinism import deterministic
 from utils.compute.distributed import ALONE, Processes
 from utils.compute.stop_signal import StopSignal
 from utils.compute.sync_batch_norm import synchronise_batch_norms
@@ -18,7 +21,9 @@ from utils.osutils import warn
 from utils.plotting_utils import Averages, Magnitudes
 from utils.training.bad_steps import BadSteps
 from utils.training.checkpoints import find_checkpoint
+from utils.training.experiment_lock import locked
 from utils.training.log_files import LOG_FILE, OPTIONS_FILE
+from utils.training.recovery import best_on_disk
 from utils.training.settings import Experiment, Optimisation
 from utils.training.training_log import TrainingLog, convert_shares, put_aside, write_options
 from utils.training.weight_average import WeightAverage
@@ -33,6 +38,7 @@ class TrainingHooks:
         load_fn: (model, optimizer or None, path) -> model, optimizer, epochs done, best value so far or None.
             With None for the optimizer, only weights are loaded.
         checkpoint_fn: (model, optimizer, epochs done, best, directory, is_best) writes the files, on rank 0 only.
+            What it writes by `osutils.atomic_path` appears together with the epoch's row in the log, or not at all.
         update_op: (model, optimizer, minibatch, iteration, optimisation) -> dict of losses. Does the whole step on this
             process's part of the minibatch, `minibatch["part"]`. Only here is the network wrapped
             (`Processes.wrap_model`).
@@ -44,6 +50,9 @@ class TrainingHooks:
         units: metric -> unit, e.g. "%". Stored in options.json.
         whole_validation: () -> dict of values that are not averages over minibatches, e.g. AP; called after the last
             minibatch of a validation. None for none.
+        best_of: (checkpoint's content) -> the best value stored in it, in the unit of `best_metric`.
+        sample_names: (indices of training samples) -> their names, e.g. photo paths, for error messages. None: the
+            indices themselves.
         average: moving average of the weights, which is validated and saved as "state_dict"; the checkpoint functions
             must also store its state.
     """
@@ -58,6 +67,8 @@ class TrainingHooks:
     lower_is_better: tuple[str, ...] = ("loss",)
     units: Mapping[str, str] = field(default_factory=dict)
     whole_validation: Callable[[], dict[str, float]] | None = None
+    best_of: Callable[[Mapping], float | None] = lambda checkpoint: checkpoint.get("best")
+    sample_names: Callable[[Sequence[int]], list[str]] | None = None
     average: WeightAverage | None = None
 
     def is_better(self, value: float, best: float | None) -> bool:
@@ -96,46 +107,30 @@ def train(
     """
     optimizer = _make_optimizer(model, hooks, optimisation, processes)
     _draw_apart(optimisation.seed, processes)
-    model, optimizer, epoch, best = _start(model, optimizer, hooks, experiment, processes)
-    if experiment.evaluate:
-        return _validate(model, hooks, validation_loader, "validation", processes)[0]
-    norms = synchronise_batch_norms(model, processes) if optimisation.sync_batch_norm else None
-    processes.broadcast_optimizer(optimizer)
-    parallel = processes.wrap_model(model, optimisation.compression)
-    if hooks.average:
-        hooks.average.start(model)
-    _open_experiment(experiment, hooks, processes)
+    with deterministic(optimisation.deterministic), _reserved(experiment, processes), StopSignal(processes) as stop:
+        model, optimizer, epoch, best = _start(model, optimizer, hooks, experiment, processes)
+        if experiment.evaluate:
+            return _validate(model, hooks, validation_loader, "validation", processes)[0]
+        norms = synchronise_batch_norms(model, processes) if optimisation.sync_batch_norm else None
+        processes.broadcast_optimizer(optimizer)
+        parallel = processes.wrap_model(model, optimisation.compression)
+        if hooks.average:
+            hooks.average.start(model)
+        _open_experiment(experiment, hooks, processes)
 
-    directory, steps = experiment.directory, len(train_loader)
-    if epoch >= optimisation.epochs:
-        warn(f"{directory} has {epoch:g} epochs already; give a larger --epochs")
-    averages: dict[str, float] = {}
-    bad_steps = BadSteps(optimisation.max_bad_steps, steps, processes)
-    log = TrainingLog(directory, experiment.tb_directory, epoch, steps, processes)
-    with log, StopSignal(processes) as stop:
-        run = _Run(
-            model, parallel, optimizer, hooks, train_loader, optimisation, processes, norms, bad_steps, log, stop
-        )
-        while epoch < optimisation.epochs:
-            start = time.monotonic()
-            set_learning_rate(optimizer, int(epoch), optimisation)
-            epoch, train_averages = _train_epoch(run, epoch)
-            processes.average_batch_norms(model)
-            bad_steps.check_weights(model)
-            with hooks.average.in_place_of(model) if hooks.average else nullcontext():
-                processes.average_batch_norms(model)
-                if epoch % 1:  # stopped between two steps; a finished epoch is validated first
-                    hooks.checkpoint_fn(model, optimizer, epoch, best, directory, is_best=False)
+        directory, steps = experiment.directory, len(train_loader)
+        if epoch >= optimisation.epochs:
+            warn(f"{directory} has {epoch:g} epochs already; give a larger --epochs")
+        averages: dict[str, float] = {}
+        bad_steps = BadSteps(optimisation.max_bad_steps, steps, processes, hooks.sample_names)
+        with TrainingLog(directory, experiment.tb_directory, epoch, steps, processes) as log:
+            run = _Run(
+                model, parallel, optimizer, hooks, train_loader, optimisation, processes, norms, bad_steps, log, stop
+            )
+            while epoch < optimisation.epochs:
+                epoch, best, averages = _train_and_validate(run, validation_loader, directory, epoch, best)
+                if stop.after_epoch() and epoch < optimisation.epochs:
                     stop.exit(epoch)
-                title = f"epoch {epoch} validation"
-                averages, pictures = _validate(model, hooks, validation_loader, title, processes)
-                is_best = hooks.is_better(averages[hooks.best_metric], best)
-                best = averages[hooks.best_metric] if is_best else best
-                hooks.checkpoint_fn(model, optimizer, epoch, best, directory, is_best)
-            seconds, rate = time.monotonic() - start, learning_rate_of(optimizer)
-            log.epoch(epoch, rate, seconds, train_averages, averages, pictures, is_best)
-            if stop.after_epoch() and epoch < optimisation.epochs:
-                stop.exit(epoch)
     return averages
 
 
@@ -154,6 +149,31 @@ class _Run:
     bad_steps: BadSteps
     log: TrainingLog
     stop: StopSignal
+
+
+def _train_and_validate(run: _Run, validation_loader: DataLoader, directory: Path, epoch: float, best: float | None):
+    """Train to the end of an epoch, validate, write all files; returns the epochs done, best value and averages.
+
+    The log's row and the checkpoints appear together.
+    """
+    model, hooks, processes = run.network, run.hooks, run.processes
+    start = time.monotonic()
+    set_learning_rate(run.optimizer, int(epoch), run.optimisation)
+    epoch, train_averages = _train_epoch(run, epoch)
+    processes.average_batch_norms(model)
+    run.bad_steps.check_weights(model)
+    with hooks.average.in_place_of(model) if hooks.average else nullcontext():
+        processes.average_batch_norms(model)
+        if epoch % 1:  # stopped between two steps; a finished epoch is validated first
+            hooks.checkpoint_fn(model, run.optimizer, epoch, best, directory, is_best=False)
+            run.stop.exit(epoch)
+        averages, pictures = _validate(model, hooks, validation_loader, f"epoch {epoch} validation", processes)
+        is_best = hooks.is_better(averages[hooks.best_metric], best)
+        best = averages[hooks.best_metric] if is_best else best
+        seconds, rate = time.monotonic() - start, learning_rate_of(run.optimizer)
+        write = partial(hooks.checkpoint_fn, model, run.optimizer, epoch, best, directory, is_best)
+        run.log.epoch(epoch, rate, seconds, train_averages, averages, pictures, is_best, write)
+    return epoch, best, averages
 
 
 def _train_epoch(run: _Run, epoch: float) -> tuple[float, dict[str, float]]:
@@ -228,10 +248,23 @@ def _start(model, optimizer, hooks, experiment, processes):
         model, optimizer, epoch, best = hooks.load_fn(model, optimizer, experiment.latest(processes))
         for group, (rate, decay) in zip(_groups(optimizer), asked, strict=True):
             group.update(initial_lr=rate, weight_decay=decay)
+        if not experiment.evaluate:
+            repair = partial(best_on_disk, experiment.directory, epoch, best)
+            best = processes.on_main(lambda: repair(hooks.best_metric, hooks.is_better, hooks.best_of))
         return model, optimizer, epoch, best
     if experiment.load:
         model, *_ = hooks.load_fn(model, None, processes.on_main(lambda: find_checkpoint(experiment.load)))
     return model, optimizer, 0, None
+
+
+def _reserved(experiment: Experiment, processes: Processes) -> AbstractContextManager:
+    """Context in which no other training uses the experiment's folders; rank 0 holds the locks."""
+    if experiment.evaluate:
+        return nullcontext()
+    folders = (experiment.directory, experiment.tb_directory)
+    stack = ExitStack()
+    processes.on_main(lambda: stack.enter_context(locked(folders, experiment.again)) and None)
+    return stack
 
 
 def _open_experiment(experiment: Experiment, hooks: TrainingHooks, processes: Processes) -> None:

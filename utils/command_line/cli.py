@@ -16,9 +16,10 @@ from typing import NoReturn
 
 from utils.command_line.declarations import OUTPUT_FOLDERS, Groups, Option, Script, accepts, boolean
 from utils.compute.allocator import keep_large_blocks
+from utils.compute.early_signals import ending_signals
 from utils.compute.launcher import TORCHRUN
 from utils.console.messages import show_messages
-from utils.osutils import RunFailed, UserError, fail, suggestion
+from utils.osutils import RunFailed, UserError, fail, full_disk, suggestion
 
 
 class Parser(argparse.ArgumentParser):
@@ -58,12 +59,14 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
 
             check_data(options, script, groups)
             return
-        with _company(options, script, f"{prog} {name}", processes) as company:
+        with ending_signals() as signals, _company(options, script, f"{prog} {name}", processes) as company:
             if company is not None:
                 options.processes = company
             _check(options, script)
             _prepare(options, script)
-            getattr(import_module(script.module), script.function)(options)
+            door = getattr(import_module(script.module), script.function)
+            signals.check()  # an import may have swallowed Ctrl-C
+            door(options)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader of the output (head, less) has exited
@@ -71,7 +74,7 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
     except (UserError, OSError) as error:  # OSError: a file instead of a folder, no permission, disk full
         if options.debug_traceback:
             traceback.print_exc()
-        fail(f"{prog} {name}", str(error))
+        fail(f"{prog} {name}", str(error), status=1 if full_disk(error) else 2)
     except RunFailed as error:
         if options.debug_traceback:
             traceback.print_exc()

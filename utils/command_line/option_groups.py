@@ -125,6 +125,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("no_grad_clipping", "disable gradient clipping", False, bool),
         Option("tb_log_freq", "steps between TensorBoard entries", 50, count),
         Option(
+            "deterministic",
+            "use deterministic algorithms only: repeated and resumed runs agree to the bit, on one machine with one "
+            "number of threads; slower on a GPU",
+            False, bool,
+        ),
+        Option(
             "max_bad_steps", "stop after more consecutive steps than this with a NaN or infinite loss; 0: never stop",
             3, whole,
         ),

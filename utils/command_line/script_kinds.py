@@ -13,7 +13,7 @@ TRAIN_HOURGLASS = (
 )  # fmt: skip
 STEPS = (
     "machine", "epochs", "train_batch_size", "lr", "schedule", "gamma", "weight_decay", "use_amsprop", "grad_clip",
-    "no_grad_clipping", "tb_log_freq", "max_bad_steps", "test_batch_size", "action",
+    "no_grad_clipping", "tb_log_freq", "deterministic", "max_bad_steps", "test_batch_size", "action",
 )  # fmt: skip
 FRAMES = ("max_frames", "start", "end", "every")
 NO_WORKERS = {"workers": {"help": "ignored: poses are already on the device"}}
@@ -58,6 +58,7 @@ RUN_PICTURES = {
 # Checks that run before torch is imported, so that these errors appear at once.
 CHECKPOINT = Check("utils.training.checkpoint_paths:require_checkpoint", ("load",))
 START = Check("utils.training.checkpoint_paths:require_checkpoint", ("load", "resume"))
+UNLOCKED = Check("utils.training.experiment_lock:require_unlocked", ("script", "exp", "checkpoint_dir", "evaluate"))
 RESUME = Check("utils.training.checkpoint_paths:require_latest", ("resume", "script", "exp", "checkpoint_dir"))
 PAIR = ("load", "load_hourglass", "load_2d3d")
 STITCHED = Check("stitched.checkpoint_paths:require_checkpoints", PAIR)
@@ -118,7 +119,7 @@ def hourglass_training(
         f"{data} in data/{data_set}, or --data_dir sample", (*TRAIN_HOURGLASS, *also),
         {"data_dir": [Path("data", data_set)]} | defaults,
         changes=LOAD_TO_TRAIN | (one_folder if data_set == "eva" else SEVERAL_FOLDERS), sample=data_set,
-        several=True, checks=(RESUME, START, check), data=report,
+        several=True, checks=(UNLOCKED, RESUME, START, check), data=report,
     )  # fmt: skip
 
 

@@ -1,21 +1,33 @@
-"""Ctrl-C ends a long job between two steps, at the same step in all processes."""
+"""Ctrl-C or SIGTERM ends a long job between two steps, at the same step in all processes."""
 
+import os
 import signal
 import sys
-from typing import NoReturn
+import time
+from typing import Any, NoReturn
 
 from utils.compute.distributed import ALONE, AnyRankLater, Processes
+from utils.compute.early_signals import EndingSignal
+
+SECONDS_FOR_A_STEP = 20  # after SIGTERM in several processes; launchers kill after 30
+SAME_SIGNAL = 1.0  # seconds in which a launcher passes on what the terminal has sent to all processes already
 
 
 class StopSignal:
-    """SIGINT sets `requested`, and the loop ends after the step; a second SIGINT stops at once.
+    """SIGINT or SIGTERM sets `requested`, and the loop ends after the step; a second SIGINT stops at once.
 
-    Several processes stop together, whichever of them received the signal.
+    Several processes stop together, whichever of them received the signal. With the end of one of them, launchers send
+    SIGTERM to the others, and the next exchange fails; one that is still computing after some seconds ends at once.
     """
 
     def __init__(self, processes: Processes = ALONE) -> None:
-        self.requested = False
         self._processes, self._any_rank_later = processes, AnyRankLater(processes)
+        self._signal, self._when, self._pid = 0, 0.0, os.getpid()
+        self._former: dict[int, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        return self._signal != 0
 
     def after_step(self) -> bool:
         """Whether to stop; call it after every step."""
@@ -27,20 +39,37 @@ class StopSignal:
         return self._processes.any_rank(self.requested)
 
     def __enter__(self) -> "StopSignal":
-        self._former = signal.signal(signal.SIGINT, self._handle)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if isinstance(former := signal.getsignal(number), EndingSignal):
+                former.check()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._former[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *exception) -> None:
-        signal.signal(signal.SIGINT, self._former)
+        signal.alarm(0)
+        for number, former in self._former.items():
+            signal.signal(number, former)
 
     def exit(self, epochs_done: float) -> NoReturn:
-        """Exit with status 130; call it after writing the checkpoint."""
+        """Exit with status 130 after SIGINT and 143 after SIGTERM; call it after writing the checkpoint."""
         self._any_rank_later.close()
+        number = max(self._processes.gather_objects(self._signal))
         print(f"interrupted after {epochs_done:.2f} epochs; continue with --resume", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + number)
 
-    def _handle(self, *_) -> None:
+    def _handle(self, number: int, frame: Any) -> None:
+        if os.getpid() != self._pid:  # a forked process, which its parent ends
+            return
+        now = time.monotonic()
         if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-        print("stopping after this step (press Ctrl-C again to stop at once)", file=sys.stderr, flush=True)
+            passed_on = self._processes.is_launched and now - self._when < SAME_SIGNAL
+            if number == signal.SIGINT and not passed_on:
+                raise KeyboardInterrupt
+            return
+        self._signal, self._when = number, now
+        again = " (press Ctrl-C again to stop at once)" if number == signal.SIGINT else ""
+        print(f"stopping after this step{again}", file=sys.stderr, flush=True)
+        if number == signal.SIGTERM and self._processes.size > 1 and callable(self._former[number]):
+            signal.signal(signal.SIGALRM, self._former[number])
+            signal.alarm(SECONDS_FOR_A_STEP)

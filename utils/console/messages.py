@@ -11,7 +11,7 @@ class _Console(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING:
-            print(f"warning: {printable(record.getMessage())}", file=sys.stderr, flush=True)
+            print("warning:", printable(record.getMessage(), kept=""), file=sys.stderr, flush=True)
         else:
             print(printable(record.getMessage()), flush=True)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from utils.compute.distributed import ALONE, Processes
-from utils.osutils import counted
+from utils.osutils import counted, written_together
 from utils.predictions.coco_results import save_coco_results
 from utils.predictions.prediction_arrays import save_prediction_array
 from utils.predictions.prediction_files import save_metas, save_predictions
@@ -77,22 +77,23 @@ class PoseResults:
                 values.update(getattr(other, one.name))
 
     def save(self, directory: Path, processes: Processes = ALONE) -> list[Path]:
-        """Write the files that apply and return their paths; with several processes only rank 0 writes."""
+        """Write the files that apply, together or none, and return their paths; only rank 0 writes."""
         poses = {
             "2d_pose_estimations.pt": self.joints,
             "3d_pose_estimations.pt": self.joints_3d,
             "2d_pose_ground_truths.pt": self.truth,
             "3d_pose_ground_truths.pt": self.truth_3d,
         }
-        names, arrays = [name for name, content in poses.items() if content], []
+        names = [name for name, content in poses.items() if content]
+        arrays = [] if self.in_validation_order is None else [VALIDATION_FILE]
         if processes.is_main:
-            for name in names:
-                save_predictions(directory / name, poses[name])
-            save_metas(directory / "metas.pt", self.metas)
-            tracks = {name: meta["tracks"] for name, meta in self.metas.items() if "tracks" in meta}
-            save_coco_results(directory / "predictions.json", self.joints, self.scores, self.joints_3d or None, tracks)
-        if self.in_validation_order is not None:
-            arrays = [VALIDATION_FILE]
-            if processes.is_main:
-                save_prediction_array(directory / VALIDATION_FILE, self.in_validation_order)
+            with written_together():
+                for name in names:
+                    save_predictions(directory / name, poses[name])
+                save_metas(directory / "metas.pt", self.metas)
+                tracks = {name: meta["tracks"] for name, meta in self.metas.items() if "tracks" in meta}
+                joints_3d = self.joints_3d or None
+                save_coco_results(directory / "predictions.json", self.joints, self.scores, joints_3d, tracks)
+                for name in arrays:
+                    save_prediction_array(directory / name, self.in_validation_order)
         return [directory / name for name in (*names, *arrays, "metas.pt", "predictions.json")]

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from utils.compute.pickles import pickled_names, unsafe_name
+from utils.compute.torch_files import save_torch
 from utils.files.schema import (
     holds_its_data,
     is_tensor,
@@ -30,7 +31,7 @@ from utils.files.schema import (
     text,
     whole,
 )
-from utils.osutils import UserError, atomic_path
+from utils.osutils import UserError
 from utils.predictions.prediction_arrays import describe, require_file
 
 PEOPLE_SHAPES = "people × joints × 2 (px) or people × joints × 3 (mm)"
@@ -53,8 +54,7 @@ def save_predictions(path: str | Path, predictions: Mapping[str, Tensor]) -> Non
             raise ValueError(f"{path}: {name!r} holds {describe(poses)}, not {PEOPLE_SHAPES}")
     # Saving a view would store its whole batch.
     plain = {name: poses.detach().cpu().clone() for name, poses in predictions.items()}
-    with atomic_path(path) as temporary:
-        torch.save(plain, temporary)
+    save_torch(path, plain)
 
 
 def load_predictions(path: str | Path) -> dict[str, Tensor]:
@@ -110,8 +110,7 @@ def save_metas(path: str | Path, metas: Mapping[str, Any]) -> None:
     `torch.load(weights_only=True)` could not read.
     """
     plain = {name: _plain(value, f"metas[{name!r}]") for name, value in metas.items()}
-    with atomic_path(path) as temporary:
-        torch.save(plain, temporary)
+    save_torch(path, plain)
 
 
 def load_metas(path: str | Path) -> dict[str, Any]:

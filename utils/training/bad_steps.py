@@ -1,6 +1,6 @@
 """Stops training when losses or weights become NaN or infinite, before they reach a checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from utils.compute.distributed import ALONE, Processes
 from utils.osutils import RunFailed, first_few
 
-SHOWN = 12  # samples in the message
+SHOWN = 6  # samples in the message
 
 
 class BadSteps:
@@ -17,9 +17,20 @@ class BadSteps:
     With several processes, all of them stop if any one has a bad loss.
     """
 
-    def __init__(self, most: int, steps_per_epoch: int, processes: Processes = ALONE):
-        """`most`: consecutive bad steps that are tolerated; 0 for no limit."""
+    def __init__(
+        self,
+        most: int,
+        steps_per_epoch: int,
+        processes: Processes = ALONE,
+        names: Callable[[Sequence[int]], list[str]] | None = None,
+    ):
+        """
+        Args:
+            most: consecutive bad steps that are tolerated; 0 for no limit.
+            names: names of samples, from their indices; by default the indices.
+        """
         self._most, self._steps, self._processes = most, steps_per_epoch, processes
+        self._names = names or (lambda samples: [str(sample) for sample in samples])
         self._noted: list[tuple[int, Tensor, Tensor | None]] = []  # since the last check: iteration, total, samples
         self._row: list[tuple[int, list[int]]] = []  # consecutive bad steps so far: iteration, samples
 
@@ -57,7 +68,9 @@ class BadSteps:
         iterations = [iteration for iteration, _ in self._row]
         own = self._row[0][1]
         samples = sorted({number for part in self._processes.gather_objects(own) for number in part})
-        whose = f" on samples {first_few(list(map(str, samples)), ',', SHOWN)}" if samples else ""
+        # The names of those that are shown alone: a data set may make them one by one.
+        names = self._names(samples[:SHOWN]) + [""] * (len(samples) - SHOWN)
+        whose = f" on samples {first_few(names, ',', SHOWN)}" if samples else ""
         raise RunFailed(
             f"the loss is NaN or infinite in {len(iterations)} steps in a row, from step {iterations[0] + 1} (epoch "
             f"{iterations[0] // self._steps + 1}){whose}; {_ADVICE}"

@@ -14,7 +14,8 @@ from torch import nn
 
 from utils.compute.distributed import ALONE, Processes
 from utils.compute.pickles import is_plain_pickle, pickled_names, unsafe_name
-from utils.osutils import UserError, atomic_path, warn
+from utils.compute.torch_files import save_torch, saved_bytes, write_bytes
+from utils.osutils import UserError, warn, written_together
 from utils.training.checkpoint_paths import BEST, LATEST, find_checkpoint
 from utils.training.checkpoint_schema import optimizer_fault, require_content, require_honest_archive
 
@@ -111,8 +112,7 @@ def require_same_weights(model: nn.Module, state_dict: Mapping[str, torch.Tensor
 
 def write_checkpoint(path: str | Path, checkpoint: Mapping[str, Any]) -> None:
     """Save to a temporary file, flush, rename: a kill at any moment leaves the previous file intact."""
-    with atomic_path(path) as temporary:
-        torch.save(dict(checkpoint), temporary)
+    save_torch(path, dict(checkpoint))
 
 
 def rng_state() -> dict[str, Any]:
@@ -178,9 +178,10 @@ def make_checkpoint_fn(
             **({"rng_of_other_ranks": other_rng} if other_rng else {}),
             **states,
         }
-        write_checkpoint(Path(directory, LATEST), checkpoint)
-        if is_best:
-            write_checkpoint(Path(directory, BEST), checkpoint)
+        content = saved_bytes(checkpoint)
+        with written_together(last=LATEST):
+            for name in (BEST, LATEST) if is_best else (LATEST,):
+                write_bytes(Path(directory, name), content)
 
     return checkpoint_fn
 

@@ -32,6 +32,7 @@ class Optimisation:
         precision: "fp32", "bf16" or "fp16".
         seed: seed of the sample order, the augmentation and dropout.
         tb_log_freq: steps between TensorBoard entries.
+        deterministic: use deterministic algorithms only, so that repeated and resumed runs agree to the bit.
         max_bad_steps: stop when the loss is NaN or infinite in more than this many consecutive steps; 0: never.
         scale_lr: multiply the learning rate by the number of processes.
         compression: "fp16" to send gradients between processes in half precision.
@@ -53,6 +54,7 @@ class Optimisation:
     precision: str = "fp32"
     seed: int = 0
     tb_log_freq: int = 50
+    deterministic: bool = False
     max_bad_steps: int = 3
     scale_lr: bool = False
     compression: str = "none"

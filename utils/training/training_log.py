@@ -3,14 +3,27 @@
 import json
 import math
 import shutil
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from utils.compute.distributed import ALONE, Processes
-from utils.osutils import inform, warn, write_text
-from utils.training.log_files import BETTER, LOG_FILE, UNITS, in_percent, is_part, read_log, read_units, shares_in
+from utils.osutils import inform, warn, write_text, written_together
+from utils.training.checkpoint_paths import BEST, LATEST
+from utils.training.event_file import EventFile
+from utils.training.log_files import (
+    BETTER,
+    LOG_FILE,
+    OPTIONS_FILE,
+    UNITS,
+    in_percent,
+    is_part,
+    read_log,
+    read_units,
+    shares_in,
+)
 
 
 class TrainingLog:
@@ -28,13 +41,13 @@ class TrainingLog:
         self._path = directory / LOG_FILE
         self._steps = steps
         self._columns, self._rows = read_log(self._path) if epochs_done and self._path.is_file() else ([], [])
-        self._rows = [row for row in self._rows if row["epoch"] <= epochs_done]
+        # A kill may have left the row of an epoch whose checkpoint is missing.
+        rows = list({row["epoch"]: row for row in self._rows if row["epoch"] <= epochs_done}.values())
+        if len(rows) < len(self._rows):
+            self._rows = rows
+            _write_log(self._path, self._columns, rows)
         purge_step = round(epochs_done * steps) + 1 if epochs_done else None
-        # TensorBoard names files by the second: resuming within the same second would overwrite earlier events.
-        suffix = f".{time.time_ns()}"
-        from tensorboardX import SummaryWriter  # noqa: PLC0415 - slow to import, needed by training only
-
-        self._writer = SummaryWriter(str(tb_directory), purge_step=purge_step, filename_suffix=suffix)
+        self._writer = EventFile(tb_directory, purge_step)
 
     def __enter__(self) -> "TrainingLog":
         return self
@@ -46,26 +59,39 @@ class TrainingLog:
     def step(self, iteration: int, scalars: dict[str, float]) -> None:
         if not self._writer:
             return
-        for name, value in scalars.items():
-            self._writer.add_scalar(name if "/" in name else f"train_step/{name}", value, iteration)
+        named = {name if "/" in name else f"train_step/{name}": value for name, value in scalars.items()}
+        self._writer.scalars(named, iteration)
 
-    def epoch(self, epoch, learning_rate, seconds, train, validation, pictures, is_best) -> None:
-        """Log a finished epoch: a row in log.txt, scalars and pictures in TensorBoard, a message."""
+    def epoch(
+        self,
+        epoch: int,
+        learning_rate: float,
+        seconds: float,
+        train: Mapping[str, float],
+        validation: Mapping[str, float],
+        pictures: Mapping[str, Tensor],
+        is_best: bool,
+        write: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Log a finished epoch: a row in log.txt, scalars and pictures in TensorBoard, a message.
+
+        `write` writes the checkpoints, which appear together with the row, the latest one last.
+        """
         if not self._writer:
+            write()
             return
         row = {"epoch": epoch, "lr": learning_rate, "seconds": seconds}
         row |= {f"train/{name}": value for name, value in train.items()}
         row |= {f"val/{name}": value for name, value in validation.items()}
         self._columns += [name for name in row if name not in self._columns]
         self._rows.append(row)
-        _write_log(self._path, self._columns, self._rows)
-
-        for name, value in row.items():
-            if name != "epoch":
-                self._writer.add_scalar(f"epoch/{name}", value, epoch * self._steps)
-        for name, picture in pictures.items():
-            self._writer.add_image(name, picture.cpu().numpy(), epoch * self._steps)
-        self._writer.flush()
+        with written_together(last=LATEST):
+            write()
+            _write_log(self._path, self._columns, self._rows)
+            step = epoch * self._steps
+            self._writer.scalars({f"epoch/{name}": value for name, value in row.items() if name != "epoch"}, step)
+            self._writer.pictures(pictures, step)
+            self._writer.flush()
         # Parts of a metric (single actions) go to log.txt and TensorBoard only.
         brief = {name: value for name, value in row.items() if name != "epoch" and not is_part(name)}
         shown = "  ".join(f"{name} {value:.4g}" for name, value in brief.items())
@@ -95,11 +121,23 @@ def write_options(
     write_text(path, json.dumps({**settings, "job": job, BETTER: dict(better), UNITS: dict(units)}, indent=1))
 
 
-def put_aside(*directories: Path) -> None:
-    """Move an earlier run's folders to "<name>.old" (one generation), so that a new run does not overwrite them."""
-    for directory in directories:
-        if directory.is_dir() and any(directory.iterdir()):
-            old = directory.with_name(directory.name + ".old")
-            shutil.rmtree(old, ignore_errors=True)
-            directory.rename(old)
-            warn(f"{directory} held an earlier run; moved to {old}")
+def put_aside(directory: Path, *others: Path) -> None:
+    """Move an earlier run's folders to "<name>.old" (one generation), so that a new run does not overwrite them.
+
+    Args:
+        directory: holds the checkpoints. A run that died before its first checkpoint is deleted instead, since moving
+            it would replace the ".old" of a run worth keeping.
+        others: further folders of the same run.
+    """
+    is_worthless = directory.is_dir() and not any((directory / name).is_file() for name in (LATEST, BEST, LOG_FILE))
+    for folder in (directory, *others):
+        if not folder.is_dir() or not any(folder.iterdir()):
+            continue
+        if is_worthless:
+            for path in (folder / OPTIONS_FILE, *folder.glob("events.out.tfevents.*")):
+                path.unlink(missing_ok=True)
+            continue
+        old = folder.with_name(folder.name + ".old")
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+        warn(f"{folder} held an earlier run; moved to {old}")

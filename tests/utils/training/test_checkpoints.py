@@ -1,8 +1,10 @@
 import copy
+import errno
 import json
 import os
 import pickle
 import random
+import re
 import zipfile
 from pathlib import Path
 
@@ -11,8 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from utils.osutils import UserError
-from utils.training import checkpoints
+from utils.osutils import RunFailed, UserError
 from utils.training.checkpoints import (
     BEST,
     LATEST,
@@ -241,12 +242,13 @@ def test_a_failure_in_mid_write_leaves_the_former_checkpoint(tmp_path, monkeypat
     write_checkpoint(path, {"state_dict": {"w": torch.ones(1)}})
     former = path.read_bytes()
 
-    def half_save(content, file):
-        Path(file).write_bytes(former[:100])
-        raise OSError("No space left on device")
+    def half_written(path, content):
+        with open(path, "wb") as file:
+            file.write(content[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.torch, "save", half_save)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr(Path, "write_bytes", half_written)
+    with pytest.raises(RunFailed, match=rf"^{re.escape(str(path))} was not written: No space left on device; "):
         write_checkpoint(path, {"state_dict": {"w": torch.zeros(1)}})
     assert path.read_bytes() == former
     assert os.listdir(tmp_path) == [LATEST]

@@ -24,10 +24,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     assert log_of(tmp_path / "parts") == log_of(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("iteration", [0, 4, 10])
-def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, capsys, iteration):
+@pytest.mark.parametrize(("iteration", "number"), [(0, signal.SIGINT), (4, signal.SIGTERM), (10, signal.SIGINT)])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, capsys, iteration, number):
     whole = run(tmp_path / "whole")
-    first = interrupted(tmp_path / "parts", at_update(iteration))
+    first = interrupted(tmp_path / "parts", at_update(iteration), number)
     assert "--resume" in capsys.readouterr().err
     assert len(first.named("update")) == iteration + 1, "the step in flight is finished, no other begun"
     epochs_done, *_, is_best = first.named("checkpoint")[-1]
@@ -95,9 +95,9 @@ def test_an_interrupt_at_the_very_end_loses_nothing(tmp_path):
 
 
 def test_the_former_signal_handler_is_back_after_a_run(tmp_path):
-    former = signal.getsignal(signal.SIGINT)
+    former = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     run(tmp_path, epochs=1)
-    assert signal.getsignal(signal.SIGINT) is former
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == former
 
 
 def test_a_resumed_optimizer_has_the_settings_that_the_options_ask_for(tmp_path):
