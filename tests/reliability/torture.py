@@ -1,6 +1,7 @@
 """The long form of the reliability tests, about an hour: `make torture`, or one part of it.
 
 torture.py                           all parts
+torture.py kills --kills 50          50 kills of each training
 torture.py mutations --count 200     one part with its options; `torture.py mutations --help` lists them
 
 A part is a module beside this one with `main(argv) -> exit status`.
@@ -11,7 +12,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-PARTS = ("mutations",)
+PARTS = ("kills", "mutations")
 HERE = Path(__file__).resolve().parent
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
