@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help env demo demo-train demo-weights horovod test lint bench
+.PHONY: help env demo demo-train demo-weights horovod test torture lint bench
 
 help:
 	@echo "make env           create .venv and install everything (a no-op when nothing changed)"
 	@echo "make demo          estimate and draw 2D and 3D poses in a few photos with the demo weights"
 	@echo "make test          run the tests, one process per core; Horovod tests need make horovod first"
+	@echo "make torture       the long form of the reliability tests, about an hour (docs/reliability.md)"
 	@echo "make demo-train    train a small hourglass on the embedded sample, score it, draw its poses"
 	@echo "make demo-weights  retrain the demo weights (durations: docs/model_card.md)"
 	@echo "make horovod       build Horovod (optional), for python train.py SCRIPT --use_horovod"
@@ -43,6 +44,9 @@ horovod: env
 # Tests of a file share trainings and launches, so each process runs whole files.
 test: env
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
+torture: env
+	@$(BIN)/python tests/reliability/torture.py
 
 lint: env
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache --no-logo

@@ -134,7 +134,10 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "augment_training_data": {"help": "random scale, shift, rotation, flip and colour of the crops"},
             },
             sample="h36m", several=True,
-            checks=(UNLOCKED, RESUME, Check("stitched.checkpoint_paths:require_checkpoints", (*PAIR, "resume")), H36M),
+            checks=(
+                UNLOCKED, RESUME, Check("stitched.checkpoint_paths:require_checkpoints", (*PAIR, "resume")),
+                H36M,
+            ),
             data=H36M_IMAGES_TRAINING_REPORT,
         ),
     },

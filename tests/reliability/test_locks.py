@@ -104,6 +104,11 @@ def test_a_stale_lock_is_replaced(folder, content):
     assert not lock_path(folder).exists()
 
 
+def test_one_folder_for_checkpoints_and_events_is_locked_once(tmp_path):
+    run(tmp_path, epochs=1, tb_dir=tmp_path / "checkpoints")
+    assert not list(tmp_path.rglob(".*"))
+
+
 def test_another_hosts_lock_is_replaced_by_a_restart_of_the_same_job_alone(folder, capsys):
     folder.parent.mkdir()
     lock_path(folder).write_text(json.dumps({"owner": str(ELSEWHERE)}))

@@ -1,6 +1,7 @@
 """TensorBoard events, written in this thread, so that a full disk is an error here and not in a lost thread."""
 
 import logging
+import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,15 +17,17 @@ class EventFile:
 
     def __init__(self, folder: Path, purge_step: int | None = None):
         """`purge_step`: TensorBoard ignores what earlier files have from this step on."""
-        from tensorboardX.event_file_writer import EventsWriter  # noqa: PLC0415 - slow, needed by training only
-        from tensorboardX.proto import event_pb2  # noqa: PLC0415
+        from tensorboardX.proto import event_pb2  # noqa: PLC0415 - slow, needed by training only
+        from tensorboardX.record_writer import RecordWriter  # noqa: PLC0415
 
         # Training itself tells of losses that are not finite, once and with the samples.
         logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
         self._folder, self._events = folder, event_pb2
         folder.mkdir(parents=True, exist_ok=True)
-        # tensorboardX names files by the second: resuming within it would overwrite earlier events.
-        self._writer = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
+        # TensorBoard sorts names by the seconds; resuming within the same one must not overwrite earlier events.
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{time.time_ns()}"
+        self._writer = RecordWriter(str(folder / name))
+        self._write(step=0, file_version="brain.Event:2")
         if purge_step is not None:
             self._write(step=purge_step, file_version="brain.Event:2")
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
@@ -55,4 +58,5 @@ class EventFile:
 
     def _write(self, step: int, **content) -> None:
         with full_disk_named(self._folder):
-            self._writer.write_event(self._events.Event(wall_time=time.time(), step=step, **content))
+            event = self._events.Event(wall_time=time.time(), step=step, **content)
+            self._writer.write(event.SerializeToString())

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from utils.osutils import Owner, UserError, warn
+from utils.osutils import Owner, UserError, full_disk_named, warn
 
 
 def lock_path(folder: Path) -> Path:
@@ -29,7 +29,7 @@ def locked(folders: Sequence[Path], take_over: bool = False) -> Iterator[None]:
     """
     held: list[Path] = []
     try:
-        for folder in folders:
+        for folder in {folder.resolve(): folder for folder in folders}.values():
             _acquire(folder, take_over)
             held.append(folder)
         yield
@@ -48,7 +48,7 @@ def require_unlocked(script: str, exp: str, checkpoint_dir: str | Path, evaluate
 
 def _acquire(folder: Path, take_over: bool) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _opened_alone(lock_path(folder)) as file:
+    with full_disk_named(lock_path(folder)), _opened_alone(lock_path(folder)) as file:
         owner = _owner(file)
         if take_over and owner and owner.host != Owner.this().host:  # whose processes cannot be seen from here
             warn(f"{folder}: taking over from process {owner.pid} on {owner.host}, an earlier attempt of this job")
@@ -56,7 +56,12 @@ def _acquire(folder: Path, take_over: bool) -> None:
             _refuse(folder, owner)
         file.seek(0)
         file.truncate()
-        json.dump({"owner": str(Owner.this())}, file)
+        try:
+            file.write(json.dumps({"owner": str(Owner.this())}))
+            file.flush()
+        except OSError:
+            lock_path(folder).unlink()
+            raise
 
 
 def _release(folder: Path) -> None:

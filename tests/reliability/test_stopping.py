@@ -1,0 +1,124 @@
+"""Ctrl-C and SIGTERM before a training's loop; repeated and resumed runs that agree to the bit."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+from command_line import call, command
+from kill_points import status_of_child
+
+from options import GROUPS, SCRIPTS
+from utils.command_line.cli import main
+from utils.compute.determinism import deterministic
+from utils.compute.early_signals import ending_signals
+from utils.compute.stop_signal import StopSignal
+
+
+def swallowing(number: int) -> None:
+    """A library that catches everything."""
+    try:
+        os.kill(os.getpid(), number)
+        time.sleep(1)
+    except BaseException:
+        pass
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, None), (signal.SIGTERM, 143)])
+def test_a_signal_that_an_import_swallows_is_not_lost(number, status):
+    former = signal.getsignal(number)
+    ends = pytest.raises(KeyboardInterrupt if status is None else SystemExit)
+    with ends as ended, ending_signals():
+        swallowing(number)
+        with StopSignal():
+            pytest.fail("the loop has started")
+    assert signal.getsignal(number) is former
+    assert status is None or ended.value.code == status
+
+
+def test_an_ignored_signal_stays_ignored():
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with ending_signals() as handler:
+            os.kill(os.getpid(), signal.SIGINT)
+            handler.check()
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_stopped_while_it_reads_data_cleans_up(tiny_h36m, tmp_path, number):
+    arguments = ["2d3d_h36m", "--data_dir", tiny_h36m, "--checkpoint_dir", tmp_path / "out", "--tb_dir", tmp_path]
+
+    def stopped() -> None:
+        import twod_threed.train
+
+        def reading(*_):
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+
+        twod_threed.train.find_sequences = reading
+        main("train", SCRIPTS["train"], GROUPS, list(map(str, arguments)))
+
+    assert status_of_child(stopped) == 128 + number
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_in_the_first_second_ends_the_command(tiny_h36m, tmp_path):
+    """Imports of the first seconds meet it."""
+    arguments = ("2d3d_h36m", "--data_dir", tiny_h36m, "--epochs", 100_000)
+    process = subprocess.Popen(command("train", *arguments), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    time.sleep(1)
+    os.kill(process.pid, signal.SIGINT)
+    try:
+        errors = process.communicate(timeout=120)[1]
+    finally:
+        process.kill()
+    assert process.returncode in (130, -signal.SIGINT)  # by the command, or by Python before it begins
+    assert "epoch 1 " not in errors
+
+
+# ------------------------------------------------------------------------------------------ equal bits
+LIFTER = ("2d3d_h36m", "--action", "Walking", "--linear_size", 16, "--num_stage", 1, "--train_batch_size", 24)
+HOURGLASS = ("--stacks", 1, "--features", 8, "--train_batch_size", 4, "--test_batch_size", 4, "--workers", 0)
+TRAININGS = {
+    "lifter": ("h36m", LIFTER),
+    "cycle_gan": ("h36m", (*LIFTER, "--cycle_gan")),
+    "pose_gan": ("h36m", ("3d_pose_gan", *LIFTER[1:])),
+    "hourglass": ("mpii", ("hourglass_mpii", *HOURGLASS, "--add_random_masking", "--predict_joint_visibility")),
+    "stitched": ("images", ("stitched_fine_tune", "--train_batch_size", 2, "--test_batch_size", 3, "--workers", 0)),
+}
+NETWORKS = ("hourglass", "2d3d")
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_repeated_and_resumed_deterministic_runs_agree_to_the_bit(name, data_of_several, tmp_path):
+    data, argv = TRAININGS[name]
+    arguments = [*argv, "--data_dir", data_of_several[data], "--deterministic"]
+    networks = [text for kind in NETWORKS for text in (f"--load_{kind}", data_of_several["folder"] / f"{kind}.pth.tar")]
+    start = networks if name == "stitched" else []
+
+    def trained(folder: str, *more: object) -> dict:
+        places = ("--checkpoint_dir", tmp_path / folder, "--tb_dir", tmp_path / folder / "tb")
+        call("train", *arguments, *places, *more).succeeded()
+        [path] = (tmp_path / folder).glob("*/checkpoint.pth.tar")
+        stored = torch.load(path, weights_only=True)
+        kept = {key: stored[key] for key in ("state_dict", "optimizer", "best", "epoch")}
+        return kept | {"rng": stored["rng"]["torch"]}
+
+    once, again = (trained(folder, "--epochs", 2, *start) for folder in ("once", "again"))
+    trained("parts", "--epochs", 1, *start)
+    resumed = trained("parts", "--epochs", 2, "--resume")
+    for other in (again, resumed):
+        torch.testing.assert_close(other, once, rtol=0, atol=0)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_deterministic_algorithms_hold_within_the_context_alone():
+    with deterministic(False):
+        assert not torch.are_deterministic_algorithms_enabled()
+    with deterministic():
+        assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.are_deterministic_algorithms_enabled()
