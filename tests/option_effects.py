@@ -81,8 +81,9 @@ def with_bad_losses(update: Callable) -> Callable:
 
 
 def assert_ended_by_bad_losses(checkpoints: Path, err: str) -> None:
-    """One line says when and on which samples, and no checkpoint was written."""
+    """One line says when and on which samples (photos by path, poses by sequence), and no checkpoint was written."""
     assert "error: the loss is NaN or infinite in 2 steps in a row, from step 1 (epoch 1) on samples " in err
+    assert re.search(r" on samples (/.*\.(jpg|png), /|S\d+ [A-Z][A-Za-z]+.* row \d+( camera \d+)?, S)", err), err
     assert [path.name for path in checkpoints.iterdir() if path.suffix == ".tar"] == []
 
 
@@ -143,5 +144,9 @@ OF_ALL_TRAININGS = {
     "grad_clip": Effect(("--grad_clip", 1e-9), weights),
     "tb_log_freq": Effect(("--tb_log_freq", 1), event_bytes, keeps=weights),
     "precision": Effect(("--precision", "bf16"), weights),
+    # Its effect, equal bits in repeated and resumed runs, is tested in tests/reliability/test_stopping.py.
+    "deterministic": Effect(
+        ("--deterministic",), lambda run: run.checkpoint()["options"]["deterministic"], keeps=weights
+    ),
     "seed": Effect(("--seed", 1), weights),
 }
