@@ -224,7 +224,7 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         if not known or not isinstance(image.get("file_name"), str):
             raise UserError(f"{path}: image {number} (from 0) has no integer 'id' or no 'file_name'")
     person = next((category for category in categories if category.get("name") == "person"), {})
-    if tuple(person.get("keypoints", ())) != _NAMES_ON_FILE:
+    if person.get("keypoints") != list(_NAMES_ON_FILE):
         raise UserError(
             f"{path}: the category 'person' has no keypoints {', '.join(_NAMES_ON_FILE[:3])}, ... (17); "
             "give COCO's person_keypoints files"

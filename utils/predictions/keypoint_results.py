@@ -7,7 +7,6 @@ No torch import here.
 """
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from utils.predictions.prediction_arrays import require_file
 from utils.transform import COCO
 
 PERSON = 1
+LARGEST = 2**53  # of ids, and of numbers of any meaning
 EXPECTED = "a list of {image_id, category_id: 1, keypoints: [x, y, score] × 17, score}"
 
 
@@ -66,7 +66,7 @@ def _fault(record: Any) -> str | None:
         return f"is a {type(record).__name__}"
     if "image" in record and "image_id" not in record:
         return "has an image name and no image_id (a predictions.json? give person_keypoints_*_results.json)"
-    if not isinstance(record.get("image_id"), int):
+    if not isinstance(record.get("image_id"), int) or abs(record["image_id"]) > LARGEST:
         return "has no integer image_id"
     if record.get("category_id") != PERSON:
         return f"has category_id {record.get('category_id')!r}"
@@ -77,4 +77,4 @@ def _fault(record: Any) -> str | None:
 
 
 def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) <= LARGEST  # NaN fails the comparison
