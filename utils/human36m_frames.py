@@ -171,6 +171,12 @@ def read_listed_frames(folder: str | Path) -> Frames:
     if [one.shape for one in arrays] != shapes or not count:
         there = f"joints_2d {pose_2d.shape}, joints_3d_camera_mm {pose_3d.shape}"
         raise UserError(f"{path}: {there} for {count} frames; expected frames × {len(H36M)} × 2 and × 3")
+    kinds = "".join(one.dtype.kind for one in arrays).replace("u", "i")
+    if kinds != "iUUiff":
+        raise UserError(
+            f"{path}: {', '.join(str(one.dtype) for one in arrays)}; expected integers, two texts, integers, "
+            "and two arrays of floats"
+        )
     rows = [Clip(int(s), str(a), str(c)) for s, a, c in zip(subject, action, camera, strict=True)]
     place = {clip: index for index, clip in enumerate(dict.fromkeys(rows))}
     frames = Frames(
