@@ -141,7 +141,7 @@ def test_people_without_a_common_joint_are_left_out(tmp_path, capsys):
     coco = make_coco(tmp_path / "coco", training=[person(1), person(2, joints=5)])  # the head alone
     training, _ = load_joined([make_mpii(tmp_path / "mpii", ["a.jpg"], ["v.jpg"]), coco], load_mpii)
     assert len(training) == 2
-    assert f"1 of 2 people of {coco} left out" in capsys.readouterr().err
+    assert f"1 of 2 people of {coco} dropped" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_not_there(tmp_path):
