@@ -1,12 +1,14 @@
 """From crops to joints in the photo, batched on the device."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 
 import torch
 from torch import Tensor, nn
 
 from stacked_hourglass.hourglass import HourglassNet
+from stacked_hourglass.streaming import PastOfTracks
 from utils.compute.devices import autocast
 from utils.imaging.heatmaps import decode_heatmaps, flip_test, heatmap_to_crop
 from utils.transform import SKELETONS, Skeleton
@@ -32,6 +34,7 @@ class Predictor:
         self.score_threshold = model.score_threshold
         self._precision, self._flip = precision, flip
         self._model = model.to(memory_format=torch.channels_last)
+        self._past: tuple[PastOfTracks, ...] = ()
         if compiled:
             self._model.compile()
 
@@ -39,26 +42,46 @@ class Predictor:
     def device(self) -> torch.device:
         return self._model.mean.device
 
-    @torch.inference_mode()
-    def heatmaps(self, crops: Tensor) -> Tensor:
-        """uint8 RGB crops (B, 3, H, W) -> the last stack's heat maps (B, J, H / 4, W / 4), float32, on the device."""
-        images = as_input(self._model, crops).contiguous(memory_format=torch.channels_last)
-        with autocast(self.device, self._precision):
-            maps = self._model(images)[-1].float()
-            if self._flip:
-                maps = flip_test(maps, self._model(images.flip(-1))[-1].float(), self.skeleton.flip_order)
-        return maps
+    @property
+    def over_time(self) -> bool:
+        """Whether the network has attention over time."""
+        return self._model.architecture.history_length > 0
 
-    def __call__(self, crops: Tensor, to_photo_matrices: Tensor) -> tuple[Tensor, Tensor]:
+    def in_video(self) -> "Predictor":
+        """The same for the frames of one video, one after the other: calls with `tracks` give each person a history."""
+        predictor = copy(self)
+        predictor._past = tuple(PastOfTracks(self._model) for _ in range(2 if self._flip else 1))
+        return predictor
+
+    @torch.inference_mode()
+    def heatmaps(self, crops: Tensor, tracks: Sequence[int] | None = None) -> Tensor:
+        """uint8 RGB crops (B, 3, H, W) -> the last stack's heat maps (B, J, H / 4, W / 4), float32, on the device.
+
+        `tracks`: the numbers of a frame's people, for `in_video`.
+        """
+        images = as_input(self._model, crops).contiguous(memory_format=torch.channels_last)
+        views = (images, images.flip(-1)) if self._flip else (images,)
+        pasts = self._past if self._past and tracks is not None else (None,) * len(views)
+        with autocast(self.device, self._precision):
+            found = [
+                (past.heatmaps(view, tracks) if past else self._model(view)[-1]).float()
+                for view, past in zip(views, pasts, strict=True)
+            ]
+        return flip_test(*found, self.skeleton.flip_order) if self._flip else found[0]
+
+    def __call__(
+        self, crops: Tensor, to_photo_matrices: Tensor, tracks: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Joints (B, J, 2) in photo pixels and their scores (B, J), on the CPU.
 
         Args:
             crops: (B, 3, 256, 256) uint8 RGB; B may be 0.
             to_photo_matrices: (B, 2, 3), crop pixels -> photo pixels.
+            tracks: see `heatmaps`.
         """
         if not len(crops):
             return torch.empty(0, len(self.skeleton), 2), torch.empty(0, len(self.skeleton))
-        points, scores = decode_heatmaps(self.heatmaps(crops))
+        points, scores = decode_heatmaps(self.heatmaps(crops, tracks))
         return to_photo(to_photo_matrices, heatmap_to_crop(points).cpu()), scores.cpu()
 
 

@@ -7,13 +7,14 @@
 
 A predictor is called with crops (B, 3, 256, 256) uint8 RGB and their maps to photo pixels (B, 2, 3). It returns a tuple
 of CPU tensors with a row per person: joints (B, J, 2) in photo pixels, scores (B, J), and, with a lifter, 3D joints
-(B, 17, 3) mm. It has a `skeleton` and a `device`.
+(B, 17, 3) mm. It has a `skeleton` and a `device`. One with attention over time (`over_time`) predicts a video frame by
+frame, and is given the track of each person.
 
 With several processes, each runs its part of the people or photos and gets the results of all.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -51,8 +52,11 @@ class PosePredictor(Protocol):
     device: torch.device
     skeleton: Skeleton
     score_threshold: float
+    over_time: bool
 
-    def __call__(self, crops: Tensor, to_photo: Tensor) -> tuple[Tensor, ...]: ...
+    def in_video(self) -> "PosePredictor": ...
+
+    def __call__(self, crops: Tensor, to_photo: Tensor, tracks: Sequence[int] | None = None) -> tuple[Tensor, ...]: ...
 
 
 class Watcher(Protocol):
@@ -269,6 +273,8 @@ def _run_photos(
     if watch and isinstance(source, CameraSource):
         source.watch = watch.frame
     people = follow(photo_loader(source, finder, workers), source)
+    if isinstance(source, FrameSource) and getattr(predictor, "over_time", False):
+        predictor = predictor.in_video()
     for photo, *found in predict_photos(predictor, people, batch_size, at_once=watch is not None):
         own.outside += photo.outside
         own.whole += photo.whole
@@ -348,14 +354,21 @@ def predict_photos(
 
     Photos are collected until their people fill a batch, so that batches are full regardless of people per photo. With
     `at_once` no photo waits for others.
+
+    With attention over time, the frames of a video are predicted one by one, since each needs the result of the last.
     """
     waiting: list[PhotoPeople] = []
     for photo in photos:
         waiting.append(photo)
-        if at_once or sum(map(len, waiting)) >= batch_size:
+        full = at_once or sum(map(len, waiting)) >= batch_size
+        if full or _is_streamed(predictor, photo):
             yield from _predict(predictor, waiting, batch_size)
             waiting = []
     yield from _predict(predictor, waiting, batch_size)
+
+
+def _is_streamed(predictor: PosePredictor, photo: PhotoPeople) -> bool:
+    return photo.tracks is not None and getattr(predictor, "over_time", False)
 
 
 def _predict(predictor: PosePredictor, photos: list[PhotoPeople], batch_size: int):
@@ -363,7 +376,10 @@ def _predict(predictor: PosePredictor, photos: list[PhotoPeople], batch_size: in
         return
     crops = torch.from_numpy(np.concatenate([photo.crops for photo in photos])).permute(0, 3, 1, 2)
     to_photo = torch.from_numpy(np.concatenate([photo.to_photo for photo in photos]))
-    parts = [predictor(*part) for part in zip(crops.split(batch_size), to_photo.split(batch_size), strict=True)]
+    if _is_streamed(predictor, photos[0]):
+        parts = [predictor(crops, to_photo, photos[0].tracks)]
+    else:
+        parts = [predictor(*part) for part in zip(crops.split(batch_size), to_photo.split(batch_size), strict=True)]
     sizes = [len(photo) for photo in photos]
     found = [torch.cat(part).split(sizes) for part in zip(*parts, strict=True)]
     yield from zip(photos, *found, strict=True)

@@ -1,5 +1,8 @@
 """From crops to 2D and 3D poses, batched on the device."""
 
+from collections.abc import Sequence
+from copy import copy
+
 import torch
 from torch import Tensor
 
@@ -31,8 +34,21 @@ class StitchedPredictor:
         """The network's device."""
         return self._network.mean.device
 
+    @property
+    def over_time(self) -> bool:
+        """Whether the hourglass has attention over time."""
+        return self._hourglass.over_time
+
+    def in_video(self) -> "StitchedPredictor":
+        """See `Predictor.in_video`."""
+        predictor = copy(self)
+        predictor._hourglass = self._hourglass.in_video()
+        return predictor
+
     @torch.inference_mode()
-    def __call__(self, crops: Tensor, to_photo: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(
+        self, crops: Tensor, to_photo: Tensor, tracks: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """2D joints, their scores, and 3D joints, on the CPU.
 
         The flip test averages the heat maps before the joints are located.
@@ -40,6 +56,7 @@ class StitchedPredictor:
         Args:
             crops: (B, 3, 256, 256) uint8 RGB; B may be 0.
             to_photo: (B, 2, 3), crop pixels -> photo pixels.
+            tracks: see `Predictor.heatmaps`.
 
         Returns:
             joints: (B, J, 2) photo pixels, order `skeleton`.
@@ -50,7 +67,7 @@ class StitchedPredictor:
             joints = len(self.skeleton)
             return torch.empty(0, joints, 2), torch.empty(0, joints), torch.empty(0, len(H36M), 3)
         network = self._network
-        maps = self._hourglass.heatmaps(crops)
+        maps = self._hourglass.heatmaps(crops, tracks)
         with autocast(self.device, self._precision):
             joints = network.locate(maps, to_photo.to(self.device))
             lifted = network.lift(joints)
