@@ -69,8 +69,10 @@ class TemporalAttention(nn.Module):
         count, length, channels, height, width = now.shape
         query = self._project(self.query, now)  # (B, F, heads, d, places)
         known = torch.cat([past, now], 1)
-        windows = (self._project(one, known).unfold(1, self.length, 1)[:, :-1] for one in (self.key, self.value))
-        key, value = (one.movedim(-1, 2) for one in windows)  # (B, F, T, heads, d, places)
+        before = torch.arange(length, device=now.device)[:, None] + torch.arange(self.length, device=now.device)
+        key, value = (
+            self._project(one, known)[:, before] for one in (self.key, self.value)
+        )  # (B, F, T, heads, d, places)
         key = key + self.age[..., None]
         scores = torch.einsum("bfhdq,bfthdk->bfhqtk", query, key) / query.shape[3] ** 0.5
         scores = scores + self._place_bias(height, width)
@@ -113,7 +115,7 @@ class PassOverTime:
     def __call__(self, attention: TemporalAttention, now: Tensor) -> Tensor:
         """(B · F, C, h, w) of the next hourglass -> the same with what its past holds."""
         features, frames = self._history
-        now = now.unflatten(0, (len(features), -1))
+        now = now.unflatten(0, (features.shape[0], -1))
         past = features[:, len(self._bottoms)]
         self._bottoms.append(torch.cat([past, now.to(past.dtype)], 1)[:, -attention.length :])
         return attention(now, past.to(now.dtype), frames).flatten(0, 1)

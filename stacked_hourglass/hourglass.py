@@ -16,7 +16,6 @@ from stacked_hourglass.visibility import VisibilityNet
 from utils.compute.arrays import network_in_kind
 
 DEPTH = 4  # halvings inside an hourglass: 64 -> 4
-BOTTOM_STRIDE = 4 * 2**DEPTH  # image px a place of an hourglass's lowest features
 EXPANSION = 2  # a bottleneck gives twice the channels that its 3 × 3 convolution has
 MPII_MEAN = (0.4404, 0.4440, 0.4327)  # RGB in [0, 1], as published
 MPII_STDDEV = (0.2458, 0.2410, 0.2468)
@@ -213,7 +212,8 @@ class HourglassNet(nn.Module):
     def empty_history(self, images: Tensor) -> History:
         """The history before the first frame, of people whose frames are as `images` (B, 3, H, W)."""
         a, (count, _, height, width) = self.architecture, images.shape
-        shape = (count, a.stacks, a.history_length, a.features, height // BOTTOM_STRIDE, width // BOTTOM_STRIDE)
+        stride = 4 * 2**DEPTH  # image px a place
+        shape = (count, a.stacks, a.history_length, a.features, height // stride, width // stride)
         device = images.device
         return History(
             torch.zeros(shape, dtype=self.mean.dtype, device=device),

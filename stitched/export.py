@@ -21,7 +21,7 @@ from torch.export import ExportedProgram
 from stacked_hourglass.demo_weights import weights_to_load
 from stacked_hourglass.hourglass import Architecture
 from stacked_hourglass.loading import load_hourglass as read_hourglass
-from stitched.exported_networks import ExportedHourglass, ExportedLifter, ExportedNetwork, ExportedStitched
+from stitched.exported_networks import ExportedLifter, ExportedNetwork, exported_hourglass, exported_stitched
 from stitched.loading import load_network, network_kind, require_own_normalisation
 from twod_threed.loading import load_lifter, require_normalisation
 from utils.console.option_rules import given_value, refuse_disagreement, refuse_useless
@@ -137,12 +137,12 @@ def load_exportable(
     checkpoint = read_checkpoint(load, allow_unsafe) if load else {}
     kind = network_kind(checkpoint, load) if load else "stitched"
     if kind == "stitched":
-        return ExportedStitched(load_network(load, **pair, allow_unsafe=allow_unsafe))
+        return exported_stitched(load_network(load, **pair, allow_unsafe=allow_unsafe))
     useless = [name for name, path in pair.items() if path]
     if useless:
         raise UserError(f"--{useless[0]} has no effect: --load {load} is not a stitched network")
     if kind == "hourglass":
-        return ExportedHourglass(read_hourglass(load, allow_unsafe=allow_unsafe))
+        return exported_hourglass(read_hourglass(load, allow_unsafe=allow_unsafe))
     if kind == "lifter":
         lifter = load_lifter(load, allow_unsafe=allow_unsafe)
         require_own_normalisation(lifter, f"--load {load}")

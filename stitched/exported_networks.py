@@ -4,7 +4,11 @@
     ExportedLifter       joints_2d (B, 16, 2)                         -> joints_3d
     ExportedStitched     images (B, 3, 256, 256), to_photo (B, 2, 3)  -> heatmaps, joints_2d, scores, joints_3d
 
-Mean subtraction, soft-argmax, joint orders and normalisation are inside. Every output and input is float32.
+With attention over time, the last two have a history as two more inputs and outputs: `ExportedHourglassOverTime` and
+`ExportedStitchedOverTime` are of one video frame.
+
+Mean subtraction, soft-argmax, joint orders and normalisation are inside. Every output and input is float32, but for
+`history_frames`, which is int64.
 """
 
 from abc import abstractmethod
@@ -12,6 +16,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
+from stacked_hourglass.attention import History
 from stacked_hourglass.hourglass import HourglassNet
 from stitched.stitched_network import StitchedNetwork
 from twod_threed.model import LinearModel, with_hip
@@ -29,6 +34,10 @@ IMAGES = {
     }
 }
 SCORES = "peak heights of the heat maps, about 0 to 1"
+HISTORY_NOTE = {
+    "history": "per person: zeros and history_frames 0 before the first frame, then next_history and "
+    "next_history_frames of the frame before"
+}
 JOINTS_3D = {
     "joints_3d": {
         "shape": ["batch", len(H36M), 3],
@@ -151,6 +160,89 @@ class ExportedStitched(ExportedNetwork):
     def stages(self, images, to_photo, heatmaps, joints_2d, scores, joints_3d) -> tuple[Tensor, ...]:
         located = self.network.locate(heatmaps, to_photo)
         return self.heatmaps(images), located, heatmaps.amax((-2, -1)), self.network.lift(joints_2d)
+
+
+class ExportedHourglassOverTime(ExportedHourglass):
+    """`ExportedHourglass` of the next frame of a video: with the history of each person as input and output."""
+
+    def __init__(self, network: HourglassNet):
+        super().__init__(network)
+        self.inputs = self.inputs | _history_of(network, "")
+        self.outputs = self.outputs | _history_of(network, "next_")
+        self.notes = self.notes | HISTORY_NOTE
+
+    def forward(self, images: Tensor, history: Tensor, history_frames: Tensor) -> tuple[Tensor, ...]:
+        heatmaps, *following = self.step(images, history, history_frames)
+        return heatmaps, *self.decode(heatmaps), *following
+
+    def step(self, images: Tensor, history: Tensor, history_frames: Tensor) -> tuple[Tensor, ...]:
+        return _step(self.network, images, history, history_frames)
+
+    def example(self, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        return *super().example(batch, generator), *_random_history(self.network, batch, generator)
+
+    def stages(self, images, history, history_frames, heatmaps, joints, scores, *_) -> tuple[Tensor, ...]:
+        found, *following = self.step(images, history, history_frames)
+        return found, *self.decode(heatmaps), *following
+
+
+class ExportedStitchedOverTime(ExportedStitched):
+    """`ExportedStitched` of the next frame of a video: with the history of each person as input and output."""
+
+    def __init__(self, network: StitchedNetwork):
+        super().__init__(network)
+        self.inputs = self.inputs | _history_of(network.hourglass, "")
+        self.outputs = self.outputs | _history_of(network.hourglass, "next_")
+        self.notes = self.notes | HISTORY_NOTE
+
+    def forward(self, images: Tensor, to_photo: Tensor, history: Tensor, history_frames: Tensor) -> tuple[Tensor, ...]:
+        heatmaps, *following = _step(self.network.hourglass, images, history, history_frames)
+        joints_2d = self.network.locate(heatmaps, to_photo)
+        return heatmaps, joints_2d, heatmaps.amax((-2, -1)), self.network.lift(joints_2d), *following
+
+    def example(self, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        return *super().example(batch, generator), *_random_history(self.network.hourglass, batch, generator)
+
+    def stages(
+        self, images, to_photo, history, history_frames, heatmaps, joints_2d, scores, joints_3d, *_
+    ) -> tuple[Tensor, ...]:
+        found, *following = _step(self.network.hourglass, images, history, history_frames)
+        located = self.network.locate(heatmaps, to_photo)
+        return found, located, heatmaps.amax((-2, -1)), self.network.lift(joints_2d), *following
+
+
+def exported_hourglass(network: HourglassNet) -> ExportedHourglass:
+    """The form that fits the network."""
+    return (ExportedHourglassOverTime if network.architecture.history_length else ExportedHourglass)(network)
+
+
+def exported_stitched(network: StitchedNetwork) -> ExportedStitched:
+    """The form that fits the network."""
+    over_time = network.hourglass.architecture.history_length > 0
+    return (ExportedStitchedOverTime if over_time else ExportedStitched)(network)
+
+
+def _step(network: HourglassNet, images: Tensor, history: Tensor, history_frames: Tensor) -> tuple[Tensor, ...]:
+    """The last stack's heat maps, and the two parts of the next history."""
+    heatmaps, following = network.stream(images - network.mean[:, None, None], History(history, history_frames))
+    return heatmaps[-1], *following
+
+
+def _history_of(network: HourglassNet, prefix: str) -> dict[str, dict]:
+    shape = network.empty_history(torch.empty(1, 3, CROP_SIZE, CROP_SIZE)).features.shape
+    return {
+        f"{prefix}history": {
+            "shape": ["batch", *shape[1:]],
+            "what": "lowest features of each hourglass in the last frames, the latest last",
+        },
+        f"{prefix}history_frames": {"shape": ["batch"], "what": "how many of these frames were seen, the latest ones"},
+    }
+
+
+def _random_history(network: HourglassNet, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    shape = _history_of(network, "")["history"]["shape"][1:]
+    frames = torch.randint(network.architecture.history_length + 1, (batch,), generator=generator)
+    return torch.randn(batch, *shape, generator=generator), frames
 
 
 def _outputs_2d(skeleton, name: str, frame: str) -> dict[str, dict]:

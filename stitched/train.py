@@ -97,6 +97,8 @@ def _network(
         architecture = replace(architecture, batch_norm_momentum=options.batch_norm_momentum)
     refuse_disagreement(options, vars(architecture), load or hourglass)
     model.hourglass.architecture = architecture
+    if architecture.history_length:
+        model.hourglass.attention.requires_grad_(False)  # single images have no past to learn it from
     shape = model.lifter.architecture()
     refuse_disagreement(options, shape, load or lifter)
     kind = {"dataset_normalization": model.normalisation.kind == "dataset"}
