@@ -9,7 +9,7 @@ from utils.command_line.declarations import Check, Script
 from utils.command_line.option_groups import GROUPS
 from utils.command_line.script_kinds import (
     CHECKPOINT,
-    COCO,
+    COCO_FOLDER,
     COCO_OR_PHOTOS,
     COCO_OR_PHOTOS_REPORT,
     COCO_REPORT,
@@ -17,23 +17,23 @@ from utils.command_line.script_kinds import (
     COCO_TRUTH_REPORT,
     ESTIMATIONS_2D,
     ESTIMATIONS_3D,
-    EVA,
+    EVA_FOLDER,
     EVA_REPORT,
-    FORMATS,
-    FRAMES,
-    H36M,
+    FRAME_OPTIONS,
+    H36M_FOLDER,
     H36M_IMAGES_REPORT,
     H36M_IMAGES_TRAINING_REPORT,
     H36M_OR_FILE_REPORT,
     H36M_REPORT,
     H36M_TRAINING_REPORT,
     H36M_TRUTH_REPORT,
+    IMG_DIR,
     LIFTER_SHAPE,
     LOAD_TO_TRAIN,
-    LSP,
+    LSP_FOLDER,
     LSP_REPORT,
     LSP_TRUTH_REPORT,
-    MPII,
+    MPII_FOLDER,
     MPII_REPORT,
     MPII_TRUTH_REPORT,
     NO_WORKERS,
@@ -41,7 +41,7 @@ from utils.command_line.script_kinds import (
     PHOTOS,
     PHOTOS_HELP,
     PHOTOS_REPORT,
-    PICTURES,
+    PREDICTION_FOLDER,
     PREDICTIONS,
     REPORT,
     RESUME,
@@ -65,19 +65,19 @@ __all__ = ["GROUPS", "SCRIPTS"]
 SCRIPTS: dict[str, dict[str, Script]] = {
     "train": {
         "hourglass_mpii": hourglass_training(
-            "mpii", "Train a stacked hourglass, RGB to 2D pose, on MPII.", "MPII", MPII, MPII_REPORT
+            "mpii", "Train a stacked hourglass, RGB to 2D pose, on MPII.", "MPII", MPII_FOLDER, MPII_REPORT
         ),
         "hourglass_lsp": hourglass_training(
             "lsp", "Train a stacked hourglass on Leeds Sports Pose and its extended training set.",
-            "LSP, LSP-extended or both", LSP, LSP_REPORT, num_classes=14,
+            "LSP, LSP-extended or both", LSP_FOLDER, LSP_REPORT, num_classes=14,
         ),
         "hourglass_coco": hourglass_training(
             "coco", "Train a stacked hourglass on COCO's person keypoints; validate by OKS AP with given boxes.",
-            "COCO", COCO, COCO_REPORT, num_classes=17,
+            "COCO", COCO_FOLDER, COCO_REPORT, num_classes=17,
         ),
         "hourglass_eva": hourglass_training(
             "eva", "Train a stacked hourglass on the videos of HumanEva-I, with --add_attention on clips.",
-            "HumanEva-I", EVA, EVA_REPORT, "sync", num_classes=15,
+            "HumanEva-I", EVA_FOLDER, EVA_REPORT, "sync", num_classes=15,
         ),
         "2d3d_h36m": Script(
             "twod_threed.train", "lifter_h36m",
@@ -95,7 +95,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "gradient_penalty_coeff": {"help": "weight of the critics' gradient penalty, for --cycle_gan"},
             },
             sample="h36m", several=True,
-            checks=(UNLOCKED, RESUME, START, H36M), data=H36M_TRAINING_REPORT,
+            checks=(UNLOCKED, RESUME, START, H36M_FOLDER), data=H36M_TRAINING_REPORT,
         ),
         "3d_pose_gan": Script(
             "generative_models.train", "pose_gan",
@@ -111,7 +111,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "schedule": [], "workers": 0, "linear_size": 256,
             },
             changes=LOAD_TO_TRAIN | NO_WORKERS, sample="h36m", several=True,
-            checks=(UNLOCKED, RESUME, START, H36M), data=H36M_TRAINING_REPORT,
+            checks=(UNLOCKED, RESUME, START, H36M_FOLDER), data=H36M_TRAINING_REPORT,
         ),
         "stitched_fine_tune": Script(
             "stitched.train", "stitched_fine_tune",
@@ -136,7 +136,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             sample="h36m", several=True,
             checks=(
                 UNLOCKED, RESUME, Check("stitched.checkpoint_paths:require_checkpoints", (*PAIR, "resume")),
-                H36M,
+                H36M_FOLDER,
             ),
             data=H36M_IMAGES_TRAINING_REPORT,
         ),
@@ -170,7 +170,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "data_dir": {"help": "Human3.6M folder, .pt file of 2D poses, output folder of run.py, or 'sample'"},
                 "action": {"help": "actions to run on: All, or comma-separated names"},
             },
-            checks=(CHECKPOINT, Check("utils.human36m.folder:require_folder_or_file", ("data_dir",))),
+            checks=(CHECKPOINT, Check("utils.human36m.folder:require_h36m_folder_or_file", ("data_dir",))),
             data=H36M_OR_FILE_REPORT,
         ),
         "stitched_mpii": Script(
@@ -179,7 +179,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "a stitched checkpoint, a pair of checkpoints, or the demo weights; photos, a video, a camera or MPII",
             (
                 "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "person_box",
-                *FRAMES, "smooth", "absolute", "focal", "show", "draw", "machine", "test_batch_size",
+                *FRAME_OPTIONS, "smooth", "absolute", "focal", "show", "draw", "machine", "test_batch_size",
                 "flip", "hourglass network", "linear_size", "num_stage", "dataset_normalization",
             ),
             {"data_dir": Path("data/mpii"), "output_dir": Path("data/stitched_mpii"), "test_batch_size": 16},
@@ -202,7 +202,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "data_dir": {"help": "Human3.6M folder with images, folder with a list of frames, or 'sample'"},
                 "action": {"help": "actions to run on: All, or comma-separated names"},
             },
-            checks=(STITCHED, H36M), data=H36M_IMAGES_REPORT,
+            checks=(STITCHED, H36M_FOLDER), data=H36M_IMAGES_REPORT,
         ),
         "convert": Script(
             "utils.formats.convert", "convert",
@@ -214,7 +214,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 "data_dir": {"help": "folder of predictions: the --output_dir of another script"},
                 "output_dir": {"help": "output folder; by default the folder 'converted' in --data_dir"},
             },
-            checks=(FORMATS,),
+            checks=(PREDICTION_FOLDER,),
         ),
         "export": Script(
             "stitched.export", "export",
@@ -239,7 +239,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "photos, and the 2d_pose_estimations.pt that run.py wrote for them",
             ("img_dir", "2d_pose_estimations", "min_score", "output_dir", "debug_traceback"),
             {"output_dir": Path("visualizations/2d_overlay")}, required=("img_dir", "2d_pose_estimations"),
-            checks=(PICTURES, ESTIMATIONS_2D),
+            checks=(IMG_DIR, ESTIMATIONS_2D),
         ),
         "2d_gt_3d_gt_3d_pred": Script(
             "twod_threed.viz", "truth_and_prediction",
@@ -261,7 +261,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             ("img_dir", "2d_pose_estimations", "3d_pose_estimations", "min_score", "output_dir", "debug_traceback"),
             {"output_dir": Path("visualizations/2d_overlay_3d_pred")},
             required=("img_dir", "2d_pose_estimations", "3d_pose_estimations"),
-            checks=(PICTURES, ESTIMATIONS_2D, ESTIMATIONS_3D),
+            checks=(IMG_DIR, ESTIMATIONS_2D, ESTIMATIONS_3D),
         ),
         "2d_overlay_3d_gt_3d_pred": Script(
             "stitched.viz", "overlay_2d_3d_gt_3d_pred",
@@ -274,7 +274,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             {"output_dir": Path("visualizations/2d_overlay_3d_gt_3d_pred")},
             required=("img_dir", "2d_pose_estimations", "3d_pose_ground_truths", "3d_pose_estimations"),
             changes={"3d_pose_ground_truths": {"help": "3d_pose_ground_truths.pt of run.py"}},
-            checks=(PICTURES, ESTIMATIONS_2D, TRUTH_3D, ESTIMATIONS_3D),
+            checks=(IMG_DIR, ESTIMATIONS_2D, TRUTH_3D, ESTIMATIONS_3D),
         ),
         "video": Script(
             "stitched.video", "video",
@@ -293,7 +293,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                 },
                 "output_dir": {"help": "folder for the video NAME.mp4 (H.264, with audio)"},
             },
-            checks=(PICTURES, ESTIMATIONS_2D, ESTIMATIONS_3D),
+            checks=(IMG_DIR, ESTIMATIONS_2D, ESTIMATIONS_3D),
         ),
         "viewer": VIEWER,
         "report": REPORT,
@@ -319,7 +319,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
                     "help": "index of the test sample to draw, from 0: frame index // 4 of S9 and S11, camera index % 4"
                 },
             },
-            checks=(CHECKPOINT, H36M), data=H36M_REPORT,
+            checks=(CHECKPOINT, H36M_FOLDER), data=H36M_REPORT,
         ),
         "3d_pose_gan": Script(
             "generative_models.viz", "pose_gan",
@@ -334,7 +334,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             },
             required=("load",), sample="h36m",
             changes={"num_pictures": {"help": "number of generated poses to draw, with as many real ones"}},
-            checks=(CHECKPOINT, H36M), data=H36M_REPORT,
+            checks=(CHECKPOINT, H36M_FOLDER), data=H36M_REPORT,
         ),
         "training_curves": Script(
             "utils.training.training_curves", "training_curves",

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from generative_models.base_network import ResidualNetwork
-from generative_models.poses import BONES, bone_lengths, chain_matrix
+from generative_models.poses import BONE_INDICES, BONES, chain_matrix
 from utils.compute.batch_parts import uniform
+from utils.data_utils import bone_lengths
 
 AVERAGE_DECAY = 0.999  # of the generator's running average, per generator step
 LENGTH_GAIN = 0.1  # small, so that bones start at about their mean length
@@ -50,7 +51,7 @@ class Critic(nn.Module):
         self.network = ResidualNetwork(4 * len(BONES), [1], width, blocks)
 
     def forward(self, poses: Tensor) -> Tensor:
-        (scores,) = self.network(torch.cat([poses[:, 1:].flatten(1), bone_lengths(poses)], dim=1))
+        (scores,) = self.network(torch.cat([poses[:, 1:].flatten(1), bone_lengths(poses, BONE_INDICES)], dim=1))
         return scores[:, 0]
 
 
@@ -82,7 +83,7 @@ class PoseGAN(nn.Module):
         """
         self.scale.copy_(poses[:, 1:].square().mean().sqrt())
         for generator in (self.generator, self.average):
-            generator.mean_lengths.copy_(bone_lengths(poses).mean(0) / self.scale)
+            generator.mean_lengths.copy_(bone_lengths(poses, BONE_INDICES).mean(0) / self.scale)
         return self
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ from utils.human36m.files import Human36mFiles
 from utils.human36m_dataset import PoseSet, load_pose_set
 from utils.osutils import UserError
 
-KINDS = ("people", "clips")
+HELD_OUT_KINDS = ("people", "clips")
 EVERY = 4  # not a divisor of 30, the sequences per subject: it would hold out the same actions for everyone
 
 

@@ -7,11 +7,11 @@ from generative_models.fc_gan import PoseGAN, sample_latents
 from generative_models.measures import joint_distance
 
 # The error has many local minima: several starts help more than many steps.
-STARTS, STEPS, RATE = 32, 300, 0.05
+LATENT_STARTS, LATENT_STEPS, LATENT_RATE = 32, 300, 0.05
 
 
 def fit_latents(
-    model: PoseGAN, poses: Tensor, rng: torch.Generator, starts: int = STARTS, steps: int = STEPS
+    model: PoseGAN, poses: Tensor, rng: torch.Generator, starts: int = LATENT_STARTS, steps: int = LATENT_STEPS
 ) -> tuple[Tensor, Tensor]:
     """Find the latents that best reproduce given poses: Adam on the squared error, from several random starts.
 
@@ -25,9 +25,9 @@ def fit_latents(
     size = model.generator.latent_size
     latents = sample_latents(starts * len(poses), size, rng).requires_grad_()
     targets = poses.repeat(starts, 1, 1)
-    optimizer = torch.optim.Adam([latents], RATE)
+    optimizer = torch.optim.Adam([latents], LATENT_RATE)
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = RATE * (1 - step / steps)
+        optimizer.param_groups[0]["lr"] = LATENT_RATE * (1 - step / steps)
         loss = ((model.decode(latents) - targets) / model.scale).square().sum()
         (latents.grad,) = torch.autograd.grad(loss, latents)
         optimizer.step()

@@ -8,25 +8,37 @@ from typing import Any
 import torch
 
 from generative_models.fc_gan import PoseGAN
+from utils.compute.devices import pick_device
+from utils.compute.distributed import ALONE, Processes
 from utils.osutils import UserError
 from utils.training.checkpoints import network_with_weights, read_checkpoint, written_by
 
 
-def load_pose_gan(path: str | Path, device: str | torch.device = "cpu", allow_unsafe: bool = False) -> PoseGAN:
+def load_pose_gan(
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    allow_unsafe: bool = False,
+    processes: Processes = ALONE,
+) -> PoseGAN:
     """Load a GAN in eval mode; the architecture is read from the file. `.sample` and `.decode` return poses in mm.
 
     `.action` and `.held_out` are the options it was trained with.
 
-    Raises UserError if the file is not a checkpoint of a pose GAN.
+    With several `processes`, rank 0 reads the file for all.
+
+    Raises UserError if the file is not a checkpoint of a pose GAN, or the device is not available.
     """
-    checkpoint = read_checkpoint(path, allow_unsafe)
-    model = network_with_weights(partial(PoseGAN, **architecture_of(checkpoint, path)), checkpoint["state_dict"], path)
+    device = pick_device(device) if isinstance(device, str) else device
+    checkpoint = read_checkpoint(path, allow_unsafe, processes)
+    model = network_with_weights(
+        partial(PoseGAN, **pose_gan_architecture(checkpoint, path)), checkpoint["state_dict"], path
+    )
     options = checkpoint.get("options", {})
     model.action, model.held_out = options.get("action", "All"), options.get("held_out", "people")
     return model.to(device).eval()
 
 
-def architecture_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, int]:
+def pose_gan_architecture(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, int]:
     """The arguments of `PoseGAN`, read from a checkpoint. Raises UserError if it is another network's."""
     state, first = checkpoint["state_dict"], "generator.network.first.weight"
     if first not in state or "critic.network.first.weight" not in state:

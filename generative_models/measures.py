@@ -17,10 +17,11 @@ bones             Asymmetry: difference in length of left and right bones, mean 
 import torch
 from torch import Tensor
 
-from generative_models.poses import BONES, bone_lengths
+from generative_models.poses import BONE_INDICES, BONES
+from utils.data_utils import bone_lengths
 
 LINES = 512
-DEFINITIONS = (
+GAN_DEFINITIONS = (
     "1-NN: % of real (of generated) poses whose nearest neighbour among both is of their own kind, 50 is perfect\n"
     f"SW: sliced 2-Wasserstein distance, mm, over {LINES} lines in the 51 coordinates\n"
     "asymmetry: mm, mean difference of left and right bones' lengths; spread: mm, standard deviation of a bone's "
@@ -28,7 +29,7 @@ DEFINITIONS = (
 )
 
 
-def require_equal(one: Tensor, other: Tensor) -> None:
+def require_equal_sizes(one: Tensor, other: Tensor) -> None:
     """Raise ValueError for samples of different sizes: both measures assume equal sizes."""
     if one.shape != other.shape:
         raise ValueError(f"samples of {tuple(one.shape)} and {tuple(other.shape)}; both measures need equal sizes")
@@ -36,7 +37,7 @@ def require_equal(one: Tensor, other: Tensor) -> None:
 
 def nearest_neighbour_accuracy(real: Tensor, generated: Tensor) -> tuple[Tensor, Tensor]:
     """1-NN accuracy in percent, on real and on generated poses, both (N, ...)."""
-    require_equal(real, generated)
+    require_equal_sizes(real, generated)
     points = torch.cat([real, generated]).flatten(1)
     distances = torch.cdist(points, points).fill_diagonal_(torch.inf)
     own = (distances.argmin(1) < len(real)) == (torch.arange(len(points), device=points.device) < len(real))
@@ -46,7 +47,7 @@ def nearest_neighbour_accuracy(real: Tensor, generated: Tensor) -> tuple[Tensor,
 
 def sliced_wasserstein(one: Tensor, other: Tensor, lines: int = LINES) -> Tensor:
     """Sliced 2-Wasserstein distance of two samples (N, ...), in their unit. The lines are the same in every call."""
-    require_equal(one, other)
+    require_equal_sizes(one, other)
     size = one[0].numel()
     directions = torch.randn(size, lines, generator=torch.Generator().manual_seed(0)).to(one)
     directions = directions / directions.norm(dim=0)
@@ -59,13 +60,13 @@ def bone_asymmetry(poses: Tensor) -> Tensor:
     right = [number for number, (_, end) in enumerate(BONES) if end.startswith("r_")]
     ends = [end for _, end in BONES]
     left = [ends.index("l_" + ends[number][2:]) for number in right]
-    lengths = bone_lengths(poses)
+    lengths = bone_lengths(poses, BONE_INDICES)
     return (lengths[:, left] - lengths[:, right]).abs().mean()
 
 
 def bone_spread(poses: Tensor) -> Tensor:
     """Mean over the bones of the standard deviation of their length over poses (ddof 0), in the unit of the poses."""
-    return bone_lengths(poses).std(dim=0, correction=0).mean()
+    return bone_lengths(poses, BONE_INDICES).std(dim=0, correction=0).mean()
 
 
 def measure(real: Tensor, generated: Tensor) -> dict[str, Tensor]:

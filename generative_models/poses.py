@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from utils.compute.arrays import in_kind
-from utils.data_utils import bone_lengths as lengths_of
 from utils.data_utils import centre_on_hip
 from utils.transform import H36M
 
@@ -41,18 +40,11 @@ def facing(world: Tensor) -> Tensor:
     return torch.stack([cos * x + sin * y, cos * y - sin * x, z], dim=-1)
 
 
-def bone_vectors(poses: Tensor) -> Tensor:
-    """(N, 17, 3) -> (N, 16, 3), from each bone's start to its end, in the order of `BONES`."""
-    return poses[:, ENDS] - poses[:, STARTS]
-
-
-def bone_lengths(poses: Tensor) -> Tensor:
-    """(N, 17, 3) -> (N, 16), in the order of `BONES` and the unit of the poses."""
-    return lengths_of(poses, BONE_INDICES)
-
-
 def chain_matrix() -> Tensor:
-    """(17, 16): the bones between the hip and each joint, so that `chain_matrix() @ bone_vectors(poses)` is `poses`."""
+    """(17, 16): which bones lie between the hip and each joint.
+
+    `chain_matrix() @ vectors` is the pose, hip at the origin, of bone vectors (16, 3) in the order of `BONES`.
+    """
     matrix = torch.zeros(len(H36M), len(BONES))
     for number, (start, end) in enumerate(zip(STARTS, ENDS, strict=True)):
         matrix[end] = matrix[start]

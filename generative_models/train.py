@@ -16,8 +16,8 @@ from torch import Tensor
 
 from generative_models.fc_gan import PoseGAN
 from generative_models.held_out import load_split, name_of
-from generative_models.loading import architecture_of
-from generative_models.measures import DEFINITIONS
+from generative_models.loading import pose_gan_architecture
+from generative_models.measures import GAN_DEFINITIONS
 from generative_models.poses import facing
 from generative_models.trainer import GANSettings, GANTrainer
 from utils.compute.devices import pick_device
@@ -93,7 +93,7 @@ def _refuse_another_shape(options: Namespace, experiment: Experiment, processes:
     """Raise UserError for options that contradict the checkpoint to start from."""
     checkpoint, path = experiment.start_checkpoint(processes), experiment.start_path(processes)
     if checkpoint is not None:
-        shape = architecture_of(checkpoint, path)
+        shape = pose_gan_architecture(checkpoint, path)
         refuse_disagreement(options, {name: shape[key] for name, key in SHAPE.items()}, path)
 
 
@@ -141,14 +141,14 @@ def train_pose_gan(
         form = shape or GANShape()
         model = PoseGAN(form.latent_size, form.linear_size, form.num_stage).fit_scale(training)
     else:
-        model = PoseGAN(**architecture_of(start, path))  # its scale is among the weights
+        model = PoseGAN(**pose_gan_architecture(start, path))  # its scale is among the weights
     model = model.to(place)
     inform(
         f"{len(training)} training and {len(held_out)} held-out poses (a frame), upright, all facing one way; "
         f"{sum(p.numel() for p in model.generator.parameters()):,} parameters in the generator, "
         f"{sum(p.numel() for p in model.critic.parameters()):,} in the critic\n"
         f"measures, of {trainer.measured} generated against as many held-out poses ({held_out_name}):\n"
-        f"{DEFINITIONS}\n"
+        f"{GAN_DEFINITIONS}\n"
         f"with _real: the same for held-out poses alone; SW_parts: training against held-out poses, the value of a "
         f"perfect model of the training poses; SW_training: generated against training poses"
     )

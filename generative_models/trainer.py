@@ -14,6 +14,7 @@ from utils.compute.distributed import ALONE, Processes
 from utils.imaging.draw2d import image_grid
 from utils.osutils import UserError
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
+from utils.training.log_files import MILLIMETRES, PERCENT
 from utils.training.settings import Experiment, Optimisation
 from utils.training.wgan import generator_loss, gradient_penalty, wasserstein
 from utils.training_utils import TrainingHooks
@@ -22,6 +23,9 @@ MEASURED = 2000  # poses per sample in the measures
 PICTURED = 8  # of these, in TensorBoard
 ADAM_BETAS = (0.5, 0.9)  # shorter memory than the default, since the other network changes the objective
 MEASURE_SEED = 0  # independent of the training's seed, so that runs are comparable
+UNITS_OF_MEASURES = dict.fromkeys(("1-NN_real", "1-NN_generated"), PERCENT) | dict.fromkeys(
+    ("SW", "SW_real", "SW_parts", "SW_training", "asymmetry", "asymmetry_real", "spread", "spread_real"), MILLIMETRES
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ class GANTrainer:
             validation_loss=self.validate,
             best_metric="SW",
             lower_is_better=("SW", "SW_training", "asymmetry"),
+            units=UNITS_OF_MEASURES,
         )
 
     def make_optimizers(self, model: PoseGAN, lr: float, weight_decay: float) -> tuple[torch.optim.Optimizer, ...]:

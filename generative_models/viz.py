@@ -14,7 +14,7 @@ from torch import Tensor
 
 from generative_models.fc_gan import PoseGAN
 from generative_models.held_out import load_split, name_of
-from generative_models.latents import STARTS, fit_latents, straight_walk
+from generative_models.latents import LATENT_STARTS, fit_latents, straight_walk
 from generative_models.loading import load_pose_gan
 from generative_models.measures import nearest_poses
 from generative_models.poses import facing
@@ -23,7 +23,7 @@ from utils.human36m.files import find_sequences
 from utils.human36m_dataset import PoseSet
 from utils.imaging.draw2d import OUTLINE, image_grid, save_image
 from utils.imaging.draw3d import draw_pose_3d, panel_row
-from utils.osutils import UserError, counted, require_folder
+from utils.osutils import UserError, counted, output_folder
 from utils.transform import H36M
 
 PANEL = (240, 280)  # width, height px
@@ -40,7 +40,7 @@ def pose_gan(options: Namespace) -> None:
     Real poses are held-out frames of the actions that the GAN was trained on; for `nearest` they are training frames.
     Raises UserError if `interpolate` is not two valid frame indices.
     """
-    output_dir = require_folder(options.output_dir)
+    output_dir = output_folder(options.output_dir)
     model = load_pose_gan(options.load, allow_unsafe=options.allow_unsafe_load)
     training, samples = load_split(find_sequences(options.data_dir), select_actions(model.action), model.held_out)
     ends = check_interpolate(options.interpolate, len(samples.world), f"{options.data_dir} ({name_of(model.held_out)})")
@@ -55,7 +55,8 @@ def pose_gan(options: Namespace) -> None:
             output_dir / f"interpolation_{ends[0]}_{ends[1]}.png", draw_walk(walk, held_out[list(ends)], errors, names)
         )
         for name, error in zip(names, errors, strict=True):
-            print(f"{name}: fitted to {error:.1f} mm, mean distance over {len(H36M)} joints, best of {STARTS} starts")
+            fit = f"{name}: fitted to {error:.1f} mm, mean distance over {len(H36M)} joints"
+            print(f"{fit}, best of {LATENT_STARTS} starts")
     if options.nearest:
         known = facing(training.world)
         index, distances = nearest_poses(generated, known)

@@ -11,7 +11,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from stacked_hourglass.evaluation import GROUND_TRUTH_FILE, load_ground_truth, validation_images
+from stacked_hourglass.evaluation import MPII_TRUTH_FILE, load_mpii_truth, validation_images
 from stacked_hourglass.validation_predictions import is_by_image, load_validation_predictions
 from twod_threed.detector_errors import measure_errors, save_errors
 from utils.console.messages import show_messages
@@ -21,8 +21,8 @@ from utils.transform import H36M_2D, MPII, joint_map
 
 def errors_of(data_dir: Path, prediction_file: Path) -> np.ndarray:
     """(P, 16, 2) errors of the people with all joints annotated. Raises UserError for fewer than two people."""
-    truth_path = data_dir / GROUND_TRUTH_FILE
-    truth = load_ground_truth(truth_path)
+    truth_path = data_dir / MPII_TRUTH_FILE
+    truth = load_mpii_truth(truth_path)
     images = validation_images(data_dir, truth_path, len(truth)) if is_by_image(prediction_file) else []
     found = load_validation_predictions(prediction_file, images, len(truth), MPII)
     whole = ~truth.missing.any(1)

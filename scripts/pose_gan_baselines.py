@@ -13,8 +13,8 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from generative_models import load_pose_gan
-from generative_models.held_out import KINDS, load_split, name_of
-from generative_models.measures import DEFINITIONS, measure
+from generative_models.held_out import HELD_OUT_KINDS, load_split, name_of
+from generative_models.measures import GAN_DEFINITIONS, measure
 from generative_models.poses import LIMBS, PARENT, facing
 from generative_models.trainer import MEASURE_SEED, MEASURED, two_samples
 from utils.console.messages import show_messages
@@ -83,7 +83,7 @@ def compare(data_dir: Path, load: Path | None, action: str | None, kind: str | N
     return (
         f"{count} poses of each kind; {data_dir}: {len(training)} training and {len(held_out)} held-out poses "
         f"({name_of(kind)})\n"
-        f"{DEFINITIONS}\n{table(training, held_out, samples)}\n"
+        f"{GAN_DEFINITIONS}\n{table(training, held_out, samples)}\n"
         "(against training poses, the row of real training poses compares two disjoint samples)"
     )
 
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--load", type=Path, help="3d_pose_gan checkpoint; without one the baselines alone")
     parser.add_argument("--action", help="actions of the poses (those that the GAN was trained on, else All)")
     parser.add_argument(
-        "--held_out", choices=KINDS, help="which poses (those that the GAN was not trained on, else people)"
+        "--held_out", choices=HELD_OUT_KINDS, help="which poses (those that the GAN was not trained on, else people)"
     )
     parser.add_argument("--count", type=int, default=MEASURED, help=f"poses of each kind ({MEASURED})")
     options = parser.parse_args()

@@ -88,15 +88,15 @@ def validation_photos(data_dir: str | Path) -> list[Path]:
     return read_mpii(data_dir)[1].image_paths
 
 
-def require_folder(data_dir: str | Path) -> None:
+def require_mpii_folder(data_dir: str | Path) -> None:
     """Raise UserError if neither `data_dir` nor its fallback is a folder. Imports no torch."""
     _roots(Path(data_dir))
 
 
 def require_photos(data_dir: str | Path) -> None:
-    """`require_folder` for scripts that also accept photos, a video or a camera number. Imports no torch."""
+    """`require_mpii_folder` for scripts that also accept photos, a video or a camera number. Imports no torch."""
     if is_annotated(data_dir):
-        require_folder(data_dir)
+        require_mpii_folder(data_dir)
     else:
         require_source(data_dir)
 

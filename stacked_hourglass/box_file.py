@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stacked_hourglass.json_entries import LARGEST
+from stacked_hourglass.json_entries import LARGEST_PX
 from utils.files.json_files import read_json
 from utils.osutils import UserError
 
@@ -59,10 +59,10 @@ def _listed_entries(content: list, path: Path) -> Iterable[tuple]:
 
 
 def _checked(box: Any, score: Any, where: str) -> list[float]:
-    """[x, y, w, h, score], within ± `LARGEST`, w and h positive."""
+    """[x, y, w, h, score], within ± `LARGEST_PX`, w and h positive."""
     row = [*box, score] if isinstance(box, list) else []
     numeric = len(row) == 5 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in row)
-    if not numeric or not all(abs(v) <= LARGEST for v in row) or min(row[2:4]) <= 0:  # NaN fails the comparison
+    if not numeric or not all(abs(v) <= LARGEST_PX for v in row) or min(row[2:4]) <= 0:  # NaN fails the comparison
         raise UserError(
             f"{where}: box {str(box)[:80]}, score {score}; a box is [x, y, w, h], finite, with w and h above 0"
         )

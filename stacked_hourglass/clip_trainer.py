@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from stacked_hourglass.trainer import HourglassTrainer, in_view
+from stacked_hourglass.trainer import HourglassTrainer, joints_in_view
 
 
 class ClipTrainer(HourglassTrainer):
@@ -25,7 +25,7 @@ class ClipTrainer(HourglassTrainer):
                 frames.append(how.erasing(seen, on_host) if how.erasing else seen)
             images = torch.stack(frames, 1)
             if how.masking:
-                images = how.masking.over_clips(images, batch["joints"], in_view(batch), self.mean, generator)
+                images = how.masking.over_clips(images, batch["joints"], joints_in_view(batch), self.mean, generator)
         return images - self.mean[:, None, None]
 
     def samples(

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from stacked_hourglass.annotations import People, followed_link, keep_usable
-from stacked_hourglass.json_entries import LARGEST
+from stacked_hourglass.annotations import followed_link, keep_usable
+from stacked_hourglass.json_entries import LARGEST_PX
+from stacked_hourglass.people import People
 from utils.files.inside import safe_names
 from utils.files.json_files import read_json
 from utils.files.schema import finite_array
@@ -26,10 +27,10 @@ PARTS = ("train2017", "val2017")
 
 # Training excludes crowds, people with fewer annotated joints, and people below COCO's medium size, which its keypoint
 # scores exclude too. This is common for single-person networks (OpenPose among others).
-LEAST_JOINTS = 5
+LEAST_ANNOTATED_JOINTS = 5
 LEAST_AREA = 32.0**2  # px²
 
-MOST = {"area": LARGEST**2, "id": 2.0**53, "image_id": 2.0**53}  # ids are read as float64
+MOST = {"area": LARGEST_PX**2, "id": 2.0**53, "image_id": 2.0**53}  # ids are read as float64
 
 # The joints' names in the files are "left_eye", ...
 _NAMES_ON_FILE = tuple(joint.replace("l_", "left_", 1).replace("r_", "right_", 1) if joint[1] == "_" else joint
@@ -90,13 +91,13 @@ def is_coco(data_dir: str | Path) -> bool:
 
 
 def people_to_train_on(people: CocoPeople) -> CocoPeople:
-    """People who are not crowds and have `LEAST_JOINTS` annotated joints and `LEAST_AREA`; warns of the others."""
+    """People who are not crowds and have `LEAST_ANNOTATED_JOINTS` joints and `LEAST_AREA`; warns of the others."""
     joints = people.people.annotated.sum(axis=1)
-    kept = ~people.crowd & (joints >= LEAST_JOINTS) & (people.area >= LEAST_AREA)
+    kept = ~people.crowd & (joints >= LEAST_ANNOTATED_JOINTS) & (people.area >= LEAST_AREA)
     if left_out := int((~kept).sum()):
         warn(
             f"{left_out} of {len(people)} people of {people.people.source[0].name} left out: crowds, fewer than "
-            f"{LEAST_JOINTS} annotated joints, or an area below {LEAST_AREA:.0f} px²"
+            f"{LEAST_ANNOTATED_JOINTS} annotated joints, or an area below {LEAST_AREA:.0f} px²"
         )
     return people.select(kept)
 
@@ -239,7 +240,7 @@ def _numbers(annotations: list[dict[str, Any]], key: str, shape: tuple[int, ...]
     """(N, *shape) float64. Raises UserError naming the first annotation whose `key` is anything else."""
     values = []
     for number, annotation in enumerate(annotations):
-        most = MOST.get(key, LARGEST)
+        most = MOST.get(key, LARGEST_PX)
         value = finite_array(annotation.get(key), shape, most)
         if value is None:
             expected = f"{shape[0]} finite numbers" if shape else "a finite number"

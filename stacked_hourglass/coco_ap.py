@@ -21,11 +21,12 @@ import numpy as np
 from utils.predictions.keypoint_results import PERSON
 
 # The order of the library's summary. A person's area is the segment's, px².
-METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR")
-THRESHOLDS = np.arange(50, 100, 5) / 100
+COCO_METRICS = ("AP", "AP50", "AP75", "APM", "APL", "AR")
+# A person counts at a threshold where OKS >= threshold.
+OKS_THRESHOLDS = np.arange(50, 100, 5) / 100
 RECALLS = np.arange(101) / 100
 
-DEFINITIONS = """\
+COCO_DEFINITIONS = """\
   AP: average precision, mean over the OKS thresholds 0.5, 0.55, ..., 0.95; AP50, AP75: at OKS 0.5 and 0.75 alone
   APM, APL: AP of people of medium (32² to 96² px²) and of large area; smaller people count in the others
   AR: recall, mean over the same thresholds; at most 20 poses per photo
@@ -38,8 +39,8 @@ class CocoScores:
     """Scores of one model, in [0, 1]; NaN if nobody is counted.
 
     Attributes:
-        values: by name, those of `METRICS`.
-        precision: (10, 101) at `THRESHOLDS` and `RECALLS`, people of all areas.
+        values: by name, those of `COCO_METRICS`.
+        precision: (10, 101) at `OKS_THRESHOLDS` and `RECALLS`, people of all areas.
     """
 
     values: dict[str, float]
@@ -47,7 +48,7 @@ class CocoScores:
 
     @property
     def by_threshold(self) -> np.ndarray:
-        """(10,) AP at each of `THRESHOLDS`."""
+        """(10,) AP at each of `OKS_THRESHOLDS`."""
         return self.precision.mean(axis=1)
 
 
@@ -72,9 +73,9 @@ def coco_ap(truth: Mapping[str, Sequence[Mapping[str, Any]]], results: Sequence[
     evaluation = COCOeval_faster(people, found, "keypoints", print_function=_silent)
     evaluation.params.catIds = [PERSON]  # by default those of the people, of whom there may be none
     evaluation.run()
-    values = [float(value) if value > -1 else np.nan for value in evaluation.stats[: len(METRICS)]]
+    values = [float(value) if value > -1 else np.nan for value in evaluation.stats[: len(COCO_METRICS)]]
     precision = np.asarray(evaluation.eval["precision"])[:, :, 0, 0, 0]  # (thresholds, recalls) of all areas
-    return CocoScores(dict(zip(METRICS, values, strict=True)), np.where(precision > -1, precision, np.nan))
+    return CocoScores(dict(zip(COCO_METRICS, values, strict=True)), np.where(precision > -1, precision, np.nan))
 
 
 def _silent(*_: Any, **__: Any) -> None:

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stacked_hourglass.annotations import People
 from stacked_hourglass.coco_annotations import read_coco, read_truth, results_file, scored_people
-from stacked_hourglass.coco_ap import METRICS, coco_ap
+from stacked_hourglass.coco_ap import COCO_METRICS, coco_ap
 from stacked_hourglass.inference import to_photo
 from stacked_hourglass.oks import oks
+from stacked_hourglass.people import People
 from stacked_hourglass.trainer import HourglassTrainer
 from utils.plotting_utils import Ratio
 from utils.predictions.keypoint_results import keypoint_results, save_keypoint_results
@@ -65,10 +65,11 @@ class CocoTrainer(HourglassTrainer):
         self.peaks = np.full(self.predictions.shape[:2], np.nan)
 
     def hooks(self) -> TrainingHooks:
-        rates = (*METRICS, "OKS", "PCK@0.2", "visibility_accuracy")
+        rates = (*COCO_METRICS, "OKS", "PCK@0.2", "visibility_accuracy")
         return replace(
             super().hooks(),
             best_metric="AP",
+            uninformative=0.0,
             higher_is_better=rates,
             units=dict.fromkeys(rates, PERCENT),
             whole_validation=self.average_precision,
@@ -88,7 +89,7 @@ class CocoTrainer(HourglassTrainer):
         return mean | {name: ratio for name, ratio in super().scores(joints, batch).items() if name != "PCKh@0.5"}
 
     def average_precision(self) -> dict[str, float]:
-        """The scores of `coco_ap.METRICS`, in %, of the last validation. All processes call it.
+        """The scores of `coco_ap.COCO_METRICS`, in %, of the last validation. All processes call it.
 
         APM (APL) is missing if nobody has that size.
         """

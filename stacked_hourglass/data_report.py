@@ -12,8 +12,8 @@ from stacked_hourglass.annotations import (
     read_mpii,
 )
 from stacked_hourglass.coco_annotations import (
+    LEAST_ANNOTATED_JOINTS,
     LEAST_AREA,
-    LEAST_JOINTS,
     coco_photos,
     is_coco,
     read_coco,
@@ -60,11 +60,11 @@ def check_mpii(data_dir: Path, validates: bool = True) -> DataReport:
 
 def check_mpii_truth(data_dir: Path) -> DataReport:
     """What `eval.py mpii_PCKh` needs."""
-    from stacked_hourglass.evaluation import load_ground_truth  # noqa: PLC0415 - imports torch
+    from stacked_hourglass.evaluation import load_mpii_truth  # noqa: PLC0415 - imports torch
 
     try:
         path = find_head_boxes(data_dir) or Path(data_dir, "detections_our_format.mat")
-        truth = load_ground_truth(path)
+        truth = load_mpii_truth(path)
     except UserError as error:
         return DataReport((), (str(error),))
     counts = f"{_of(len(truth), MPII_PEOPLE['validation'], 'validation people')}, {int((~truth.missing).sum())} joints"
@@ -99,16 +99,16 @@ def check_coco_truth(data_dir: Path) -> DataReport:
 
 def check_eva(data_dirs: Sequence[Path], sync: Path | None) -> DataReport:
     """HumanEva-I: which clips can be placed in their videos, and which not, and why."""
-    from stacked_hourglass.eva_annotations import describe, find_clips, require_folder  # noqa: PLC0415 - imports PyAV
+    from stacked_hourglass.eva_annotations import find_clips, placement_lines, require_eva_folder  # noqa: PLC0415 - imports PyAV
 
     try:
-        require_folder(data_dirs)
+        require_eva_folder(data_dirs)
         placed, left_out = find_clips(data_dirs[0], sync)
     except UserError as error:
         return DataReport((), (str(error),))
     absent = [part for part in ("Train", "Validate") if not any(clip.part == part for clip in placed)]
     faults = tuple(f"{data_dirs[0]}: no clip of {part} can be placed" for part in absent)
-    return DataReport(tuple(describe(placed, left_out)), faults)
+    return DataReport(tuple(placement_lines(placed, left_out)), faults)
 
 
 def check_photos(source: Path, run_with_train: bool = False) -> DataReport:
@@ -130,7 +130,8 @@ def check_coco_or_photos(source: Path, run_with_train: bool = False) -> DataRepo
 def _source(path: Path) -> DataReport:
     if is_camera(path):
         return DataReport((f"camera {path}: opened by the run alone",))
-    from utils.imaging.image_sources import VideoSource, open_source  # noqa: PLC0415 - imports torch
+    from utils.imaging.image_sources import open_source  # noqa: PLC0415 - imports torch
+    from utils.imaging.video_source import VideoSource  # noqa: PLC0415 - imports torch
 
     try:
         source = open_source(path)
@@ -168,7 +169,7 @@ def _coco_part(data_dir: Path, part: str, photos: bool) -> DataReport:
         f"{_of(marked, COCO_KEYPOINT_PEOPLE[part], 'with annotated joints')}"
     )
     joints = everybody.people.annotated.sum(axis=1)
-    usable = ~everybody.crowd & (joints >= LEAST_JOINTS) & (everybody.area >= LEAST_AREA)
+    usable = ~everybody.crowd & (joints >= LEAST_ANNOTATED_JOINTS) & (everybody.area >= LEAST_AREA)
     use = f"{int(usable.sum())} to train on" if part == "train2017" else f"{len(scored)} that scores count"
     lines = [f"COCO form: {everybody.people.source[0]}", f"{line}; {use}"]
     if not photos:

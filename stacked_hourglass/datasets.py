@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from stacked_hourglass.annotations import People
 from stacked_hourglass.augmentation import draw_geometry
 from stacked_hourglass.framing import Framing, View, blacken_outside, in_view
+from stacked_hourglass.people import People
 from utils.compute.batch_parts import shard
 from utils.compute.cache import cached
 from utils.compute.distributed import ALONE, Processes

@@ -27,7 +27,7 @@ from utils.transform import EVA
 TRUTH = "data_2d_humaneva15_gt.npz"
 SYNC = "sync.csv"
 COLUMNS = ("subject", "action", "chunk", "camera", "start")
-CAMERAS = 3
+EVA_CAMERAS = 3
 SIZE = (640, 480)  # px, of the frames
 DOWNLOAD = (
     "register at http://humaneva.is.tue.mpg.de, unpack HumanEva-I there, and make the npz by the public script "
@@ -72,7 +72,7 @@ def _name(part: str, place: Place) -> str:
 
 
 # ------------------------------------------------------------------------------------------ the files
-def require_folder(data_dirs: Sequence[str | Path]) -> None:
+def require_eva_folder(data_dirs: Sequence[str | Path]) -> None:
     """Raise UserError unless there is one folder, and the truth in it. Imports no torch."""
     if len(data_dirs) > 1:
         raise UserError(f"--data_dir: {len(data_dirs)} folders; hourglass_eva takes one, of HumanEva-I")
@@ -84,7 +84,7 @@ def require_folder(data_dirs: Sequence[str | Path]) -> None:
 def read_clips(data_dir: str | Path) -> list[EvaClip]:
     """All clips of the truth, without their starts. Raises UserError for a missing file and one of another form."""
     path = Path(data_dir, TRUTH)
-    require_folder([data_dir])
+    require_eva_folder([data_dir])
     subjects = read_object_npz(path, "positions_2d")
     if not isinstance(subjects, dict) or not subjects:
         raise UserError(f"{path}: positions_2d is not subject → action → cameras")
@@ -102,9 +102,9 @@ def _cameras_of(path: Path, data_dir: Path, part: str, subject: str, name: str, 
     where, match = f"{path}: {part}/{subject} {name!r}", _ACTION.fullmatch(name)
     if not match:
         raise UserError(f"{where}: expected an action with its chunk, such as 'Walking 1 chunk0'")
-    if not isinstance(cameras, list | tuple | np.ndarray) or len(cameras) != CAMERAS:
+    if not isinstance(cameras, list | tuple | np.ndarray) or len(cameras) != EVA_CAMERAS:
         found = f"{len(cameras)} cameras" if isinstance(cameras, list | tuple | np.ndarray) else type(cameras).__name__
-        raise UserError(f"{where} has {found}; expected {CAMERAS}, C1 to C{CAMERAS}")
+        raise UserError(f"{where} has {found}; expected {EVA_CAMERAS}, C1 to C{EVA_CAMERAS}")
     clips = []
     for number, joints in enumerate(map(np.asarray, cameras), start=1):
         if joints.ndim != 3 or joints.shape[1:] != (len(EVA), 2) or joints.dtype.kind != "f" or not len(joints):
@@ -213,7 +213,7 @@ def _start(
     return start, ""
 
 
-def describe(placed: Sequence[EvaClip], left_out: Mapping[str, Sequence[EvaClip]]) -> list[str]:
+def placement_lines(placed: Sequence[EvaClip], left_out: Mapping[str, Sequence[EvaClip]]) -> list[str]:
     """Which clips are placed and which are left out, in plain words."""
     poses = sum(len(clip.joints) for clip in placed)
     lines = [f"HumanEva-I: {counted(len(placed), 'clip')} with {poses:,} frames placed in their videos"]
@@ -247,7 +247,7 @@ def load_eva(
     Says which clips are placed and which are not. Raises UserError as the readers do, and where a part has no clip.
     """
     placed, left_out = find_clips(data_dir, sync)
-    first, *others = describe(placed, left_out)
+    first, *others = placement_lines(placed, left_out)
     inform(first)
     for line in others:
         warn(line)

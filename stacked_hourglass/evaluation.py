@@ -18,10 +18,10 @@ from stacked_hourglass.annotations import find_head_boxes, validation_photos
 from stacked_hourglass.validation_predictions import is_by_image, load_validation_predictions
 from utils.console.evaluation_tables import format_rows, model_names, tables_as_json
 from utils.files.mat_files import read_mat
-from utils.osutils import UserError, require_folder, write_text
+from utils.osutils import UserError, output_folder, write_text
 from utils.transform import MPII
 
-GROUND_TRUTH_FILE = "detections_our_format.mat"
+MPII_TRUTH_FILE = "detections_our_format.mat"
 CURVE_TITLES = {
     "head": "head (head top)",
     **{joint: f"{joint} (mean of left and right)" for joint in pckh.PAIRED_JOINTS},
@@ -40,17 +40,17 @@ def mpii_PCKh(options: Namespace) -> None:
     """
     paths = [Path(path) for path in options.prediction_files]
     names = model_names(paths, options.model_names)
-    output_dir = require_folder(options.output_dir)
-    truth_path = find_head_boxes(options.data_dir) or Path(options.data_dir, GROUND_TRUTH_FILE)
-    truth = load_ground_truth(truth_path)
+    output_dir = output_folder(options.output_dir)
+    truth_path = find_head_boxes(options.data_dir) or Path(options.data_dir, MPII_TRUTH_FILE)
+    truth = load_mpii_truth(truth_path)
     images = validation_images(options.data_dir, truth_path, len(truth)) if any(map(is_by_image, paths)) else []
     predictions = [load_validation_predictions(path, images, len(truth), MPII) for path in paths]
 
     errors = [pckh.normalised_errors(prediction, truth.joints, truth.head_sizes) for prediction in predictions]
     tables = {name: pckh.pckh_table(error, truth.missing) for name, error in zip(names, errors, strict=True)}
     curves = {name: pckh.pckh_curves(error, truth.missing) for name, error in zip(names, errors, strict=True)}
-    print(format_tables(tables, truth_path, len(truth)))
-    draw_curves(curves, output_dir)
+    print(format_pckh_tables(tables, truth_path, len(truth)))
+    draw_pckh_curves(curves, output_dir)
     write_text(output_dir / "pckh.json", tables_as_json(tables))
     print(f"\nwrote {output_dir / 'pckh.json'}, {output_dir / 'pckh_all.png'} and a pckh_<joint>.png for each curve")
 
@@ -76,7 +76,7 @@ class GroundTruth:
         return len(self.joints)
 
 
-def load_ground_truth(path: str | Path) -> GroundTruth:
+def load_mpii_truth(path: str | Path) -> GroundTruth:
     """Read MPII's `detections_our_format.mat`: `pos_gt_src` (16, 2, N) one-based px, `jnt_missing` (16, N), and
     `headboxes_src` (2 corners, 2, N).
 
@@ -136,7 +136,7 @@ def validation_images(data_dir: str | Path, truth_path: Path, count: int) -> lis
 # Output
 
 
-def format_tables(tables: Mapping[str, Table], truth_path: Path, count: int) -> str:
+def format_pckh_tables(tables: Mapping[str, Table], truth_path: Path, count: int) -> str:
     """The printed table: definitions, then for each metric one row per model. Percent, '-' for no joint."""
     lines = [
         f"PCKh on {count} validation people of {truth_path}, in %",
@@ -153,7 +153,7 @@ def format_tables(tables: Mapping[str, Table], truth_path: Path, count: int) -> 
     return "\n".join(lines)
 
 
-def draw_curves(curves: Mapping[str, Mapping[str, np.ndarray]], output_dir: Path) -> None:
+def draw_pckh_curves(curves: Mapping[str, Mapping[str, np.ndarray]], output_dir: Path) -> None:
     """Write `pckh_all.png`, a panel for each column but `mean_by_count`, and `pckh_<column>.png` for each alone.
 
     `curves`: (51,) percent at `pckh.CURVE_THRESHOLDS` by model and column; one line per model.

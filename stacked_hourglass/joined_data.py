@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stacked_hourglass.annotations import People, load_mpii_training
-from stacked_hourglass.annotations import require_folder as require_mpii
+from stacked_hourglass.annotations import load_mpii_training, require_mpii_folder
 from stacked_hourglass.coco_annotations import is_coco, load_coco_training, require_validation_files
-from stacked_hourglass.lsp_annotations import is_lsp, load_lsp
-from stacked_hourglass.lsp_annotations import require_folder as require_lsp
+from stacked_hourglass.lsp_annotations import is_lsp, load_lsp, require_lsp_folder
+from stacked_hourglass.people import People
 from utils.osutils import UserError, warn
 from utils.transform import MIDPOINTS, STAND_INS, Skeleton
 
@@ -48,7 +47,7 @@ def load_joined(data_dirs: Sequence[str | Path], load_first: Loader) -> tuple[Pe
 def require_mpii_first(data_dirs: Sequence[str | Path]) -> None:
     """Raise UserError if the first is not an MPII folder (or its fallback), or another is not a folder. No torch."""
     first, *others = data_dirs
-    require_mpii(first)
+    require_mpii_folder(first)
     for folder in others:
         _require_folder(folder)
 
@@ -56,7 +55,7 @@ def require_mpii_first(data_dirs: Sequence[str | Path]) -> None:
 def require_lsp_first(data_dirs: Sequence[str | Path]) -> None:
     """Raise UserError if one of them is not a folder. No torch."""
     first, *others = data_dirs
-    require_lsp(first)
+    require_lsp_folder(first)
     for folder in others:
         _require_folder(folder)
 

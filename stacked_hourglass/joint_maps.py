@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from stacked_hourglass.saliency import KINDS
+from stacked_hourglass.saliency import SALIENCY_KINDS
 from utils.imaging.draw2d import (
     FAINT_INK,
     INK,
@@ -38,7 +38,7 @@ def notes(kind: str) -> list[str]:
     return [
         "heat map: of the last stack; the ring is at its peak, whose height is beside it",
         "saliency: |dS / d pixel|, largest of R, G, B (Simonyan et al. 2014);",
-        f"S = {KINDS[kind]}",
+        f"S = {SALIENCY_KINDS[kind]}",
         f"every map in colours of its own; saliency blurred by {SALIENCY_BLUR:g} px, "
         f"its highest {100 * SALIENCY_CLIPPED:g} % alike",
     ]

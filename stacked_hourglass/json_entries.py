@@ -10,7 +10,7 @@ from utils.files.json_files import read_json
 from utils.files.schema import finite_array
 from utils.osutils import UserError
 
-LARGEST = 1e6  # px. float32 has no fractions of a pixel beyond, and no photo is so large
+LARGEST_PX = 1e6  # px. float32 has no fractions of a pixel beyond, and no photo is so large
 
 
 def read_entries(path: Path) -> list[dict[str, Any]]:
@@ -45,11 +45,11 @@ def strings(entries: list[dict[str, Any]], key: str, path: Path) -> list[str]:
 
 
 def numbers(entries: list[dict[str, Any]], key: str, shape: tuple[int, ...], path: Path) -> np.ndarray:
-    """(N, *shape) float64, finite and within ± `LARGEST`. Raises UserError naming the first entry that is not."""
+    """(N, *shape) float64, finite and within ± `LARGEST_PX`. Raises UserError naming the first entry that is not."""
     values = _values(entries, key, path)
-    array = finite_array(values, (len(values), *shape), LARGEST)
+    array = finite_array(values, (len(values), *shape), LARGEST_PX)
     if array is None:
         expected = f"{' × '.join(map(str, shape))} finite numbers" if shape else "one finite number"
-        right = [finite_array(value, shape, LARGEST) is not None for value in values]
-        require(right, path, f"{key} is not {expected} (within ± {LARGEST:g})")
+        right = [finite_array(value, shape, LARGEST_PX) is not None for value in values]
+        require(right, path, f"{key} is not {expected} (within ± {LARGEST_PX:g})")
     return array

@@ -48,7 +48,7 @@ def build_hourglass(checkpoint: dict[str, Any], path: str | Path) -> HourglassNe
     checkpoint = hourglass_part(checkpoint)
     make = partial(
         HourglassNet,
-        read_architecture(checkpoint, path),
+        hourglass_architecture(checkpoint, path),
         mean=checkpoint.get("mean", MPII_MEAN),
         skeleton=checkpoint.get("skeleton", "MPII"),
         score_threshold=float(checkpoint.get("score_threshold", 0.0)),
@@ -72,7 +72,7 @@ def hourglass_part(checkpoint: dict[str, Any]) -> dict[str, Any]:
     return facts | {"state_dict": state, "options": known}
 
 
-def read_architecture(checkpoint: dict[str, Any], path: str | Path) -> Architecture:
+def hourglass_architecture(checkpoint: dict[str, Any], path: str | Path) -> Architecture:
     """The architecture of an hourglass's checkpoint that `read_checkpoint` opened; UserError for any other."""
     require(checkpoint, {"skeleton": text(*SKELETONS)}, path)
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from stacked_hourglass.annotations import followed_link, keep_usable
-from stacked_hourglass.json_entries import LARGEST
+from stacked_hourglass.json_entries import LARGEST_PX
 from stacked_hourglass.people import People, approximate_head_sizes, crop_about_joints
 from utils.files.mat_files import read_mat
 from utils.osutils import UserError, warn
@@ -80,7 +80,7 @@ def read_lsp(data_dir: str | Path) -> tuple[People, People]:
     return _with_crop(training, "training"), _with_crop(validation, "validation")
 
 
-def require_folder(data_dir: str | Path) -> None:
+def require_lsp_folder(data_dir: str | Path) -> None:
     """Raise UserError, saying how to get the data, if `data_dir` is not a folder. Imports no torch."""
     if not Path(data_dir).is_dir():
         raise UserError(f"--data_dir {data_dir}: no such folder; make it, then {DOWNLOAD}, or try --data_dir sample")
@@ -94,7 +94,7 @@ def is_lsp(data_dir: str | Path) -> bool:
 
 def _find_sets(data_dir: Path) -> tuple[_Layout | None, _Layout | None]:
     """LSP and LSP-extended, each at most once and at least one of them."""
-    require_folder(data_dir)
+    require_lsp_folder(data_dir)
     candidates = [data_dir, *sorted(child for child in data_dir.iterdir() if child.is_dir())]
     layouts = [_read(folder) for folder in candidates if (folder / "joints.mat").is_file()]
     if not layouts:
@@ -124,10 +124,10 @@ def _read(folder: Path) -> _Layout:
     points = values.transpose(2, 0, 1) if extended else values.transpose(2, 1, 0)  # (N, 14, 3)
     flag = points[..., 2] > 0
     annotated = flag if extended else np.ones_like(flag)
-    broken = ~((abs(points[..., :2]) <= LARGEST).all(axis=-1) | ~annotated).all(axis=1)
+    broken = ~((abs(points[..., :2]) <= LARGEST_PX).all(axis=-1) | ~annotated).all(axis=1)
     if broken.any():
         first = int(np.argmax(broken)) + 1
-        raise UserError(f"{path}: photo {first} (from 1) has a joint that is not finite (within ± {LARGEST:g} px)")
+        raise UserError(f"{path}: photo {first} (from 1) has a joint that is not finite (within ± {LARGEST_PX:g} px)")
     return _Layout(folder, points[..., :2] - 1, annotated, annotated if extended else ~flag, extended)
 
 

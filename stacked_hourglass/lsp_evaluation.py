@@ -14,20 +14,20 @@ from pathlib import Path
 import numpy as np
 
 from stacked_hourglass import pckh
-from stacked_hourglass.annotations import People
 from stacked_hourglass.lsp_annotations import read_lsp
 from stacked_hourglass.lsp_pck import (
     CONVENTIONS,
     GROUPING,
-    METRICS,
+    LSP_METRICS,
     counted_people,
     lsp_curves,
     lsp_tables,
     observer_order,
 )
+from stacked_hourglass.people import People
 from stacked_hourglass.validation_predictions import load_validation_predictions
 from utils.console.evaluation_tables import format_rows, model_names, tables_as_json
-from utils.osutils import UserError, require_folder, write_text
+from utils.osutils import UserError, output_folder, write_text
 from utils.transform import LSP
 
 CURVE_TITLES = {
@@ -35,7 +35,7 @@ CURVE_TITLES = {
     **{joint: f"{joint} (mean of left and right)" for joint in pckh.PAIRED_JOINTS},
     "mean": "plain mean of 14 joints",
 }
-UNITS = {"PCK@0.2": "torso", "PCKh@0.5": "head size"}
+LENGTH_UNITS = {"PCK@0.2": "torso", "PCKh@0.5": "head size"}
 
 DEFINITIONS = """\
   PCK@0.2: error < 0.2 × torso (right shoulder to left hip)
@@ -64,7 +64,7 @@ def lsp_PCK(options: Namespace) -> None:
     """
     paths = [Path(path) for path in options.prediction_files]
     names = model_names(paths, options.model_names)
-    output_dir = require_folder(options.output_dir)
+    output_dir = output_folder(options.output_dir)
     training, people = read_lsp(options.data_dir)
     if not len(people):
         raise UserError(f"{people.source[0]}: no validation people; expected at least two photos")
@@ -76,24 +76,24 @@ def lsp_PCK(options: Namespace) -> None:
     truth = people.joints.astype(np.float64), people.annotated
     tables = {name: lsp_tables(prediction, *truth) for name, prediction in predictions.items()}
     curves = {name: lsp_curves(prediction, *truth) for name, prediction in predictions.items()}
-    print(format_tables(tables, people))
-    pictures = draw_curves(curves, output_dir)
+    print(format_lsp_tables(tables, people))
+    pictures = draw_lsp_curves(curves, output_dir)
     write_text(output_dir / "lsp_pck.json", tables_as_json(tables))
     print(f"\nwrote {output_dir / 'lsp_pck.json'} and {', '.join(path.name for path in pictures)}")
 
 
-def format_tables(tables: Mapping[str, Tables], people: People) -> str:
+def format_lsp_tables(tables: Mapping[str, Tables], people: People) -> str:
     """The printed tables: definitions, then for each convention and metric one row per model. Percent."""
     counts = counted_people(people.joints, people.annotated)
     lines = [f"PCK and PCKh on {len(people)} validation people of {people.source[-1]}, in %", DEFINITIONS]
     if min(counts.values()) < len(people):
-        lines.append("  people counted: " + ", ".join(f"{counts[metric]} for {metric}" for metric in METRICS))
+        lines.append("  people counted: " + ", ".join(f"{counts[metric]} for {metric}" for metric in LSP_METRICS))
     changed = (observer_order(people.joints, people.annotated) != np.arange(len(LSP))).any(axis=1).sum()
     if changed:
         lines.append(f"  labels of {changed} people differ between the two conventions")
     else:
         lines.append("  the annotations are observer-centric already: the truth is the same under both conventions")
-    titles = {(c, m): f"{m}, {c.replace('_', '-')}" for c in CONVENTIONS for m in METRICS}
+    titles = {(c, m): f"{m}, {c.replace('_', '-')}" for c in CONVENTIONS for m in LSP_METRICS}
     width = max(map(len, titles.values()))
     for (convention, metric), title in titles.items():
         rows = [
@@ -103,14 +103,14 @@ def format_tables(tables: Mapping[str, Tables], people: People) -> str:
     return "\n".join(lines)
 
 
-def draw_curves(curves: Mapping[str, Mapping], output_dir: Path) -> list[Path]:
+def draw_lsp_curves(curves: Mapping[str, Mapping], output_dir: Path) -> list[Path]:
     """Write a picture per metric and convention, with a panel for each of `CURVE_TITLES`; returns the paths."""
     from stacked_hourglass.rate_curves import CurveAxes, draw_grid  # noqa: PLC0415 - imports matplotlib
 
     paths = []
     for convention in CONVENTIONS:
-        for metric, (_, _, thresholds) in METRICS.items():
-            axes = CurveAxes(CURVE_TITLES, thresholds, UNITS[metric], metric)
+        for metric, (_, _, thresholds) in LSP_METRICS.items():
+            axes = CurveAxes(CURVE_TITLES, thresholds, LENGTH_UNITS[metric], metric)
             lines = {name: by_convention[convention][metric] for name, by_convention in curves.items()}
             paths.append(output_dir / f"{metric.partition('@')[0].lower()}_{convention}.png")
             draw_grid(lines, axes, paths[-1], f"{metric.partition('@')[0]}, {convention.replace('_', '-')}")

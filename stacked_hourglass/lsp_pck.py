@@ -45,12 +45,12 @@ TORSO = ("r_shoulder", "l_hip")
 HEAD = ("neck", "head_top")
 # Metric -> the joints whose distance is the unit, the threshold of the table, and those of the curve. Quotients, not
 # multiples: 0.01 × 35 is not the double nearest to 0.35, 35 / 100 is.
-METRICS: Mapping[str, tuple[tuple[str, str], float, np.ndarray]] = {
+LSP_METRICS: Mapping[str, tuple[tuple[str, str], float, np.ndarray]] = {
     "PCK@0.2": (TORSO, 0.2, np.arange(21) / 100),
     "PCKh@0.5": (HEAD, 0.5, np.arange(51) / 100),
 }
 # The joints of a limb from the trunk outward; the first pair that is annotated decides where right is.
-LIMBS = (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
+LIMB_JOINTS = (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
 
 Rates = dict[str, dict[str, dict[str, np.ndarray]]]
 
@@ -67,7 +67,7 @@ def lsp_tables(
     Returns {"person_centric": {"PCK@0.2": {"head": percent, ..., "mean_by_count": percent}, "PCKh@0.5": {...}},
     "observer_centric": {...}}; NaN for a column without any joint that counts. Raises ValueError for other shapes.
     """
-    rates = _rates(pred, truth, annotated, {metric: [threshold] for metric, (_, threshold, _) in METRICS.items()})
+    rates = _rates(pred, truth, annotated, {metric: [threshold] for metric, (_, threshold, _) in LSP_METRICS.items()})
     return {
         convention: {
             metric: {column: float(rate[0]) for column, rate in by_column.items()}
@@ -78,14 +78,14 @@ def lsp_tables(
 
 
 def lsp_curves(pred: np.ndarray, truth: np.ndarray, annotated: np.ndarray | None = None) -> Rates:
-    """As `lsp_tables`, with (T,) percent at the thresholds of `METRICS` for each column."""
-    return _rates(pred, truth, annotated, {metric: thresholds for metric, (_, _, thresholds) in METRICS.items()})
+    """As `lsp_tables`, with (T,) percent at the thresholds of `LSP_METRICS` for each column."""
+    return _rates(pred, truth, annotated, {metric: thresholds for metric, (_, _, thresholds) in LSP_METRICS.items()})
 
 
 def counted_people(truth: np.ndarray, annotated: np.ndarray | None = None) -> dict[str, int]:
     """How many people count for each metric (person-centric labels): metric -> number of those with that unit."""
     annotated = _all_true(truth) if annotated is None else annotated
-    return {metric: int((_lengths(truth, annotated, ends) > 0).sum()) for metric, (ends, _, _) in METRICS.items()}
+    return {metric: int((_lengths(truth, annotated, ends) > 0).sum()) for metric, (ends, _, _) in LSP_METRICS.items()}
 
 
 def _rates(
@@ -104,7 +104,7 @@ def _rates(
     rates: Rates = {}
     for convention, (points, joints, known) in _under_conventions(pred, truth, annotated):
         rates[convention] = {}
-        for metric, (ends, _, _) in METRICS.items():
+        for metric, (ends, _, _) in LSP_METRICS.items():
             length = _lengths(joints, known, ends)
             missing = ~known | ~(length > 0)[:, None]
             errors = normalised_errors(points, joints, np.where(length > 0, length, 1))
@@ -136,7 +136,7 @@ def observer_order(poses: np.ndarray, annotated: np.ndarray | None = None) -> np
     """
     annotated = _all_true(poses) if annotated is None else annotated
     order = np.tile(np.arange(len(LSP)), (len(poses), 1))
-    for limb in LIMBS:
+    for limb in LIMB_JOINTS:
         right, left = LSP.indices([f"r_{joint}" for joint in limb]), LSP.indices([f"l_{joint}" for joint in limb])
         whole = annotated[:, right] & annotated[:, left]  # (N, 3)
         pair = whole.argmax(axis=1)[:, None]  # the first that is whole

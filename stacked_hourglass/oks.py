@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from stacked_hourglass.coco_ap import OKS_THRESHOLDS
 from utils.compute.arrays import in_kind
 from utils.transform import COCO, Skeleton
 
@@ -22,9 +23,6 @@ SIGMAS: Mapping[str, float] = {
     "nose": 0.026, "eye": 0.025, "ear": 0.035, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062, "hip": 0.107,
     "knee": 0.087, "ankle": 0.089,
 }  # fmt: skip
-
-# The thresholds over which COCO averages AP. A person is correct at a threshold if OKS >= threshold.
-THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
 
 
 def sigmas_of(joints: Sequence[str]) -> list[float]:
@@ -75,7 +73,7 @@ def oks_scores(values: Tensor) -> dict[str, float]:
     All are NaN if nobody is counted.
     """
     values = values[~values.isnan()]
-    shares = [(values >= threshold).double().mean() for threshold in THRESHOLDS]
+    shares = [(values >= threshold).double().mean() for threshold in OKS_THRESHOLDS]
     scores = {"mean": values.double().mean(), "above_0.5": shares[0], "above_0.75": shares[5]}
     scores["above_0.5:0.95"] = torch.stack(shares).mean()
     return {name: float(value) for name, value in scores.items()} | {"people": len(values)}

@@ -31,7 +31,7 @@ import numpy as np
 from utils.transform import MPII, Skeleton
 
 HEAD_BOX_FACTOR = 0.6
-THRESHOLDS = (0.5, 0.1)
+PCKH_THRESHOLDS = (0.5, 0.1)
 # Quotients, not multiples: 0.01 × 35 is not the double nearest to 0.35, 35 / 100 is.
 CURVE_THRESHOLDS = np.arange(51) / 100
 
@@ -162,10 +162,10 @@ def pckh_table(errors: np.ndarray, missing: np.ndarray | None = None) -> dict[st
     column without counted joints.
     """
     missing = np.zeros(errors.shape, bool) if missing is None else missing
-    at = grouped_rates(pckh_per_joint(errors, missing, THRESHOLDS), missing)
+    at = grouped_rates(pckh_per_joint(errors, missing, PCKH_THRESHOLDS), missing)
     table = {
         f"PCKh@{threshold}": {column: float(rates[row]) for column, rates in at.items()}
-        for row, threshold in enumerate(THRESHOLDS)
+        for row, threshold in enumerate(PCKH_THRESHOLDS)
     }
     table["AUC"] = {column: area(curve) for column, curve in pckh_curves(errors, missing).items()}
     return table

@@ -17,7 +17,7 @@ from stacked_hourglass.person_detectors import DetectorFinder, HogFinder, YoloxF
 from stacked_hourglass.person_finder import FoundPeople, PersonFinder, WholeImage
 from utils.osutils import UserError, counted, warn
 
-KINDS = ("auto", "whole", "yolox", "detect", "hog")
+PERSON_BOX_KINDS = ("auto", "whole", "yolox", "detect", "hog")
 DETECTORS = {
     "yolox": "YOLOX-Nano",
     "detect": "torchvision's Faster R-CNN",
@@ -141,9 +141,11 @@ def _box_file(person_box: str, threshold: float) -> BoxFile:
     if path.is_file():
         return BoxFile(path, threshold)
     if path.is_dir():
-        raise UserError(f"--person_box {person_box}: a folder; give a JSON file of boxes, or {', '.join(KINDS)}")
-    close = difflib.get_close_matches(person_box.lower(), KINDS, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"choose {', '.join(KINDS)} or a JSON file of boxes"
+        raise UserError(
+            f"--person_box {person_box}: a folder; give a JSON file of boxes, or {', '.join(PERSON_BOX_KINDS)}"
+        )
+    close = difflib.get_close_matches(person_box.lower(), PERSON_BOX_KINDS, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"choose {', '.join(PERSON_BOX_KINDS)} or a JSON file of boxes"
     raise UserError(f"--person_box {person_box}: no such file; {hint}")
 
 

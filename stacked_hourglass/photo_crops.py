@@ -6,8 +6,9 @@ import numpy as np
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from stacked_hourglass.person_finder import FoundPeople, PersonFinder
-from utils.imaging.image_sources import FrameSource, PhotoSource
+from utils.imaging.base_source import FrameSource
 from utils.imaging.images import CROP_SIZE, ImageError, crop_decoded, crop_matrix, invert_affine
+from utils.imaging.photo_source import PhotoSource
 
 
 @dataclass

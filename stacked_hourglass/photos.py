@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from stacked_hourglass.annotations import People, is_annotated, load_mpii, mpii_images
+from stacked_hourglass.annotations import is_annotated, load_mpii, mpii_images
 from stacked_hourglass.datasets import PoseCrops, shard_loader, start_worker
+from stacked_hourglass.people import People
 from stacked_hourglass.person_boxes import DETECTORS, best_detector, make_finder
 from stacked_hourglass.person_finder import PersonFinder
 from stacked_hourglass.photo_crops import FoundBefore, PhotoCrops, PhotoPeople, VideoCrops
@@ -33,16 +34,13 @@ from stacked_hourglass.tracking import Tracker
 from utils.compute.batch_parts import shard
 from utils.compute.distributed import ALONE, Processes
 from utils.console.progress import progress
-from utils.imaging.image_sources import (
-    CameraSource,
-    FrameRange,
-    FrameSource,
-    ImageSource,
-    PhotoSource,
-    is_camera,
-    open_source,
-)
+from utils.imaging.base_source import FrameSource, ImageSource
+from utils.imaging.camera_source import CameraSource
+from utils.imaging.image_sources import open_source
 from utils.imaging.images import CROP_SIZE, report_unreadable
+from utils.imaging.photo_source import PhotoSource
+from utils.imaging.source_paths import is_camera
+from utils.imaging.video_source import FrameRange
 from utils.osutils import UserError, counted, first_few, warn
 from utils.predictions.pose_results import PoseResults
 from utils.transform import Skeleton

@@ -22,7 +22,8 @@ from utils.compute.devices import pick_device
 from utils.compute.launched import processes_of
 from utils.console.commands import shell_command
 from utils.console.option_rules import refuse_disagreement, refuse_useless
-from utils.imaging.image_sources import FrameRange, is_camera
+from utils.imaging.source_paths import is_camera
+from utils.imaging.video_source import FrameRange
 from utils.osutils import UserError, written_together
 from utils.predictions.keypoint_results import save_keypoint_results
 from utils.predictions.pose_results import PoseResults

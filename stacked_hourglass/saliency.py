@@ -19,7 +19,7 @@ from torch import Tensor
 
 from stacked_hourglass.hourglass import HourglassNet
 
-KINDS = {  # definitions of S
+SALIENCY_KINDS = {  # definitions of S
     "sum": "sum over the joint's heat map, each value weighted by itself (0 if negative)",
     "max": "highest value of the joint's heat map",
 }
@@ -32,7 +32,7 @@ def joint_scores(heatmaps: Tensor, kind: str = "sum") -> Tensor:
         return flat.max(-1).values  # one pixel gets the gradient, where `amax` would share it among equals
     if kind == "sum":
         return (flat.detach().clamp(min=0) * flat).sum(-1)
-    raise ValueError(f"kind {kind!r}: choose one of {', '.join(KINDS)}")
+    raise ValueError(f"kind {kind!r}: choose one of {', '.join(SALIENCY_KINDS)}")
 
 
 def saliency_maps(network: HourglassNet, images: Tensor, kind: str = "sum") -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset
 
-from stacked_hourglass.annotations import People, load_mpii
+from stacked_hourglass.annotations import load_mpii
 from stacked_hourglass.augmentation import RandomMasking
 from stacked_hourglass.clip_trainer import ClipTrainer
 from stacked_hourglass.clips import ClipCrops
@@ -32,8 +32,9 @@ from stacked_hourglass.eva_frames import picture_files
 from stacked_hourglass.framing import Framing
 from stacked_hourglass.hourglass import MPII_MEAN, MPII_STDDEV, Architecture, HourglassNet, scale_weights
 from stacked_hourglass.joined_data import load_joined
-from stacked_hourglass.loading import count_parameters, hourglass_part, read_architecture
+from stacked_hourglass.loading import count_parameters, hourglass_architecture, hourglass_part
 from stacked_hourglass.lsp_annotations import load_lsp
+from stacked_hourglass.people import People
 from stacked_hourglass.trainer import (
     HourglassAugmentation,
     HourglassLosses,
@@ -118,7 +119,9 @@ def settle_options(options: Namespace, processes: Processes = ALONE) -> Namespac
     """The options to train with: `--resume` restores all options of its checkpoint, `--load` the architecture."""
     options = settle_experiment(options, processes)
     if options.load and not options.resume:
-        loaded = read_architecture(hourglass_part(experiment_of(options).start_checkpoint(processes)), options.load)
+        loaded = hourglass_architecture(
+            hourglass_part(experiment_of(options).start_checkpoint(processes)), options.load
+        )
         if "batch_norm_momentum" in options.given:  # affects no shapes, so training may change it
             loaded = replace(loaded, batch_norm_momentum=options.batch_norm_momentum)
         if options.add_attention and not loaded.history_length:  # added to a network of single images
@@ -197,7 +200,7 @@ def train_hourglass(
     place = pick_device(device, processes)
     start = experiment.start_checkpoint(processes)
     start = hourglass_part(start) if start else None
-    architecture = architecture or (read_architecture(start, experiment.start_path()) if start else Architecture())
+    architecture = architecture or (hourglass_architecture(start, experiment.start_path()) if start else Architecture())
     training, validation = (people.first_joints(architecture.num_classes) for people in (training, validation))
     model = new_network(architecture, scale_weight_factor).to(place, memory_format=torch.channels_last)
     seed, workers, history = optimisation.seed, loading.workers, architecture.history_length

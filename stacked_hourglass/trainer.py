@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stacked_hourglass.annotations import People
 from stacked_hourglass.augmentation import RandomMasking, jitter_colour
 from stacked_hourglass.batch_hits import pck_hits, pckh_hits
 from stacked_hourglass.degradation import Degradation, RandomErasing
 from stacked_hourglass.framing import Framing
 from stacked_hourglass.inference import batch_statistics, to_photo
 from stacked_hourglass.loading import hourglass_part
+from stacked_hourglass.people import People
 from stacked_hourglass.visibility import visibility_loss
 from utils.compute.batch_parts import shard
 from utils.compute.devices import GradientStep, autocast, batch_generator, to_device
@@ -111,7 +111,7 @@ class HourglassValidation:
     debug: bool = False
 
 
-def in_view(batch: dict) -> Tensor:
+def joints_in_view(batch: dict) -> Tensor:
     """(..., J) bool: the joints of a minibatch that are annotated and in view."""
     return batch["annotated"] & batch["joints"].isfinite().all(-1)
 
@@ -250,7 +250,7 @@ class HourglassTrainer:
             generator, on_host = self.generators(batch, iteration)
             images = self.look(images, generator, on_host)
             if masking := self.augmentation.masking:
-                images = masking(images, batch["joints"], in_view(batch), self.mean, generator)
+                images = masking(images, batch["joints"], joints_in_view(batch), self.mean, generator)
             if self.augmentation.erasing:
                 images = self.augmentation.erasing(images, on_host)
         return (images - self.mean[:, None, None]).contiguous(memory_format=torch.channels_last)

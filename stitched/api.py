@@ -21,7 +21,7 @@ import torch
 
 from stacked_hourglass.demo_weights import weights_to_load
 from stacked_hourglass.people import crop_of_box
-from stacked_hourglass.person_boxes import KINDS, make_finder
+from stacked_hourglass.person_boxes import PERSON_BOX_KINDS, make_finder
 from stacked_hourglass.person_finder import FoundPeople, PersonFinder, inside_image
 from stacked_hourglass.photo_crops import crop_people
 from stacked_hourglass.photos import predict_photos
@@ -193,7 +193,7 @@ def _check_network(network: StitchedNetwork, paths: Iterable[str | Path | None],
 
 
 def _check_people(person_box: str | None, boxes: Sequence[np.ndarray] | None) -> None:
-    if person_box not in (None, *KINDS):
-        raise ValueError(f"person_box {person_box!r}: choose one of {', '.join(KINDS)}, or give boxes")
+    if person_box not in (None, *PERSON_BOX_KINDS):
+        raise ValueError(f"person_box {person_box!r}: choose one of {', '.join(PERSON_BOX_KINDS)}, or give boxes")
     if boxes is not None and person_box is not None:
         raise ValueError(f"person_box {person_box!r} and boxes are both given; give one of the two")

@@ -40,7 +40,7 @@ difference to PyTorch's output, divided by the largest absolute value of that ou
 and joints are compared with those that PyTorch finds in the exported network's heat maps, and 3D poses with PyTorch's
 from the exported network's joints, because rounding decides between two pixels of almost equal height."""
 
-Run = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
+Runner = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 
 
 class Difference(NamedTuple):
@@ -57,7 +57,7 @@ def export(options: Namespace) -> None:
     network = load_exportable(load, **pair, allow_unsafe=options.allow_unsafe_load)
     _refuse_other_shapes(options, network, {"load": load} if load else pair)
     differences = export_network(network, options.output_dir, {"load": load} if load else pair, options.seed)
-    print(report(network, differences))
+    print(export_report(network, differences))
     print(f"{options.output_dir}: {', '.join([*differences, f'{network.kind}.json'])}")
 
 
@@ -105,18 +105,18 @@ def export_network(
     lacking = [name for name in ONNX_PACKAGES if find_spec(name) is None]
     if lacking:
         warn(f"no ONNX file, since {' and '.join(lacking)} is missing: pip install {' '.join(ONNX_PACKAGES)}")
-    network, facts, folder = network.eval(), describe(network, checkpoints or {}), Path(output_dir)
+    network, facts, folder = network.eval(), export_metadata(network, checkpoints or {}), Path(output_dir)
     with ExitStack() as files:  # both files are renamed at the end, after both checks
         program_path = files.enter_context(atomic_path(folder / f"{network.kind}.pt2"))
         program = make_program(network)
         torch.export.save(program, program_path, extra_files={"metadata.json": json.dumps(facts)})
-        differences = {f"{network.kind}.pt2": compare(network, load_program(program_path), seed)}
+        differences = {f"{network.kind}.pt2": output_differences(network, load_program(program_path), seed)}
         if not lacking:
             onnx_path = files.enter_context(atomic_path(folder / f"{network.kind}.onnx"))
             facts |= {"onnx_opset": OPSET}
             write_onnx(network, program, onnx_path, facts)
-            differences[f"{network.kind}.onnx"] = compare(network, load_onnx(onnx_path), seed)
-        require_equal(differences)
+            differences[f"{network.kind}.onnx"] = output_differences(network, load_onnx(onnx_path), seed)
+        require_small_differences(differences)
     write_text(folder / f"{network.kind}.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     return differences
 
@@ -153,7 +153,7 @@ def load_exportable(
     )
 
 
-def describe(network: ExportedNetwork, checkpoints: Mapping[str, str | Path]) -> dict:
+def export_metadata(network: ExportedNetwork, checkpoints: Mapping[str, str | Path]) -> dict:
     """The metadata of the files, as plain types; `checkpoints`: option name -> path."""
     files = {name: find_checkpoint(path) for name, path in checkpoints.items()}
     return {
@@ -177,7 +177,7 @@ def make_program(network: ExportedNetwork) -> ExportedProgram:
         return torch.export.export(network, inputs, dynamic_shapes={name: {0: batch} for name in network.inputs})
 
 
-def load_program(path: Path) -> Run:
+def load_program(path: Path) -> Runner:
     module = torch.export.load(path).module()
     return lambda inputs: module(*inputs)
 
@@ -200,7 +200,7 @@ def write_onnx(network: ExportedNetwork, program: ExportedProgram, path: Path, f
     onnx.save(path, external_data=False)
 
 
-def load_onnx(path: Path) -> Run:
+def load_onnx(path: Path) -> Runner:
     import onnxruntime  # noqa: PLC0415 - optional
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -215,7 +215,7 @@ def load_onnx(path: Path) -> Run:
 
 # ------------------------------------------------------------------------------------------ the check
 @torch.no_grad()
-def compare(network: ExportedNetwork, run: Run, seed: int) -> dict[str, Difference]:
+def output_differences(network: ExportedNetwork, run: Runner, seed: int) -> dict[str, Difference]:
     """The largest differences between `run` and the eager network, by output; see `DEFINITION`."""
     generator = torch.Generator().manual_seed(seed)
     differences = dict.fromkeys(network.outputs, Difference(0.0, 0.0))
@@ -235,7 +235,7 @@ def _difference(found: Tensor, expected: Tensor) -> Difference:
     return Difference(absolute, absolute / max(expected.abs().max().item(), 1e-12))
 
 
-def require_equal(differences: dict[str, dict[str, Difference]]) -> None:
+def require_small_differences(differences: dict[str, dict[str, Difference]]) -> None:
     """Raise UserError if the output of a file differs from the network's."""
     for file, outputs in differences.items():
         for name, difference in outputs.items():
@@ -246,7 +246,7 @@ def require_equal(differences: dict[str, dict[str, Difference]]) -> None:
                 )
 
 
-def report(network: ExportedNetwork, differences: dict[str, dict[str, Difference]]) -> str:
+def export_report(network: ExportedNetwork, differences: dict[str, dict[str, Difference]]) -> str:
     """A text that says what was exported and how close it is to PyTorch."""
     lines = [f"{network.kind}: {', '.join(network.inputs)} -> {', '.join(network.outputs)}", DEFINITION]
     for file, outputs in differences.items():

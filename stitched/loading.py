@@ -14,15 +14,13 @@ import torch
 from torch import nn
 
 from stacked_hourglass.inference import skeleton_of
-from stacked_hourglass.loading import STITCHED_PARTS, build_hourglass, is_stitched
+from stacked_hourglass.loading import STITCHED_PARTS, build_hourglass, hourglass_architecture, is_stitched
 from stacked_hourglass.loading import load_hourglass as read_hourglass
-from stacked_hourglass.loading import read_architecture as hourglass_architecture
 from stitched.checkpoint_paths import require_pair
 from stitched.soft_argmax import SoftArgmax2D
 from stitched.stitched_network import StitchedNetwork
 from twod_threed.joint_order import approximate_inputs
-from twod_threed.loading import architecture_of as lifter_architecture
-from twod_threed.loading import load_lifter
+from twod_threed.loading import lifter_architecture, load_lifter
 from twod_threed.model import LinearModel
 from twod_threed.normalisation import from_plain
 from utils.compute.devices import pick_device
@@ -30,7 +28,7 @@ from utils.compute.distributed import ALONE, Processes
 from utils.osutils import UserError, warn
 from utils.training.checkpoints import load_state, network_with_weights, read_checkpoint, written_by
 
-Part = TypeVar("Part", bound=nn.Module)
+Network = TypeVar("Network", bound=nn.Module)
 SETTINGS = ("mean", "normalisation", "soft_argmax", "batch_norm_momentum")  # required beside the weights
 
 
@@ -71,9 +69,9 @@ def network_kind(checkpoint: dict, path: str | Path) -> str | None:
     """The network in a checkpoint from `read_checkpoint`: "stitched", "hourglass", "lifter", or None for another."""
     if is_stitched(checkpoint):
         return "stitched"
-    for kind, read_architecture in (("hourglass", hourglass_architecture), ("lifter", lifter_architecture)):
+    for kind, architecture in (("hourglass", hourglass_architecture), ("lifter", lifter_architecture)):
         with suppress(UserError):
-            read_architecture(checkpoint, path)
+            architecture(checkpoint, path)
             return kind
     return None
 
@@ -154,8 +152,8 @@ def require_own_normalisation(lifter: LinearModel, given: str) -> None:
 
 
 def _load_part(
-    load: Callable[..., Part], name: str, paths: Mapping[str, str | Path], allow_unsafe: bool, processes: Processes
-) -> Part:
+    load: Callable[..., Network], name: str, paths: Mapping[str, str | Path], allow_unsafe: bool, processes: Processes
+) -> Network:
     """Load one of the two networks; errors name the option."""
     try:
         return load(paths[name], allow_unsafe=allow_unsafe, processes=processes)

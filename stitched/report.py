@@ -13,13 +13,16 @@ from urllib.parse import quote
 
 import numpy as np
 
-from stitched.viewer import images_of, jpeg_uri, metas_of, threshold_of, wanted_images
+from stitched.viewer import image_folder_of, jpeg_uri, metas_of, threshold_of, wanted_images
 from utils.console.progress import progress
 from utils.formats.people import Person, read_people
 from utils.formats.requirements import POSES_2D
+from utils.imaging.base_source import ImageSource
 from utils.imaging.draw2d import draw_pose, move_to, resized
-from utils.imaging.image_sources import ImageSource, PhotoSource, VideoSource, open_source
+from utils.imaging.image_sources import open_source
 from utils.imaging.images import ImageError
+from utils.imaging.photo_source import PhotoSource
+from utils.imaging.video_source import VideoSource
 from utils.osutils import UserError, counted, first_few, inform, warn, write_text
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -72,7 +75,7 @@ def write_report(
     people, metas, least = read_people(predictions), metas_of(predictions), threshold_of(predictions, min_score)
     if people[0].joints is None:
         raise UserError(f"--predictions {predictions}: has no {POSES_2D}, so there are no scores to report")
-    source = open_source(img_dir or images_of(metas, predictions), "--img_dir")
+    source = open_source(img_dir or image_folder_of(metas, predictions), "--img_dir")
     present = set(wanted_images(source, {image for person in people for image in person.images}))
     found = [one for one in _found(people) if one.image in present]
     shown = sorted(found, key=lambda one: one.score if np.isfinite(one.score) else np.inf)[:num_pictures]

@@ -35,8 +35,9 @@ from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_frames import FrameCrops, Frames, find_frames, has_listed_frames, read_listed_frames
-from utils.imaging.image_sources import FrameRange, is_camera, is_video
 from utils.imaging.images import report_unreadable
+from utils.imaging.source_paths import is_camera, is_video
+from utils.imaging.video_source import FrameRange
 from utils.osutils import UserError
 from utils.predictions.pose_results import PoseResults
 from utils.transform import H36M, H36M_2D

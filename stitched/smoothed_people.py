@@ -66,11 +66,11 @@ def _smooth_track(
     }
     rows = {kind: _gather(frames, places, first, last) for kind, frames in raw.items()}
     span = times[first : last + 1]
-    size = person_size(rows["joints"])
+    size = median_size(rows["joints"])
     repaired, swapped = repair_swaps(rows["joints"], results.skeleton, size)
     values = {kind: fill_gaps(part, span, MAX_GAP)[0] for kind, part in (rows | {"joints": repaired}).items()}
-    joints = smoothed(values["joints"], span, size, method)
-    joints_3d = smoothed(lift(joints.float()).to(joints), span, BODY, method)
+    joints = smooth_poses(values["joints"], span, size, method)
+    joints_3d = smooth_poses(lift(joints.float()).to(joints), span, BODY, method)
     missing = rows["joints"].isnan().all(-1).all(-1)
     return {
         first + k: {kind: part[k] for kind, part in values.items()}
@@ -95,12 +95,12 @@ def _gather(frames: list[Tensor], places: dict[int, int], first: int, last: int)
     return rows
 
 
-def smoothed(poses: Tensor, times: Tensor, size: float, method: str) -> Tensor:
+def smooth_poses(poses: Tensor, times: Tensor, size: float, method: str) -> Tensor:
     """Poses (T, J, D) after the filter `method` of `METHODS`; `size` in their unit."""
     return one_euro(poses, times, size) if method == "one_euro" else zero_phase(poses, times)
 
 
-def person_size(joints: Tensor) -> float:
+def median_size(joints: Tensor) -> float:
     """Median over the frames of the root mean square distance of the joints (T, J, 2) from their mean."""
     distance = (joints - joints.mean(1, keepdim=True)).square().sum(-1).mean(1).sqrt()
     return max(float(distance.nanmedian()), 1e-6)

@@ -19,7 +19,7 @@ from stacked_hourglass.datasets import shard_loader, training_loader
 from stacked_hourglass.loading import count_parameters
 from stitched.loading import load_network
 from stitched.stitched_network import StitchedNetwork
-from stitched.trainer import PARTS, StitchedTrainer, StitchedTraining
+from stitched.trainer import NETWORK_PARTS, StitchedTrainer, StitchedTraining
 from twod_threed.loading import require_normalisation
 from twod_threed.train import require_batches_of_several
 from utils.compute.devices import pick_device
@@ -159,7 +159,7 @@ def fine_tune(
             module.momentum = model.hourglass.architecture.batch_norm_momentum
         elif isinstance(module, nn.Dropout):
             module.p = dropout
-    sizes = ", ".join(f"{part} {count_parameters(getattr(model, part)):,}" for part in PARTS)
+    sizes = ", ".join(f"{part} {count_parameters(getattr(model, part)):,}" for part in NETWORK_PARTS)
     images = f"{len(training)} training and " if training else ""
     inform(
         f"{images}{len(validation)} validation images, {model.normalisation.kind} normalisation, parameters: {sizes}"

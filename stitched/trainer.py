@@ -15,12 +15,14 @@ from utils.compute.distributed import ALONE, Processes
 from utils.human36m_frames import target_heatmaps
 from utils.plotting_utils import Ratio
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
+from utils.training.log_files import MILLIMETRES
 from utils.training.settings import Experiment, Optimisation
 from utils.training.unreadable import Unreadable
 from utils.training_utils import TrainingHooks
 from utils.transform import H36M_2D, Skeleton, joint_weights
 
-PARTS = ("hourglass", "lifter")
+NETWORK_PARTS = ("hourglass", "lifter")
+UNITS_OF_ERRORS = {"MPJPE": MILLIMETRES, "P-MPJPE": MILLIMETRES, "2D_error": "px"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class StitchedTrainer:
         self.device, self.normalisation = device, model.normalisation
         self.optimisation, self.experiment, self.processes = optimisation, experiment, processes
         self.settings = settings or StitchedTraining()
-        self.trained = [part for part in PARTS if part != self.settings.freeze]
+        self.trained = [part for part in NETWORK_PARTS if part != self.settings.freeze]
         maps, targets = shared_joints(model.skeleton)
         self.maps, self.targets = (torch.tensor(one, device=device) for one in (maps, targets))
         self.step = GradientStep(device, optimisation.precision, optimisation.clip)
@@ -78,7 +80,8 @@ class StitchedTrainer:
             update_op=self.update,
             validation_loss=self.validate,
             best_metric="MPJPE",
-            lower_is_better=("loss", "heatmap_loss", "pose_3d_loss", "MPJPE", "P-MPJPE", "2D_error"),
+            lower_is_better=("loss", "heatmap_loss", "pose_3d_loss", *UNITS_OF_ERRORS),
+            units=UNITS_OF_ERRORS,
         )
 
     # ---------------------------------------------------------------------------------------------- the hooks
@@ -87,7 +90,7 @@ class StitchedTrainer:
 
         A frozen network has no group, and its parameters require no gradient.
         """
-        for part in PARTS:
+        for part in NETWORK_PARTS:
             getattr(model, part).requires_grad_(part in self.trained)
         groups = [
             {"name": part, "params": list(getattr(model, part).parameters()), "lr": self.learning_rate(part, lr)}
@@ -102,7 +105,7 @@ class StitchedTrainer:
         """One training step on a minibatch of `FrameCrops`."""
         self.unreadable.note("training", minibatch)
         batch = to_device(minibatch, self.device)
-        for part in PARTS:  # the loop sets the whole network to training mode
+        for part in NETWORK_PARTS:  # the loop sets the whole network to training mode
             getattr(model, part).train(part in self.trained)
         with autocast(self.device, optimisation.precision):
             output = model(self.prepare(model, batch, iteration), batch["to_photo"])

@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from stitched.pose_files import PosePair, load_pair
-from stitched.viz import GAP
+from stitched.viz import PANEL_GAP
 from twod_threed.viz import CAMERA_TILT
 from utils.console.progress import progress
 from utils.imaging.draw2d import OUTLINE, draw_pose, image_grid, move_to, person_color, resized, side_by_side
-from utils.imaging.draw3d import PANEL, draw_pose_3d, floor_shift, pose_limits
-from utils.imaging.image_sources import VideoSource, open_source
+from utils.imaging.draw3d import POSE_PANEL, draw_pose_3d, floor_shift, pose_limits
+from utils.imaging.image_sources import open_source
 from utils.imaging.sound import Sound
+from utils.imaging.video_source import VideoSource
 from utils.imaging.video_writer import write_video
 from utils.osutils import UserError, counted, inform, warn
 from utils.predictions.picture_files import matching_names, warn_about_nan
@@ -110,7 +111,7 @@ def draw_video(
         frames = counted(len(names), "frame")
         raise UserError(f"--2d_pose_estimations {pose_2d_estimations}: no person in its {frames}, nothing to draw")
     side = max_side or (MAX_GIF_SIDE if gif else MAX_SIDE)
-    factor, layout = fit(source.size, side, tracks, pair.poses)
+    factor, layout = fit_panels(source.size, side, tracks, pair.poses)
     size = canvas_size(scaled_size(source.size, factor), layout)
 
     source = source.with_names(names)
@@ -183,14 +184,14 @@ def arrange(size: tuple[int, int], tracks: Mapping[str, list[int]], poses: Mappi
     slots = assign_slots(tracks, MOST_PANELS)
     panels = max(slots.values(), default=0) + 1
     rows = 2 if panels > 1 and size[1] >= 2 * LEAST_PANEL else 1
-    height = (size[1] - GAP * (rows - 1)) // rows
-    width = min(round(height * PANEL[0] / PANEL[1]), size[0])
+    height = (size[1] - PANEL_GAP * (rows - 1)) // rows
+    width = min(round(height * POSE_PANEL[0] / POSE_PANEL[1]), size[0])
     shown = [poses[name][k] for name, people in tracks.items() for k, person in enumerate(people) if person in slots]
     points = torch.stack(shown) if shown else torch.zeros(0, 3)
     return Layout(slots, panels, rows, (width, height), pose_limits(points, camera_tilt=CAMERA_TILT))
 
 
-def fit(
+def fit_panels(
     size: tuple[int, int], max_side: int, tracks: Mapping[str, list[int]], poses: Mapping[str, Tensor]
 ) -> tuple[float, Layout]:
     """The scale (at most 1) of frames of `size` (width, height) px at which the longer side of the result is at most
@@ -212,7 +213,7 @@ def scaled_size(size: tuple[int, int], factor: float) -> tuple[int, int]:
 def canvas_size(size: tuple[int, int], layout: Layout) -> tuple[int, int]:
     """(width, height) px of the result, both even, for frames of `size`."""
     columns = math.ceil(layout.panels / layout.rows)
-    width = size[0] + columns * (layout.size[0] + GAP)
+    width = size[0] + columns * (layout.size[0] + PANEL_GAP)
     return width + width % 2, size[1] + size[1] % 2
 
 
@@ -246,7 +247,7 @@ def compose_frame(
         view = {"camera_tilt": CAMERA_TILT, "limits": layout.limits, "azimuth": azimuth}
         panels.append(draw_pose_3d(pose, H36M, layout.size, **who, **view, legend=slot == 0, steady=True))
     return side_by_side(
-        [frame, image_grid(panels, math.ceil(layout.panels / layout.rows), gap=GAP, level=OUTLINE[0])], GAP
+        [frame, image_grid(panels, math.ceil(layout.panels / layout.rows), gap=PANEL_GAP, level=OUTLINE[0])], PANEL_GAP
     )
 
 

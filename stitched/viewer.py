@@ -19,8 +19,10 @@ import numpy as np
 from utils.console.progress import progress
 from utils.formats.people import Person, read_people
 from utils.formats.requirements import METAS, POSES_2D, POSES_3D
-from utils.imaging.image_sources import ImageSource, VideoSource, open_source
+from utils.imaging.base_source import ImageSource
+from utils.imaging.image_sources import open_source
 from utils.imaging.images import ImageError
+from utils.imaging.video_source import VideoSource
 from utils.osutils import UserError, counted, first_few, inform, warn, write_text
 from utils.predictions.prediction_files import load_metas, load_predictions
 from utils.transform import H36M, Skeleton
@@ -71,7 +73,7 @@ def write_viewer(
         raise UserError(f"--model_names: {len(names)} names for {len(predictions)} folders of --predictions")
     runs = [read_people(folder) for folder in predictions]
     metas = metas_of(predictions[0])
-    source = open_source(img_dir or images_of(metas, predictions[0]), "--img_dir")
+    source = open_source(img_dir or image_folder_of(metas, predictions[0]), "--img_dir")
     images = _pictures(source, wanted_images(source, _all_images(predictions), num_pictures), metas)
     order = {image["name"]: place for place, image in enumerate(images)}
     content = {
@@ -100,7 +102,7 @@ def metas_of(folder: str | Path) -> dict[str, Any]:
     return load_metas(path) if path.is_file() else {}
 
 
-def images_of(metas: dict[str, Any], folder: str | Path) -> str:
+def image_folder_of(metas: dict[str, Any], folder: str | Path) -> str:
     """Where the images are, as a run noted it."""
     found = next((meta["img_dir"] for meta in metas.values() if isinstance(meta, dict) and meta.get("img_dir")), None)
     if found is None:

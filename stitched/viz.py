@@ -20,13 +20,13 @@ from torch import Tensor
 from stitched.pose_files import load_pair, load_truth
 from twod_threed.viz import CAMERA_TILT, frame_mpjpe
 from utils.imaging.draw2d import OUTLINE, draw_pose, image_grid, move_to, person_color, resized, side_by_side
-from utils.imaging.draw3d import PANEL, draw_pose_3d, floor_shift, pose_limits
+from utils.imaging.draw3d import POSE_PANEL, draw_pose_3d, floor_shift, pose_limits
 from utils.imaging.image_sources import open_source
 from utils.osutils import counted, first_few, inform, warn
 from utils.predictions.picture_files import draw_images, matching_names, warn_about_nan
 from utils.transform import H36M, Skeleton
 
-GAP = 6  # px between panels
+PANEL_GAP = 6  # px between panels
 MOST_PANELS = 8  # in two rows
 LEAST_HEIGHT, MOST_HEIGHT = 480, 1080  # px, of a picture
 LEAST_PANEL = 360  # px, minimum panel height for two rows
@@ -125,12 +125,12 @@ def compose(
     numbers = range(len(joints)) if len(joints) > 1 else ()
     photo = draw_pose(photo, move_to(joints, spans), skeleton, min_side=0, numbers=numbers)
 
-    panel_height = (height - GAP * (rows - 1)) // rows
-    size = (round(panel_height * PANEL[0] / PANEL[1]), panel_height)
+    panel_height = (height - PANEL_GAP * (rows - 1)) // rows
+    size = (round(panel_height * POSE_PANEL[0] / POSE_PANEL[1]), panel_height)
     panels = list(_panels(people, poses, truth, size, numbered=len(joints) > 1))
     columns = math.ceil(len(panels) / rows)
     columns += columns % 2 if truth is not None else 0  # truth and prediction stay in one row
-    return side_by_side([photo, image_grid(panels, columns, gap=GAP, level=OUTLINE[0])], GAP)
+    return side_by_side([photo, image_grid(panels, columns, gap=PANEL_GAP, level=OUTLINE[0])], PANEL_GAP)
 
 
 def _largest(joints: Tensor, most: int) -> list[int]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from command_line import call
 
 from utils.training.log_files import read_log
 
@@ -50,6 +51,14 @@ def run_once(train: Callable[..., Run]) -> Callable[..., Run]:
         return done[argv]
 
     return once
+
+
+def refused_training(folder: Path, *argv: object) -> str:
+    """The one line of a `train.py` that is refused, and leaves no experiment in its working directory."""
+    folder.mkdir(exist_ok=True)
+    error = call("train", *argv, cwd=folder).refusal()
+    assert not list(folder.glob("model_checkpoints/**/*"))
+    return error
 
 
 @dataclass(frozen=True)

@@ -29,3 +29,63 @@ def test_an_entry_point_parses_and_dispatches_alone(entry):
 def test_the_options_know_no_network():
     rooms = ("declarations", "option_groups", "script_kinds")
     assert imported("options") == {f"utils.command_line.{name}" for name in rooms}
+
+
+# Names
+
+PACKAGES = ("stacked_hourglass", "twod_threed", "generative_models", "stitched", "utils")
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_text())
+    for folder in (*PACKAGES, "scripts", "benchmarks")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+} | {"options": ast.parse((ROOT / "options.py").read_text())}
+# A script of two entry points has one name (train.py hourglass_mpii, run.py hourglass_mpii), and so have its functions.
+DOORS = {script.function for scripts in SCRIPTS.values() for script in scripts.values()}
+
+
+def public_names(tree: ast.Module) -> set[str]:
+    """The public functions, classes, type aliases and constants of a module."""
+    found = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+    return {name for name in found if not name.startswith("_")}
+
+
+DEFINED = {module: public_names(tree) for module, tree in MODULES.items() if module.split(".")[0] in PACKAGES}
+IMPORTS = [
+    (module, node.module, alias.name)
+    for module, tree in MODULES.items()
+    for node in ast.walk(tree)
+    if isinstance(node, ast.ImportFrom)
+    for alias in node.names
+]
+
+
+# Used under its own name alone (`schema.number(0, 1)`), so its words are not those of other modules.
+VOCABULARIES = {"utils.files.schema"}
+
+
+def places_of(name: str) -> list[str]:
+    return [module for module, names in DEFINED.items() if name in names and module not in VOCABULARIES]
+
+
+def test_a_public_function_or_class_has_its_name_to_itself():
+    """A name stands for one thing. Constants that no other module imports may share theirs: COLUMNS, FRAMES."""
+    assert len(DEFINED) > 100
+    shared_names = {name for _, module, name in IMPORTS if name in DEFINED.get(module, ())}
+    others = {name for module, names in DEFINED.items() if module not in VOCABULARIES for name in names}
+    own = shared_names | {name for name in others if not name.isupper()}
+    assert {name: places_of(name) for name in own - DOORS if len(places_of(name)) > 1} == {}
+
+
+def test_names_are_imported_from_where_they_are_defined():
+    passed_on = [
+        (module, source, name)
+        for module, source, name in IMPORTS
+        if source in DEFINED and name not in DEFINED[source] and places_of(name) and source not in VOCABULARIES
+    ]
+    assert passed_on == []

@@ -14,7 +14,6 @@ from utils.compute.devices import GradientStep, autocast
 from utils.console.option_rules import from_options
 from utils.plotting_utils import Ratio
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
-from utils.training.log_files import read_log
 from utils.training.resume import experiment_of
 from utils.training.samplers import EpochSampler
 from utils.training.settings import Optimisation
@@ -148,10 +147,9 @@ def at_update(iteration):
     return lambda call: call[:2] == ("update", iteration)
 
 
-def log_of(folder, drop=()):
-    """Rows of log.txt without what depends on the clock."""
-    _, rows = read_log(folder / "checkpoints/tiny_default/log.txt")
-    return [{name: value for name, value in row.items() if name not in ("seconds", *drop)} for row in rows]
+def checkpoints_of(folder):
+    """Where a run in `folder` has its log and checkpoints."""
+    return folder / "checkpoints/tiny_default"
 
 
 def assert_same_run(one, other):

@@ -1,5 +1,6 @@
 """What a training left, in a form that tests compare."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,10 @@ import torch
 from utils.training.log_files import read_log
 
 
-def log_of(checkpoints: Path) -> list[dict[str, float]]:
-    """The rows of an experiment's log.txt, without what depends on the clock."""
+def log_of(checkpoints: Path, drop: Collection[str] = ()) -> list[dict[str, float]]:
+    """The rows of an experiment's log.txt, without what depends on the clock and without the columns `drop`."""
     _, rows = read_log(checkpoints / "log.txt")
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+    return [{name: value for name, value in row.items() if name not in ("seconds", *drop)} for row in rows]
 
 
 def content_of(checkpoints: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 ASSUMED_VIEW = 55.0  # degrees across the longer side, where the focal length is unknown; phones have 60 to 70
-STEPS = 10
+FIT_STEPS = 10
 HUBER = 0.05  # of the person's size in the image; beyond it, residuals count linearly
 NEAREST = 600.0  # mm, least depth under weak perspective
 
@@ -46,7 +46,7 @@ def root_positions(
     size = _spread(image, weights)
     near = (_spread(poses[..., :2], weights) / size).clamp(min=NEAREST)  # depth under weak perspective
     root = _solve(*_linear_system(image, poses, weights))
-    for _ in range(STEPS):
+    for _ in range(FIT_STEPS):
         root = _bounded(root, near)
         points = poses + root[:, None]
         residual = points[..., :2] / points[..., 2:].clamp(min=1.0) - image  # (N, J, 2)

@@ -21,7 +21,7 @@ from utils.human36m.files import find_sequences
 from utils.human36m_dataset import CAMERAS, PoseSet, load_pose_set
 from utils.imaging.draw2d import OUTLINE, image_grid, save_image
 from utils.imaging.draw3d import draw_pose_2d, draw_pose_3d, panel_row
-from utils.osutils import UserError, require_folder
+from utils.osutils import UserError, output_folder
 from utils.transform import H36M, H36M_2D
 
 COLUMNS = 8
@@ -39,7 +39,7 @@ def orthog_augmentation(options: Namespace) -> None:
 
     Raises UserError for an index out of range, and for options that contradict the checkpoint.
     """
-    output_dir = require_folder(options.output_dir)
+    output_dir = output_folder(options.output_dir)
     model = load_lifter(options.load, allow_unsafe=options.allow_unsafe_load)
     refuse_disagreement(options, model.architecture(), options.load)
     files = find_sequences(options.data_dir)
@@ -59,7 +59,7 @@ def orthog_augmentation(options: Namespace) -> None:
     errors = [frame_mpjpe(*pair) for pair in zip(prediction, truth, strict=True)]
     path = output_dir / f"orthog_augmentation_{options.index}.png"
     tilt = camera_tilt(_camera(samples, options.index))
-    save_image(path, draw(poses_2d, truth, prediction, errors, tilt, sample_name(samples, options.index)))
+    save_image(path, draw_orientations(poses_2d, truth, prediction, errors, tilt, sample_name(samples, options.index)))
     _print(errors, sample_name(samples, options.index), options.z_rotations_only)
     print(path)
 
@@ -79,7 +79,7 @@ def orientations(
     return poses_2d, poses_3d
 
 
-def draw(
+def draw_orientations(
     poses_2d: Tensor, truth: Tensor, prediction: Tensor, errors: list[float], tilt: float, name: str
 ) -> np.ndarray:
     """One column per orientation, `COLUMNS` side by side, all at the same scale.

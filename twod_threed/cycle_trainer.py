@@ -12,7 +12,7 @@ from twod_threed.cycle_gan import CycleGAN, Poses, depths_turned, place, still_s
 from twod_threed.model import FullyConnectedProjection, LinearModel, ProjectNet
 from twod_threed.mpjpe import joint_errors
 from twod_threed.normalisation import fit
-from twod_threed.trainer import LifterTrainer
+from twod_threed.trainer import ERRORS_IN_MM, LifterTrainer
 from utils.compute.batch_parts import Part, integers
 from utils.compute.devices import GradientStep, autocast, batch_generator
 from utils.compute.distributed import ALONE, Processes
@@ -20,12 +20,13 @@ from utils.data_utils import centre_on_hip, normalise_instance
 from utils.human36m_dataset import PoseSet
 from utils.osutils import UserError
 from utils.training.checkpoints import load_state, read_checkpoint
+from utils.training.log_files import MILLIMETRES, PERCENT
 from utils.training.settings import Optimisation
 from utils.training_utils import TrainingHooks
 
 CRITIC_BETAS = (0.5, 0.9)  # of Adam
 COMPANIONS = "cycle_gan"  # checkpoint key of the networks other than the lifter
-DEFINITIONS = (
+CYCLE_DEFINITIONS = (
     "critic_2d, critic_3d: mean score of real minus mean score of generated poses, in units of the person's size (root "
     "mean square distance of the joints from the hip)\n"
     "cycle_2d: mean joint distance after 2D -> 3D -> 2D, projection: between projected 3D and 2D poses, both in % of "
@@ -77,7 +78,8 @@ class CycleTrainer(LifterTrainer):
             update_op=self.update,
             validation_loss=self.validate,
             best_metric="MPJPE",
-            lower_is_better=("loss", "MPJPE", "P-MPJPE", "cycle_2d", "cycle_3d", "projection", "turned"),
+            lower_is_better=("loss", *ERRORS_IN_MM, "cycle_2d", "cycle_3d", "projection", "turned"),
+            units=dict.fromkeys((*ERRORS_IN_MM, "cycle_3d"), MILLIMETRES) | {"turned": PERCENT},
             sample_names=self.sample_names(),
         )
 
@@ -185,7 +187,7 @@ class CycleTrainer(LifterTrainer):
 
     # ------------------------------------------------------------------------------------------ validation
     def validate(self, model: CycleGAN, minibatch: dict) -> dict:
-        """The metrics of plain training, and those in `DEFINITIONS`."""
+        """The metrics of plain training, and those in `CYCLE_DEFINITIONS`."""
         poses_2d, poses_3d = self.validation.poses(minibatch["index"])
         outputs = self.lift(model.lifter, poses_2d)
         predicted = centre_on_hip(self.normalisation.to_mm(outputs))

@@ -15,20 +15,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from twod_threed.mpjpe import JOINT_SETS, Averages, Labels, average, from_hip, joint_velocity_errors, pose_scores
+from twod_threed.mpjpe import JOINT_SETS, Labels, MeasureMeans, average, from_hip, joint_velocity_errors, pose_scores
 from twod_threed.pose_sequences import (
     KEY,
     Sequences,
     ground_truth_of_folder,
     image_of,
     joint_names,
-    load_ground_truth,
     load_predicted,
+    load_true_poses,
 )
 from utils.console.evaluation_tables import format_rows, model_names, tables_as_json
 from utils.human36m.actions import ACTIONS
 from utils.human36m.files import OFFICIAL_SPELLINGS
-from utils.osutils import UserError, require_folder, write_text
+from utils.osutils import UserError, output_folder, write_text
 from utils.transform import H36M
 
 GROUND_TRUTH_FILE = "3d_pose_ground_truths.pt"
@@ -73,7 +73,7 @@ def h36m_MPJPE(options: Namespace) -> None:
     """
     paths = [Path(path) for path in options.prediction_files]
     names = model_names(paths, options.model_names)
-    output_dir = require_folder(options.output_dir)
+    output_dir = output_folder(options.output_dir)
     truth_paths = [_truth_path(path, options) for path in paths]
     truths = {path: _load_truth(path, options) for path in dict.fromkeys(truth_paths)}
     predictions = [load_predicted(path, truths[truth], truth) for path, truth in zip(paths, truth_paths, strict=True)]
@@ -107,7 +107,7 @@ def _truth_path(prediction_path: Path, options: Namespace) -> Path:
 
 def _load_truth(path: Path, options: Namespace) -> dict[str, Tensor]:
     from_folder = options.pose_3d_ground_truths is None and path == Path(options.data_dir)
-    return ground_truth_of_folder(path) if from_folder else load_ground_truth(path)
+    return ground_truth_of_folder(path) if from_folder else load_true_poses(path)
 
 
 # Scores
@@ -124,7 +124,7 @@ class Model:
         hip_offset: mm, the largest distance of a predicted or true hip from the origin before it was moved there.
     """
 
-    averages: Mapping[int, Mapping[str, Averages]]
+    averages: Mapping[int, Mapping[str, MeasureMeans]]
     sequences: int
     frames: int
     images: int
@@ -163,7 +163,7 @@ def _join_images(poses: Sequences) -> dict[str, Tensor]:
     return {key: torch.cat(values) for key, values in joined.items()}
 
 
-def _averages(prediction: Sequences, truth: Sequences, counted: Sequence[str]) -> dict[str, Averages]:
+def _averages(prediction: Sequences, truth: Sequences, counted: Sequence[str]) -> dict[str, MeasureMeans]:
     """Measure -> means over all sequences and the joints `counted`."""
     joints = H36M.indices(counted)
     scores, velocities = defaultdict(list), [torch.zeros(0, len(counted), dtype=torch.float64)]
@@ -236,7 +236,7 @@ def _place(action: str) -> tuple[int, str]:
     return (ACTIONS.index(action) if action in ACTIONS else len(ACTIONS), action)
 
 
-def _action_row(averages: Averages, action: str, subjects: Sequence[str]) -> list[float]:
+def _action_row(averages: MeasureMeans, action: str, subjects: Sequence[str]) -> list[float]:
     by_subject = averages.per_action_and_subject[action]
     return [*(by_subject[subject] for subject in subjects), averages.per_action[action]]
 
@@ -276,7 +276,7 @@ def as_table(model: Model) -> dict:
     }
 
 
-def _measures(averages: Mapping[str, Averages]) -> dict[str, float]:
+def _measures(averages: Mapping[str, MeasureMeans]) -> dict[str, float]:
     return {
         **{measure: averages[measure].frame_averaged for measure in COLUMNS},
         **{f"{measure}_action_averaged": averages[measure].action_averaged for measure in COLUMNS},

@@ -36,7 +36,7 @@ def load_lifter(
     device = pick_device(device) if isinstance(device, str) else device
     checkpoint = read_checkpoint(path, allow_unsafe, processes)
     model = network_with_weights(
-        partial(LinearModel, **architecture_of(checkpoint, path)), checkpoint["state_dict"], path
+        partial(LinearModel, **lifter_architecture(checkpoint, path)), checkpoint["state_dict"], path
     )
     stored = checkpoint.get("normalisation")
     model.normalisation = from_plain(stored) if stored else None
@@ -44,10 +44,10 @@ def load_lifter(
     return model.to(device).eval()
 
 
-def architecture_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict:
+def lifter_architecture(checkpoint: Mapping[str, Any], path: str | Path) -> dict:
     """The arguments of `LinearModel`, read from a checkpoint. Raises UserError if it is another network's."""
     try:
-        return read_architecture(checkpoint["state_dict"])
+        return _read_architecture(checkpoint["state_dict"])
     except (KeyError, IndexError):
         raise UserError(
             f"{path}: no 3D baseline network ({written_by(checkpoint)}); give a 2d3d_h36m checkpoint"
@@ -76,7 +76,7 @@ def require_normalisation(asked: bool | None, stored: str, path: str | Path) -> 
     )
 
 
-def read_architecture(state: dict[str, Tensor]) -> dict:
+def _read_architecture(state: dict[str, Tensor]) -> dict:
     """The arguments of `LinearModel`, read from a state dict. Raises KeyError if it is another network's."""
     if "linear_stages.0.w1.weight" not in state and "batch_norm1.weight" not in state:
         raise KeyError("w1")

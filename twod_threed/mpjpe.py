@@ -262,7 +262,7 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Averages:
+class MeasureMeans:
     """The means of one measure, in its unit. NaN for a mean over zero frames.
 
     Attributes:
@@ -283,7 +283,7 @@ class Averages:
     number_of_frames: int
 
 
-def average(scores: Tensor, joints: Sequence[str], actions: Labels, subjects: Labels) -> Averages:
+def average(scores: Tensor, joints: Sequence[str], actions: Labels, subjects: Labels) -> MeasureMeans:
     """Compute the means of a measure.
 
     Args:
@@ -303,7 +303,7 @@ def average(scores: Tensor, joints: Sequence[str], actions: Labels, subjects: La
     both = codes * len(subjects.names) + subjects.codes.to(scores.device)
     cells = _group_means(per_frame, both, len(actions.names) * len(subjects.names))
     grid = cells.view(len(actions.names), len(subjects.names))
-    return Averages(
+    return MeasureMeans(
         frame_averaged=per_frame.mean().item(),
         action_averaged=by_action.mean().item(),
         per_joint=dict(zip(joints, scores.mean(dim=0).tolist(), strict=True)),

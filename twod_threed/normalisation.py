@@ -20,8 +20,8 @@ from utils.data_utils import normalise_instance
 from utils.files.schema import numbers, text
 from utils.human36m_dataset import PoseSet
 
-KINDS = ("instance", "dataset")
-PLAIN = {"kind": text(*KINDS)} | {
+NORMALISATION_KINDS = ("instance", "dataset")
+PLAIN = {"kind": text(*NORMALISATION_KINDS)} | {
     f"{name}_{dims}d": numbers(joints, dims, low=low, high=1e7)  # px and mm
     for name, low in (("mean", -1e7), ("stddev", 1e-6))
     for joints, dims in ((16, 2), (17, 3))

@@ -48,7 +48,7 @@ def ground_truth_of_folder(data_dir: Path) -> dict[str, Tensor]:
     return truth
 
 
-def load_ground_truth(path: Path) -> dict[str, Tensor]:
+def load_true_poses(path: Path) -> dict[str, Tensor]:
     """Read true poses: key -> (frames, 17, 3) mm, as on file.
 
     Raises UserError as `load_predictions`, and for other keys, shapes or units, for NaN, and for empty sequences.

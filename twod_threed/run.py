@@ -36,8 +36,8 @@ from utils.predictions.coco_results import save_coco_results
 from utils.predictions.prediction_files import load_metas, load_predictions, save_metas, save_predictions
 from utils.transform import H36M, H36M_2D, MPII, SKELETONS
 
-POSES_2D, POSES_3D = "2d_pose_estimations.pt", "3d_pose_estimations.pt"
-TRUTH_2D, TRUTH_3D = "2d_pose_ground_truths.pt", "3d_pose_ground_truths.pt"
+POSES_2D_FILE, POSES_3D_FILE = "2d_pose_estimations.pt", "3d_pose_estimations.pt"
+TRUTH_2D_FILE, TRUTH_3D_FILE = "2d_pose_ground_truths.pt", "3d_pose_ground_truths.pt"
 
 
 def lifter_h36m(options: Namespace) -> None:
@@ -67,7 +67,7 @@ def lifter_h36m(options: Namespace) -> None:
 # ------------------------------------------------------------------------------------------ options
 def _file_or_folder(data_dir: Path) -> Path:
     """`data_dir`, or the file of 2D poses in it if it is an output folder of run.py."""
-    inside = Path(data_dir) / POSES_2D
+    inside = Path(data_dir) / POSES_2D_FILE
     return inside if inside.is_file() else Path(data_dir)
 
 
@@ -215,18 +215,18 @@ def save_lifted(results: LiftedPoses, directory: Path) -> None:
     """
     facts = {"skeleton_3d": H36M.name, "unit": "mm", "root": "hip"}
     with written_together():
-        save_predictions(directory / POSES_3D, results.lifted)
+        save_predictions(directory / POSES_3D_FILE, results.lifted)
         save_metas(directory / "metas.pt", {name: meta | facts for name, meta in results.metas.items()})
         save_coco_results(directory / "predictions.json", results.inputs, keypoints_3d=results.lifted)
         if results.truth:
-            save_predictions(directory / TRUTH_2D, results.inputs)
-            save_predictions(directory / TRUTH_3D, results.truth)
+            save_predictions(directory / TRUTH_2D_FILE, results.inputs)
+            save_predictions(directory / TRUTH_3D_FILE, results.truth)
 
 
 def _commands_for_truth(output_dir: Path) -> str:
     """Commands to score and draw poses with a ground truth."""
-    score = shell_command("eval", "h36m_MPJPE", {"prediction_files": output_dir / POSES_3D})
-    files = {name.removesuffix(".pt"): output_dir / name for name in (TRUTH_2D, TRUTH_3D, POSES_3D)}
+    score = shell_command("eval", "h36m_MPJPE", {"prediction_files": output_dir / POSES_3D_FILE})
+    files = {name.removesuffix(".pt"): output_dir / name for name in (TRUTH_2D_FILE, TRUTH_3D_FILE, POSES_3D_FILE)}
     return f"score them: {score}\ndraw them: {shell_command('viz', '2d_gt_3d_gt_3d_pred', files)}"
 
 
@@ -235,5 +235,5 @@ def _commands_for_file(path: Path, output_dir: Path) -> str:
     img_dir = next((meta["img_dir"] for meta in _entries_of_metas(path) if meta.get("img_dir")), None)
     if img_dir is None or not Path(img_dir).exists():
         return "draw them: viz.py 2d_overlay_3d_pred, with the photos of the 2D poses as --img_dir"
-    files = {"img_dir": img_dir, "2d_pose_estimations": path, "3d_pose_estimations": output_dir / POSES_3D}
+    files = {"img_dir": img_dir, "2d_pose_estimations": path, "3d_pose_estimations": output_dir / POSES_3D_FILE}
     return f"draw them: {shell_command('viz', '2d_overlay_3d_pred', files)}"

@@ -9,10 +9,11 @@ In Python: train_lifter(PosePairs(poses_2d, poses_3d), PosePairs(other_2d, other
 
 from argparse import Namespace
 from dataclasses import dataclass
+from pathlib import Path
 
-from twod_threed.cycle_trainer import DEFINITIONS, CycleSettings, CycleTrainer, build_cycle_gan
+from twod_threed.cycle_trainer import CYCLE_DEFINITIONS, CycleSettings, CycleTrainer, build_cycle_gan
 from twod_threed.detector_errors import DetectorErrors, load_errors
-from twod_threed.loading import architecture_of, read_architecture, require_normalisation
+from twod_threed.loading import lifter_architecture, require_normalisation
 from twod_threed.model import LinearModel
 from twod_threed.normalisation import Normalisation, fit, from_plain
 from twod_threed.pose_pairs import PosePairs
@@ -118,7 +119,7 @@ def _refuse_another_shape(options: Namespace, experiment: Experiment, processes:
     checkpoint, path = experiment.start_checkpoint(processes), experiment.start_path(processes)
     if checkpoint is None:
         return
-    shape = architecture_of(checkpoint, path)
+    shape = lifter_architecture(checkpoint, path)
     refuse_disagreement(options, {name: shape[name] for name in ("linear_size", "num_stage")}, path)
     if stored := checkpoint.get("normalisation"):
         require_normalisation(given_value(options, "dataset_normalization"), stored["kind"], path)
@@ -175,9 +176,9 @@ def train_lifter(
     if start is None:
         form = vars(shape or LifterShape()) | {"without_hip": normalisation == "instance"}
     else:
-        form = architecture_of(start, path)
+        form = lifter_architecture(start, path)
     model = LinearModel(**form, dropout=settings.dropout).to(place)
-    statistics = _normalisation(start, training, normalisation, processes)
+    statistics = _normalisation(start, path, training, normalisation, processes)
     inform(
         f"{len(training)} training and {len(validation)} validation samples (a frame in a camera), "
         f"{statistics.kind} normalisation, {sum(p.numel() for p in model.parameters()):,} parameters\n"
@@ -197,7 +198,7 @@ def train_lifter(
     else:
         trainer = CycleTrainer(*parts, **common, cycle=cycle)
         model = build_cycle_gan(model, training, cycle.use_fc_for_projection, settings.dropout, processes).to(place)
-        inform(DEFINITIONS)
+        inform(CYCLE_DEFINITIONS)
     return train(model, trainer.hooks(), train_loader, validation_loader, optimisation, experiment, processes)
 
 
@@ -219,12 +220,12 @@ def require_batches_of_several(samples: int, batch_size: int, apart: int = 1, pr
 
 
 def _normalisation(
-    checkpoint: dict | None, training: PoseSet | PosePairs, kind: str, processes: Processes
+    checkpoint: dict | None, path: Path | None, training: PoseSet | PosePairs, kind: str, processes: Processes
 ) -> Normalisation:
     """The normalisation of the checkpoint to start from if it has one, else fitted to the training set."""
     stored = (checkpoint or {}).get("normalisation")
     if stored is not None:
         return from_plain(stored)
     if checkpoint is not None:  # published networks store no normalisation; the architecture tells its kind
-        kind = "instance" if read_architecture(checkpoint["state_dict"])["without_hip"] else "dataset"
+        kind = "instance" if lifter_architecture(checkpoint, path)["without_hip"] else "dataset"
     return fit(training, kind, processes)

@@ -17,8 +17,11 @@ from utils.data_utils import OrthogonalAugmentation, centre_on_hip, drop_joints
 from utils.human36m_dataset import CAMERAS, PoseSet
 from utils.plotting_utils import Ratio
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
+from utils.training.log_files import MILLIMETRES
 from utils.training.settings import Experiment, Optimisation
 from utils.training_utils import TrainingHooks
+
+ERRORS_IN_MM = ("MPJPE", "P-MPJPE", "MPJPE_detected")
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ class LifterTrainer:
             update_op=self.update,
             validation_loss=self.validate,
             best_metric="MPJPE_detected" if self.errors else "MPJPE",
-            lower_is_better=("loss", "MPJPE", "P-MPJPE", "MPJPE_detected"),
+            lower_is_better=("loss", *ERRORS_IN_MM),
+            units=dict.fromkeys(ERRORS_IN_MM, MILLIMETRES),
             sample_names=self.sample_names(),
         )
 

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from twod_threed.joint_order import pelvis_is_between_hips, skeleton_2d, whole_poses
 from twod_threed.mpjpe import JOINT_SETS, from_hip, mpjpe
-from twod_threed.pose_sequences import load_ground_truth, load_predicted
+from twod_threed.pose_sequences import load_predicted, load_true_poses
 from utils.console.progress import progress
 from utils.files.inside import inside
 from utils.imaging.draw2d import save_image
 from utils.imaging.draw3d import draw_pose_2d, draw_pose_3d, panel_row
-from utils.osutils import UserError, require_folder, warn
+from utils.osutils import UserError, output_folder, warn
 from utils.predictions.picture_files import ContactSheet, warn_about_nan
 from utils.predictions.prediction_files import load_predictions
 from utils.transform import H36M, H36M_2D
@@ -41,8 +41,8 @@ def truth_and_prediction(options: Namespace) -> None:
     Raises UserError, with nothing written, for a file that is missing, damaged, of other sequences, frames or units
     than the truth, in another order, or (3D only) with NaN. 2D joints that are NaN are counted and not drawn.
     """
-    output_dir, truth_path = require_folder(options.output_dir), Path(options.pose_3d_ground_truths)
-    truth = load_ground_truth(truth_path)
+    output_dir, truth_path = output_folder(options.output_dir), Path(options.pose_3d_ground_truths)
+    truth = load_true_poses(truth_path)
     prediction = _load_estimations(Path(options.pose_3d_estimations), truth, truth_path)
     inputs = _load_inputs(Path(options.pose_2d_ground_truths), truth, truth_path)
     frames = spread_frames({key: len(poses) for key, poses in truth.items()}, options.num_pictures)
@@ -51,7 +51,9 @@ def truth_and_prediction(options: Namespace) -> None:
 
     sheet = ContactSheet(frames, **SHEET)
     for (key, frame), target in zip(progress(frames, len(frames), "drawing", "picture"), targets, strict=True):
-        picture = compare(inputs[key][frame], truth[key][frame], prediction[key][frame], f"{key}, frame {frame}")
+        picture = draw_comparison(
+            inputs[key][frame], truth[key][frame], prediction[key][frame], f"{key}, frame {frame}"
+        )
         save_image(target, picture)
         sheet.add((key, frame), picture)
     joints = next(iter(prediction.values())).shape[1]
@@ -60,7 +62,7 @@ def truth_and_prediction(options: Namespace) -> None:
     sheet.save(output_dir)
 
 
-def compare(joints_2d: Tensor, truth: Tensor, prediction: Tensor, heading: str = "") -> np.ndarray:
+def draw_comparison(joints_2d: Tensor, truth: Tensor, prediction: Tensor, heading: str = "") -> np.ndarray:
     """Draw 2D pose, true 3D pose, and predicted over true 3D pose, in one row under a heading.
 
     Args:

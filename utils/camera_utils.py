@@ -43,7 +43,7 @@ XML_COUNT = len(CAMERA_NAMES) * (XML_SUBJECTS * XML_EXTRINSICS + XML_INTRINSICS)
 ROTATION_TOLERANCE = 1e-3
 LARGEST = 1e9  # px, mm, or a coefficient of distortion
 LONGEST_NAME = 100  # letters of a camera's name
-HOW_TO_GET = (
+HOW_TO_GET_CAMERAS = (
     "scripts/convert_h36m.py writes cameras.h5 from the official release's metadata.xml; metadata.xml itself or the "
     "public camera-parameters.json also work"
 )
@@ -182,7 +182,7 @@ def read_cameras_h5(path: str | Path) -> CameraTable:
                     name = "".join(chr(int(code)) for code in codes)
                     table[subject, number] = _checked_camera(rotation, **values, name=name)
     except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
-        raise UserError(f"{path}: not a readable Human3.6M camera file ({error}); {HOW_TO_GET}") from None
+        raise UserError(f"{path}: not a readable Human3.6M camera file ({error}); {HOW_TO_GET_CAMERAS}") from None
     return _nonempty(table, path)
 
 
@@ -193,7 +193,7 @@ def read_cameras_json(path: str | Path) -> CameraTable:
     `extrinsics`: "S1" → camera name → `R` (3 × 3) and `t` (3 × 1, mm), with X = R P + t, so T = −Rᵀ t.
     """
     path, table = _existing(path), {}
-    content = read_json(path, f"a camera table comes with the data: {HOW_TO_GET}")
+    content = read_json(path, f"a camera table comes with the data: {HOW_TO_GET_CAMERAS}")
     try:
         for subject, cameras in content["extrinsics"].items():
             for name, extrinsics in cameras.items():
@@ -213,7 +213,7 @@ def read_cameras_json(path: str | Path) -> CameraTable:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
             f"{path}: not a Human3.6M camera-parameters JSON with intrinsics and extrinsics per camera "
-            f"({_said(error)}); {HOW_TO_GET}"
+            f"({_said(error)}); {HOW_TO_GET_CAMERAS}"
         ) from None
     return _nonempty(table, path)
 
@@ -229,7 +229,7 @@ def read_cameras_xml(path: str | Path) -> CameraTable:
         found = re.search(r"<w0>\s*\[([^]]*)\]\s*</w0>", path.read_text(encoding="utf-8"))
         numbers = np.array([float(number) for number in found[1].split()] if found else [])
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable metadata.xml ({error}); {HOW_TO_GET}") from None
+        raise UserError(f"{path}: not a readable metadata.xml ({error}); {HOW_TO_GET_CAMERAS}") from None
     if len(numbers) != XML_COUNT:
         raise UserError(
             f"{path}: w0 has {len(numbers)} numbers, expected {XML_COUNT}; metadata.xml comes with the official "
@@ -278,7 +278,7 @@ def read_cameras(path: str | Path) -> CameraTable:
 def get_camera(table: Mapping[tuple[int, int], Camera], subject: int, number: int, path: str | Path) -> Camera:
     """Camera `number` (from 1) of a subject. Raises UserError, naming both and the file `path`, if it is missing."""
     if (subject, number) not in table:
-        raise UserError(f"{path}: no camera {number} of subject S{subject}; {HOW_TO_GET}")
+        raise UserError(f"{path}: no camera {number} of subject S{subject}; {HOW_TO_GET_CAMERAS}")
     return table[subject, number]
 
 
@@ -321,13 +321,13 @@ def _numbered(group: h5py.Group, prefix: str) -> list[int]:
 
 def _existing(path: str | Path) -> Path:
     if not Path(path).is_file():
-        raise UserError(f"{path}: no such file; {HOW_TO_GET}")
+        raise UserError(f"{path}: no such file; {HOW_TO_GET_CAMERAS}")
     return Path(path)
 
 
 def _nonempty(table: CameraTable, path: Path) -> CameraTable:
     if not table:
-        raise UserError(f"{path}: no cameras; {HOW_TO_GET}")
+        raise UserError(f"{path}: no cameras; {HOW_TO_GET_CAMERAS}")
     return table
 
 

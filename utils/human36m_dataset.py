@@ -99,11 +99,6 @@ class PoseSet:
         for index in torch.arange(len(self), device=self.device).split(SAMPLES_AT_ONCE):
             yield self.poses(index)
 
-    def all_poses(self) -> tuple[Tensor, Tensor]:
-        """`poses` of all samples, in order."""
-        parts = list(self.parts())
-        return torch.cat([p for p, _ in parts]), torch.cat([p for _, p in parts])
-
     def clips(self) -> Iterable[tuple[str, Tensor]]:
         """(name, sample indices in order) of each sequence and camera; a name is "S9/Walking 1/54138969"."""
         for number, sequence in enumerate(self.sequences):

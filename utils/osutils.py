@@ -301,7 +301,7 @@ def suggestion(name: str, known: Sequence[str] | Mapping) -> str:
     return f", did you mean {undashed[close[0]]}?" if close else ""
 
 
-def require_folder(folder: str | Path) -> Path:
+def output_folder(folder: str | Path) -> Path:
     """`folder` as a path. Raises UserError if it is a file; to be called before the work starts."""
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():

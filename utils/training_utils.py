@@ -20,7 +20,7 @@ from utils.console.progress import progress
 from utils.osutils import warn
 from utils.plotting_utils import Averages, Magnitudes
 from utils.training.bad_steps import BadSteps
-from utils.training.checkpoints import find_checkpoint
+from utils.training.checkpoint_paths import find_checkpoint
 from utils.training.experiment_lock import locked
 from utils.training.log_files import LOG_FILE, OPTIONS_FILE
 from utils.training.recovery import best_on_disk
@@ -45,9 +45,11 @@ class TrainingHooks:
         validation_loss: (model, minibatch) -> dict of losses and metrics: scalars, `Ratio`s, and pictures for
             TensorBoard (uint8 tensors of 3 × H × W, named "image/…").
         best_metric: the validation value that selects the best checkpoint.
+        uninformative: a value of `best_metric` that any later value replaces as the best, e.g. an AP of 0, which the
+            first epochs may have.
         higher_is_better, lower_is_better: names of values by direction; "MPJPE" also covers "MPJPE/Walking". Others
             have no direction. Stored in the experiment's options.json.
-        units: metric -> unit, e.g. "%". Stored in options.json.
+        units: metric -> unit, e.g. "%" or "mm". Stored in options.json.
         whole_validation: () -> dict of values that are not averages over minibatches, e.g. AP; called after the last
             minibatch of a validation. None for none.
         best_of: (checkpoint's content) -> the best value stored in it, in the unit of `best_metric`.
@@ -63,6 +65,7 @@ class TrainingHooks:
     update_op: Callable
     validation_loss: Callable
     best_metric: str = "loss"
+    uninformative: float | None = None
     higher_is_better: tuple[str, ...] = ()
     lower_is_better: tuple[str, ...] = ("loss",)
     units: Mapping[str, str] = field(default_factory=dict)
@@ -72,13 +75,10 @@ class TrainingHooks:
     average: WeightAverage | None = None
 
     def is_better(self, value: float, best: float | None) -> bool:
-        """Whether `value` improves on `best`. NaN never does; anything else improves on None.
-
-        If higher is better, a later 0 improves on an earlier 0, e.g. the AP of the first epochs.
-        """
-        if best is None:
+        """Whether `value` improves on `best`. NaN never does; else anything improves on None and `uninformative`."""
+        if best is None or best == self.uninformative:
             return not math.isnan(value)
-        return value > best or value == best == 0 if self.best_metric in self.higher_is_better else value < best
+        return value > best if self.best_metric in self.higher_is_better else value < best
 
     def better(self) -> dict[str, str]:
         """Metric -> "higher" or "lower"."""

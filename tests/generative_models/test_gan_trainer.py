@@ -123,6 +123,8 @@ class TestValidation:
         assert (picture.dtype, picture.ndim, len(picture)) == (torch.uint8, 3, 3)
         assert hooks.hooks().best_metric == "SW"
         assert not hooks.hooks().higher_is_better
+        assert set(hooks.hooks().units) == {name for name in values if not name.startswith("image/")}
+        assert {hooks.hooks().units[name] for name in ("1-NN_real", "SW")} == {"%", "mm"}
 
     def test_too_few_poses_are_refused(self, poses):
         with pytest.raises(UserError, match="3 held-out poses"):

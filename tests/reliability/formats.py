@@ -24,7 +24,7 @@ from tiny_checkpoints import hourglass_file, lifter_file, stitched_file
 from stacked_hourglass.annotations import load_mpii_training, read_head_sizes
 from stacked_hourglass.box_file import read_box_file
 from stacked_hourglass.coco_annotations import read_coco, read_truth
-from stacked_hourglass.evaluation import load_ground_truth
+from stacked_hourglass.evaluation import load_mpii_truth
 from stacked_hourglass.loading import load_hourglass
 from stacked_hourglass.lsp_annotations import read_lsp
 from stitched.loading import load_network
@@ -123,7 +123,7 @@ def _truth(folder: Path) -> Path:
 
 def _read_truth_mat(path: Path) -> None:
     read_head_sizes(path)
-    load_ground_truth(path)
+    load_mpii_truth(path)
 
 
 def _lsp(folder: Path) -> Path:

@@ -16,8 +16,9 @@ from stacked_hourglass.coco_annotations import read_coco
 from utils.files.inside import fault_of_file, fault_of_name, inside, safe_names
 from utils.human36m_frames import read_listed_frames
 from utils.imaging.draw2d import save_png
-from utils.imaging.image_sources import PhotoSource, open_source
+from utils.imaging.image_sources import open_source
 from utils.imaging.images import ImageError
+from utils.imaging.photo_source import PhotoSource
 from utils.osutils import UserError, printable
 from utils.predictions.picture_files import draw_images
 from utils.sample.coco import make_coco

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from stacked_hourglass.annotations import People, load_mpii, require_photos
+from stacked_hourglass.annotations import load_mpii, require_photos
+from stacked_hourglass.people import People
 from utils.osutils import UserError
 from utils.transform import MPII
 

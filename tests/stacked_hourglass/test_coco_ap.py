@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stacked_hourglass.coco_ap import METRICS, coco_ap
+from stacked_hourglass.coco_ap import COCO_METRICS, coco_ap
 from stacked_hourglass.oks import SIGMAS, oks
 from utils.predictions.keypoint_results import keypoint_results
 from utils.transform import COCO
@@ -49,7 +49,7 @@ def test_moved_poses_by_hand():
         "APL": (7 * 51) / 1010,  # OKS 0.82 and 0.3
         "AR": (3 * 0.75 + 4 * 0.5 + 3 * 0.25) / 10,
     })  # fmt: skip
-    assert tuple(scores.values) == METRICS
+    assert tuple(scores.values) == COCO_METRICS
 
 
 def test_wrong_poses_with_high_scores_cost_precision():

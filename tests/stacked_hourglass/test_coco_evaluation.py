@@ -11,7 +11,7 @@ from test_coco_annotations import make, person
 
 from stacked_hourglass import coco_evaluation
 from stacked_hourglass.coco_annotations import read_truth
-from stacked_hourglass.coco_ap import METRICS, coco_ap
+from stacked_hourglass.coco_ap import COCO_METRICS, coco_ap
 from utils.osutils import UserError
 from utils.predictions.keypoint_results import keypoint_results, save_keypoint_results
 
@@ -42,10 +42,10 @@ def evaluate(data_dir, *files):
 
 
 def test_table_and_json(data_dir, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(coco_evaluation, "draw_curves", lambda scores, output_dir: None)
+    monkeypatch.setattr(coco_evaluation, "draw_coco_curves", lambda scores, output_dir: None)
     perfect, moved = results_of(data_dir, tmp_path / "perfect.json"), results_of(data_dir, tmp_path / "moved.json", 3.0)
     tables = evaluate(data_dir, perfect, moved)
-    assert {name: tables["perfect"][name] for name in METRICS} == dict.fromkeys(METRICS, 100)
+    assert {name: tables["perfect"][name] for name in COCO_METRICS} == dict.fromkeys(COCO_METRICS, 100)
     expected = coco_ap(read_truth(data_dir), json.loads(moved.read_text()))
     assert tables["moved"]["AP"] == pytest.approx(100 * expected.values["AP"])
     assert 0 < tables["moved"]["AP"] < 100

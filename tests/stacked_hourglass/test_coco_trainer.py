@@ -8,7 +8,7 @@ from command_line import call
 
 from stacked_hourglass import Predictor, load_hourglass, train_hourglass
 from stacked_hourglass.coco_annotations import load_coco, read_coco, read_truth, scored_people
-from stacked_hourglass.coco_ap import METRICS, coco_ap
+from stacked_hourglass.coco_ap import COCO_METRICS, coco_ap
 from stacked_hourglass.coco_run import find_coco_poses
 from stacked_hourglass.coco_trainer import CocoValidation
 from stacked_hourglass.hourglass import Architecture
@@ -50,7 +50,7 @@ def test_validates_by_ap(trained, data_dir):
     assert [one["image_id"] for one in results] == [one["image_id"] for one in read_truth(data_dir)["annotations"]]
     expected = coco_ap(read_truth(data_dir), results).values
     assert np.isnan(expected.pop("APM"))  # nobody is of medium size
-    assert {name: averages[name] for name in METRICS if name in averages} == pytest.approx(
+    assert {name: averages[name] for name in COCO_METRICS if name in averages} == pytest.approx(
         {name: 100 * value for name, value in expected.items()}
     )
     people = scored_people(read_coco(data_dir, "val2017"))
@@ -108,8 +108,12 @@ def test_other_validation_people_and_networks_are_refused(data_dir, tmp_path):
 
 
 def test_at_0_the_latest_is_the_best():
-    hooks = TrainingHooks(*[None] * 5, best_metric="AP", higher_is_better=("AP",))
+    hooks = TrainingHooks(*[None] * 5, best_metric="AP", higher_is_better=("AP",), uninformative=0.0)
     assert [hooks.is_better(0.0, best) for best in (None, 0.0, 0.1)] == [True, True, False]
-    assert not hooks.is_better(0.1, 0.1)
-    lower = TrainingHooks(*[None] * 5)
-    assert not lower.is_better(0.0, 0.0)
+    assert [hooks.is_better(0.1, best) for best in (0.0, 0.1)] == [True, False]
+    assert not hooks.is_better(float("nan"), 0.0)
+
+
+@pytest.mark.parametrize("higher", [(), ("loss",)])
+def test_0_after_0_is_no_better_for_other_metrics(higher):
+    assert not TrainingHooks(*[None] * 5, higher_is_better=higher).is_better(0.0, 0.0)

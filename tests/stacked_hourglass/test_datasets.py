@@ -7,11 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from stacked_hourglass.annotations import People, load_mpii
+from stacked_hourglass.annotations import load_mpii
 from stacked_hourglass.augmentation import draw_geometry
 from stacked_hourglass.datasets import PoseCrops, make_loader, statistics, training_loader
 from stacked_hourglass.framing import Framing
 from stacked_hourglass.inference import to_photo
+from stacked_hourglass.people import People
 from utils.imaging.images import CROP_SIZE
 from utils.transform import LSP, MPII, Skeleton
 

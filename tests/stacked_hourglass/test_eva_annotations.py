@@ -5,9 +5,9 @@ import pytest
 
 from stacked_hourglass.eva_annotations import (
     Place,
-    describe,
     load_eva,
     place_clips,
+    placement_lines,
     read_clips,
     read_ofs,
     read_sync,
@@ -131,7 +131,7 @@ def test_a_table_places_and_the_rest_is_left_out_with_its_reason(folder):
         "Validate/S1 Walking 1 chunk0 C2",
         "Validate/S1 Walking 1 chunk0 C3",
     ]
-    assert describe(placed, left_out) == [
+    assert placement_lines(placed, left_out) == [
         "HumanEva-I: 4 clips with 11 frames placed in their videos",
         "2 clips left out, no start in --sync, no OFS file: Validate/S1 Walking 1 chunk0 C2, "
         "Validate/S1 Walking 1 chunk0 C3",

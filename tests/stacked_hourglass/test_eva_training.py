@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(eva, "FRAMES", FRAMES)
         patch.setattr(eva, "CHUNKS", CHUNKS)
-        patch.setattr(eva, "SUBJECTS", ("S1",))
+        patch.setattr(eva, "SAMPLE_SUBJECTS", ("S1",))
         eva.make_eva(folder)
     return folder
 

@@ -11,7 +11,7 @@ from scipy.io import loadmat, savemat
 
 from stacked_hourglass import evaluation
 from stacked_hourglass.annotations import load_mpii
-from stacked_hourglass.evaluation import load_ground_truth, mpii_PCKh
+from stacked_hourglass.evaluation import load_mpii_truth, mpii_PCKh
 from stacked_hourglass.validation_predictions import load_validation_predictions
 from utils.osutils import UserError
 from utils.predictions.coco_results import save_coco_results
@@ -49,7 +49,7 @@ def data_dir(tmp_path, truth):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leaves out the curves, which take most of an evaluation's time."""
-    monkeypatch.setattr(evaluation, "draw_curves", lambda curves, output_dir: None)
+    monkeypatch.setattr(evaluation, "draw_pckh_curves", lambda curves, output_dir: None)
 
 
 def annotation(name, joints, is_validation):
@@ -236,7 +236,7 @@ def test_annotations_of_another_number_of_people_are_refused(data_dir, truth, tm
 
 
 def test_ground_truth_is_zero_based(data_dir, truth):
-    loaded = load_ground_truth(data_dir / "detections_our_format.mat")
+    loaded = load_mpii_truth(data_dir / "detections_our_format.mat")
     np.testing.assert_allclose(loaded.joints, truth)
     np.testing.assert_allclose(loaded.head_sizes, HEAD_SIZE)
     assert (loaded.missing.shape, loaded.missing.any(), len(loaded)) == ((3, 16), False, 3)
@@ -244,7 +244,7 @@ def test_ground_truth_is_zero_based(data_dir, truth):
 
 def test_ground_truth_of_one_person_without_a_last_axis(tmp_path, truth):
     write_truth(tmp_path, truth[:1], pos_gt_src=truth[0] + 1, jnt_missing=np.zeros((16, 1)))
-    assert load_ground_truth(tmp_path / "detections_our_format.mat").joints.shape == (1, 16, 2)
+    assert load_mpii_truth(tmp_path / "detections_our_format.mat").joints.shape == (1, 16, 2)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_files_by_image_agree_with_arrays_on_real_annotations(tmp_path):
     if not data_dir.is_dir():
         pytest.skip("../shared/data is not here")
     validation = load_mpii(data_dir)[1]
-    truth = load_ground_truth(data_dir / "detections_our_format.mat")
+    truth = load_mpii_truth(data_dir / "detections_our_format.mat")
     np.testing.assert_allclose(validation.joints, truth.joints, atol=1e-3)
     assert (loadmat(data_dir / "detections_our_format.mat")["jnt_missing"] == 0).all()
     array = truth.joints + np.random.default_rng(0).normal(0, 8, truth.joints.shape)

@@ -12,9 +12,10 @@ from test_coco_annotations import make as make_coco
 from test_coco_annotations import person
 from test_lsp_annotations import make as make_lsp
 
-from stacked_hourglass.annotations import People, load_mpii
+from stacked_hourglass.annotations import load_mpii
 from stacked_hourglass.joined_data import in_skeleton, load_joined, load_training
 from stacked_hourglass.lsp_annotations import load_lsp
+from stacked_hourglass.people import People
 from utils.osutils import UserError
 from utils.transform import COCO, LSP, MPII
 

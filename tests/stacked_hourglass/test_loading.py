@@ -8,7 +8,7 @@ from torch import Tensor, nn
 import stacked_hourglass
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.inference import as_input
-from stacked_hourglass.loading import count_parameters, load_hourglass, read_architecture
+from stacked_hourglass.loading import count_parameters, hourglass_architecture, load_hourglass
 from utils.console.option_rules import refuse_disagreement
 from utils.osutils import UserError
 from utils.training.checkpoints import make_checkpoint_fn, read_checkpoint
@@ -211,7 +211,7 @@ def test_a_pickle_is_opened_only_where_allowed(tmp_path, images, capsys):
 )
 def test_an_option_that_contradicts_the_checkpoint_names_both_values(tmp_path, parse_options, argv, asked, stored):
     torch.save(trained().state_dict(), tmp_path / "weights.pth")
-    architecture = read_architecture(read_checkpoint(tmp_path / "weights.pth"), "weights.pth")
+    architecture = hourglass_architecture(read_checkpoint(tmp_path / "weights.pth"), "weights.pth")
     options = parse_options("--load", tmp_path, *argv, entry="run")
     with pytest.raises(UserError, match=f"{asked}: weights.pth was trained with {stored}"):
         refuse_disagreement(options, vars(architecture), "weights.pth")

@@ -43,7 +43,7 @@ def data_dir(tmp_path, joints):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leaves out the curves, which take most of an evaluation's time."""
-    monkeypatch.setattr(lsp_evaluation, "draw_curves", lambda curves, output_dir: [])
+    monkeypatch.setattr(lsp_evaluation, "draw_lsp_curves", lambda curves, output_dir: [])
 
 
 def evaluate(data_dir, files, names=None, output_dir=None):

@@ -141,7 +141,7 @@ def test_curves_end_at_the_tables_rates():
     tables, curves = lsp_tables(pred, truth), lsp_curves(pred, truth)
     for convention, by_metric in curves.items():
         for metric, by_column in by_metric.items():
-            threshold = lsp_pck.METRICS[metric][2][-1]
+            threshold = lsp_pck.LSP_METRICS[metric][2][-1]
             assert metric.endswith(f"@{threshold}")
             for column, curve in by_column.items():
                 assert curve[0] == 0

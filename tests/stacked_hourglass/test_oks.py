@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stacked_hourglass.oks import SIGMAS, THRESHOLDS, joint_similarities, oks, oks_scores, shared_with_coco, sigmas_of
+from stacked_hourglass.coco_ap import OKS_THRESHOLDS
+from stacked_hourglass.oks import SIGMAS, joint_similarities, oks, oks_scores, shared_with_coco, sigmas_of
 from utils.transform import COCO, LSP, MPII
 
 # The parameters of COCO's own evaluation (pycocotools, Params.setKpParams), in COCO's order, as tenths.
@@ -51,8 +52,8 @@ def test_scores_by_hand():
     assert (scores["above_0.5"], scores["above_0.75"]) == (0.75, 0.5)  # equal counts
     # At 0.5: 3; 0.55 to 0.75: 2 each; 0.8 to 0.9: 1 each; 0.95: none.
     assert scores["above_0.5:0.95"] == pytest.approx((3 + 5 * 2 + 3 * 1) / 40)
-    assert THRESHOLDS[0] == 0.5
-    assert THRESHOLDS[-1] == 0.95
+    assert OKS_THRESHOLDS[0] == 0.5
+    assert OKS_THRESHOLDS[-1] == 0.95
     empty = oks_scores(np.array([np.nan]))
     assert empty.pop("people") == 0
     assert all(math.isnan(value) for value in empty.values())

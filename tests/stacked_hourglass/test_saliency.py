@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
-from stacked_hourglass.saliency import KINDS, joint_scores, saliency_maps
+from stacked_hourglass.saliency import SALIENCY_KINDS, joint_scores, saliency_maps
 
 COLORS = torch.tensor([[1.0, -3.0, 2.0], [0.0, 0.5, -0.25]])  # of two joints, for red, green and blue
 
@@ -104,7 +104,7 @@ def test_a_hourglass_by_differences(hourglass, crops):
             maps = hourglass(pictures)[-1]
         return (weights * maps).sum((-2, -1)) if kind == "sum" else maps.amax((-2, -1))
 
-    for kind in KINDS:
+    for kind in SALIENCY_KINDS:
         _, saliency = saliency_maps(hourglass, images, kind)
         assert saliency.shape == (1, 3, 64, 64)
         for place in saliency[0].amax(0).flatten().argsort(descending=True)[[0, 5, 50]].tolist():

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from stacked_hourglass import pckh
-from stacked_hourglass.annotations import People, load_mpii
+from stacked_hourglass.annotations import load_mpii
 from stacked_hourglass.augmentation import RandomMasking
 from stacked_hourglass.datasets import PoseCrops
 from stacked_hourglass.degradation import Degradation, RandomErasing
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass
+from stacked_hourglass.people import People
 from stacked_hourglass.trainer import (
     NOT_SCORED,
     HourglassAugmentation,

@@ -205,7 +205,9 @@ class Doubling(ExportedNetwork):
 
 def test_every_output_is_compared_in_every_batch():
     network = Doubling()
-    assert set(export.compare(network, lambda inputs: (2 * inputs[0], 2 * inputs[0] + 10), 0).values()) == {(0, 0)}
+    assert set(export.output_differences(network, lambda inputs: (2 * inputs[0], 2 * inputs[0] + 10), 0).values()) == {
+        (0, 0)
+    }
     for batch in export.BATCHES:
         for spoilt in range(2):
 
@@ -214,7 +216,7 @@ def test_every_output_is_compared_in_every_batch():
                 double = 2 * inputs[0] + off[0]
                 return double, double + 10 + off[1]
 
-            differences = list(export.compare(network, run, 0).values())
+            differences = list(export.output_differences(network, run, 0).values())
             assert differences[spoilt].absolute == pytest.approx(0.1, abs=1e-5)
             assert differences[1 - spoilt].absolute == 0, "what follows from a wrong output is right"
 
@@ -282,8 +284,8 @@ class TestOptions:
 
     def test_the_seed_changes_the_input_of_the_check(self, run, loads, monkeypatch):
         seen = []
-        compare = export.compare
-        monkeypatch.setattr(export, "compare", lambda *given: seen.append(given[-1]) or compare(*given))
+        compare = export.output_differences
+        monkeypatch.setattr(export, "output_differences", lambda *given: seen.append(given[-1]) or compare(*given))
         for argv in ((), ("--seed", 5)):
             run(*loads["lifter"], *argv).succeeded()
         assert seen == [0, 5]

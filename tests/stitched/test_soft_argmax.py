@@ -199,6 +199,10 @@ def test_training_after_inference_mode():
     with torch.inference_mode():
         soft_argmax(maps)
     soft_argmax(maps.requires_grad_()).sum().backward()
+    fresh = maps.detach().clone().requires_grad_()
+    SoftArgmax2D(window_fn="Parzen")(fresh).sum().backward()
+    assert torch.equal(maps.grad, fresh.grad)
+    assert maps.grad.any()
 
 
 # ------------------------------------------------------------------------------------------ odd maps

@@ -21,6 +21,7 @@ from option_effects import (
     assert_tested,
     epochs,
     optimizer_fields,
+    refused_training,
     run_once,
     running_statistics,
     validation,
@@ -56,11 +57,9 @@ def fails(images, networks, tmp_path) -> Callable[..., str]:
     """The one line of a run that is refused and leaves nothing."""
 
     def failing(*argv: object, data_dir: Path = images, starts: tuple = networks) -> str:
-        work = tmp_path / "refused"
-        work.mkdir(exist_ok=True)
-        error = call("train", "stitched_fine_tune", "--data_dir", data_dir, *SMALL, *starts, *argv, cwd=work).refusal()
-        assert not list(work.glob("model_checkpoints/**/*"))
-        return error
+        return refused_training(
+            tmp_path / "refused", "stitched_fine_tune", "--data_dir", data_dir, *SMALL, *starts, *argv
+        )
 
     return failing
 

@@ -195,6 +195,7 @@ class TestValidation:
             output = model(trainer.prepare(model, batch), batch["to_photo"])
         pose_2d = output.pose_2d[:, joint_map(MPII, H36M_2D)]
         result = self.averages(trainer, model, [batch])
+        assert trainer.hooks().units == {"MPJPE": "mm", "P-MPJPE": "mm", "2D_error": "px"}
         assert result["MPJPE"] == pytest.approx(mpjpe(output.pose_3d, batch["pose_3d"]).item(), rel=1e-5)
         assert result["P-MPJPE"] == pytest.approx(p_mpjpe(output.pose_3d, batch["pose_3d"]).item(), rel=1e-4)
         assert result["2D_error"] == pytest.approx(float((pose_2d - batch["pose_2d"]).norm(dim=-1).mean()), rel=1e-5)

@@ -10,7 +10,7 @@ from standing_people import joints_of, people, write_photo
 from stitched.pose_files import load_poses_3d
 from stitched.viz import MOST_HEIGHT, MOST_WIDTH, compose
 from utils.imaging.draw2d import person_color
-from utils.imaging.draw3d import PANEL
+from utils.imaging.draw3d import POSE_PANEL
 from utils.imaging.images import read_image
 from utils.osutils import UserError
 from utils.predictions.prediction_files import save_metas, save_predictions
@@ -136,7 +136,7 @@ class TestPicture:
     def test_left_is_left_and_up_is_up_in_both(self, facing):
         pose = people(1, facing)
         picture = compose(self.image, joints_of(pose), H36M_2D, pose)
-        assert picture.shape == (480, 640 + 6 + PANEL[0], 3)
+        assert picture.shape == (480, 640 + 6 + POSE_PANEL[0], 3)
         photo, panel = picture[80:, :640], picture[80:, self.panel :]  # below the legends
         for part in (photo, panel):
             right, left = middle(part, "r"), middle(part, "l")
@@ -147,11 +147,11 @@ class TestPicture:
     def test_truth_has_a_panel_of_its_own_of_the_same_scale(self):
         pose = people(1)
         picture = compose(self.image, joints_of(pose), H36M_2D, pose, pose)
-        assert picture.shape[1] == 640 + 2 * (6 + PANEL[0])
-        truth, prediction = picture[90:, self.panel :][:, : PANEL[0]], picture[90:, -PANEL[0] :]
+        assert picture.shape[1] == 640 + 2 * (6 + POSE_PANEL[0])
+        truth, prediction = picture[90:, self.panel :][:, : POSE_PANEL[0]], picture[90:, -POSE_PANEL[0] :]
         np.testing.assert_allclose(middle(truth, "r"), middle(prediction, "r"), atol=3)
         # The truth is behind the prediction, grey, and shows where they differ.
-        other = compose(self.image, joints_of(pose), H36M_2D, pose, moved(pose))[90:, -PANEL[0] :]
+        other = compose(self.image, joints_of(pose), H36M_2D, pose, moved(pose))[90:, -POSE_PANEL[0] :]
         assert greys(other) > greys(prediction) + 30
 
     def test_the_error_is_in_the_title(self, monkeypatch):
@@ -172,7 +172,7 @@ class TestPicture:
         picture = compose(self.image, joints_of(pose), H36M_2D, pose)
         photo = picture[:, : round(640 * 720 / 480)]
         panels = picture[:, photo.shape[1] + 6 :]
-        width, height = round(357 * PANEL[0] / PANEL[1]), 357
+        width, height = round(357 * POSE_PANEL[0] / POSE_PANEL[1]), 357
         for number in range(3):
             mask = (photo == person_color(number)).all(axis=2)
             assert mask.sum() > 50

@@ -10,18 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standing_people import HEIGHT, WIDTH, joints_of, people, write_photo
 
-from stitched.video import (
-    GAP,
-    MOST_PANELS,
-    SWING,
-    SWING_SECONDS,
-    arrange,
-    assign_slots,
-    stand,
-    view_azimuth,
-)
+from stitched.video import MOST_PANELS, SWING, SWING_SECONDS, arrange, assign_slots, stand, view_azimuth
+from stitched.viz import PANEL_GAP
 from utils.imaging.draw2d import person_color
-from utils.imaging.draw3d import PANEL
+from utils.imaging.draw3d import POSE_PANEL
 from utils.imaging.image_sources import open_source
 from utils.imaging.video_writer import write_video
 from utils.predictions.prediction_files import save_metas, save_predictions
@@ -29,7 +21,7 @@ from utils.transform import H36M
 
 FRAMES, FPS = 8, 12.5
 LEVELS = (60, 180)  # grey of the first and the later half of the frames
-PANEL_WIDTH = HEIGHT * PANEL[0] // PANEL[1]
+PANEL_WIDTH = HEIGHT * POSE_PANEL[0] // POSE_PANEL[1]
 
 
 def name(number):
@@ -89,7 +81,7 @@ class TestVideo:
         assert files(render.folder) == ["clip.mp4"]
         source = open_source(render.folder / "clip.mp4")
         assert source.fps == pytest.approx(FPS, abs=0.05)
-        assert source.size == (WIDTH + GAP + PANEL_WIDTH, HEIGHT)
+        assert source.size == (WIDTH + PANEL_GAP + PANEL_WIDTH, HEIGHT)
         frames = frames_of(render.folder)
         # A corner of the source is what it was: no frame was lost, doubled or moved.
         assert [frame[470, 10, 0] for frame in frames] == pytest.approx([*[LEVELS[0]] * 4, *[LEVELS[1]] * 4], abs=6)
@@ -100,11 +92,11 @@ class TestVideo:
         frames = frames_of(render.folder)
         spans = []
         for frame in frames:
-            for part in (frame[:, :WIDTH], frame[80:, WIDTH + GAP :]):
+            for part in (frame[:, :WIDTH], frame[80:, WIDTH + PANEL_GAP :]):
                 right, left = np.nonzero(warmth(part) > 60), np.nonzero(warmth(part) < -60)
                 assert right[1].mean() < left[1].mean()
                 assert right[0].mean() < left[0].mean()  # the right hand is raised
-            spans.append(np.ptp(np.nonzero(np.abs(warmth(frame[80:, WIDTH + GAP :])) > 60)[1]))
+            spans.append(np.ptp(np.nonzero(np.abs(warmth(frame[80:, WIDTH + PANEL_GAP :])) > 60)[1]))
         assert spans == sorted(spans, reverse=True)
         assert spans[-1] < 0.95 * spans[0]
 
@@ -112,7 +104,7 @@ class TestVideo:
         """Floor, legend and scale are those of the whole video: a crouch leaves what is about it as it was."""
         low = people(1) * torch.tensor([1, 0.5, 1])
         render({n: people(1) if n < 4 else low for n in range(FRAMES)}).succeeded()
-        first, last = (frames_of(render.folder)[k][:, WIDTH + GAP :].astype(int) for k in (0, FRAMES - 1))
+        first, last = (frames_of(render.folder)[k][:, WIDTH + PANEL_GAP :].astype(int) for k in (0, FRAMES - 1))
         legend = slice(0, 70)
         assert np.abs(first[legend] - last[legend]).mean() < 3
         feet = [np.nonzero(np.abs(warmth(frame[80:])) > 60)[0].max() for frame in (first, last)]
@@ -125,7 +117,7 @@ class TestVideo:
         both, one = people(2), people(1)
         render({n: both if n < 4 else one for n in range(FRAMES)}, {n: [2, 4] if n < 4 else [4] for n in range(FRAMES)})
         frames = frames_of(render.folder)
-        panels = [frame[:, WIDTH + GAP :] for frame in frames]
+        panels = [frame[:, WIDTH + PANEL_GAP :] for frame in frames]
         rows = [colored(panel, person_color(4))[1] for panel in panels]
         assert rows == pytest.approx([rows[0]] * FRAMES, abs=3)
         for number, count in ((2, 4), (4, 8)):
@@ -142,7 +134,7 @@ class TestVideo:
         for number, frame in enumerate(frames):
             bare = number in (2, 5)
             assert (np.abs(warmth(frame[:, :WIDTH])) > 60).any() != bare
-            assert (np.abs(warmth(frame[90:, WIDTH + GAP :])) > 60).any() != bare
+            assert (np.abs(warmth(frame[90:, WIDTH + PANEL_GAP :])) > 60).any() != bare
         assert "8 frames, 6 of them with people" in result.out
 
     def test_frames_that_the_run_left_out_are_left_out_and_the_others_keep_their_times(self, render):
@@ -180,7 +172,7 @@ class TestVideo:
         assert source.size == (75, 101)
         render({n: people(1) for n in range(3)}, None, "--img_dir", tmp_path / "clip.gif").succeeded()
         frame = frames_of(render.folder)[2]
-        assert frame.shape[:2] == (102, 75 + GAP + 75 + 0)
+        assert frame.shape[:2] == (102, 75 + PANEL_GAP + 75 + 0)
         assert frame[50, 5, 0] == pytest.approx(180, abs=8)
         assert frame[101, 5, 0] < 40
 
@@ -234,7 +226,7 @@ class TestPeople:
     def test_layout(self, count, size, rows, panels):
         layout = arrange(size, {"a": list(range(count))}, {"a": people(count)})
         assert (layout.rows, layout.panels) == (rows, panels)
-        assert layout.size[1] == (size[1] - GAP * (rows - 1)) // rows
+        assert layout.size[1] == (size[1] - PANEL_GAP * (rows - 1)) // rows
         tall = arrange((360, 1280), {"a": [0]}, {"a": people(1)})
         assert tall.size == (360, 1280)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from command_line import call
 
-from twod_threed.augmentation_viz import camera_tilt, draw, orientations, sample_name
+from twod_threed.augmentation_viz import camera_tilt, draw_orientations, orientations, sample_name
 from twod_threed.model import LinearModel
 from twod_threed.normalisation import fit
 from utils.data_utils import HIP
@@ -120,7 +120,7 @@ def test_the_picture_has_a_column_an_orientation_in_bands_of_eight(samples):
     sizes = {}
     for count in (1, 2, 9):
         poses_2d, truth = some(samples, count=count)
-        picture = draw(poses_2d, truth, truth, [0.0] * count, 13.0, "S9/Walking/54138969, frame 0")
+        picture = draw_orientations(poses_2d, truth, truth, [0.0] * count, 13.0, "S9/Walking/54138969, frame 0")
         sizes[count] = picture.shape
     assert sizes[2] == (sizes[1][0], 2 * sizes[1][1] + 12, 3)
     assert sizes[9] == (2 * sizes[1][0] + 12, 8 * sizes[1][1] + 7 * 12, 3)

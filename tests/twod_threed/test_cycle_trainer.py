@@ -3,6 +3,7 @@
 import pytest
 import torch
 from command_line import call
+from pose_sets import all_poses, training_and_test_poses
 from settings_by_name import settings_of
 from training_results import content_of, log_of, same
 
@@ -14,8 +15,6 @@ from twod_threed.mpjpe import mpjpe
 from twod_threed.normalisation import fit
 from twod_threed.trainer import LifterTrainer, LifterTraining
 from utils.data_utils import LIFTER_INPUT_JOINTS, OrthogonalAugmentation, normalise_instance
-from utils.human36m.files import find_sequences
-from utils.human36m_dataset import load_pose_set
 from utils.plotting_utils import Averages
 from utils.training.samplers import IndexLoader
 from utils.training.settings import Experiment, Optimisation
@@ -26,8 +25,7 @@ KINDS = pytest.mark.parametrize("kind", ["instance", "dataset"])
 
 @pytest.fixture(scope="module")
 def pose_sets(tiny_h36m):
-    files, actions = find_sequences(tiny_h36m), ("Sitting", "Walking")
-    return load_pose_set(files, [1], actions), load_pose_set(files, [9], actions)
+    return training_and_test_poses(tiny_h36m)
 
 
 @pytest.fixture
@@ -240,7 +238,7 @@ class TestValidation:
         hooks = trainer(kind)
         gan, normalisation = small_gan(hooks).eval(), hooks.normalisation
         result = self.averages(hooks, gan)
-        poses_2d, truth = hooks.validation.all_poses()
+        poses_2d, truth = all_poses(hooks.validation)
         with torch.no_grad():
             predicted = normalisation.to_mm(gan.lifter(normalisation.input(poses_2d)))
             predicted = predicted - predicted[:, :1]
@@ -262,6 +260,8 @@ class TestValidation:
         for name, value in expected.items():
             assert result[name] == pytest.approx(value.item(), rel=1e-4, abs=1e-6), name
         assert "MPJPE/Walking" in result
+        units = {"MPJPE": "mm", "cycle_3d": "mm", "turned": "%"}
+        assert {name: unit for name, unit in hooks.hooks().units.items() if name in result} == units
         assert self.averages(hooks, gan, 7) == pytest.approx(result, rel=1e-3, abs=1e-5)
 
     def test_critics_that_learn_nothing_are_not_asked(self, trainer):

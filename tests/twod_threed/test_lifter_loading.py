@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import twod_threed
-from twod_threed.loading import read_architecture
+from twod_threed.loading import lifter_architecture
 from twod_threed.model import LinearModel
 from twod_threed.normalisation import TENSORS, Normalisation
 from utils.osutils import UserError
@@ -85,7 +85,7 @@ def test_our_checkpoint_says_everything(tmp_path, without_hip):
     ],
 )
 def test_the_architecture_is_read_from_the_weights(options):
-    assert read_architecture(LinearModel(**options).state_dict()) == options
+    assert lifter_architecture({"state_dict": LinearModel(**options).state_dict()}, "weights.pth") == options
 
 
 def test_other_networks_are_refused(tmp_path):

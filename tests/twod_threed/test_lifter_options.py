@@ -23,6 +23,7 @@ from option_effects import (
     columns,
     epochs,
     optimizer_fields,
+    refused_training,
     run_once,
     shapes,
     validation,
@@ -95,11 +96,7 @@ def fails(tiny_h36m, tmp_path) -> Callable[..., str]:
     """The one line of a run that is refused and leaves nothing."""
 
     def failing(*argv: object, data_dir: Path = tiny_h36m) -> str:
-        work = tmp_path / "failing"
-        work.mkdir(exist_ok=True)
-        error = call("train", "2d3d_h36m", "--data_dir", data_dir, *SMALL, *argv, cwd=work).refusal()
-        assert not list(work.glob("model_checkpoints/**/*"))
-        return error
+        return refused_training(tmp_path / "failing", "2d3d_h36m", "--data_dir", data_dir, *SMALL, *argv)
 
     return failing
 

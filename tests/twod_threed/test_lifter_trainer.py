@@ -3,6 +3,7 @@
 import pytest
 import torch
 from command_line import call
+from pose_sets import all_poses, training_and_test_poses
 from settings_by_name import settings_of
 from training_results import content_of, log_of, same
 
@@ -11,8 +12,6 @@ from twod_threed.mpjpe import mpjpe, p_mpjpe
 from twod_threed.normalisation import fit
 from twod_threed.trainer import LifterTrainer, LifterTraining
 from utils.data_utils import OrthogonalAugmentation
-from utils.human36m.files import find_sequences
-from utils.human36m_dataset import load_pose_set
 from utils.plotting_utils import Averages
 from utils.training.samplers import IndexLoader
 from utils.training.settings import Experiment, Optimisation
@@ -22,8 +21,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def pose_sets(tiny_h36m):
-    files, actions = find_sequences(tiny_h36m), ("Sitting", "Walking")
-    return load_pose_set(files, [1], actions), load_pose_set(files, [9], actions)
+    return training_and_test_poses(tiny_h36m)
 
 
 @pytest.fixture
@@ -122,7 +120,7 @@ class TestValidation:
 
     def expected(self, hooks):
         """Predictions and truth of the whole validation set, mm, hips at the origin."""
-        poses_2d, poses_3d = hooks.validation.all_poses()
+        poses_2d, poses_3d = all_poses(hooks.validation)
         with torch.no_grad():
             outputs = small_model().eval()(hooks.normalisation.input(poses_2d))
         predicted = hooks.normalisation.to_mm(outputs)
@@ -135,6 +133,7 @@ class TestValidation:
         assert result["MPJPE"] == pytest.approx(mpjpe(predicted, truth).item(), rel=1e-5)
         assert result["P-MPJPE"] == pytest.approx(p_mpjpe(predicted, truth).item(), rel=1e-4)
         assert "P-MPJPE" not in self.averages(trainer(), 1000)
+        assert {hooks.hooks().units[name] for name in ("MPJPE", "P-MPJPE")} == {"mm"}
 
     def test_every_action_has_its_own(self, trainer):
         hooks = trainer()

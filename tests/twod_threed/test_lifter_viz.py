@@ -10,7 +10,7 @@ import torch
 
 from twod_threed.mpjpe import from_hip
 from twod_threed.pose_sequences import ground_truth_of_folder
-from twod_threed.viz import compare, frame_mpjpe, spread_frames, truth_and_prediction
+from twod_threed.viz import draw_comparison, frame_mpjpe, spread_frames, truth_and_prediction
 from utils.osutils import UserError
 from utils.predictions.prediction_files import save_predictions
 from utils.transform import H36M, H36M_2D, MPII
@@ -196,7 +196,7 @@ def test_real_motion_is_upright_and_not_mirrored():
         arms = pose.clone()
         arms[H36M.indices(["r_knee", "r_ankle", "l_knee", "l_ankle", "r_wrist", "l_wrist"])] = torch.nan
         joints_2d = arms[H36M.indices(H36M_2D.joints), :2]
-        picture = compare(joints_2d, arms, arms)[140:].astype(int)  # below the legends
+        picture = draw_comparison(joints_2d, arms, arms)[140:].astype(int)  # below the legends
         warmth = picture[..., 0] - picture[..., 2]  # far limbs are darker: told apart by hue
         red, blue = warmth > 60, warmth < -60
         for panel in range(3):

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pose_sets import all_poses
 
 import twod_threed.normalisation
-from twod_threed.normalisation import KINDS, TENSORS, fit, from_plain
+from twod_threed.normalisation import NORMALISATION_KINDS, TENSORS, fit, from_plain
 from utils.camera_utils import stack_cameras
 from utils.human36m.files import Sequence
 from utils.human36m_dataset import PoseSet
@@ -38,7 +39,7 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def test_dataset_normalisation_gives_mean_0_and_deviation_1(poses):
-    poses_2d, poses_3d = poses.all_poses()
+    poses_2d, poses_3d = all_poses(poses)
     normalisation = fit(poses, "dataset")
     inputs, targets = normalisation.input(poses_2d).double(), normalisation.target(poses_3d).double()
     for values in (inputs, targets[:, 1:]):
@@ -48,7 +49,7 @@ def test_dataset_normalisation_gives_mean_0_and_deviation_1(poses):
 
 
 def test_dataset_statistics_are_population_statistics_of_every_coordinate(poses):
-    poses_2d, poses_3d = (part.double().numpy() for part in poses.all_poses())
+    poses_2d, poses_3d = (part.double().numpy() for part in all_poses(poses))
     normalisation = fit(poses, "dataset")
     assert normalisation.mean_2d.numpy() == pytest.approx(poses_2d.mean(0), rel=1e-5)
     assert normalisation.stddev_2d.numpy() == pytest.approx(poses_2d.std(0, ddof=0), rel=1e-5)
@@ -57,7 +58,7 @@ def test_dataset_statistics_are_population_statistics_of_every_coordinate(poses)
 
 
 def test_instance_normalisation_has_one_number_for_3d(poses):
-    poses_2d, poses_3d = poses.all_poses()
+    poses_2d, poses_3d = all_poses(poses)
     normalisation = fit(poses, "instance")
     assert len(normalisation.stddev_3d.unique()) == 1
     distances = poses_3d[:, 1:].double().norm(dim=-1)
@@ -71,14 +72,14 @@ def test_instance_normalisation_has_one_number_for_3d(poses):
     torch.testing.assert_close(normalisation.input(3 * poses_2d + 40), inputs, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NORMALISATION_KINDS)
 def test_the_way_back_to_mm(poses, kind):
-    poses_3d = poses.all_poses()[1]
+    poses_3d = all_poses(poses)[1]
     normalisation = fit(poses, kind)
     torch.testing.assert_close(normalisation.to_mm(normalisation.target(poses_3d)), poses_3d, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NORMALISATION_KINDS)
 def test_through_plain_types_and_back(poses, kind):
     normalisation = fit(poses, kind)
     again = from_plain(normalisation.plain()).to(torch.device("cpu"))

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from pose_sets import all_poses
 
 from utils.camera_utils import CAMERA_NAMES, read_cameras_h5, stack_cameras, write_cameras_h5
 from utils.data_utils import HIP, OrthogonalAugmentation
@@ -90,16 +91,16 @@ def test_shapes_types_and_order(training):
     assert poses_2d.dtype == poses_3d.dtype == torch.float32
     assert not poses_3d[:, HIP].any()
     assert torch.equal(poses_2d[1], poses_2d[2])
-    all_2d, all_3d = training.all_poses()
+    all_2d, all_3d = all_poses(training)
     assert len(all_2d) == len(all_3d) == len(training)
     torch.testing.assert_close(all_2d[[7, 2, 2]], poses_2d)
     torch.testing.assert_close(all_3d[[7, 2, 2]], poses_3d)
 
 
 def test_all_poses_in_parts(training, monkeypatch):
-    whole = training.all_poses()
+    whole = all_poses(training)
     monkeypatch.setattr("utils.human36m_dataset.SAMPLES_AT_ONCE", 5)
-    for part, expected in zip(training.all_poses(), whole, strict=True):
+    for part, expected in zip(all_poses(training), whole, strict=True):
         torch.testing.assert_close(part, expected)
 
 

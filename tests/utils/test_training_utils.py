@@ -7,8 +7,9 @@ import pytest
 import torch
 from event_files import events
 from ranks import rank_of
-from tiny_trainer import SAMPLES, Noise, Trainer, all_files, at_update, log_of, options_for, run
+from tiny_trainer import SAMPLES, Noise, Trainer, all_files, at_update, checkpoints_of, options_for, run
 from torch import nn
+from training_results import log_of
 
 from utils.console.evaluation_tables import print_averages
 from utils.osutils import RunFailed
@@ -47,7 +48,7 @@ def test_validation_averages_are_over_all_samples(tmp_path):
 
 def test_training_learns(tmp_path):
     run(tmp_path, epochs=25, schedule=[20])
-    losses = [row["val/loss"] for row in log_of(tmp_path)]
+    losses = [row["val/loss"] for row in log_of(checkpoints_of(tmp_path))]
     assert losses[-1] < 0.2 * losses[0]
 
 
@@ -74,7 +75,7 @@ def test_tensorboard_gets_scalars_magnitudes_and_a_picture(tmp_path):
     for tag in ("epoch/lr", "epoch/train/loss", "epoch/val/loss", "epoch/val/accuracy", "image/first"):
         assert steps[tag] == [3, 6], tag
     assert all(value == "image" or math.isfinite(value) for *_, value in found)
-    by_log = [row["val/loss"] for row in log_of(tmp_path)]
+    by_log = [row["val/loss"] for row in log_of(checkpoints_of(tmp_path))]
     assert [value for tag, _, value in found if tag == "epoch/val/loss"] == pytest.approx(by_log, rel=1e-5)
 
 
@@ -117,7 +118,7 @@ def test_a_loss_that_stays_nan_ends_the_training_and_keeps_the_checkpoints(tmp_p
         stored = read_checkpoint(tmp_path / "checkpoints/tiny_default" / name)
         assert stored["epoch"] == 1
         assert all(value.isfinite().all() for value in stored["state_dict"].values())
-    assert [row["epoch"] for row in log_of(tmp_path)] == [1]
+    assert [row["epoch"] for row in log_of(checkpoints_of(tmp_path))] == [1]
 
 
 def test_no_checkpoint_is_written_of_weights_that_are_nan(tmp_path):
@@ -224,7 +225,7 @@ def test_two_optimizers(tmp_path, monkeypatch):
     faster = TwoOptimizers(options_for(tmp_path / "parts", epochs=4, resume=True, lr=0.2))
     faster.run()
     assert {tuple(rates) for _, *rates in faster.named("update")} == {(0.1, 0.2)}  # each its own, past epoch 2
-    assert "train/generator_loss" in log_of(tmp_path / "whole")[0]
+    assert "train/generator_loss" in log_of(checkpoints_of(tmp_path / "whole"))[0]
 
 
 def test_bf16_trains_through_the_loop(tmp_path):
@@ -260,7 +261,7 @@ def test_a_cosine_with_warm_up_by_hand(tmp_path):
     assert rates == pytest.approx(expected)
     assert rates[0] == pytest.approx(1 / 3)
     assert 0 < rates[-1] < 0.05
-    assert [row["lr"] for row in log_of(tmp_path)] == pytest.approx([rates[2], rates[5]])
+    assert [row["lr"] for row in log_of(checkpoints_of(tmp_path))] == pytest.approx([rates[2], rates[5]])
 
 
 def test_rate_factors_by_hand():

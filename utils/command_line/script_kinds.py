@@ -15,7 +15,7 @@ STEPS = (
     "machine", "epochs", "train_batch_size", "lr", "schedule", "gamma", "weight_decay", "use_amsprop", "grad_clip",
     "no_grad_clipping", "tb_log_freq", "deterministic", "max_bad_steps", "test_batch_size", "action",
 )  # fmt: skip
-FRAMES = ("max_frames", "start", "end", "every")
+FRAME_OPTIONS = ("max_frames", "start", "end", "every")
 NO_WORKERS = {"workers": {"help": "ignored: poses are already on the device"}}
 SEVERAL_FOLDERS = {
     "data_dir": {
@@ -62,16 +62,16 @@ UNLOCKED = Check("utils.training.experiment_lock:require_unlocked", ("script", "
 RESUME = Check("utils.training.checkpoint_paths:require_latest", ("resume", "script", "exp", "checkpoint_dir"))
 PAIR = ("load", "load_hourglass", "load_2d3d")
 STITCHED = Check("stitched.checkpoint_paths:require_checkpoints", PAIR)
-MPII = Check("stacked_hourglass.joined_data:require_mpii_first", ("data_dir",))
-LSP = Check("stacked_hourglass.joined_data:require_lsp_first", ("data_dir",))
-COCO = Check("stacked_hourglass.joined_data:require_coco_first", ("data_dir",))
+MPII_FOLDER = Check("stacked_hourglass.joined_data:require_mpii_first", ("data_dir",))
+LSP_FOLDER = Check("stacked_hourglass.joined_data:require_lsp_first", ("data_dir",))
+COCO_FOLDER = Check("stacked_hourglass.joined_data:require_coco_first", ("data_dir",))
 COCO_TRUTH = Check("stacked_hourglass.coco_annotations:require_validation_files", ("data_dir",))
-H36M = Check("utils.human36m.folder:require_folder", ("data_dir",))
+H36M_FOLDER = Check("utils.human36m.folder:require_h36m_folder", ("data_dir",))
 PHOTOS = Check("stacked_hourglass.annotations:require_photos", ("data_dir",))
 COCO_OR_PHOTOS = Check("stacked_hourglass.coco_annotations:require_coco_or_photos", ("data_dir",))
-EVA = Check("stacked_hourglass.eva_annotations:require_folder", ("data_dir",))
-PICTURES = Check("utils.imaging.source_paths:require_path", ("img_dir",))
-FORMATS = Check("utils.formats.requirements:require_predictions", ("data_dir", "to"))
+EVA_FOLDER = Check("stacked_hourglass.eva_annotations:require_eva_folder", ("data_dir",))
+IMG_DIR = Check("utils.imaging.source_paths:require_path", ("img_dir",))
+PREDICTION_FOLDER = Check("utils.formats.requirements:require_predictions", ("data_dir", "to"))
 
 # What --check_data reports of --data_dir.
 REPORTS = "stacked_hourglass.data_report"
@@ -128,7 +128,7 @@ def hourglass_run(
 ) -> Script:
     """A run of an hourglass on data/<data_set>, photos or a video; `load` is the help of --load."""
     takes = (
-        "data_dir", "load", "output_dir", "run_with_train", "person_box", *FRAMES, "machine", "test_batch_size",
+        "data_dir", "load", "output_dir", "run_with_train", "person_box", *FRAME_OPTIONS, "machine", "test_batch_size",
         "flip", "hourglass network",
     )  # fmt: skip
     folders = {"data_dir": Path("data", data_set), "output_dir": Path("data", f"hourglass_{data_set}")}
@@ -163,7 +163,7 @@ def saliency(name: str, summary: str) -> Script:
         "stitched.saliency_viz", name, summary,
         "photos or a video; an hourglass or stitched checkpoint, or the demo weights", takes,
         {"num_pictures": None, "output_dir": Path("visualizations", name)}, ("img_dir",), SALIENCY_CHANGES,
-        checks=(CHECKPOINT, PICTURES),
+        checks=(CHECKPOINT, IMG_DIR),
     )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ class Bone:
 
 
 # A parent precedes its children.
-BONES = (
+BVH_BONES = (
     Bone("Hips", "", "pelvis", "pelvis"),
     Bone("LHipJoint", "Hips", "pelvis", "l_hip", LEFT),
     Bone("LeftUpLeg", "LHipJoint", "l_hip", "l_knee", DOWN),
@@ -110,14 +110,14 @@ def text(person: Person) -> str:
 def rest_lengths(positions: np.ndarray) -> dict[str, float]:
     """Bone -> its median length in positions (T, 17, 3), in their unit."""
     return {
-        bone.name: float(np.median(np.linalg.norm(_direction(positions, bone), axis=1))) for bone in BONES
+        bone.name: float(np.median(np.linalg.norm(_direction(positions, bone), axis=1))) for bone in BVH_BONES
     }  # fmt: skip
 
 
 def with_rest_lengths(positions: np.ndarray) -> np.ndarray:
     """Positions (T, 17, 3) with the directions of all bones, their median lengths, and the hips as they are."""
     lengths, result = rest_lengths(positions), positions.copy()
-    for bone in BONES:  # a joint needs its parent's place
+    for bone in BVH_BONES:  # a joint needs its parent's place
         if not bone.has_axes:
             step = lengths[bone.name] * unit(_direction(positions, bone))
             result[:, H36M.index(bone.end)] = result[:, H36M.index(bone.start)] + step
@@ -131,7 +131,7 @@ def angles(positions: np.ndarray) -> list[np.ndarray]:
     """
     world: dict[str, np.ndarray] = {}
     found = []
-    for bone in BONES:  # a bone's rotation needs its parent's
+    for bone in BVH_BONES:  # a bone's rotation needs its parent's
         parent = world.get(bone.parent, np.eye(3))
         if bone.has_axes:
             sides, up = _axes(positions, bone)
@@ -160,7 +160,7 @@ def _axes(positions: np.ndarray, bone: Bone) -> tuple[np.ndarray, np.ndarray]:
 def _hierarchy(parent: str, lengths: dict[str, float], depth: int) -> Iterator[str]:
     """Lines of the bones below a bone, which is "" for the root."""
     pad = "  " * depth
-    children = [bone for bone in BONES if bone.parent == parent]
+    children = [bone for bone in BVH_BONES if bone.parent == parent]
     offset = _offset(parent, lengths)
     for bone in children:
         yield f"{pad}{'JOINT' if parent else 'ROOT'} {bone.name}"
@@ -176,6 +176,6 @@ def _hierarchy(parent: str, lengths: dict[str, float], depth: int) -> Iterator[s
 
 def _offset(parent: str, lengths: dict[str, float]) -> str:
     """From the joint of a bone to that of its child: along the bone at rest."""
-    bone = next((one for one in BONES if one.name == parent), None)
+    bone = next((one for one in BVH_BONES if one.name == parent), None)
     vector = np.zeros(3) if bone is None else lengths[bone.name] * np.array(bone.rest)
     return " ".join(f"{value:.5f}" for value in vector.tolist())

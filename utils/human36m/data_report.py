@@ -10,7 +10,7 @@ from utils.human36m.report import table
 from utils.osutils import DataReport, UserError
 
 LISTED_FRAMES = "poses.npz"
-TRUTH_3D = "3d_pose_ground_truths.pt"
+TRUTH_3D_FILE = "3d_pose_ground_truths.pt"
 FULL_FRAMES = {"training": (TRAIN_SUBJECTS, 389_938), "test": (TEST_SUBJECTS, 137_661)}  # at 50 Hz
 
 
@@ -43,7 +43,7 @@ def check_poses_or_file(data_dir: Path) -> DataReport:
 
 def check_truth(data_dir: Path, prediction_files: Sequence[Path] | None, truth: Path | None) -> DataReport:
     """Human3.6M as ground truth, which is not needed where a file of truth is given or lies beside each prediction."""
-    beside = [Path(path).parent / TRUTH_3D for path in prediction_files or ()]
+    beside = [Path(path).parent / TRUTH_3D_FILE for path in prediction_files or ()]
     if truth or (beside and all(path.is_file() for path in beside)):
         return DataReport((f"not read: ground truth is {truth or ', '.join(map(str, dict.fromkeys(beside)))}",))
     return check_poses(data_dir)

@@ -23,11 +23,17 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from utils.camera_utils import CAMERA_NAMES, CameraTable, find_camera_table, get_camera, read_cameras
-from utils.camera_utils import HOW_TO_GET as CAMERAS_HOW_TO_GET
+from utils.camera_utils import (
+    CAMERA_NAMES,
+    HOW_TO_GET_CAMERAS,
+    CameraTable,
+    find_camera_table,
+    get_camera,
+    read_cameras,
+)
 from utils.files.arrays_in_files import numeric_dataset, require_dataset
 from utils.human36m.actions import ACTIONS, SUBJECTS
-from utils.human36m.folder import HOW_TO_GET, require_folder
+from utils.human36m.folder import HOW_TO_GET, require_h36m_folder
 from utils.human36m.object_npz import read_object_npz
 from utils.osutils import UserError, atomic_path, warn
 from utils.transform import H36M_SLOTS, MPII
@@ -108,7 +114,7 @@ class Human36mFiles:
         Raises UserError without a camera table, and if a camera is missing, naming it and its subject.
         """
         if self.camera_table is None:
-            raise UserError(f"{self.data_dir}: no camera table beside the positions; {CAMERAS_HOW_TO_GET}")
+            raise UserError(f"{self.data_dir}: no camera table beside the positions; {HOW_TO_GET_CAMERAS}")
         table = read_cameras(self.camera_table)
         keys = [(s, n) for s in self.subjects for n in range(1, len(CAMERA_NAMES) + 1)]
         return {key: get_camera(table, *key, self.camera_table) for key in keys}
@@ -127,7 +133,7 @@ def find_sequences(data_dir: str | Path) -> Human36mFiles:
     file cannot be read or has another shape.
     """
     given = Path(data_dir)
-    require_folder(given)
+    require_h36m_folder(given)
     for folder in (given, given / "h36m"):
         for form, find in (("h5", _sequences_of_h5), ("npz", _sequences_of_npz)):
             if sequences := find(folder):
@@ -230,11 +236,6 @@ def load_motions(sequences: Iterable[Sequence], slots: tuple[int, ...] | None = 
         names = ", ".join(dropped) if len(dropped) <= 3 else f"{next(iter(dropped))} and others"
         warn(f"{dropped.total()} frames with NaN dropped, in {len(dropped)} of {len(motions)} sequences: {names}")
     return motions
-
-
-def load_positions(sequence: Sequence) -> np.ndarray:
-    """Positions (F, 32, 3) of one sequence, float32, mm, world frame; see `load_motions`."""
-    return load_motions([sequence])[0].positions
 
 
 def require_millimetres(positions: np.ndarray, where: str, factor: float = 1.0) -> None:

@@ -10,13 +10,13 @@ HOW_TO_GET = (
 )
 
 
-def require_folder(data_dir: str | Path) -> None:
+def require_h36m_folder(data_dir: str | Path) -> None:
     """Raise UserError, saying how to get the data, if `data_dir` is not a folder."""
     if not Path(data_dir).is_dir():
         raise UserError(f"--data_dir {data_dir}: no such folder; Human3.6M: {HOW_TO_GET}")
 
 
-def require_folder_or_file(data_dir: str | Path) -> None:
-    """`require_folder` for scripts that also accept a pose file."""
+def require_h36m_folder_or_file(data_dir: str | Path) -> None:
+    """`require_h36m_folder` for scripts that also accept a pose file."""
     if not Path(data_dir).is_file():
-        require_folder(data_dir)
+        require_h36m_folder(data_dir)

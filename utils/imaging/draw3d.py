@@ -35,7 +35,7 @@ FRAMES = ("camera", "world")
 GRID_MM, GRID_PX = 500, 100
 LIMB_MM, TRUTH_LIMB_MM = 38, 22  # drawn widths
 SMALLEST_FLOOR_MM = 600  # radius
-PANEL = (420, 480)  # width, height px
+POSE_PANEL = (420, 480)  # width, height px
 
 BACKGROUND, FLOOR, GRID, SHADOW = (34, 37, 43), (54, 58, 66), (86, 91, 101), (30, 32, 37)
 TRUTH_COLOR = (150, 154, 160)
@@ -70,7 +70,7 @@ class _View(NamedTuple):
 def draw_pose_3d(
     pose: Any,
     skeleton: Skeleton,
-    size: tuple[int, int] = PANEL,
+    size: tuple[int, int] = POSE_PANEL,
     title: str = "",
     title_color: tuple[int, int, int] = INK,
     elevation: float = 12.0,
@@ -146,7 +146,7 @@ def pose_limits(poses: Any, frame: str = "camera", camera_tilt: float = 0.0) -> 
 
 
 def draw_pose_2d(
-    joints: Any, skeleton: Skeleton, size: tuple[int, int] = PANEL, bounds: Any = None, title: str = ""
+    joints: Any, skeleton: Skeleton, size: tuple[int, int] = POSE_PANEL, bounds: Any = None, title: str = ""
 ) -> np.ndarray:
     """Draw 2D poses without their photo, true to scale, over a grid of 100 px of the photo.
 

@@ -10,7 +10,7 @@ from utils.files.inside import fault_of_file, fault_of_name
 from utils.imaging.base_source import FrameSource, ImageSource
 from utils.imaging.camera_source import CameraSource, open_camera
 from utils.imaging.images import IMAGE_SUFFIXES
-from utils.imaging.photo_source import PhotoSource, joined, open_folder
+from utils.imaging.photo_source import PhotoSource, listed, open_folder
 from utils.imaging.source_paths import VIDEO_SUFFIXES, is_camera, is_video, require_path
 from utils.imaging.video_source import FrameRange, VideoSource, open_video
 from utils.osutils import UserError
@@ -62,6 +62,6 @@ def open_source(
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return PhotoSource(path, "photo", path.parent, [path.name], [])
     raise UserError(
-        f"{option} {path}: not a photo or video by its suffix; photos end in {joined(IMAGE_SUFFIXES)}, "
-        f"videos in {joined(VIDEO_SUFFIXES)}"
+        f"{option} {path}: not a photo or video by its suffix; photos end in {listed(IMAGE_SUFFIXES)}, "
+        f"videos in {listed(VIDEO_SUFFIXES)}"
     )

@@ -54,13 +54,6 @@ def report_unreadable(faults: Sequence[str], total: int, then: str, source: str,
         warn(f"{len(faults)} of {counted(total, what)} unreadable, {then}: {first_few(list(faults), ';')}")
 
 
-def list_images(folder: str | Path) -> list[Path]:
-    """Image files directly in `folder`, sorted by name, without hidden files."""
-    with os.scandir(folder) as entries:
-        names = sorted(e.name for e in entries if e.is_file() and not e.name.startswith("."))
-    return [Path(folder, name) for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
-
-
 def image_size(path: str | Path) -> tuple[int, int]:
     """(width, height) of a photo as `read_image` returns it, from its header only. Raises ImageError."""
     with _open(path) as image:

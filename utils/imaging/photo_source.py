@@ -71,7 +71,7 @@ def open_folder(folder: Path, option: str) -> PhotoSource:
     held = f"no image among its {counted(len(files), 'file')}" if files else "the folder is empty"
     videos = sorted((name for name in files if name.lower().endswith(VIDEO_SUFFIXES)), key=natural_key)
     hint = f"; for a video give the file itself, e.g. {folder / videos[0]}" if videos else ""
-    raise UserError(f"{option} {folder}: {held}; images end in {joined(IMAGE_SUFFIXES)}{hint}")
+    raise UserError(f"{option} {folder}: {held}; images end in {listed(IMAGE_SUFFIXES)}{hint}")
 
 
 def _usable(names: list[str], folder: Path) -> list[str]:
@@ -97,6 +97,6 @@ def _walk(folder: Path) -> Iterator[str]:
         yield from ((base / name).as_posix() for name in files if not name.startswith("."))
 
 
-def joined(suffixes: tuple[str, ...]) -> str:
+def listed(suffixes: tuple[str, ...]) -> str:
     """Suffixes as text."""
     return " ".join(suffixes)

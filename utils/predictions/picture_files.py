@@ -10,9 +10,11 @@ from torch import Tensor
 
 from utils.console.progress import progress
 from utils.files.inside import inside
+from utils.imaging.base_source import ImageSource
 from utils.imaging.draw2d import can_write, image_grid, save_image
-from utils.imaging.image_sources import ImageSource, PhotoSource, VideoSource
 from utils.imaging.images import ImageError, is_readable, report_unreadable
+from utils.imaging.photo_source import PhotoSource
+from utils.imaging.video_source import VideoSource
 from utils.osutils import UserError, counted, first_few, inform, warn
 from utils.predictions.prediction_files import load_metas
 from utils.transform import COCO, EVA, LSP, MPII, SKELETONS, Skeleton

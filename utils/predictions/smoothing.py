@@ -15,7 +15,7 @@ from torch import Tensor
 
 from utils.transform import Skeleton
 
-LIMBS = {"legs": ("hip", "knee", "ankle"), "arms": ("shoulder", "elbow", "wrist")}
+LIMB_JOINTS = {"legs": ("hip", "knee", "ankle"), "arms": ("shoulder", "elbow", "wrist")}
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def repair_swaps(joints: Tensor, skeleton: Skeleton, size: float, cost: float = 
     Returns: the joints, and whether (T, 2) the legs and the arms were swapped.
     """
     pairs = torch.tensor(
-        [[[skeleton.index(f"{side}_{name}") for name in names] for side in "rl"] for names in LIMBS.values()]
+        [[[skeleton.index(f"{side}_{name}") for name in names] for side in "rl"] for names in LIMB_JOINTS.values()]
     )  # (limbs, sides, 3)
     limbs = joints[:, pairs].nan_to_num()  # (T, limbs, sides, 3, D)
     present = joints[:, pairs].isfinite().all(-1).flatten(2).all(2)  # (T, limbs)

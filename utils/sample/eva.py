@@ -19,7 +19,7 @@ from utils.sample.render import look_camera
 from utils.sample.scene import draw_actors, dress
 from utils.transform import EVA, MPII
 
-SUBJECTS = ("S1", "S2")
+SAMPLE_SUBJECTS = ("S1", "S2")
 ACTION = "Walking 1"
 SIZE = (640, 480)  # px
 RATE = 60  # frames a second, as HumanEva's
@@ -32,9 +32,9 @@ _DRAWN_AT = 0.5  # pictures are rendered at this scale: HumanEva's are soft, too
 
 def make_eva(folder: Path, seed: int = 0) -> None:
     """Write the folder; the same seed gives the same truth."""
-    positions: dict[str, dict[str, list]] = {f"{part}/{s}": {} for part in CHUNKS for s in SUBJECTS}
+    positions: dict[str, dict[str, list]] = {f"{part}/{s}": {} for part in CHUNKS for s in SAMPLE_SUBJECTS}
     cameras, poses_3d = {}, {}
-    for number, subject in enumerate(SUBJECTS):
+    for number, subject in enumerate(SAMPLE_SUBJECTS):
         images = Path(folder, subject, "Image_Data")
         images.mkdir(parents=True)
         rng = np.random.default_rng([seed, number])
@@ -51,7 +51,7 @@ def make_eva(folder: Path, seed: int = 0) -> None:
         table = csv.writer(file)
         table.writerow(("subject", "action", "chunk", "camera", "start"))
         for part, (start, _) in CHUNKS.items():
-            table.writerows((f"{part}/{s}", ACTION, 0, f"C{c}", start) for s in SUBJECTS for c in (1, 2, 3))
+            table.writerows((f"{part}/{s}", ACTION, 0, f"C{c}", start) for s in SAMPLE_SUBJECTS for c in (1, 2, 3))
     (folder / "cameras.json").write_text(json.dumps(cameras), encoding="utf-8")
     np.savez(folder / "poses_3d.npz", **poses_3d)
 

@@ -307,7 +307,7 @@ def _write_poses(folder: Path, people: list[dict]) -> None:
     np.savez(folder / "poses_3d.npz", **{field: np.array([person[field] for person in people]) for field in fields})
 
 
-def make_h36m(folder: Path, training: int, validation: int, seed: int = 0, workers: int = 1) -> None:
+def _make_h36m(folder: Path, training: int, validation: int, seed: int = 0, workers: int = 1) -> None:
     """Write motions, cameras and `training` + `validation` pictures; see `utils.sample.human36m.make_h36m`."""
     # It imports PyTorch, which would slow down the helper processes.
     from utils.sample import human36m  # noqa: PLC0415
@@ -330,7 +330,7 @@ MAKERS = {
     "lsp": SampleMaker(make_lsp, version=100 * _MPII_VERSION + 1, source="mpii"),
     "coco": SampleMaker(make_coco, version=100 * _MPII_VERSION + 1, source="mpii"),
     "eva": SampleMaker(make_eva_videos, version=1, training=4, validation=2, what="videos"),
-    "h36m": SampleMaker(make_h36m, version=2, training=160, validation=40, what="pictures, 8,400 poses"),
+    "h36m": SampleMaker(_make_h36m, version=2, training=160, validation=40, what="pictures, 8,400 poses"),
 }
 
 if __name__ == "__main__":

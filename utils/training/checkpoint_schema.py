@@ -49,7 +49,7 @@ GENERATORS = {
     "cuda": required(several(Kind("a tensor", is_tensor))),
 }
 OPTIMIZER = entries({"state": required(MAPPING), "param_groups": required(several(MAPPING))})
-CHECKPOINT = {
+CHECKPOINT_SCHEMA = {
     "format_version": whole(),
     "script": text(),
     "options": by_name(PLAIN | several(PLAIN)),
@@ -82,7 +82,7 @@ def require_content(checkpoint: Mapping[str, Any], path: str | Path) -> None:
 
     Entries that this project does not read pass, as published checkpoints have them.
     """
-    require(checkpoint, CHECKPOINT if "format_version" in checkpoint else _of_others(checkpoint), path)
+    require(checkpoint, CHECKPOINT_SCHEMA if "format_version" in checkpoint else _of_others(checkpoint), path)
     require(checkpoint.get("options", {}), OPTIONS, f"{path}: options")
     for name, value in checkpoint["state_dict"].items():
         if not WEIGHT.right(value):
@@ -93,7 +93,7 @@ def _of_others(checkpoint: Mapping[str, Any]) -> dict[str, Kind]:
     """The schema of what this project may read of a checkpoint that another program wrote."""
     read = ("mean", "stddev", "skeleton", "score_threshold", "batch_norm_momentum", "normalisation", "input_places",
             "soft_argmax", "options", "script")  # fmt: skip
-    return {name: CHECKPOINT[name] for name in read if name in checkpoint}
+    return {name: CHECKPOINT_SCHEMA[name] for name in read if name in checkpoint}
 
 
 def require_honest_archive(path: Path) -> None:

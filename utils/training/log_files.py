@@ -13,6 +13,7 @@ LOG_FILE, OPTIONS_FILE = "log.txt", "options.json"
 BETTER = "better"  # key in options.json: metric -> "higher" or "lower"
 UNITS = "units"  # key in options.json: metric -> unit
 PERCENT = "%"
+MILLIMETRES = "mm"
 # Older versions wrote these as fractions, without units.
 ONCE_SHARES = re.compile(r"val/(PCKh?@[\d.]+|visibility_accuracy)")
 
@@ -54,7 +55,7 @@ def shares_in(columns: Sequence[str], rows: Sequence[Mapping[str, float]], units
     return [column for column in rates if not any(row[column] > 1 for row in rows)]
 
 
-def in_percent(rows: Sequence[Mapping[str, float]], shares: Sequence[str]) -> list[dict[str, float]]:
+def rows_in_percent(rows: Sequence[Mapping[str, float]], shares: Sequence[str]) -> list[dict[str, float]]:
     """The rows of a log with the columns `shares` multiplied by 100."""
     return [{name: 100 * value if name in shares else value for name, value in row.items()} for row in rows]
 

@@ -12,7 +12,8 @@ from utils.compute.distributed import ALONE, Processes
 from utils.console.option_rules import from_options, refuse_useless, with_values
 from utils.files.schema import described, entries, required, text
 from utils.osutils import UserError, warn
-from utils.training.checkpoints import LATEST, plain, read_checkpoint
+from utils.training.checkpoint_paths import LATEST
+from utils.training.checkpoints import plain, read_checkpoint
 from utils.training.log_files import read_options
 from utils.training.settings import Experiment
 

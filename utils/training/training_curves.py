@@ -21,11 +21,11 @@ from utils.osutils import UserError, atomic_path, inform
 from utils.training.log_files import (
     LOG_FILE,
     PERCENT,
-    in_percent,
     is_part,
     read_better,
     read_log,
     read_units,
+    rows_in_percent,
     shares_in,
 )
 
@@ -109,7 +109,7 @@ def read_run(log: Path, name: str) -> Run:
     columns, rows = read_log(log)
     units = read_units(log)
     shares = shares_in(columns, rows, units)
-    rows, units = in_percent(rows, shares), units | {column[4:]: PERCENT for column in shares}
+    rows, units = rows_in_percent(rows, shares), units | {column[4:]: PERCENT for column in shares}
     by_epoch = {row["epoch"]: row for row in rows if math.isfinite(row["epoch"])}
     if not by_epoch:
         raise UserError(f"--load {log}: has no epoch yet, only the header line")

@@ -18,10 +18,10 @@ from utils.training.log_files import (
     LOG_FILE,
     OPTIONS_FILE,
     UNITS,
-    in_percent,
     is_part,
     read_log,
     read_units,
+    rows_in_percent,
     shares_in,
 )
 
@@ -110,7 +110,7 @@ def convert_shares(path: Path) -> None:
         return
     columns, rows = read_log(path)
     if rows and (shares := shares_in(columns, rows, read_units(path))):
-        _write_log(path, columns, in_percent(rows, shares))
+        _write_log(path, columns, rows_in_percent(rows, shares))
         warn(f"{path}: rates are now in %; fractions of earlier epochs were converted, but not those in TensorBoard")
 
 

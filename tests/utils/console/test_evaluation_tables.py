@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from utils.console.evaluation_tables import format_number, format_rows, model_names, tables_as_json
-from utils.osutils import UserError, require_folder
+from utils.osutils import UserError, output_folder
 
 
 def test_default_names_tell_the_files_apart():
@@ -30,11 +30,11 @@ def test_bad_names_are_refused(paths, given, message):
 
 
 def test_a_file_is_no_folder(tmp_path):
-    assert require_folder(tmp_path) == tmp_path
-    assert require_folder(str(tmp_path / "new")) == tmp_path / "new"
+    assert output_folder(tmp_path) == tmp_path
+    assert output_folder(str(tmp_path / "new")) == tmp_path / "new"
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file is a file"):
-        require_folder(tmp_path / "file")
+        output_folder(tmp_path / "file")
 
 
 def test_rows_line_up():

@@ -10,7 +10,7 @@ from command_line import ROOT, call, files
 from predictions_folder import CLIP, FPS, STANDING, clip_folder, photo_folder, pose_of
 from scipy.spatial.transform import Rotation
 
-from utils.formats.bvh import BONES, angles, text, with_rest_lengths
+from utils.formats.bvh import BVH_BONES, angles, text, with_rest_lengths
 from utils.formats.people import Person
 from utils.formats.sequences import UP, filled
 from utils.predictions.prediction_files import load_predictions, save_metas, save_predictions
@@ -70,7 +70,7 @@ def positions_by_bvhio(path):
     found = np.full((content.FrameCount, len(H36M), 3), np.nan)
     for frame in range(content.FrameCount):
         root.loadPose(frame, recursive=True)
-        for bone in BONES:
+        for bone in BVH_BONES:
             joint = joints[bone.name]
             found[frame, H36M.index(bone.start)] = list(joint.PositionWorld)
             if not joint.Children:  # bvhio's joints have their y along the bone
@@ -111,7 +111,7 @@ def test_changing_lengths_become_their_median(tmp_path):
 def test_a_t_pose_has_no_rotations():
     """Somebody who stands as a T and faces the camera; the head alone leans forward."""
     standing = pose_of(0, 0).numpy()[None]
-    found = dict(zip((bone.name for bone in BONES), angles(filled(standing) @ UP), strict=True))
+    found = dict(zip((bone.name for bone in BVH_BONES), angles(filled(standing) @ UP), strict=True))
     for name, degrees in found.items():
         if name not in ("Neck", "Head"):
             np.testing.assert_allclose(degrees, 0, atol=1e-6, err_msg=name)
@@ -136,9 +136,9 @@ def test_blender_can_import_it(converted):
     assert motion[:2] == ["Frames: 4", "Frame Time: 0.04000000"]
     assert {len(row.split()) for row in motion[2:]} == {6 + 3 * (len(channels) - 1)}
     assert len(motion) == 6
-    assert content.count("{") == content.count("}") == len(BONES) + content.count("End Site")
+    assert content.count("{") == content.count("}") == len(BVH_BONES) + content.count("End Site")
     names = re.findall(r"(?:ROOT|JOINT) (\w+)", content)
-    assert sorted(names) == sorted({bone.name for bone in BONES})
+    assert sorted(names) == sorted({bone.name for bone in BVH_BONES})
 
 
 def test_missing_frames_are_filled_linearly():

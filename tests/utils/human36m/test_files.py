@@ -18,7 +18,6 @@ from utils.human36m.files import (
     frame_path,
     load_detections,
     load_motions,
-    load_positions,
     parse_name,
     write_positions,
 )
@@ -130,7 +129,7 @@ def test_sequences_of_h5_files(folder):
 
 def test_positions_come_out_frame_by_joint_in_mm(folder):
     sequence = find_sequences(folder).select([9])[0]
-    positions = load_positions(sequence)
+    positions = load_motions([sequence])[0].positions
     assert (positions.shape, positions.dtype) == ((9, 32, 3), np.float32)
     np.testing.assert_array_equal(positions, some_positions(9, 5))
     with h5py.File(sequence.path) as file:
@@ -148,7 +147,9 @@ def test_frames_by_96_are_read_too(folder):
     path = h5_path(folder, 9, "WalkDog 1")
     with h5py.File(path, "w") as file:
         file["3D_positions"] = some_positions(9, 5).reshape(9, 96).astype(np.float64)
-    np.testing.assert_array_equal(load_positions(find_sequences(folder).select([9])[0]), some_positions(9, 5))
+    np.testing.assert_array_equal(
+        load_motions([find_sequences(folder).select([9])[0]])[0].positions, some_positions(9, 5)
+    )
 
 
 @pytest.mark.parametrize("shape", [(9, 17, 3), (51, 9), (96,), (96, 0), ()])
@@ -231,7 +232,7 @@ def test_the_npz_form_becomes_mm(tmp_path):
     write_table(tmp_path)
     files = find_sequences(tmp_path)
     assert [(one.label, one.frames) for one in files.sequences] == [("S1 Photo", 6), ("S1 Walking 1", 4)]
-    positions = load_positions(files.sequences[1])
+    positions = load_motions([files.sequences[1]])[0].positions
     assert (positions.shape, positions.dtype) == ((4, 32, 3), np.float32)
     np.testing.assert_allclose(positions, some_positions(4, 1), rtol=1e-5)
     assert len(files.cameras()) == 4
@@ -458,7 +459,7 @@ def test_the_release_is_converted(converter, release, tmp_path, monkeypatch, cap
     assert "2 files left out" in written.err
     files = find_sequences(tmp_path / "h36m")
     assert [one.label for one in files.sequences] == ["S1 Photo 1", "S9 Walking"]
-    np.testing.assert_array_equal(load_positions(files.sequences[0]), some_positions(4, 0))
+    np.testing.assert_array_equal(load_motions([files.sequences[0]])[0].positions, some_positions(4, 0))
     assert files.cameras()[9, 4].T.tolist() == [1, 2, 3]
 
 

@@ -1,11 +1,11 @@
 import pytest
 
-from utils.human36m.folder import HOW_TO_GET, require_folder, require_folder_or_file
+from utils.human36m.folder import HOW_TO_GET, require_h36m_folder, require_h36m_folder_or_file
 from utils.osutils import UserError
 
 
 def test_a_folder_that_does_not_exist_is_named_with_how_to_get_it(tmp_path):
-    for require in (require_folder, require_folder_or_file):
+    for require in (require_h36m_folder, require_h36m_folder_or_file):
         require(tmp_path)
         with pytest.raises(UserError) as refused:
             require(tmp_path / "h36m")
@@ -15,6 +15,6 @@ def test_a_folder_that_does_not_exist_is_named_with_how_to_get_it(tmp_path):
 def test_a_file_of_poses_is_for_some_scripts(tmp_path):
     path = tmp_path / "2d_pose_estimations.pt"
     path.write_bytes(b"")
-    require_folder_or_file(path)
+    require_h36m_folder_or_file(path)
     with pytest.raises(UserError, match="no such folder"):
-        require_folder(path)
+        require_h36m_folder(path)

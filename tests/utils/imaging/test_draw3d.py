@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.imaging.draw2d import SIDE_COLORS
-from utils.imaging.draw3d import PANEL, TRUTH_COLOR, draw_pose_2d, draw_pose_3d, floor_shift, panel_row, pose_limits
+from utils.imaging.draw3d import (
+    POSE_PANEL,
+    TRUTH_COLOR,
+    draw_pose_2d,
+    draw_pose_3d,
+    floor_shift,
+    panel_row,
+    pose_limits,
+)
 from utils.transform import H36M, H36M_2D, Skeleton
 
 # A person who stands before the camera and faces it, with the right hand raised: x right, y down, z forward, mm.
@@ -57,7 +65,7 @@ class TestDirections:
     def test_a_raised_right_hand_is_upper_left_and_the_head_above_the_feet(self, azimuth):
         hand, head, foot = (place(joint, azimuth=azimuth) for joint in ("r_wrist", "head_top", "r_ankle"))
         other = place("l_wrist", azimuth=azimuth)
-        assert hand[0] < PANEL[0] / 2 < other[0]
+        assert hand[0] < POSE_PANEL[0] / 2 < other[0]
         assert hand[1] < head[1] < other[1] < foot[1]
 
     def test_world_coordinates_of_the_same_person_give_the_same_picture(self):

@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 
 from utils.imaging import camera_source
-from utils.imaging.image_sources import FrameRange, is_camera, open_source
+from utils.imaging.image_sources import open_source
 from utils.imaging.images import ImageError
 from utils.imaging.photo_source import natural_key
+from utils.imaging.source_paths import is_camera
+from utils.imaging.video_source import FrameRange
 from utils.osutils import UserError
 
 

@@ -1,4 +1,3 @@
-import os
 import warnings
 
 import numpy as np
@@ -11,7 +10,6 @@ from utils.imaging.images import (
     crop_from_file,
     crop_matrix,
     image_size,
-    list_images,
     read_image,
 )
 from utils.osutils import UserError
@@ -241,16 +239,6 @@ def test_any_damage_is_an_image_error(tmp_path):
                     except ImageError:
                         refused += 1
     assert refused > 20
-
-
-# ------------------------------------------------------------------------------------------ folders
-def test_images_of_a_folder_come_by_name(tmp_path):
-    for name in ("b.JPG", "a.png", "c.tiff", ".hidden.jpg", "notes.txt", "d.jpeg"):
-        (tmp_path / name).touch()
-    (tmp_path / "folder.jpg").mkdir()
-    os.symlink(tmp_path / "a.png", tmp_path / "link.png")
-    assert [path.name for path in list_images(tmp_path)] == ["a.png", "b.JPG", "c.tiff", "d.jpeg", "link.png"]
-    assert list_images(tmp_path)[0] == tmp_path / "a.png"
 
 
 def test_declared_size_is_bounded(tmp_path, monkeypatch):

@@ -15,6 +15,9 @@ def test_a_path_that_does_not_exist_is_refused_with_what_does(tmp_path):
 
 def test_cameras_are_left_to_the_script():
     require_source("0")
+    require_source("999")
+    with pytest.raises(UserError, match="--data_dir 1000: no such file or folder"):
+        require_source("1000")
 
 
 def test_files_that_do_not_exist_are_refused_with_their_option(tmp_path, monkeypatch):

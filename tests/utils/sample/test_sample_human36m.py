@@ -298,7 +298,7 @@ def test_ensure_sample_makes_it_once(monkeypatch, tmp_path, capsys):
         make_h36m(folder, training, validation, seed, workers, frames=5)
 
     calls = []
-    assert MAKERS["h36m"].make is sample_data.make_h36m
+    assert MAKERS["h36m"].make is sample_data._make_h36m
     monkeypatch.setitem(MAKERS, "h36m", SampleMaker(small, version=7, training=1, validation=0, what="pictures"))
     folder = ensure_sample("h36m", tmp_path)
     assert "1 + 0 pictures" in capsys.readouterr().out

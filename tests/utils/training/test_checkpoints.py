@@ -14,10 +14,8 @@ import torch
 from torch import nn
 
 from utils.osutils import RunFailed, UserError
+from utils.training.checkpoint_paths import BEST, LATEST, find_checkpoint
 from utils.training.checkpoints import (
-    BEST,
-    LATEST,
-    find_checkpoint,
     load_state,
     make_checkpoint_fn,
     make_load_fn,
@@ -203,9 +201,13 @@ def test_the_prefix_of_several_gpus_is_taken_off_in_front_alone(tmp_path):
 
 
 def test_batch_norm_of_an_old_pytorch_has_no_count(tmp_path):
-    state = small_network().state_dict()
-    del state["1.num_batches_tracked"]
-    load_state(small_network(), state, "old.pth")
+    network, state = small_network(), small_network().state_dict()
+    expected = {name: torch.full_like(value, 2) for name, value in state.items()}
+    state = {name: value for name, value in expected.items() if name != "1.num_batches_tracked"}
+    load_state(network, state, "old.pth")
+    loaded = network.state_dict()
+    assert loaded.pop("1.num_batches_tracked") == 0
+    assert all(torch.equal(value, expected[name]) for name, value in loaded.items())
 
 
 # ------------------------------------------------------------------------------------------ other networks

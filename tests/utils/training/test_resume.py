@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_trainer import STEPS, Trainer, all_files, assert_same_run, at_update, interrupted, log_of, options_for, run
+from tiny_trainer import (
+    STEPS,
+    Trainer,
+    all_files,
+    assert_same_run,
+    at_update,
+    checkpoints_of,
+    interrupted,
+    options_for,
+    run,
+)
+from training_results import log_of
 
 from utils.osutils import UserError
 from utils.training.checkpoints import read_checkpoint
@@ -21,7 +32,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     second = run(tmp_path / "parts", resume=True)
     assert [call[0] for call in second.named("update")] == [6, 7, 8, 9, 10, 11]
     assert_same_run(second, whole)
-    assert log_of(tmp_path / "parts") == log_of(tmp_path / "whole")
+    assert log_of(checkpoints_of(tmp_path / "parts")) == log_of(checkpoints_of(tmp_path / "whole"))
 
 
 @pytest.mark.parametrize(("iteration", "number"), [(0, signal.SIGINT), (4, signal.SIGTERM), (10, signal.SIGINT)])
@@ -38,7 +49,10 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, capsys, ite
     assert first.named("update") + second.named("update") == whole.named("update")
     assert_same_run(second, whole)
     # The training average of the epoch that was cut is over its later part.
-    rows, expected = log_of(tmp_path / "parts", ("train/loss",)), log_of(tmp_path / "whole", ("train/loss",))
+    rows, expected = (
+        log_of(checkpoints_of(tmp_path / "parts"), ("train/loss",)),
+        log_of(checkpoints_of(tmp_path / "whole"), ("train/loss",)),
+    )
     assert rows == expected
 
 
@@ -85,7 +99,9 @@ def test_an_epoch_that_is_done_is_validated_before_the_run_stops(tmp_path, when)
     first = interrupted(tmp_path / "parts", lambda call: call[:2] == when)
     assert [epoch for epoch, *_ in first.named("checkpoint")] == [1]
     assert_same_run(run(tmp_path / "parts", resume=True), whole)
-    assert log_of(tmp_path / "parts", ("train/loss",)) == log_of(tmp_path / "whole", ("train/loss",))
+    assert log_of(checkpoints_of(tmp_path / "parts"), ("train/loss",)) == log_of(
+        checkpoints_of(tmp_path / "whole"), ("train/loss",)
+    )
 
 
 def test_an_interrupt_at_the_very_end_loses_nothing(tmp_path):
