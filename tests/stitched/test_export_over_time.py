@@ -9,7 +9,7 @@ from stacked_hourglass import hourglass as hourglass_module
 from stacked_hourglass.attention import History
 from stacked_hourglass.demo_weights import DEMO_WEIGHTS
 from stacked_hourglass.hourglass import Architecture, HourglassNet
-from stitched.export import compare, export_network, load_program, make_program
+from stitched.export import export_network, load_program, make_program, output_differences
 from stitched.exported_networks import (
     ExportedStitchedOverTime,
     exported_hourglass,
@@ -62,6 +62,6 @@ def test_a_stitched_network_carries_the_history():
     assert isinstance(exported, ExportedStitchedOverTime)
     assert list(exported.inputs) == ["images", "to_photo", "history", "history_frames"]
     module = make_program(exported).module()
-    differences = compare(exported, lambda inputs: module(*inputs), seed=0)
+    differences = output_differences(exported, lambda inputs: module(*inputs), seed=0)
     assert list(differences)[-2:] == ["next_history", "next_history_frames"]
     assert all(difference.relative < 1e-4 for difference in differences.values())
