@@ -124,3 +124,11 @@ def parse_options() -> Callable[..., argparse.Namespace]:
         return parse(f"{entry}.py", script, SCRIPTS[entry][script], GROUPS, [str(argument) for argument in argv])
 
     return parse_argv
+
+
+@pytest.fixture
+def bf16_cpu(monkeypatch):
+    """The CPU is taken to have bf16 instructions; PyTorch emulates them where it has none, slowly."""
+    from utils.compute import devices
+
+    monkeypatch.setattr(devices, "cpu_has_bf16", lambda: True)

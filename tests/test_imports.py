@@ -14,7 +14,11 @@ SLOW = (
     "matplotlib",
 )  # fmt: skip
 # They draw curves, whatever their options say.
-NEEDED = {"utils.training.training_curves": ["matplotlib"], "stacked_hourglass.evaluation": ["matplotlib"]}
+NEEDED = {
+    "utils.training.training_curves": ["matplotlib"],
+    "stacked_hourglass.evaluation": ["matplotlib"],
+    "utils.formats.convert": ["matplotlib", "scipy"],  # scipy alone; the first two have imported the other
+}
 LIST = """
 import importlib, json, sys
 modules, slow = map(json.loads, sys.argv[1:])

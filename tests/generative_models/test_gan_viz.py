@@ -54,7 +54,7 @@ class TestScript:
     def test_every_option_has_a_test(self):
         assert {option.name for _, option in SCRIPTS["viz"]["3d_pose_gan"].options(GROUPS)} == {
             "data_dir", "load", "num_pictures", "interpolate", "nearest", "seed", "output_dir", "allow_unsafe_load",
-            "debug_traceback",
+            "debug_traceback", "check_data",
         }  # fmt: skip
 
     def test_generated_beside_real_poses(self, viz, tmp_path):
@@ -126,7 +126,7 @@ class TestBadInput:
         stored = torch.load(checkpoint, weights_only=True)
         del stored["state_dict"]["critic.network.heads.0.bias"]
         torch.save(stored, tmp_path / "damaged.pth")
-        assert "lacks critic.network.heads.0.bias" in self.refused(viz, tmp_path, load=tmp_path / "damaged.pth")
+        assert "missing key critic.network.heads.0.bias" in self.refused(viz, tmp_path, load=tmp_path / "damaged.pth")
         assert "no such checkpoint" in self.refused(viz, tmp_path, load=tmp_path / "nothing.pth")
 
     def test_no_poses(self, viz, tmp_path):

@@ -3,7 +3,8 @@
 import pytest
 import torch
 from kill_points import kill_at, noted, status_of_child
-from tiny_trainer import all_files, assert_same_run, log_of, run
+from tiny_trainer import all_files, assert_same_run, run
+from training_results import log_of
 
 from utils import osutils
 from utils.training.checkpoints import read_checkpoint
@@ -48,7 +49,7 @@ def assert_whole(folder, epochs: int) -> None:
 
 def assert_as_if_nothing_had_been(folder, trainer, whole) -> None:
     assert_same_run(trainer, whole[1])
-    assert log_of(folder) == log_of(whole[0])
+    assert log_of(folder / FOLDER) == log_of(whole[0] / FOLDER)
     for name in (BEST, LATEST):
         one, other = (read_checkpoint(place / FOLDER / name) for place in (folder, whole[0]))
         for part in ("state_dict", "optimizer", "best", "epoch"):
@@ -75,7 +76,7 @@ def test_a_kill_before_the_first_checkpoint_keeps_the_run_before(tmp_path, whole
     former = tmp_path / f"{FOLDER}.old"
     has_best = (former / LATEST).is_file() and read_checkpoint(former / LATEST)["epoch"] == 1
     assert has_best or read_checkpoint(former / BEST)["epoch"] == 1
-    assert log_of(tmp_path) == log_of(whole[0])
+    assert log_of(tmp_path / FOLDER) == log_of(whole[0] / FOLDER)
     assert not [path for path in all_files(tmp_path / FOLDER) if path.startswith(".")]
 
 

@@ -10,7 +10,7 @@ NETWORKS = ("checkpoint_hourglass", "checkpoint_lifter", "checkpoint_stitched", 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_damaged_files(name):
-    count = 30 if name in NETWORKS else 200
+    count = 12 if name in NETWORKS else 200
     outcome = run_format(name, count)
     assert outcome.faults == []
     assert outcome.read + outcome.refused == count

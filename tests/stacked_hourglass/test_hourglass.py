@@ -89,7 +89,7 @@ class Times(nn.Module):
         super().__init__()
         self.factor = factor
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, attention: object = None) -> Tensor:
         return self.factor * x
 
 

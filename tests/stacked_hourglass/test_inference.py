@@ -74,6 +74,7 @@ def test_no_people_no_joints():
     assert scores.shape == (0, 10)
 
 
+@pytest.mark.usefixtures("bf16_cpu")
 def test_precision_and_compilation_are_passed_on(monkeypatch):
     seen = {}
     monkeypatch.setattr(nn.Module, "compile", lambda self: seen.setdefault("compiled", type(self)))

@@ -55,6 +55,7 @@ def test_nobody(network):
     assert [tuple(part.shape) for part in found] == [(0, 16, 2), (0, 16), (0, 17, 3)]
 
 
+@pytest.mark.usefixtures("bf16_cpu")
 def test_precision_and_compilation_are_passed_on(network, monkeypatch):
     compiled, seen = [], []
     monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(type(self)))

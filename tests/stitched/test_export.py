@@ -243,7 +243,7 @@ def test_without_onnx_the_program_is_written_and_a_line_says_so(run, loads, tmp_
     there = util.find_spec
     monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxscript" else there(name))
     [warning] = run(*loads["lifter"]).warnings()
-    assert "no ONNX file: onnxscript is missing; pip install onnx onnxscript onnxruntime" in warning
+    assert "no ONNX file, since onnxscript is missing: pip install onnx onnxscript onnxruntime" in warning
     assert files(tmp_path / "out") == ["lifter.json", "lifter.pt2"]
     assert "onnx_opset" not in json.loads((tmp_path / "out/lifter.json").read_text())
 
@@ -255,7 +255,7 @@ def test_a_whole_stitched_checkpoint_or_the_demo_weights(run, networks, tmp_path
     opened = []
     monkeypatch.setattr(export, "export_network", lambda *given: opened.append(given) or {})
     run("--load", path).succeeded()
-    assert "wins" in run("--load", path, "--load_2d3d", lifter).err
+    assert f"--load_2d3d ignored: --load {path} is a whole" in run("--load", path, "--load_2d3d", lifter).err
     monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", tmp_path / "none.pth.tar")
     assert "--load_hourglass and --load_2d3d missing" in run().refusal()
     monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", path)
@@ -268,6 +268,7 @@ def test_a_whole_stitched_checkpoint_or_the_demo_weights(run, networks, tmp_path
 OF_HOURGLASS = (
     ("stacks", 2, 1), ("features", 16, 8), ("blocks", 2, 1), ("num_classes", 14, 16), ("use_layer_norm", True, False),
     ("no_batch_norm_affine", True, False), ("batch_norm_momentum", 0.7, 0.1), ("predict_joint_visibility", True, False),
+    ("add_attention", True, False), ("attention_history_length", 3, 8), ("attention_heads", 2, 4),
 )  # fmt: skip
 OF_LIFTER = (("linear_size", 32, 16), ("num_stage", 2, 1), ("dataset_normalization", True, "instance"))
 PATH_OF = {"hourglass": "--load_hourglass", "lifter": "--load_2d3d"}
@@ -337,6 +338,6 @@ class TestOptions:
 def test_every_option_has_a_test_here():
     tested = {
         "load", "load_hourglass", "load_2d3d", "output_dir", "seed", "allow_unsafe_load", "debug_traceback",
-        *(option for option, _, _ in (*OF_HOURGLASS, *OF_LIFTER)),
+        "check_data", *(option for option, _, _ in (*OF_HOURGLASS, *OF_LIFTER)),
     }  # fmt: skip
     assert {option.name for _, option in SCRIPTS["run"]["export"].options(GROUPS)} == tested

@@ -172,7 +172,8 @@ def test_published_checkpoints_and_other_joint_orders(draw, photos, checkpoint, 
 
 ARCHITECTURE = {
     "stacks": 3, "features": 12, "blocks": 2, "num_classes": 14, "use_layer_norm": True, "no_batch_norm_affine": True,
-    "batch_norm_momentum": 0.7, "predict_joint_visibility": True,
+    "batch_norm_momentum": 0.7, "predict_joint_visibility": True, "add_attention": True, "attention_history_length": 3,
+    "attention_heads": 2,
 }  # fmt: skip
 
 
@@ -221,6 +222,6 @@ def test_old_pickles_and_tracebacks(draw, refused, checkpoint, photos, tmp_path)
 def test_every_option_has_a_test_here(script):
     tested = {
         "img_dir", "load", "output_dir", "num_pictures", "person_box", "use_max_for_saliency_map", "device",
-        "allow_unsafe_load", "debug_traceback",
+        "allow_unsafe_load", "debug_traceback", "check_data",
     }  # fmt: skip
     assert {option.name for _, option in SCRIPTS["viz"][script].options(GROUPS)} == tested | set(ARCHITECTURE)

@@ -38,6 +38,7 @@ OTHER_SHAPES = {
     "stacks": (2, 1), "features": (16, 8), "blocks": (2, 1), "num_classes": (14, 16), "use_layer_norm": (True, False),
     "no_batch_norm_affine": (True, False), "batch_norm_momentum": (0.7, 0.1), "predict_joint_visibility": (True, False),
     "linear_size": (32, 16), "num_stage": (2, 1), "dataset_normalization": (True, "instance"),
+    "add_attention": (True, False), "attention_history_length": (3, 8), "attention_heads": (2, 4),
 }  # fmt: skip
 OF_LIFTER = ("linear_size", "num_stage", "dataset_normalization")
 
@@ -544,6 +545,7 @@ TESTED = {
     "start", "end", "every", "smooth", "absolute", "focal",
     "device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback", "test_batch_size",
     "flip", "action", "draw", *OTHER_SHAPES,
+    "show", "check_data",  # in test_live.py and test_data_check.py
 }  # fmt: skip
 
 

@@ -169,6 +169,7 @@ def test_the_same_options_do_the_same(run, detected, tmp_path):
     assert validation(again) == validation(run())
 
 
+@pytest.mark.usefixtures("bf16_cpu")
 @pytest.mark.parametrize("option", EFFECTS)
 def test_an_option_changes_what_happens(run, option):
     assert_effect(run, option, EFFECTS[option])

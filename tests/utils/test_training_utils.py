@@ -228,6 +228,7 @@ def test_two_optimizers(tmp_path, monkeypatch):
     assert "train/generator_loss" in log_of(checkpoints_of(tmp_path / "whole"))[0]
 
 
+@pytest.mark.usefixtures("bf16_cpu")
 def test_bf16_trains_through_the_loop(tmp_path):
     trainer = run(tmp_path, epochs=1, precision="bf16")
     assert math.isfinite(trainer.averages["loss"])

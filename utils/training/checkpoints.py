@@ -15,7 +15,7 @@ from torch import nn
 from utils.compute.distributed import ALONE, Processes
 from utils.compute.pickles import is_plain_pickle, pickled_names, unsafe_name
 from utils.compute.torch_files import save_torch, saved_bytes, write_bytes
-from utils.osutils import UserError, warn, written_together
+from utils.osutils import UserError, counted, warn, written_together
 from utils.training.checkpoint_paths import BEST, LATEST, find_checkpoint
 from utils.training.checkpoint_schema import optimizer_fault, require_content, require_honest_archive
 
@@ -107,7 +107,7 @@ def require_same_weights(model: nn.Module, state_dict: Mapping[str, torch.Tensor
         else:
             what = f"missing key {missing[0]}" if missing else f"unexpected key {unknown[0]}"
         count = len(missing) + len(unknown) + len(reshaped)
-        raise UserError(f"{path}: weights of another network ({what}; {count} differences in all)")
+        raise UserError(f"{path}: weights of another network ({what}; {counted(count, 'difference')} in all)")
 
 
 def write_checkpoint(path: str | Path, checkpoint: Mapping[str, Any]) -> None:

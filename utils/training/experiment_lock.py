@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -28,14 +28,19 @@ def locked(folders: Sequence[Path], take_over: bool = False) -> Iterator[None]:
     Raises UserError if another training has the lock, or may have it, on another host.
     """
     held: list[Path] = []
+    made: list[Path] = []  # parents that exist for the lock alone until training writes
     try:
         for folder in {folder.resolve(): folder for folder in folders}.values():
+            made += [] if folder.parent.exists() else [folder.parent]
             _acquire(folder, take_over)
             held.append(folder)
         yield
     finally:
         for folder in held:
             _release(folder)
+        for parent in made:
+            with suppress(OSError):  # not empty
+                parent.rmdir()
 
 
 def require_unlocked(script: str, exp: str, checkpoint_dir: str | Path, evaluate: bool) -> None:

@@ -32,8 +32,11 @@ class TestSkeleton:
         assert find_skeleton(tmp_path / "2d_pose_estimations.pt", {"a": pose()}) is H36M_2D
 
     def test_metas_that_do_not_fit_are_passed_over(self, tmp_path):
-        save_metas(tmp_path / "metas.pt", {"skeleton": "LSP", "a": {"skeleton": 3}, "b": {"skeleton": "MPII[:x]"}})
+        save_metas(tmp_path / "metas.pt", {"a": {}, "b": {"skeleton": "MPII[:x]"}})
         assert find_skeleton(tmp_path / "2d_pose_estimations.pt", {"a": pose(), "b": pose()}) is MPII
+        save_metas(tmp_path / "metas.pt", {"a": {"skeleton": 3}})
+        with pytest.raises(UserError, match="'a': skeleton is 3"):
+            find_skeleton(tmp_path / "2d_pose_estimations.pt", {"a": pose()})
 
 
 class TestContactSheet:

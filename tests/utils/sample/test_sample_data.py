@@ -197,8 +197,8 @@ def test_several_processes_at_once(small, tmp_path):
 
 
 def test_bad_requests_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"no sample data called 'eva'.*mpii"):
-        ensure_sample("eva", tmp_path)
+    with pytest.raises(UserError, match=r"no sample data called 'hands'.*mpii"):
+        ensure_sample("hands", tmp_path)
     (tmp_path / "mpii").mkdir()
     with pytest.raises(UserError, match="exists but is not generated sample data"):
         ensure_sample("mpii", tmp_path)

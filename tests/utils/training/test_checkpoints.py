@@ -219,9 +219,9 @@ def test_weights_of_another_network_are_refused_by_name(tmp_path):
         "x.pth: weights of another network (0.weight has shape (6, 3), expected (4, 3); 7 differences in all)"
     )
     more = state | {"new": torch.ones(1)}
-    assert "(unexpected key new; 1 differences" in one_line_error(load_state, network, more, "x.pth")
+    assert "(unexpected key new; 1 difference in all)" in one_line_error(load_state, network, more, "x.pth")
     del state["2.bias"]
-    assert "(missing key 2.bias; 1 differences" in one_line_error(load_state, network, state, "x.pth")
+    assert "(missing key 2.bias; 1 difference in all)" in one_line_error(load_state, network, state, "x.pth")
     assert_same_state(network.state_dict(), before)
 
 
