@@ -1,7 +1,7 @@
 """Compares an hourglass with attention over time to one of single frames, on rendered clips with a passing panel.
 
-    python benchmarks/attention_over_time.py
-    python benchmarks/attention_over_time.py --seeds 0 1 2 --steps 400 --branch_steps 300 --output attention.json
+    python scripts/compare_attention.py
+    python scripts/compare_attention.py --seeds 0 1 2 --steps 400 --branch_steps 300 --output attention.json
 
 For each seed a single-frame network is trained, then trained further twice on the same minibatches: unchanged, and with
 attention, whose gain starts at 0. Both are scored on every frame of the validation clips: on covered joints that were
