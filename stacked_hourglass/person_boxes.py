@@ -18,11 +18,6 @@ from stacked_hourglass.person_finder import FoundPeople, PersonFinder, WholeImag
 from utils.osutils import UserError, counted, warn
 
 PERSON_BOX_KINDS = ("auto", "whole", "yolox", "detect", "hog")
-DETECTORS = {
-    "yolox": "YOLOX-Nano",
-    "detect": "torchvision's Faster R-CNN",
-    "hog": "OpenCV's HOG detector",
-}
 
 # Scores below these are dropped, unless `make_finder` gets another threshold. HOG's score is a distance to the SVM's
 # margin, the others are probabilities.
@@ -34,7 +29,7 @@ class WholeWhereNobody(PersonFinder):
 
     def __init__(self, finder: PersonFinder) -> None:
         self.finder = finder
-        self.needs_device = finder.needs_device
+        self.title, self.needs_device = finder.title, finder.needs_device
 
     def __call__(self, image: np.ndarray, name: str) -> FoundPeople:
         people = self.finder(image, name)

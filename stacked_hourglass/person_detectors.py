@@ -18,6 +18,8 @@ YOLOX_WEIGHTS = Path(__file__).parent / "pretrained" / "yolox_nano.onnx"
 class YoloxFinder(PersonFinder):
     """YOLOX-Nano trained on COCO (Ge et al., arXiv:2107.08430), run by OpenCV; its weights come with the project."""
 
+    title = "YOLOX-Nano"
+
     # The photo's longer side is scaled to this, px. On 40 photos of coco_people, at threshold 0.4: 416, 512, 640 px
     # find 108, 110, 111 of 138 people, with 28, 35, 42 false positives.
     LONG_SIDE = 512
@@ -39,9 +41,7 @@ class YoloxFinder(PersonFinder):
         scores = output[:, 4] * output[:, self.PERSON]
         likely = scores >= self.threshold
         boxes, scores = self._boxes(output, *padded.shape[:2])[likely] / scale, scores[likely]
-        corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-        kept = cv2.dnn.NMSBoxes(corner_and_size.tolist(), scores.tolist(), 0.0, self.OVERLAP)  # best first
-        kept = np.asarray(kept, dtype=int).reshape(-1)
+        kept, _ = suppress_overlaps(boxes, scores, self.OVERLAP)
         return (boxes[kept] - 0.5).astype(np.float32), scores[kept]  # in the network pixel i spans i … i + 1
 
     def _scaled(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -116,6 +116,7 @@ class DetectorFinder(PersonFinder):
     Raises UserError on construction if the weights are neither cached nor downloadable.
     """
 
+    title = "torchvision's Faster R-CNN"
     needs_device = True
 
     def __init__(self, threshold: float, device: Any) -> None:

@@ -45,6 +45,7 @@ def inside_image(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
 class PersonFinder:
     """A callable: `finder(image, name)` returns the `FoundPeople` of an (H, W, 3) uint8 RGB photo."""
 
+    title = ""  # of a detector, for people to read
     needs_device = False  # it computes on the device, so it must run in the main process
 
     def __call__(self, image: np.ndarray, name: str) -> FoundPeople:

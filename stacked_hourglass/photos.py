@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 from stacked_hourglass.annotations import is_annotated, load_mpii, mpii_images
 from stacked_hourglass.datasets import PoseCrops, shard_loader, start_worker
 from stacked_hourglass.people import People
-from stacked_hourglass.person_boxes import DETECTORS, best_detector, make_finder
+from stacked_hourglass.person_boxes import make_finder
 from stacked_hourglass.person_finder import PersonFinder
 from stacked_hourglass.photo_crops import FoundBefore, PhotoCrops, PhotoPeople, VideoCrops
 from stacked_hourglass.tracking import Tracker
@@ -259,6 +259,7 @@ def _run_photos(
     person_box = person_box or "auto"
     finder = make_finder(person_box, predictor.device, whole_where_nobody=not isinstance(source, FrameSource))
     finder.check_names(source.names())
+    title = finder.title
     if isinstance(source, PhotoSource) and source.left_out:
         others = counted(len(source.left_out), "file")
         warn(f"{others} of {source.root} ignored, not photos by name: {first_few(source.left_out, ',')}")
@@ -291,14 +292,14 @@ def _run_photos(
     for other in others:
         findings.extend(other)
     if person_box == "auto":
-        findings.results.note = _how_found(findings)
+        findings.results.note = _how_found(findings, title)
     _report(findings, f"--data_dir {data_dir}", person_box)
     return findings.results
 
 
-def _how_found(found: Findings) -> str:
+def _how_found(found: Findings, detector: str) -> str:
     """How `--person_box auto` found the people."""
-    kind, note = found.results.image_kind, f"people found by {DETECTORS[best_detector()]} (--person_box auto)"
+    kind, note = found.results.image_kind, f"people found by {detector} (--person_box auto)"
     if not found.whole:
         return note
     return f"{note}; nobody in {counted(found.whole, kind)}, each taken as one person who fills it"

@@ -15,7 +15,6 @@ from PIL import Image
 
 from stacked_hourglass.annotations import load_mpii
 from stacked_hourglass.hourglass import Architecture, HourglassNet
-from utils.compute.devices import cpu_has_bf16
 from utils.imaging.image_sources import open_source
 from utils.imaging.images import read_image
 from utils.predictions.coco_results import load_coco_results
@@ -198,9 +197,8 @@ class TestOptionsOfRun:
         assert flipped.keys() == plain.keys()
         assert any(not torch.allclose(flipped[name], plain[name], atol=0.5) for name in plain)
 
+    @pytest.mark.usefixtures("bf16_cpu")
     def test_bf16_is_close_to_fp32(self, trained, annotated_run, tiny_mpii, tmp_path):
-        if not cpu_has_bf16():
-            pytest.skip("this CPU has no bf16 instructions")
         run_on(tiny_mpii, trained, tmp_path / "out", "--precision", "bf16")
         plain, low = (load_coco_results(f / "predictions.json") for f in (annotated_run, tmp_path / "out"))
         scores = [torch.from_numpy(np.concatenate(list(results.scores.values()))) for results in (plain, low)]
