@@ -2,9 +2,10 @@
 
     python scripts/compare_attention.py
     python scripts/compare_attention.py --seeds 0 1 2 --steps 400 --branch_steps 300 --output attention.json
+    python scripts/compare_attention.py --load stitched/pretrained/demo.pth.tar --steps 150
 
-For each seed a single-frame network is trained, then trained further twice on the same minibatches: unchanged, and with
-attention, whose gain starts at 0. Both are scored on every frame of the validation clips: on covered joints that were
+For each seed a single-frame network is trained, from scratch or from the weights of --load, then trained further twice
+on the same minibatches: unchanged, and with attention, whose gain starts at 0. Both are scored on every frame of the validation clips: on covered joints that were
 in view within the history, on all covered joints, and on all joints. Error: mean distance in px of the 128 px frame.
 PCKh@0.5: closer than half of 0.75 × the distance from upper neck to head top; in %.
 """
@@ -26,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
+from stacked_hourglass.loading import load_hourglass
 from utils.imaging.heatmaps import (
     crop_to_heatmap,
     decode_heatmaps,
@@ -195,6 +197,7 @@ def main() -> None:
     parser.add_argument("--branch_steps", type=int, default=300, help="of each of the two that go on from it")
     parser.add_argument("--batch", type=int, default=4, help=f"clips of {TRAINED} frames")
     parser.add_argument("--features", type=int, default=32)
+    parser.add_argument("--load", type=Path, help="an hourglass's or a stitched network's weights to start from")
     parser.add_argument("--length", type=int, default=6, help="frames of history")
     parser.add_argument("--cache", type=Path, help="folder that keeps rendered clips and common networks")
     parser.add_argument("--output", type=Path, help="JSON file of the scores")
@@ -208,12 +211,16 @@ def main() -> None:
     results = {}
     for seed in options.seeds:
         torch.manual_seed(seed)
-        common = HourglassNet(Architecture(stacks=1, features=options.features))
-        kept = place(f"common_{options.features}_{options.steps}_{seed}.pt")
+        common = (
+            load_hourglass(options.load)
+            if options.load
+            else HourglassNet(Architecture(stacks=1, features=options.features))
+        )
+        kept = place(f"common_{common.architecture.features}_{options.steps}_{seed}.pt")
         if kept and kept.is_file():
             common.load_state_dict(torch.load(kept, weights_only=True))
         else:
-            train(common, training, options.steps, options, seed, 3e-3)
+            train(common, training, options.steps, options, seed, 1e-3 if options.load else 3e-3)
             if kept:
                 torch.save(common.state_dict(), kept)
         report(results, seed, "before", score(common, validation, options.length))
