@@ -25,5 +25,5 @@ def demo_weights_line(with_pair: bool) -> str:
     better = "--load_hourglass HOURGLASS --load_2d3d LIFTER, or --load STITCHED" if with_pair else "--load HOURGLASS"
     return (
         f"no checkpoint given: the demo weights {DEMO_WEIGHTS} are used; they are weak (a small network trained on a "
-        f'few thousand photos). Better: {better}; see "From a photo to a 3D pose" in README.md'
+        f"few thousand photos). Better: {better}; see docs/poses.md"
     )

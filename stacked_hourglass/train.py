@@ -90,7 +90,7 @@ def _train_as_told(
     for name, people in (("training", training), ("validation", validation)):
         if not len(people) and not (options.evaluate and people is training):
             folders = ", ".join(map(str, options.data_dir if people is training else options.data_dir[:1]))
-            raise UserError(f"{folders}: no {name} people; README.md tells how to get the data")
+            raise UserError(f"{folders}: no {name} people; docs/data.md tells how to get the data")
     masking = from_options(RandomMasking, options) if options.add_random_masking else None
     kinds = {"framing": Framing, "degradation": Degradation, "erasing": RandomErasing}
     augmentation = {name: from_options(kind, options) for name, kind in kinds.items()}
