@@ -5,9 +5,10 @@
     python scripts/compare_attention.py --load stitched/pretrained/demo.pth.tar --steps 150
 
 For each seed a single-frame network is trained, from scratch or from the weights of --load, then trained further twice
-on the same minibatches: unchanged, and with attention, whose gain starts at 0. Both are scored on every frame of the validation clips: on covered joints that were
-in view within the history, on all covered joints, and on all joints. Error: mean distance in px of the 128 px frame.
-PCKh@0.5: closer than half of 0.75 × the distance from upper neck to head top; in %.
+on the same minibatches: unchanged, and with attention, whose gain starts at 0. Both are scored on every frame of the
+validation clips: on covered joints that were in view within the history, on all covered joints, and on all joints.
+Error: mean distance in px of the 128 px frame. PCKh@0.5: closer than half of 0.75 × the distance from upper neck to
+head top; in %.
 """
 
 import argparse
