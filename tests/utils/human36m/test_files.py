@@ -1,76 +1,18 @@
-import importlib.util
-import sys
-from itertools import product
+"""Human3.6M's positions and cameras, read from HDF5 and npz files."""
+
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
-import torch
+from h36m_folders import h5_path, one_line, some_positions, write_table
 
-from utils.camera_utils import CAMERA_NAMES, Camera, write_cameras_h5
-from utils.human36m.actions import ACTIONS, SUBJECTS, TEST_SUBJECTS
-from utils.human36m.files import (
-    JOINTS,
-    detection_path,
-    find_sequences,
-    frame_path,
-    load_detections,
-    load_motions,
-    parse_name,
-    write_positions,
-)
-from utils.human36m.report import report, table
+from utils.human36m.actions import TEST_SUBJECTS
+from utils.human36m.files import find_sequences, frame_path, load_motions, parse_name, write_positions
 from utils.osutils import UserError
 from utils.transform import H36M_SLOTS
 
-CMU = Path("../shared/data/cmu_h36m_layout")
 SAMPLE = Path("../shared/data/h36m_sample")
-
-
-def some_positions(frames=5, seed=0):
-    """(frames, 32, 3) mm: joints strewn through a body's box at some place in the room."""
-    random = np.random.default_rng(seed)
-    place = random.uniform(-2000, 2000, (frames, 1, 3))
-    return (place + random.uniform(-600, 600, (frames, JOINTS, 3))).astype(np.float32)
-
-
-def h5_path(folder, subject, name):
-    return folder / f"S{subject}" / "MyPoses" / "3D_positions" / f"{name}.h5"
-
-
-def a_camera(name):
-    f = torch.tensor([1000.0, 1000.0], dtype=torch.float64)
-    zeros = torch.zeros(3, dtype=torch.float64)
-    return Camera(torch.eye(3, dtype=torch.float64), zeros, f, f, zeros, zeros[:2], name)
-
-
-def write_table(folder, subjects=SUBJECTS, without=()):
-    keys = [(s, n) for s in subjects for n in (1, 2, 3, 4) if (s, n) not in without]
-    write_cameras_h5(folder / "cameras.h5", {key: a_camera(CAMERA_NAMES[key[1] - 1]) for key in keys})
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """S1 with both takes of Walking and Sitting and one of SittingDown; S9 with one WalkDog."""
-    names = [(1, "Walking 1"), (1, "Walking"), (1, "Sitting 1"), (1, "Sitting 2"), (1, "SittingDown"), (9, "WalkDog 1")]
-    for seed, (subject, name) in enumerate(names):
-        write_positions(h5_path(tmp_path, subject, name), some_positions(4 + seed, seed))
-    write_table(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def cmu():
-    if not CMU.is_dir():
-        pytest.skip("../shared/data is not here")
-    return CMU
-
-
-def one_line(error):
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 # names
@@ -269,7 +211,7 @@ def test_an_npz_that_brings_code_is_refused(tmp_path):
         find_sequences(tmp_path)
 
 
-# nothing there, cameras, report
+# nothing there, cameras
 
 
 def test_an_empty_or_missing_folder_says_how_to_get_the_data(tmp_path):
@@ -304,188 +246,9 @@ def test_a_missing_camera_or_table_is_named(folder):
         find_sequences(folder).cameras()
 
 
-def test_the_report_shows_what_is_there_and_what_is_missing(folder):
-    lines = report(find_sequences(folder)).splitlines()
-    assert lines[0] == f"{folder}: 6 sequences, 39 frames, h5 format"
-    rows = {line.split()[0]: line.split()[1:] for line in lines[1:18]}
-    assert rows["action"] == ["S1", "S5", "S6", "S7", "S8", "S9", "S11"]
-    assert rows["Walking"] == ["9", "-", "-", "-", "-", "-", "-"]
-    assert rows["Sitting"][0] == "13"
-    assert rows["SittingDown"][:2] == ["8", "(1)"]
-    assert rows["all"] == ["30", "0", "0", "0", "0", "9", "0"]
-    assert lines[19].startswith("missing 204 of 210 sequences: S1: Directions, ")
-    assert "one SittingDown" in lines[19]
-    assert "S5: everything; S6: everything" in lines[19]
-    assert "convert_h36m.py" in lines[20]
-    assert lines[21] == f"cameras: 8 from {folder / 'cameras.h5'}"
-
-
-def test_a_complete_folder_is_reported_in_one_line(tmp_path):
-    for subject, action, take in product(SUBJECTS, ACTIONS, (1, 2)):
-        write_positions(h5_path(tmp_path, subject, f"{action} {take}"), some_positions(2))
-    write_table(tmp_path)
-    line = f"Human3.6M in {tmp_path}: 7 subjects, 15 actions, 210 sequences, 420 frames"
-    assert report(find_sequences(tmp_path)) == line
-    h5_path(tmp_path, 11, "Directions 2").unlink()
-    shorter = line.replace("210 sequences, 420", "209 sequences, 418")
-    assert report(find_sequences(tmp_path)) == f"{shorter}; missing: one of S11's two Directions, as in many copies"
-    (tmp_path / "cameras.h5").unlink()
-    text = report(find_sequences(tmp_path))
-    assert "no camera table" in text.splitlines()[-1]
-    assert len(text.splitlines()) > 15
-
-
-# detected 2D poses
-
-
-def write_detections(folder, subject, file_name, poses):
-    path = folder / f"S{subject}" / "StackedHourglass" / file_name
-    path.parent.mkdir(exist_ok=True)
-    with h5py.File(path, "w") as file:
-        file["poses"] = poses
-
-
-@pytest.mark.parametrize("file_name", ["WalkDog 1.54138969.h5", "WalkDog_1.54138969.h5", "WalkingDog_1.54138969.h5"])
-def test_detections_are_found_by_sequence_and_camera(folder, file_name):
-    poses = np.random.default_rng(0).uniform(0, 1000, (9, 16, 2))
-    write_detections(folder, 9, file_name, poses)
-    files = find_sequences(folder)
-    sequence = files.select([9])[0]
-    assert detection_path(files, sequence, "55011271") is None
-    detections = load_detections(files, sequence, "54138969")
-    assert detections.dtype == np.float32
-    np.testing.assert_array_equal(detections, poses.astype(np.float32))
-    with pytest.raises(UserError, match=r"WalkDog 1\.55011271\.h5: no detected 2D poses of S9 WalkDog 1"):
-        load_detections(files, sequence, "55011271")
-
-
-@pytest.mark.parametrize("poses", [np.ones((8, 16, 2)), np.ones((9, 17, 2)), np.ones((9, 32))])
-def test_detections_of_another_shape_are_refused(folder, poses):
-    write_detections(folder, 9, "WalkDog 1.54138969.h5", poses)
-    files = find_sequences(folder)
-    with pytest.raises(UserError, match="not 9 frames × 16 × 2"):
-        load_detections(files, files.select([9])[0], "54138969")
-
-
-# real files
-
-
-def test_the_real_layout_is_complete_and_counts_agree(cmu):
-    files = find_sequences(cmu)
-    assert len(files.sequences) == 210
-    counts = {s: sum(one.frames for one in files.select([s])) for s in SUBJECTS}
-    assert counts == {1: 13_269, 5: 12_179, 6: 12_038, 7: 5_275, 8: 3_674, 9: 5_526, 11: 6_001}
-    assert {one.name for one in files.select([7], ["Walking"])} == {"Walking", "Walking 1"}
-    line = f"Human3.6M in {cmu}: 7 subjects, 15 actions, 210 sequences, 57,962 frames"
-    assert report(files) == line
-    text = table(files)
-    assert "complete: 7 subjects × 15 actions × 2" in text
-    assert "210 sequences, 57,962 frames" in text
-    assert "cameras: 28" in text
-
-
 def test_the_real_layout_loads_whole(cmu):
     motions = load_motions(find_sequences(cmu).sequences, H36M_SLOTS)
     assert sum(len(motion.positions) for motion in motions) == 57_962
     assert all(motion.positions.shape[1:] == (17, 3) and motion.positions.dtype == np.float32 for motion in motions)
     # The hip is where people are: a metre above the floor, z up.
     assert 700 < np.median(np.concatenate([motion.positions[:, 0, 2] for motion in motions])) < 1200
-
-
-def test_the_real_layout_without_a_directions_names_the_known_gap(cmu, tmp_path):
-    for subject in SUBJECTS:
-        source = h5_path(cmu, subject, "x").parent.resolve()
-        target = h5_path(tmp_path, subject, "x").parent
-        target.mkdir(parents=True)
-        for path in source.iterdir():
-            if (subject, path.stem) != (11, "Directions"):
-                (target / path.name).symlink_to(path)
-    (tmp_path / "cameras.h5").symlink_to((cmu / "cameras.h5").resolve())
-    files = find_sequences(tmp_path)
-    assert [one.name for one in files.select([11], ["Directions"])] == ["Directions 1"]
-    assert report(files).endswith("frames; missing: one of S11's two Directions, as in many copies")
-    assert "complete except one of S11's two Directions" in table(files)
-
-
-# the converter
-
-
-@pytest.fixture
-def converter():
-    specification = importlib.util.spec_from_file_location("convert_h36m", "scripts/convert_h36m.py")
-    module = importlib.util.module_from_spec(specification)
-    path = list(sys.path)
-    specification.loader.exec_module(module)
-    sys.path[:] = path
-    return module
-
-
-@pytest.fixture
-def release(tmp_path):
-    """A folder laid out like the release; `.cdf` files are .npy of the variable Pose, which a stand-in reads."""
-    release = tmp_path / "release"
-    for number, (subject, name) in enumerate([(1, "TakingPhoto 1"), (1, "_ALL"), (9, "Walking"), (2, "Eating")]):
-        for kind in ("D3_Positions", "D3_Positions_mono"):
-            path = release / f"S{subject}" / "MyPoseFeatures" / kind / f"{name}.cdf"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as file:
-                np.save(file, some_positions(4 + number, number).reshape(1, -1, 96))
-    numbers = [0, 0, 0, 1, 2, 3] * 44 + [1100, 1100, 500, 500, 0.1, 0.2, 0.3, 0.4, 0.5] * 4
-    (release / "metadata.xml").write_text(f"<a><w0>[{' '.join(map(str, numbers))}]</w0></a>")
-    return release
-
-
-class CDF:
-    """Stands in for `cdflib.CDF`."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def varget(self, name):
-        assert name == "Pose"
-        return np.load(self.path)
-
-
-def run(converter, monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["convert_h36m.py", *map(str, arguments)])
-    converter.main()
-
-
-def test_the_release_is_converted(converter, release, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "cdflib", SimpleNamespace(CDF=CDF))
-    run(converter, monkeypatch, release, "--output_dir", tmp_path / "h36m")
-    written = capsys.readouterr()
-    assert "2 sequences, 10 frames and 28 cameras" in written.out
-    assert "2 files left out" in written.err
-    files = find_sequences(tmp_path / "h36m")
-    assert [one.label for one in files.sequences] == ["S1 Photo 1", "S9 Walking"]
-    np.testing.assert_array_equal(load_motions([files.sequences[0]])[0].positions, some_positions(4, 0))
-    assert files.cameras()[9, 4].T.tolist() == [1, 2, 3]
-
-
-def test_the_converter_ends_in_one_line(converter, release, tmp_path, monkeypatch, capsys):
-    def error(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            run(converter, monkeypatch, *arguments, "--output_dir", tmp_path / "h36m")
-        assert stop.value.code == 2
-        lines = capsys.readouterr().err.splitlines()
-        assert len(lines) == 1
-        return lines[0]
-
-    monkeypatch.setitem(sys.modules, "cdflib", None)
-    assert "pip install cdflib" in error(release)
-    monkeypatch.setitem(sys.modules, "cdflib", SimpleNamespace(CDF=CDF))
-    (release / "S1" / "MyPoseFeatures" / "D3_Positions" / "TakingPhoto 1.cdf").write_bytes(b"")
-    assert "TakingPhoto 1.cdf: no readable Pose" in error(release)
-    assert "no S*/MyPoseFeatures/D3_Positions" in error(tmp_path / "empty", "--metadata", release / "metadata.xml")
-    assert not (tmp_path / "h36m").exists()
-
-
-def test_real_cdf_files_are_read(converter, tmp_path):
-    cdflib = pytest.importorskip("cdflib")
-    path = tmp_path / "Walking.cdf"
-    writer = cdflib.cdfwrite.CDF(path)
-    specification = {"Variable": "Pose", "Data_Type": 21, "Num_Elements": 1, "Rec_Vary": True, "Dim_Sizes": [5, 96]}
-    writer.write_var(specification, var_data=some_positions().reshape(1, 5, 96))
-    writer.close()
-    np.testing.assert_array_equal(converter.read_cdf(path), some_positions())
