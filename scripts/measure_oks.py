@@ -1,12 +1,14 @@
-"""Measure an hourglass on COCO's validation people in their annotated boxes: OKS over the shared joints.
+"""Measure an hourglass on COCO's validation people: OKS in annotated boxes, AP in annotated and in found boxes.
 
 python scripts/measure_oks.py                                                      # the demo weights, data/coco
 python scripts/measure_oks.py --load model_checkpoints/hourglass_mpii_default --data_dir data/coco
 
 Included are people who are not crowds, with a box taller than 96 px and at least 10 annotated joints (of COCO's 17),
 and the joints shared by the network's skeleton and COCO: for MPII and LSP 12, shoulders to ankles. The crop is around
-the box, with side 1.25 × its longer side; flip test. This is not COCO's AP, which needs the other five joints, detected
-boxes and scores.
+the box, with side 1.25 × its longer side; flip test.
+
+AP is over all people of the validation part, over the same joints: the other five count as not annotated. So it cannot
+be compared with COCO's AP of 17 joints. Once in the annotated boxes, and once for the people that --person_box finds.
 """
 
 import argparse
@@ -20,15 +22,18 @@ from torch.utils.data import DataLoader
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from stacked_hourglass.coco_annotations import CocoPeople, read_coco, scored_people
+from stacked_hourglass.coco_annotations import CocoPeople, coco_photos, read_coco, read_truth, scored_people
+from stacked_hourglass.coco_ap import coco_ap
 from stacked_hourglass.datasets import PoseCrops
 from stacked_hourglass.demo_weights import DEMO_WEIGHTS
 from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass
 from stacked_hourglass.oks import joint_similarities, oks, oks_scores, shared_with_coco
+from stacked_hourglass.photos import find_poses
 from utils.compute.devices import pick_device
 from utils.console.messages import show_messages
 from utils.osutils import UserError, write_text
+from utils.predictions.keypoint_results import keypoint_results
 from utils.transform import COCO
 
 LEAST_HEIGHT, LEAST_JOINTS = 96.0, 10
@@ -41,13 +46,14 @@ def people_to_measure(data_dir: Path) -> CocoPeople:
     return people.select(tall & (people.people.annotated.sum(axis=1) >= LEAST_JOINTS))
 
 
-def predict(predictor: Predictor, people: CocoPeople, batch_size: int = 32) -> np.ndarray:
-    """(N, J, 2) photo pixels in the predictor's joint order; NaN for unreadable photos."""
+def predict(predictor: Predictor, people: CocoPeople, batch_size: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (N, J, 2), photo pixels, NaN for unreadable photos, and scores (N, J), in the predictor's joint order."""
     found = []
     for batch in DataLoader(PoseCrops(people.people), batch_size):
-        joints, _ = predictor(batch["image"], batch["to_photo"])
-        found.append(joints.masked_fill(~batch["readable"][:, None, None], torch.nan))
-    return torch.cat(found).numpy()
+        joints, scores = predictor(batch["image"], batch["to_photo"])
+        found.append((joints.masked_fill(~batch["readable"][:, None, None], torch.nan), scores))
+    joints, scores = map(torch.cat, zip(*found, strict=True))
+    return joints.numpy(), scores.numpy()
 
 
 def measure(predicted: np.ndarray, joints: tuple[str, ...], people: CocoPeople) -> dict:
@@ -60,6 +66,43 @@ def measure(predicted: np.ndarray, joints: tuple[str, ...], people: CocoPeople) 
     return scores | {"per_joint": dict(zip(joints, means, strict=True))}
 
 
+def average_precision(predictor: Predictor, data_dir: Path, person_box: str) -> dict[str, dict[str, float]]:
+    """AP and its relatives over the shared joints, of everybody in val2017: {"given": ..., "found": ...}."""
+    joints = shared_with_coco(predictor.skeleton)
+    columns, own = COCO.indices(joints), predictor.skeleton.indices(joints)
+    truth = read_truth(data_dir)
+    for person in truth["annotations"]:
+        keep_joints(person, columns)
+    people = scored_people(read_coco(data_dir, "val2017"))
+    given = *(values[:, own] for values in predict(predictor, people)), people.image_ids
+    numbers = {image["file_name"]: image["id"] for image in truth["images"]}
+    poses = find_poses(predictor, coco_photos(data_dir, "val2017"), person_box=person_box)
+    names = [name for name in poses.joints if name in numbers]
+    found = (
+        np.concatenate([poses.joints[name][:, own].numpy() for name in names]),
+        np.concatenate([poses.scores[name][:, own].numpy() for name in names]),
+        np.repeat([numbers[name] for name in names], [len(poses.joints[name]) for name in names]),
+    )
+    return {
+        name: coco_ap(truth, keypoint_results(ids, *in_coco_order(places, scores, columns))).values
+        for name, (places, scores, ids) in (("given", given), ("found", found))
+    }
+
+
+def keep_joints(person: dict, columns: list[int]) -> None:
+    """Let all joints of a person of `read_truth` but these columns count as not annotated."""
+    keypoints = np.array(person["keypoints"]).reshape(-1, 3)
+    keypoints[np.setdiff1d(np.arange(len(keypoints)), columns)] = 0
+    person |= {"keypoints": keypoints.ravel().tolist(), "num_keypoints": int((keypoints[:, 2] > 0).sum())}
+
+
+def in_coco_order(places: np.ndarray, scores: np.ndarray, columns: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (N, C, 2) and scores (N, C) among COCO's 17; the others are 0."""
+    joints, heights = np.zeros((len(places), len(COCO), 2)), np.zeros((len(places), len(COCO)))
+    joints[:, columns], heights[:, columns] = places, scores
+    return joints, heights
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -70,6 +113,7 @@ def main() -> None:
         help="checkpoints of an hourglass or a stitched network, or folders that hold one (default: the demo weights)",
     )
     parser.add_argument("--data_dir", type=Path, default=Path("data/coco"), help="COCO folder (default: data/coco)")
+    parser.add_argument("--person_box", default="auto", help="finder of people, as for run.py (default: auto)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     parser.add_argument("--output", type=Path, help="JSON file to write, checkpoint -> scores")
     options = parser.parse_args()
@@ -81,8 +125,9 @@ def main() -> None:
         for path in options.load:
             predictor = Predictor(load_hourglass(path, device), flip=True)
             joints = shared_with_coco(predictor.skeleton)
-            found = predict(predictor, people)[:, predictor.skeleton.indices(joints)]
-            results[str(path)] = measure(found, joints, people)
+            found = predict(predictor, people)[0][:, predictor.skeleton.indices(joints)]
+            precision = average_precision(predictor, options.data_dir, options.person_box)
+            results[str(path)] = measure(found, joints, people) | {"ap": precision}
             print(table_of(path, results[str(path)]))
         if options.output:
             write_text(options.output, json.dumps(results, indent=1))
@@ -97,8 +142,15 @@ def table_of(path: Path, scores: dict) -> str:
         f"{path}: {scores['people']} people, {len(scores['per_joint'])} joints, boxes given, flip test\n"
         f"  mean OKS {scores['mean']:.3f}; OKS >= 0.5 in {scores['above_0.5']:.1%}, >= 0.75 in "
         f"{scores['above_0.75']:.1%}; mean of the shares at 0.5, 0.55, ..., 0.95: {scores['above_0.5:0.95']:.1%}\n"
-        f"  per joint: {per_joint}"
+        f"  per joint: {per_joint}\n" + "\n".join(ap_lines(scores["ap"]))
     )
+
+
+def ap_lines(ap: dict[str, dict[str, float]]) -> list[str]:
+    return [
+        f"  boxes {boxes}, all people: " + ", ".join(f"{name} {100 * value:.1f} %" for name, value in values.items())
+        for boxes, values in ap.items()
+    ]
 
 
 if __name__ == "__main__":

@@ -1,18 +1,21 @@
 """Who counts in scripts/measure_oks.py, and that truth scores 1."""
 
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 sys.path.insert(0, str(Path(__file__).parent / "stacked_hourglass"))
 
-from measure_oks import measure, people_to_measure, table_of
+from measure_oks import ap_lines, average_precision, keep_joints, measure, people_to_measure, table_of
 from test_coco_annotations import make, person
 
 from stacked_hourglass.oks import shared_with_coco
+from utils.imaging.draw2d import save_image
 from utils.transform import COCO, MPII
 
 
@@ -31,4 +34,46 @@ def test_who_counts_and_what(tmp_path):
     scores = measure(truth + np.array([32 * 2 * 0.079, 0], np.float32), joints, people)  # σ of a shoulder
     assert scores["per_joint"]["l_shoulder"] == pytest.approx(np.exp(-0.5), abs=1e-6)
     assert scores["per_joint"]["l_wrist"] == pytest.approx(np.exp(-0.5 * (0.079 / 0.062) ** 2), abs=1e-6)
-    assert "2 people, 12 joints, boxes given, flip test" in table_of("x", scores)
+    assert "2 people, 12 joints, boxes given, flip test" in table_of("x", scores | {"ap": {}})
+
+
+class TruthTeller:
+    """A predictor that finds every joint in the middle of the crop."""
+
+    skeleton, score_threshold, device = MPII, 0.0, torch.device("cpu")
+
+    def __call__(self, images, to_photo):
+        middle = torch.full((len(images), len(MPII), 2), 127.5)
+        places = torch.einsum("nij,nkj->nki", to_photo[:, :, :2], middle) + to_photo[:, None, :, 2]
+        return places, torch.ones(places.shape[:2])
+
+
+def test_average_precision_in_given_and_in_found_boxes(tmp_path):
+    """People whose joints all lie in the middle of their box are found exactly; joints that MPII lacks don't count."""
+    boxes = [[4.0, 10.0, 40.0, 97.0], [60.0, 10.0, 40.0, 97.0]]
+    make(tmp_path, validation=[person(number, bbox=box) for number, box in enumerate(boxes, start=1)])
+    for photo in (tmp_path / "val2017").iterdir():
+        save_image(photo, np.zeros((128, 128, 3), np.uint8))
+    path = tmp_path / "annotations" / "person_keypoints_val2017.json"
+    content = json.loads(path.read_text())
+    for one in content["annotations"]:
+        x, y, width, height = one["bbox"]
+        centre = [x + width / 2 - 0.5, y + height / 2 - 0.5, 2]
+        one["keypoints"] = [*[900.0, 900.0, 2] * 5, *centre * 12]  # nose, eyes, ears: wrong
+    path.write_text(json.dumps(content))
+    names = {image["id"]: image["file_name"] for image in content["images"]}
+    found = {names[one["image_id"]]: [one["bbox"]] for one in content["annotations"][:1]}
+    (tmp_path / "boxes.json").write_text(json.dumps(found))
+    scores = average_precision(TruthTeller(), tmp_path, str(tmp_path / "boxes.json"))
+    assert scores["given"]["AP"] == pytest.approx(1)
+    assert scores["given"]["AR"] == pytest.approx(1)
+    assert scores["found"]["AR"] == pytest.approx(0.5)
+    assert "AP 100.0 %" in ap_lines(scores)[0]
+
+
+def test_joints_that_are_left_out_count_as_not_annotated():
+    one = {"keypoints": [1.0, 2.0, 2] * 17, "num_keypoints": 17}
+    keep_joints(one, [5, 6])
+    assert one["num_keypoints"] == 2
+    assert one["keypoints"][15:21] == [1.0, 2.0, 2] * 2
+    assert not any(one["keypoints"][:15])
