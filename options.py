@@ -20,6 +20,7 @@ from utils.command_line.script_kinds import (
     EVA_FOLDER,
     EVA_REPORT,
     FRAME_OPTIONS,
+    FRAMES,
     H36M_FOLDER,
     H36M_IMAGES_REPORT,
     H36M_IMAGES_TRAINING_REPORT,
@@ -185,7 +186,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             {"data_dir": Path("data/mpii"), "output_dir": Path("data/stitched_mpii"), "test_batch_size": 16},
             sample="mpii", several=True,
             changes=STITCHED_HELP | {"data_dir": {"help": PHOTOS_HELP}},
-            checks=(STITCHED, PHOTOS), data=PHOTOS_REPORT,
+            checks=(STITCHED, PHOTOS, FRAMES), data=PHOTOS_REPORT,
         ),
         "stitched_h36m": Script(
             "stitched.run", "stitched_h36m",

@@ -3,7 +3,7 @@
 python run.py hourglass_mpii --data_dir my_photos                                          # the demo weights: weak
 python run.py hourglass_mpii --load model_checkpoints/hourglass_mpii_default                 # MPII in data/mpii
 python run.py hourglass_mpii --load CHECKPOINT --data_dir my_photos --person_box hog
-python run.py hourglass_mpii --load CHECKPOINT --data_dir clip.mp4
+python run.py hourglass_mpii --load CHECKPOINT --data_dir clip.mp4 --smooth zero_phase
 python run.py hourglass_mpii --load CHECKPOINT --data_dir 0                   # a camera, until Ctrl-C
 python run.py hourglass_coco --load model_checkpoints/hourglass_coco_default     # COCO's people in their boxes
 """
@@ -27,6 +27,7 @@ from utils.imaging.video_source import FrameRange
 from utils.osutils import UserError, written_together
 from utils.predictions.keypoint_results import save_keypoint_results
 from utils.predictions.pose_results import PoseResults
+from utils.predictions.smoothed_people import smooth_people
 from utils.transform import COCO
 
 
@@ -92,6 +93,8 @@ def _run_on_photos(options: Namespace, predictor: Predictor, start: float) -> No
         workers=options.workers,
         processes=processes_of(options),
     )
+    if options.smooth != "none":
+        print(smooth_people(results, options.smooth))
     # Camera frames are not stored.
     _report(options, results, None if is_camera(options.data_dir) else image_folder(options.data_dir), start)
 

@@ -17,13 +17,12 @@ import torch
 from stacked_hourglass.annotations import is_annotated
 from stacked_hourglass.demo_weights import weights_to_load
 from stacked_hourglass.photos import find_poses, image_folder, predict_samples, without_pose
-from stitched.absolute_people import place_people
 from stitched.crop_predictor import StitchedPredictor
 from stitched.live import LiveWindow
 from stitched.loading import load_network
-from stitched.smoothed_people import smooth_people
 from stitched.video import draw_video
 from stitched.viz import draw_poses
+from twod_threed.absolute_people import place_people
 from twod_threed.loading import require_normalisation
 from twod_threed.mpjpe import mpjpe, p_mpjpe
 from utils.compute.devices import pick_device
@@ -40,6 +39,7 @@ from utils.imaging.source_paths import is_camera, is_video
 from utils.imaging.video_source import FrameRange
 from utils.osutils import UserError
 from utils.predictions.pose_results import PoseResults
+from utils.predictions.smoothed_people import smooth_people
 from utils.transform import H36M, H36M_2D
 
 COORDINATES = (
@@ -57,8 +57,6 @@ def stitched_mpii(options: Namespace) -> None:
     refuse_useless(options, [(not options.absolute, ["focal"], "has no effect without --absolute")])
     if options.absolute and is_annotated(options.data_dir):
         raise UserError(f"--absolute: {options.data_dir} has annotated people; give its images folder")
-    if options.smooth != "none" and not (is_camera(options.data_dir) or is_video(options.data_dir)):
-        raise UserError(f"--smooth {options.smooth}: only for a video or a camera; {options.data_dir} holds photos")
     if options.show and not is_camera(options.data_dir):
         raise UserError(f"--show: for a camera, such as --data_dir 0; for {options.data_dir} use viz.py viewer")
     processes = processes_of(options)

@@ -48,7 +48,7 @@ NETWORK = words(
     "stacks features blocks num_classes use_layer_norm no_batch_norm_affine batch_norm_momentum "
     "predict_joint_visibility add_attention attention_history_length attention_heads"
 )
-FRAMES = words("max_frames start end every")
+FRAMES = words("max_frames start end every smooth")
 RUN_STITCHED = NETWORK | words(
     "load load_hourglass load_2d3d data_dir output_dir run_with_train test_batch_size flip dataset_normalization "
     "linear_size num_stage draw device precision compile workers seed allow_unsafe_load debug_traceback"
@@ -85,7 +85,7 @@ SURFACE = {
     | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "run_with_train", "person_box"}
     | FRAMES
     | {"device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback"},
-    ("run", "stitched_mpii"): RUN_STITCHED | FRAMES | {"person_box", "smooth", "absolute", "focal", "show"},
+    ("run", "stitched_mpii"): RUN_STITCHED | FRAMES | {"person_box", "absolute", "focal", "show"},
     ("run", "stitched_h36m"): RUN_STITCHED | {"action"},
     ("run", "convert"): words("data_dir to fps output_dir debug_traceback"),
     ("run", "export"): NETWORK

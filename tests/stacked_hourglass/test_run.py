@@ -297,6 +297,21 @@ class TestPhotos:
         assert not (tmp_path / "out").exists()
 
 
+def test_the_people_of_a_video_are_smoothed(tmp_path, run, capsys):
+    path = tmp_path / "clip.mp4"
+    with write_video(path, 25, (64, 96)) as write:
+        for level in (40, 120, 200, 90):
+            write(np.full((96, 64, 3), level, np.uint8))
+    raw, smooth = (
+        run(path, "--person_box", "whole", *more, name=f"out{len(more)}") for more in ((), ("--smooth", "zero_phase"))
+    )
+    assert "smoothed by zero_phase: 0 poses filled" in capsys.readouterr().out
+    for name, meta in load_metas(smooth / "metas.pt").items():
+        torch.testing.assert_close(meta["raw_joints"], poses(raw)[name])
+        assert not poses(smooth)[name].equal(poses(raw)[name])
+        assert "raw_joints_3d" not in meta
+
+
 def test_a_folder_in_python(tmp_path, weights):
     folder = write_photos(tmp_path / "photos", a=(80, 60))
     results = photos.find_poses(Predictor(load_hourglass(weights)), folder)

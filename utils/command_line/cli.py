@@ -19,7 +19,7 @@ from utils.compute.allocator import keep_large_blocks
 from utils.compute.early_signals import ending_signals
 from utils.compute.launcher import TORCHRUN
 from utils.console.messages import show_messages
-from utils.osutils import RunFailed, UserError, fail, full_disk, suggestion
+from utils.osutils import RunFailed, UserError, fail, first_few, full_disk, suggestion
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,7 +51,7 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
         fail(prog, f"{what}{suggestion(name, scripts)}; scripts: {', '.join(scripts)}")
     script = scripts[name]
     show_messages()
-    options = parse(prog, name, script, groups, argv[1:])
+    options = parse(prog, name, script, groups, argv[1:], scripts)
     keep_large_blocks()
     try:
         if _checks_data(options):
@@ -81,14 +81,25 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
         fail(f"{prog} {name}", str(error), status=1)
 
 
-def parse(prog: str, name: str, script: Script, groups: Groups, argv: Sequence[str]) -> argparse.Namespace:
-    """Options as a namespace, with `script` (the name) and `given` (names of the options on the command line)."""
+def parse(
+    prog: str,
+    name: str,
+    script: Script,
+    groups: Groups,
+    argv: Sequence[str],
+    scripts: Mapping[str, Script] | None = None,
+) -> argparse.Namespace:
+    """Options as a namespace, with `script` (the name) and `given` (names of the options on the command line).
+
+    `scripts`: all of the entry point, for the message about an option that only others take.
+    """
     parser = build_parser(prog, name, script, groups)
     argv = [_underscored(argument) for argument in argv]
     known = [flag for action in parser._actions for flag in action.option_strings]
     for flag in (argument.partition("=")[0] for argument in argv if argument.startswith("--")):
         if flag not in known:
-            parser.error(f"unknown option {flag!r}{suggestion(flag, known)}; see {prog} {name} --help")
+            hint = _takers(flag, scripts or {}, groups) or suggestion(flag, known)
+            parser.error(f"unknown option {flag!r}{hint}; see {prog} {name} --help")
     options, rest = parser.parse_known_args(argv)
     if rest:
         parser.error(f"argument {rest[0]!r} belongs to no option; see {prog} {name} --help")
@@ -96,6 +107,12 @@ def parse(prog: str, name: str, script: Script, groups: Groups, argv: Sequence[s
     _require_options(parser, options, script, groups)
     options.accepts = {option.dest or option.name: partial(accepts, option) for _, option in script.options(groups)}
     return options
+
+
+def _takers(flag: str, scripts: Mapping[str, Script], groups: Groups) -> str:
+    """ ", which X takes" for the scripts that have an option, or ""."""
+    names = [name for name, script in scripts.items() if any(flag in _flags(one) for _, one in script.options(groups))]
+    return f", which {first_few(names, ',', 3)} take{'s' if len(names) == 1 else ''}" if names else ""
 
 
 def _checks_data(options: argparse.Namespace) -> bool:

@@ -48,6 +48,12 @@ def require_source(data_dir: str | Path) -> None:
         require_path(data_dir, "--data_dir")
 
 
+def require_frames(smooth: str, data_dir: str | Path) -> None:
+    """Raise UserError for `--smooth` on anything but a video or a camera."""
+    if smooth != "none" and not (is_camera(data_dir) or is_video(data_dir)):
+        raise UserError(f"--smooth {smooth}: only for a video or a camera; {data_dir} holds photos")
+
+
 def _files_in(folder: Path) -> str:
     found = sorted(path.name for path in folder.glob("*pose*.pt"))
     return f": it holds {', '.join(found[:5])}" if found else ""

@@ -178,7 +178,7 @@ def test_booleans_that_say_no_or_have_two_names():
         (["draw_it"], "it.py draw_it: error: --2d_poses is required; see it.py draw_it --help"),
         (
             ["draw_it", "--2d_poses", "p", "--lr", "1"],
-            "it.py draw_it: error: unknown option '--lr'; see it.py draw_it --help",
+            "it.py draw_it: error: unknown option '--lr', which train_it takes; see it.py draw_it --help",
         ),
     ],
 )

@@ -1,5 +1,7 @@
-"""Absolute 3D poses: `run.py stitched_mpii --absolute` adds each person's position in camera coordinates."""
+"""Absolute 3D poses: `--absolute` of the run scripts adds each person's position in camera coordinates."""
 
+import math
+import warnings
 from pathlib import Path
 
 import torch
@@ -63,9 +65,13 @@ def _focal(size: list[int], photo: Path | None, focal: float | None) -> tuple[fl
 
 
 def _film_focal(photo: Path) -> float | None:
-    """Focal length in mm on 35 mm film from EXIF; None if absent."""
-    with Image.open(photo) as image:
-        return float(image.getexif().get_ifd(EXIF_IFD).get(FOCAL_35MM, 0)) or None
+    """Focal length in mm on 35 mm film from EXIF; None if absent or damaged."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(photo) as image:
+            film = float(image.getexif().get_ifd(EXIF_IFD).get(FOCAL_35MM, 0))
+    except Exception:  # on damaged bytes Pillow raises nearly anything
+        return None
+    return film if math.isfinite(film) and film > 0 else None
 
 
 def _photo(folder: Path, name: str) -> Path | None:
