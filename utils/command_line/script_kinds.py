@@ -70,7 +70,7 @@ H36M_FOLDER = Check("utils.human36m.folder:require_h36m_folder", ("data_dir",))
 PHOTOS = Check("stacked_hourglass.annotations:require_photos", ("data_dir",))
 COCO_OR_PHOTOS = Check("stacked_hourglass.coco_annotations:require_coco_or_photos", ("data_dir",))
 EVA_FOLDER = Check("stacked_hourglass.eva_annotations:require_eva_folder", ("data_dir",))
-FRAMES = Check("utils.imaging.source_paths:require_frames", ("smooth", "data_dir"))
+SMOOTHED_FRAMES = Check("utils.imaging.source_paths:require_frames", ("smooth", "data_dir"))
 IMG_DIR = Check("utils.imaging.source_paths:require_path", ("img_dir",))
 PREDICTION_FOLDER = Check("utils.formats.requirements:require_predictions", ("data_dir", "to"))
 
@@ -137,7 +137,7 @@ def hourglass_run(
     changes = HOURGLASS_SHAPE | helps
     return Script(
         "stacked_hourglass.run", f"hourglass_{data_set}", summary, needs, takes, folders | {"test_batch_size": 16},
-        required, changes, sample=data_set, several=True, checks=(CHECKPOINT, check, FRAMES), data=report,
+        required, changes, sample=data_set, several=True, checks=(CHECKPOINT, check, SMOOTHED_FRAMES), data=report,
     )  # fmt: skip
 
 
