@@ -11,8 +11,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 sys.path.insert(0, str(Path(__file__).parent / "stacked_hourglass"))
 
+from coco_files import make, person
 from measure_oks import ap_lines, average_precision, keep_joints, measure, people_to_measure, table_of
-from test_coco_annotations import make, person
 
 from stacked_hourglass.oks import shared_with_coco
 from utils.imaging.draw2d import save_image

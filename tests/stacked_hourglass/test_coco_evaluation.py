@@ -5,9 +5,9 @@ from argparse import Namespace
 
 import numpy as np
 import pytest
+from coco_files import make, person
 from command_line import modules_after
 from PIL import Image
-from test_coco_annotations import make, person
 
 from stacked_hourglass import coco_evaluation
 from stacked_hourglass.coco_annotations import read_truth
