@@ -22,19 +22,16 @@ from generative_models.poses import facing
 from generative_models.trainer import GANSettings, GANTrainer
 from utils.compute.devices import pick_device
 from utils.compute.distributed import ALONE, Processes
-from utils.compute.launched import processes_of
 from utils.console.evaluation_tables import print_averages
-from utils.console.option_rules import (
+from utils.doors.experiments import begin_training
+from utils.doors.human36m import chosen_sequences
+from utils.doors.option_rules import (
     from_options,
+    print_if_workers_are_ignored,
     refuse_disagreement,
     refuse_useless,
-    say_if_workers_are_of_no_use,
 )
-from utils.human36m.actions import select_actions
-from utils.human36m.files import find_sequences
-from utils.human36m.report import report
 from utils.osutils import inform
-from utils.training.resume import experiment_of, settle_experiment
 from utils.training.samplers import IndexLoader
 from utils.training.settings import Experiment, Loading, Optimisation
 from utils.training_utils import train
@@ -54,13 +51,9 @@ class GANShape:
 # ------------------------------------------------------------------------------------------ the script's door
 def pose_gan(options: Namespace) -> None:
     """`train.py 3d_pose_gan`."""
-    processes = processes_of(options)
-    options = settle_experiment(options, processes)
-    _check_options(options)
-    say_if_workers_are_of_no_use(options)
-    experiment = experiment_of(options)
-    actions, files = select_actions(options.action), find_sequences(options.data_dir)
-    print(report(files))
+    options, experiment, processes = begin_training(options, _check_options)
+    print_if_workers_are_ignored(options)
+    files, actions = chosen_sequences(options)
     sets = load_split(files, actions, options.held_out)
     training, held_out = (facing(part.world) for part in sets)
     _refuse_another_shape(options, experiment, processes)

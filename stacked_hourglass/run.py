@@ -19,9 +19,8 @@ from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass
 from stacked_hourglass.photos import find_poses, image_folder
 from utils.compute.devices import pick_device
-from utils.compute.launched import processes_of
 from utils.console.commands import shell_command
-from utils.console.option_rules import refuse_disagreement, refuse_useless
+from utils.doors.option_rules import processes_of, refuse_disagreement, refuse_useless
 from utils.imaging.source_paths import is_camera
 from utils.imaging.video_source import FrameRange
 from utils.osutils import UserError, written_together

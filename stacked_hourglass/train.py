@@ -44,11 +44,10 @@ from stacked_hourglass.trainer import (
 )
 from utils.compute.devices import pick_device
 from utils.compute.distributed import ALONE, Processes
-from utils.compute.launched import processes_of
 from utils.console.evaluation_tables import print_averages
-from utils.console.option_rules import from_options, refuse_disagreement, refuse_useless, with_values
+from utils.doors.experiments import experiment_of, settle_experiment
+from utils.doors.option_rules import from_options, processes_of, refuse_disagreement, refuse_useless, with_values
 from utils.osutils import UserError, inform
-from utils.training.resume import experiment_of, settle_experiment
 from utils.training.settings import Experiment, Loading, Optimisation
 from utils.training_utils import train
 from utils.transform import COCO

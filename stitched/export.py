@@ -24,7 +24,7 @@ from stacked_hourglass.loading import load_hourglass as read_hourglass
 from stitched.exported_networks import ExportedLifter, ExportedNetwork, exported_hourglass, exported_stitched
 from stitched.loading import load_network, network_kind, require_own_normalisation
 from twod_threed.loading import load_lifter, require_normalisation
-from utils.console.option_rules import given_value, refuse_disagreement, refuse_useless
+from utils.doors.option_rules import given_value, refuse_disagreement, refuse_useless
 from utils.osutils import UserError, atomic_path, file_digest, warn, write_text
 from utils.training.checkpoint_paths import find_checkpoint
 from utils.training.checkpoints import read_checkpoint, written_by

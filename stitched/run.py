@@ -27,9 +27,8 @@ from twod_threed.loading import require_normalisation
 from twod_threed.mpjpe import mpjpe, p_mpjpe
 from utils.compute.devices import pick_device
 from utils.compute.distributed import ALONE, Processes
-from utils.compute.launched import processes_of
 from utils.console.commands import shell_command
-from utils.console.option_rules import given_value, refuse_disagreement, refuse_useless
+from utils.doors.option_rules import given_value, processes_of, refuse_disagreement, refuse_useless
 from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set

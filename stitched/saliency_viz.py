@@ -22,7 +22,7 @@ from stacked_hourglass.photo_crops import PhotoPeople, crop_people
 from stacked_hourglass.saliency import saliency_maps
 from twod_threed.viz import spread_frames
 from utils.compute.devices import pick_device
-from utils.console.option_rules import refuse_disagreement
+from utils.doors.option_rules import refuse_disagreement
 from utils.imaging.base_source import ImageSource
 from utils.imaging.draw2d import person_color, resized, side_by_side, text_strip
 from utils.imaging.image_sources import open_source

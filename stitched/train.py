@@ -24,16 +24,15 @@ from twod_threed.loading import require_normalisation
 from twod_threed.train import require_batches_of_several
 from utils.compute.devices import pick_device
 from utils.compute.distributed import ALONE, Processes
-from utils.compute.launched import processes_of
 from utils.console.evaluation_tables import print_averages
-from utils.console.option_rules import from_options, given_value, refuse_disagreement, refuse_useless
-from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
-from utils.human36m.files import Human36mFiles, find_sequences
-from utils.human36m.report import report
+from utils.doors.experiments import begin_training
+from utils.doors.human36m import chosen_sequences
+from utils.doors.option_rules import from_options, given_value, refuse_disagreement, refuse_useless
+from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS
+from utils.human36m.files import Human36mFiles
 from utils.human36m_dataset import load_pose_set
 from utils.human36m_frames import FrameCrops, Frames, find_frames
 from utils.osutils import UserError, inform
-from utils.training.resume import experiment_of, settle_experiment
 from utils.training.settings import Experiment, Loading, Optimisation
 from utils.training_utils import train
 
@@ -47,14 +46,10 @@ upper neck are compared with Human3.6M's spine and thorax"""
 # ------------------------------------------------------------------------------------------ the script
 def stitched_fine_tune(options: Namespace) -> None:
     """`train.py stitched_fine_tune`."""
-    processes = processes_of(options)
-    options = settle_experiment(options, processes)
-    _check_options(options)
-    experiment = experiment_of(options)
+    options, experiment, processes = begin_training(options, _check_options)
     device = pick_device(options.device, processes)
     model, settled = _network(options, experiment, device, processes)
-    files, actions = find_sequences(options.data_dir), select_actions(options.action)
-    print(report(files))
+    files, actions = chosen_sequences(options)
     validation = images_of(files, TEST_SUBJECTS, actions)
     averages = fine_tune(
         model,

@@ -41,6 +41,8 @@ MODULES = {
 } | {"options": ast.parse((ROOT / "options.py").read_text())}
 # A script of two entry points has one name (train.py hourglass_mpii, run.py hourglass_mpii), and so have its functions.
 DOORS = {script.function for scripts in SCRIPTS.values() for script in scripts.values()}
+DOOR_MODULES = {script.module for scripts in SCRIPTS.values() for script in scripts.values()}
+DOOR_ROOMS = ("utils.command_line", "utils.doors")  # parsing and early checks; what doors do with their options
 
 
 def public_names(tree: ast.Module) -> set[str]:
@@ -89,3 +91,55 @@ def test_names_are_imported_from_where_they_are_defined():
         if source in DEFINED and name not in DEFINED[source] and places_of(name) and source not in VOCABULARIES
     ]
     assert passed_on == []
+
+
+# Where a Namespace ends
+
+
+def is_of_a_door(module: str) -> bool:
+    return module in DOOR_MODULES or module.startswith(DOOR_ROOMS)
+
+
+def sees_a_namespace(function: ast.FunctionDef | ast.Lambda) -> bool:
+    """Whether a function takes options, by the name or the type of a parameter."""
+    given = function.args
+    parameters = [*given.posonlyargs, *given.args, *given.kwonlyargs]
+    return any(
+        one.arg == "options" or (one.annotation and "Namespace" in ast.unparse(one.annotation)) for one in parameters
+    )
+
+
+def test_no_function_outside_door_modules_takes_options():
+    functions = [
+        (module, node)
+        for module, tree in MODULES.items()
+        if module.split(".")[0] in PACKAGES
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.Lambda)
+    ]
+    takes = {(module, getattr(node, "name", "lambda")) for module, node in functions if sees_a_namespace(node)}
+    assert {(script.module, script.function) for one in SCRIPTS.values() for script in one.values()} <= takes
+    assert {(module, name) for module, name in takes if not is_of_a_door(module)} == set()
+
+
+def test_no_module_below_the_doors_makes_a_namespace_or_asks_what_was_given():
+    named = {
+        module
+        for module, tree in MODULES.items()
+        if module.split(".")[0] in PACKAGES
+        for node in ast.walk(tree)
+        if (
+            isinstance(node, ast.Name | ast.alias)
+            and "Namespace" in (getattr(node, "id", ""), getattr(node, "name", ""))
+        )
+        or (isinstance(node, ast.Attribute) and ast.unparse(node) in ("argparse.Namespace", "options.given"))
+    }
+    assert DOOR_MODULES & named
+    assert {module for module in named if not is_of_a_door(module)} == set()
+
+
+def test_the_doors_own_room_is_imported_by_doors_alone():
+    importers = {module for module, source, _ in IMPORTS if source and source.startswith("utils.doors")}
+    importers = {module for module in importers if module.split(".")[0] in PACKAGES}
+    assert "stitched.train" in importers
+    assert {module for module in importers if not is_of_a_door(module)} == set()

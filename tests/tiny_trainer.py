@@ -11,10 +11,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from utils.compute.devices import GradientStep, autocast
-from utils.console.option_rules import from_options
+from utils.doors.experiments import experiment_of
+from utils.doors.option_rules import from_options
 from utils.plotting_utils import Ratio
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
-from utils.training.resume import experiment_of
 from utils.training.samplers import EpochSampler
 from utils.training.settings import Optimisation
 from utils.training.weight_average import WeightAverage

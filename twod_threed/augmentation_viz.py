@@ -14,8 +14,8 @@ from twod_threed.lifting import lift
 from twod_threed.loading import ensure_normalisation, load_lifter, require_normalisation
 from twod_threed.viz import frame_mpjpe
 from utils.camera_utils import CAMERA_NAMES, Camera
-from utils.console.option_rules import given_value, refuse_disagreement
 from utils.data_utils import OrthogonalAugmentation
+from utils.doors.option_rules import given_value, refuse_disagreement
 from utils.human36m.actions import ACTIONS, TEST_SUBJECTS
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import CAMERAS, PoseSet, load_pose_set

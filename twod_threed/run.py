@@ -25,9 +25,14 @@ from twod_threed.loading import ensure_normalisation, load_lifter, require_norma
 from twod_threed.model import LinearModel
 from utils.compute.devices import pick_device
 from utils.compute.distributed import ALONE, Processes
-from utils.compute.launched import processes_of
 from utils.console.commands import shell_command
-from utils.console.option_rules import given_value, refuse_disagreement, refuse_useless, say_if_workers_are_of_no_use
+from utils.doors.option_rules import (
+    given_value,
+    print_if_workers_are_ignored,
+    processes_of,
+    refuse_disagreement,
+    refuse_useless,
+)
 from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
@@ -44,7 +49,7 @@ def lifter_h36m(options: Namespace) -> None:
     """`run.py 2d3d_h36m`."""
     data = _file_or_folder(options.data_dir)
     _check_options(options, data)
-    say_if_workers_are_of_no_use(options)
+    print_if_workers_are_ignored(options)
     processes = processes_of(options)
     device = pick_device(options.device, processes)
     lifter = load_lifter(options.load, device, options.allow_unsafe_load, processes)

@@ -20,22 +20,20 @@ from twod_threed.pose_pairs import PosePairs
 from twod_threed.trainer import LifterTrainer, LifterTraining
 from utils.compute.devices import pick_device
 from utils.compute.distributed import ALONE, Processes
-from utils.compute.launched import processes_of
 from utils.console.evaluation_tables import print_averages
-from utils.console.option_rules import (
+from utils.data_utils import OrthogonalAugmentation
+from utils.doors.experiments import begin_training
+from utils.doors.human36m import chosen_sequences
+from utils.doors.option_rules import (
     from_options,
     given_value,
+    print_if_workers_are_ignored,
     refuse_disagreement,
     refuse_useless,
-    say_if_workers_are_of_no_use,
 )
-from utils.data_utils import OrthogonalAugmentation
-from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
-from utils.human36m.files import find_sequences
-from utils.human36m.report import report
+from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS
 from utils.human36m_dataset import PoseSet, load_pose_set
 from utils.osutils import UserError, inform
-from utils.training.resume import experiment_of, settle_experiment
 from utils.training.samplers import IndexLoader
 from utils.training.settings import Experiment, Loading, Optimisation
 from utils.training_utils import train
@@ -56,13 +54,9 @@ class LifterShape:
 # ------------------------------------------------------------------------------------------ the script's door
 def lifter_h36m(options: Namespace) -> None:
     """`train.py 2d3d_h36m`."""
-    processes = processes_of(options)
-    options = settle_experiment(options, processes)
-    _check_options(options)
-    say_if_workers_are_of_no_use(options)
-    experiment = experiment_of(options)
-    actions, files = select_actions(options.action), find_sequences(options.data_dir)
-    print(report(files))
+    options, experiment, processes = begin_training(options, _check_options)
+    print_if_workers_are_ignored(options)
+    files, actions = chosen_sequences(options)
     training, validation = (
         load_pose_set(files, subjects, actions, options.use_hg, options.input_places)
         for subjects in (TRAIN_SUBJECTS, TEST_SUBJECTS)

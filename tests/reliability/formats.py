@@ -33,6 +33,7 @@ from twod_threed.detector_errors import load_errors, save_errors
 from twod_threed.loading import load_lifter
 from utils.camera_utils import read_cameras, read_cameras_json, write_cameras_h5
 from utils.compute.cache import cached, key_of
+from utils.doors.experiments import settle_experiment
 from utils.files.schema import numbers
 from utils.human36m.files import find_sequences, load_motions, write_positions
 from utils.human36m_frames import read_listed_frames
@@ -45,7 +46,6 @@ from utils.predictions.prediction_arrays import load_prediction_array, save_pred
 from utils.predictions.prediction_files import load_predictions, save_metas, save_predictions
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn, plain
 from utils.training.log_files import read_better, read_units
-from utils.training.resume import settle_experiment
 from utils.transform import COCO
 
 PEOPLE = 3
@@ -271,7 +271,7 @@ def _options_json(folder: Path) -> Path:
 
 
 def _read_options_json(path: Path) -> None:
-    from utils.training.resume import _job_of
+    from utils.doors.experiments import _job_of
 
     read_better(path.with_name("log.txt"))
     read_units(path.with_name("log.txt"))

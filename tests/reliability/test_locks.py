@@ -9,9 +9,9 @@ import pytest
 from kill_points import status_of_child
 from tiny_trainer import options_for, run
 
+from utils.doors.experiments import experiment_of
 from utils.osutils import Owner, UserError, sweep, write_text
 from utils.training.experiment_lock import lock_path, locked, require_unlocked
-from utils.training.resume import experiment_of
 
 
 def owner_of_the_dead() -> Owner:

@@ -9,7 +9,7 @@ import stacked_hourglass
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.inference import as_input
 from stacked_hourglass.loading import count_parameters, hourglass_architecture, load_hourglass
-from utils.console.option_rules import refuse_disagreement
+from utils.doors.option_rules import refuse_disagreement
 from utils.osutils import UserError
 from utils.training.checkpoints import make_checkpoint_fn, read_checkpoint
 

@@ -234,7 +234,7 @@ def _prepare(options: argparse.Namespace, script: Script) -> None:
         if getattr(options, name, None):
             _require_writable(name, getattr(options, name))
     if script.sample and _wants_sample(options):
-        from utils.compute.launched import processes_of
+        from utils.doors.option_rules import processes_of
         from utils.sample.sample_data import ensure_sample
 
         sample = processes_of(options).on_main(lambda: ensure_sample(script.sample))

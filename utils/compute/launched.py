@@ -5,13 +5,12 @@ import signal
 import sys
 import time
 import traceback
-from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from typing import NoReturn
 
-from utils.compute.distributed import ALONE, Processes, join
+from utils.compute.distributed import Processes, join
 from utils.osutils import RunFailed, UserError, fail
 
 SECONDS_FOR_RANK_0 = 2.0  # to print an error common to all ranks before the launcher ends the others
@@ -53,11 +52,6 @@ def joined(
             traceback.print_exception(problem)
         _leave(name, problem, processes)
     signal.signal(signal.SIGTERM, former)
-
-
-def processes_of(options: Namespace) -> Processes:
-    """The processes that the command line has joined, else `ALONE`."""
-    return getattr(options, "processes", ALONE)
 
 
 def _leave(name: str, problem: BaseException, processes: Processes) -> NoReturn:

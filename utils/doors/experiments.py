@@ -1,15 +1,15 @@
 """Settles the options of a training before it starts: with --resume they come from the checkpoint.
 
-Only entry functions that scripts name call this. It returns new options and changes none in place.
+Returns new options; changes none in place.
 """
 
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from utils.compute.distributed import ALONE, Processes
-from utils.console.option_rules import from_options, refuse_useless, with_values
+from utils.doors.option_rules import from_options, processes_of, refuse_useless, with_values
 from utils.files.schema import described, entries, required, text
 from utils.osutils import UserError, warn
 from utils.training.checkpoint_paths import LATEST
@@ -25,6 +25,17 @@ OF_THIS_CALL = (
 NOT_STORED = ("processes", "accepts")
 OF_SEVERAL = ("scale_lr", "sync_batch_norm", "compression")  # options that only affect several processes
 STARTS = ("load", "load_hourglass", "load_2d3d")
+
+
+def begin_training(options: Namespace, check: Callable[[Namespace], None]) -> tuple[Namespace, Experiment, Processes]:
+    """The settled options of a training, which `check` accepts, with its experiment and its processes.
+
+    Raises UserError as `settle_experiment` and `check`.
+    """
+    processes = processes_of(options)
+    options = settle_experiment(options, processes)
+    check(options)
+    return options, experiment_of(options), processes
 
 
 def settle_experiment(options: Namespace, processes: Processes = ALONE) -> Namespace:

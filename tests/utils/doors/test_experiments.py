@@ -19,10 +19,10 @@ from tiny_trainer import (
 )
 from training_results import log_of
 
+from utils.doors.experiments import experiment_of, settle_experiment
 from utils.osutils import UserError
 from utils.training.checkpoints import read_checkpoint
 from utils.training.log_files import read_log
-from utils.training.resume import experiment_of, settle_experiment
 
 
 # ------------------------------------------------------------------------------------------ going on

@@ -1,4 +1,4 @@
-"""Convert options to settings, and check them. Only scripts' entry functions call these."""
+"""What the entry functions of scripts do with their options: convert them to settings, and check them."""
 
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from utils.compute.distributed import ALONE, Processes
 from utils.osutils import UserError
 
 Settings = TypeVar("Settings")
@@ -18,6 +19,11 @@ def from_options(kind: type[Settings], options: Namespace, **others: Any) -> Set
     """
     named = {field.name: getattr(options, field.name) for field in fields(kind) if hasattr(options, field.name)}
     return kind(**named | others)
+
+
+def processes_of(options: Namespace) -> Processes:
+    """The processes that the command line has joined, else `ALONE`."""
+    return getattr(options, "processes", ALONE)
 
 
 def with_values(options: Namespace, **values: Any) -> Namespace:
@@ -48,7 +54,7 @@ def refuse_disagreement(options: Namespace, stored: Mapping[str, Any], path: str
             raise UserError(f"--{name} {getattr(options, name)}: {path} was trained with {value}; leave the option out")
 
 
-def say_if_workers_are_of_no_use(options: Namespace) -> None:
+def print_if_workers_are_ignored(options: Namespace) -> None:
     """Print one line if `--workers` was given to a script that ignores it."""
     if "workers" in options.given:
         print(f"--workers {options.workers}: ignored: the poses are already on the device")
