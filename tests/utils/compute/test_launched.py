@@ -10,6 +10,7 @@ from utils.command_line import cli
 from utils.command_line.cli import main
 from utils.command_line.declarations import Option, Script, whole
 from utils.compute import launched
+from utils.doors.option_rules import processes_of
 from utils.osutils import RunFailed, UserError
 
 
@@ -107,4 +108,4 @@ SCRIPT = Script(__name__, "note", "It.", "nothing", ("workers", "debug_traceback
 
 
 def note(options) -> None:
-    noted.append((options.workers, launched.processes_of(options)))
+    noted.append((options.workers, processes_of(options)))
