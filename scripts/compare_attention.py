@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
-from stacked_hourglass.loading import load_hourglass
+from stacked_hourglass.loading import checkpoint_of, load_hourglass
 from utils.imaging.heatmaps import (
     crop_to_heatmap,
     decode_heatmaps,
@@ -37,6 +37,7 @@ from utils.imaging.heatmaps import (
     render_heatmaps,
 )
 from utils.sample.clips import render_clip
+from utils.training.checkpoints import write_checkpoint
 from utils.transform import MPII
 
 SIDE = 128  # px
@@ -93,7 +94,7 @@ def load_or_render(path: Path | None, count: int, seed: int, panels: bool) -> Cl
 
 # ------------------------------------------------------------------------------------------ training
 def minibatch(clips: Clips, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Images (B, F, 3, H, W) in [-0.5, 0.5], joints and their mask, of random clips, each rotated, scaled and mirrored
+    """Images (B, F, 3, H, W) in [0, 1], joints and their mask, of random clips, each rotated, scaled and mirrored
     as a whole, with a moving panel of random colours."""
     chosen = torch.randint(len(clips), (size,), generator=generator)
     first = int(torch.randint(FRAMES - TRAINED + 1, (), generator=generator))
@@ -110,7 +111,7 @@ def minibatch(clips: Clips, size: int, generator: torch.Generator) -> tuple[Tens
     middle = (SIDE - 1) / 2
     joints = (joints - middle) @ torch.linalg.inv(turn).mT[:, None] + middle
     images = cover(images.unflatten(0, (size, TRAINED)), joints, generator)
-    return images - 0.5, joints, ((joints > -0.5) & (joints < SIDE - 0.5)).all(-1)
+    return images, joints, ((joints > -0.5) & (joints < SIDE - 0.5)).all(-1)
 
 
 def cover(images: Tensor, joints: Tensor, generator: torch.Generator) -> Tensor:
@@ -143,7 +144,7 @@ def train(model: HourglassNet, clips: Clips, steps: int, options: argparse.Names
     start = time.monotonic()
     for step in range(steps):
         images, joints, counted = minibatch(clips, options.batch, generator)
-        maps = model(images.contiguous())[-1].flatten(0, 1)
+        maps = model((images - model.mean[:, None, None]).contiguous())[-1].flatten(0, 1)
         targets = render_heatmaps(crop_to_heatmap(joints.flatten(0, 1)), maps.shape[-2:])
         counted = counted.flatten(0, 1)
         loss = ((maps - targets) * counted[..., None, None]).square().mean()
@@ -164,7 +165,7 @@ def score(model: HourglassNet, clips: Clips, length: int) -> dict[str, tuple[flo
     model.eval()
     found = []
     for images in clips.images.split(4):
-        maps = model(images.float() / 255 - 0.5)[-1]
+        maps = model(images.float() / 255 - model.mean[:, None, None])[-1]
         found.append(heatmap_to_crop(decode_heatmaps(maps.flatten(0, 1))[0]).unflatten(0, maps.shape[:2]))
     errors = (torch.cat(found) - clips.joints).norm(dim=-1)
     head = 0.75 * (clips.joints[:, :, HEAD[0]] - clips.joints[:, :, HEAD[1]]).norm(dim=-1)
@@ -198,10 +199,13 @@ def main() -> None:
     parser.add_argument("--branch_steps", type=int, default=300, help="of each of the two that go on from it")
     parser.add_argument("--batch", type=int, default=4, help=f"clips of {TRAINED} frames")
     parser.add_argument("--features", type=int, default=32)
-    parser.add_argument("--load", type=Path, help="an hourglass's or a stitched network's weights to start from")
+    parser.add_argument(
+        "--load", type=Path, help="start from the weights of this checkpoint, with its number of features"
+    )
     parser.add_argument("--length", type=int, default=6, help="frames of history")
     parser.add_argument("--cache", type=Path, help="folder that keeps rendered clips and common networks")
     parser.add_argument("--output", type=Path, help="JSON file of the scores")
+    parser.add_argument("--save", type=Path, help="folder for the trained networks, as checkpoints")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     if options.cache:
@@ -229,6 +233,9 @@ def main() -> None:
         for name, model in (("single frames", common), ("attention", over_time)):
             train(model, training, options.branch_steps, options, seed + 1000, 1.5e-3)
             report(results, seed, name, score(model, validation, options.length))
+            if options.save:
+                path = options.save / f"{name.replace(' ', '_')}_{seed}.pth.tar"
+                write_checkpoint(path, checkpoint_of(model))
     if options.output:
         options.output.write_text(json.dumps(results, indent=2) + "\n")
 

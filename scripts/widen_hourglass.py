@@ -15,10 +15,10 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from stacked_hourglass.hourglass import HourglassNet
-from stacked_hourglass.loading import load_hourglass
+from stacked_hourglass.loading import checkpoint_of, load_hourglass
 from utils.console.messages import show_messages
 from utils.osutils import UserError
-from utils.training.checkpoints import FORMAT_VERSION, plain, write_checkpoint
+from utils.training.checkpoints import write_checkpoint
 
 
 def widened(narrow: HourglassNet, features: int, generator: torch.Generator) -> HourglassNet:
@@ -75,19 +75,6 @@ def main() -> None:
     except UserError as error:
         parser.error(str(error))
     print(f"{options.output}: {narrow.architecture.features} -> {options.features} features, the same outputs")
-
-
-def checkpoint_of(network: HourglassNet) -> dict:
-    """What `load_hourglass` and `train.py --load` read."""
-    return {
-        "format_version": FORMAT_VERSION,
-        "script": "hourglass_mpii",
-        "options": plain(vars(network.architecture)),
-        "state_dict": network.state_dict(),
-        "mean": network.mean.tolist(),
-        "skeleton": network.skeleton,
-        "score_threshold": network.score_threshold,
-    }
 
 
 if __name__ == "__main__":

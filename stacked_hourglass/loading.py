@@ -12,7 +12,7 @@ from utils.compute.devices import pick_device
 from utils.compute.distributed import ALONE, Processes
 from utils.files.schema import require, text
 from utils.osutils import UserError
-from utils.training.checkpoints import network_with_weights, read_checkpoint, written_by
+from utils.training.checkpoints import FORMAT_VERSION, network_with_weights, plain, read_checkpoint, written_by
 from utils.transform import SKELETONS
 
 STITCHED_PARTS = ("hourglass.", "lifter.")  # prefixes of a stitched checkpoint's keys
@@ -54,6 +54,17 @@ def build_hourglass(checkpoint: dict[str, Any], path: str | Path) -> HourglassNe
         score_threshold=float(checkpoint.get("score_threshold", 0.0)),
     )
     return network_with_weights(make, checkpoint["state_dict"], path)
+
+
+def checkpoint_of(network: HourglassNet) -> dict[str, Any]:
+    """Content of a checkpoint for `load_hourglass` and `train.py hourglass_* --load`, without a training's state."""
+    facts = {name: getattr(network, name) for name in HOURGLASS_FACTS} | {"mean": network.mean.tolist()}
+    return facts | {
+        "format_version": FORMAT_VERSION,
+        "script": "hourglass_mpii",
+        "options": plain(vars(network.architecture)),
+        "state_dict": network.state_dict(),
+    }
 
 
 def is_stitched(checkpoint: dict[str, Any]) -> bool:

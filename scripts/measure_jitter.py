@@ -1,0 +1,99 @@
+"""Measure how much 2D joints tremble in a video, with and without a network's history, and how fast it streams.
+
+python scripts/measure_jitter.py --load CHECKPOINT --data_dir clip.mp4
+
+A network with attention over time (train.py hourglass_* --add_attention) runs twice: as `run.py` does, with a history
+for each person who is followed, and with every frame on its own. Jitter is the mean length of the joints' acceleration,
+|p(t-1) - 2 p(t) + p(t+1)|, in px a frame², over all people, joints and three frames in a row with the person. Frames a
+second: of the network alone, all people of a frame at once.
+"""
+
+import argparse
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from stacked_hourglass.demo_weights import DEMO_WEIGHTS
+from stacked_hourglass.inference import Predictor
+from stacked_hourglass.loading import load_hourglass
+from stacked_hourglass.photos import find_poses
+from utils.compute.allocator import keep_large_blocks
+from utils.console.messages import show_messages
+from utils.osutils import UserError
+from utils.predictions.pose_results import PoseResults
+
+
+class TimedPredictor(Predictor):
+    """Counts the frames with people and the seconds spent on them; without `history` each frame stands alone."""
+
+    def __init__(self, *args, history: bool, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.history, self.timer = history, defaultdict(float)
+
+    @property
+    def over_time(self) -> bool:
+        return self.history and super().over_time
+
+    def __call__(self, crops: Tensor, to_photo_matrices: Tensor, tracks=None) -> tuple[Tensor, Tensor]:
+        start = time.perf_counter()
+        found = super().__call__(crops, to_photo_matrices, tracks)
+        self.timer["seconds"] += time.perf_counter() - start
+        self.timer["people"] += len(crops)
+        return found
+
+
+def jitter(results: PoseResults) -> tuple[float, int]:
+    """Mean acceleration in px a frame², and the number of people × three frames in a row; NaN where there are none."""
+    tracks: dict[int, dict[int, Tensor]] = defaultdict(dict)
+    for number, (name, meta) in enumerate(results.metas.items()):
+        for track, joints in zip(meta["tracks"], results.joints[name], strict=True):
+            tracks[track][number] = joints
+    accelerations = [
+        (frames[number - 1] - 2 * frames[number] + frames[number + 1]).norm(dim=-1)
+        for frames in tracks.values()
+        for number in frames
+        if number - 1 in frames and number + 1 in frames
+    ]
+    return (torch.stack(accelerations).mean().item() if accelerations else float("nan")), len(accelerations)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--load", type=Path, default=DEMO_WEIGHTS, help="an hourglass's or a stitched checkpoint")
+    parser.add_argument("--data_dir", type=Path, required=True, help="a video")
+    parser.add_argument("--person_box", help="finder of people, as for run.py (default: auto)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    options = parser.parse_args()
+    show_messages()
+    keep_large_blocks()
+    try:
+        network = load_hourglass(options.load, options.device)
+        for history in (False, True) if network.architecture.history_length else (False,):
+            predictor = TimedPredictor(network, history=history)
+            results = find_poses(predictor, options.data_dir, person_box=options.person_box)
+            if results.image_kind != "frame":
+                raise UserError(f"--data_dir {options.data_dir}: expected a video")
+            print(line_of(results, predictor))
+    except UserError as error:
+        parser.error(str(error))
+
+
+def line_of(results: PoseResults, predictor: TimedPredictor) -> str:
+    """What was measured, in words."""
+    value, triples = jitter(results)
+    people, seconds = int(predictor.timer["people"]), predictor.timer["seconds"]
+    how = "with history" if predictor.over_time else "single frames"
+    return (
+        f"{how}: jitter {value:.2f} px a frame², from {triples} times a person was in three frames in a row; "
+        f"{people} people in {seconds:.1f} s, {people / seconds if seconds else 0:.1f} people/s"
+    )
+
+
+if __name__ == "__main__":
+    main()
