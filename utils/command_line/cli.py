@@ -256,15 +256,18 @@ def _wants_sample(options: argparse.Namespace) -> bool:
 
 
 def _limit_workers(options: argparse.Namespace) -> None:
-    """Limit workers to the number of cores, shared equally by the processes of a machine."""
+    """Limit workers to the number of cores, shared equally by the processes of a machine; says so where they were
+    given."""
     processes = getattr(options, "processes", None)
     here = processes.local_size if processes else 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     most = max(cores // here, 1)
-    if options.workers > most:
+    if options.workers <= most:
+        return
+    if "workers" in options.given:
         shared = f" and {here} processes" if here > 1 else ""
-        print(f"workers: {most} instead of {options.workers}: this machine has {cores} cores{shared}")
-        options.workers = most
+        print(f"--workers {options.workers}: {most} are used, since this machine has {cores} cores{shared}")
+    options.workers = most
 
 
 def _require_writable(name: str, folder: Path) -> None:

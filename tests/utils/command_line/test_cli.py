@@ -274,8 +274,10 @@ def test_no_more_workers_than_cores(monkeypatch, capsys):
     calls.clear()
     for argv in ([], ["--workers", "2"], ["--workers", "0"]):
         main("it", scripts, groups, ["it", *argv])
-    assert [options.workers for options in calls] == [2, 2, 0]
-    assert capsys.readouterr().out == "workers: 2 instead of 6: this machine has 2 cores\n"
+    assert not capsys.readouterr().out  # nobody asked for six
+    main("it", scripts, groups, ["it", "--workers", "3"])
+    assert [options.workers for options in calls] == [2, 2, 0, 2]
+    assert capsys.readouterr().out == "--workers 3: 2 are used, since this machine has 2 cores\n"
 
 
 # ------------------------------------------------------------------------------------------ checks

@@ -97,9 +97,9 @@ def test_processes_share_the_workers(join, monkeypatch, capsys):
     monkeypatch.setattr(cli.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     noted.clear()
     with join(0) as processes:
-        main("it", {"it": SCRIPT}, GROUPS, ["it"], processes)
+        main("it", {"it": SCRIPT}, GROUPS, ["it", "--workers", "6"], processes)
     assert noted == [(4, processes)]
-    assert capsys.readouterr().out == "workers: 4 instead of 6: this machine has 8 cores and 2 processes\n"
+    assert capsys.readouterr().out == "--workers 6: 4 are used, since this machine has 8 cores and 2 processes\n"
 
 
 noted: list[tuple] = []
