@@ -15,7 +15,7 @@ help:
 	@echo "make demo-weights  retrain the demo weights (durations: docs/model_card.md)"
 	@echo "make horovod       build Horovod (optional), for python train.py SCRIPT --use_horovod"
 	@echo "make lint          ruff check and format check, and import rules (import-linter)"
-	@echo "make bench         run the benchmarks (on an idle machine)"
+	@echo "make bench         run the benchmarks (on an idle machine, under 10 minutes), write benchmarks/results.md"
 
 env: $(STAMP)
 
@@ -52,4 +52,4 @@ lint: env
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache --no-logo
 
 bench: env
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@$(BIN)/python benchmarks/run_all.py

@@ -11,16 +11,12 @@ clipping and max-norm. They run in alternating turns, so that other load affects
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import torch
@@ -28,8 +24,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+FOLDER = Path(__file__).resolve().parent
+sys.path[:0] = [str(FOLDER.parent), str(FOLDER)]
+
+from measuring import cpu_has_bf16, machine, parser_of, print_table, take_turns, verdict
 
 from twod_threed.model import LinearModel
 from twod_threed.normalisation import Normalisation, fit
@@ -47,7 +45,6 @@ from utils.training.settings import Experiment, Optimisation
 from utils.training_utils import set_learning_rate
 from utils.transform import H36M
 
-TURNS = 5
 WARM_UP = 6  # steps; more than a DataLoader with two workers prefetches
 BATCH, DATA_BATCH, LARGE_BATCH = 64, 4096, 8192
 HUMAN36M_FRAMES = 389_938  # of S1, S5, S6, S7, S8; times 4 cameras 1.56 million samples
@@ -57,8 +54,6 @@ MEMORY_BAR = 1000.0  # MB
 # As in `train.py 2d3d_h36m --orthogonal_data_augmentation`.
 OPTIMISATION = Optimisation(lr=1e-3, schedule=())
 SETTINGS, SHAPE, AUGMENTATION = LifterTraining(), LifterShape(), OrthogonalAugmentation()
-
-Step = Callable[[], int]  # does one minibatch, gives its number of poses
 
 
 # ------------------------------------------------------------------------------------------ the common way
@@ -200,33 +195,7 @@ def make_model() -> LinearModel:
     return LinearModel(SHAPE.linear_size, SHAPE.num_stage, SETTINGS.dropout, without_hip=True).train()
 
 
-# ------------------------------------------------------------------------------------------ measuring
-def take_turns(contenders: Mapping[str, Step], arguments: argparse.Namespace, warm_up: int = WARM_UP):
-    """Name -> poses per second: the median over the turns, which take `seconds` in total per contender."""
-    rates: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(arguments.turns):
-        for name, step in contenders.items():
-            for _ in range(warm_up):
-                step()
-            start, poses = time.perf_counter(), 0
-            while time.perf_counter() - start < arguments.seconds / arguments.turns:
-                poses += step()
-            rates[name].append(poses / (time.perf_counter() - start))
-    return {name: median(values) for name, values in rates.items()}
-
-
-def print_table(title: str, rates: Mapping[str, float], baselines: list[str], batches: Mapping[str, int]) -> None:
-    """Print poses per second, milliseconds per minibatch, and the ratio to the fastest baseline."""
-    best = max(baselines, key=rates.__getitem__)
-    print(f"\n{title}\n{'':46}{'poses/s':>12}{'ms/batch':>10}{'ratio':>8}   ratio to: {best}")
-    for name, rate in rates.items():
-        print(f"  {name:44}{rate:12,.0f}{1000 * batches[name] / rate:10.2f}{rate / rates[best]:7.2f}x")
-
-
-def verdict(what: str, ratio: float, bar: float) -> None:
-    print(f"  {what}: {ratio:.2f} times; asked for {bar:g} times: {'met' if ratio >= bar else 'MISSED'}")
-
-
+# ------------------------------------------------------------------------------------------ the tables
 def measure_data(poses: PoseSet, normalisation: Normalisation, arguments: argparse.Namespace) -> None:
     loaders = [Endless(OnePoseDataset(poses, normalisation), workers) for workers in (0, 2)]
     baselines = {f"common, {n} workers": partial(common_data, load) for n, load in zip((0, 2), loaders, strict=True)}
@@ -235,11 +204,11 @@ def measure_data(poses: PoseSet, normalisation: Normalisation, arguments: argpar
         f"ours, batch {size}": partial(our_data, poses, normalisation, IndexStream(len(poses), size), generator)
         for size in (BATCH, DATA_BATCH)
     }
-    rates = take_turns(baselines | ours, arguments)
+    rates = take_turns(baselines | ours, arguments, WARM_UP)
     batches = dict(zip(rates, (BATCH, BATCH, BATCH, DATA_BATCH), strict=True))
-    print_table("Data path with augmentation", rates, list(baselines), batches)
+    print_table("Lifting: data path with augmentation", rates, list(baselines), "poses", batches)
     best = max(rates[name] for name in baselines)
-    verdict(f"data path, batch {DATA_BATCH}", rates[f"ours, batch {DATA_BATCH}"] / best, BARS["data"])
+    verdict(f"lifting, data path, batch {DATA_BATCH}", rates[f"ours, batch {DATA_BATCH}"] / best, BARS["data"])
 
 
 def measure_training(poses: PoseSet, normalisation: Normalisation, arguments: argparse.Namespace) -> None:
@@ -258,16 +227,16 @@ def measure_training(poses: PoseSet, normalisation: Normalisation, arguments: ar
     for precision, size in (("fp32", BATCH), ("bf16", BATCH), ("bf16", large)):
         ours[f"ours, {precision}, batch {size}"] = OurTraining(poses, normalisation, size, precision)
     small = {name: step for name, step in ours.items() if name.endswith(f" {BATCH}")}
-    rates = take_turns(baselines | small, arguments)
+    rates = take_turns(baselines | small, arguments, WARM_UP)
     # A large minibatch takes a second or more, and one is enough to warm up.
     rates |= take_turns({name: step for name, step in ours.items() if name not in small}, arguments, warm_up=1)
     batches = {name: int(name.rpartition(" ")[2]) for name in rates}
-    print_table("Whole training steps", rates, list(baselines), batches)
+    print_table("Lifting: whole training steps", rates, list(baselines), "poses", batches)
     best = max(rates[name] for name in baselines)
-    verdict(f"training in fp32, batch {BATCH}", rates[f"ours, fp32, batch {BATCH}"] / best, BARS["fp32"])
-    verdict(f"training in bf16, batch {large}", rates[f"ours, bf16, batch {large}"] / best, BARS["bf16"])
+    verdict(f"lifting, training in fp32, batch {BATCH}", rates[f"ours, fp32, batch {BATCH}"] / best, BARS["fp32"])
+    verdict(f"lifting, training in bf16, batch {large}", rates[f"ours, bf16, batch {large}"] / best, BARS["bf16"])
     if not cpu_has_bf16():
-        print("  (this CPU has no bf16 arithmetic, so the last is not required)")
+        print("This CPU has no bf16 arithmetic, so the last is not required.")
 
 
 # ------------------------------------------------------------------------------------------ memory
@@ -315,45 +284,23 @@ def resident_memory(field: str) -> float:
 
 
 def measure_memory(frames: int) -> None:
-    print("\nMemory of training on all of Human3.6M (generated poses), beyond torch, the network and one step")
+    print("\n### Memory of training on all of Human3.6M\n\nGenerated poses; beyond torch, the network and one step.")
     if not Path("/proc/self/status").is_file():
-        print("  not measured: this needs Linux's /proc")
+        print("Not measured: this needs Linux's /proc")
         return
     command = [sys.executable, str(Path(__file__).resolve()), "--only_memory", "--frames", str(frames)]
     with tempfile.TemporaryDirectory() as folder:  # an empty cache, so that the normalisation is fitted
         environment = os.environ | {"HUMAN_POSE_CACHE": folder}
         answer = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
     held = json.loads(answer.splitlines()[-1])
-    met = "met" if held["most"] < MEMORY_BAR else "MISSED"
-    print(
-        f"  {frames * CAMERAS:,} samples: {held['now']:.0f} MB in training, {held['most']:.0f} MB at most (fitting the "
-        f"normalisation); asked for less than {MEMORY_BAR:.0f} MB: {met}"
-    )
+    print(f"{frames * CAMERAS:,} samples: {held['now']:.0f} MB in training; most while the normalisation is fitted.")
+    verdict("lifting, memory of training", held["most"], MEMORY_BAR, "MB", at_most=True, digits=0)
 
 
 # ------------------------------------------------------------------------------------------
-def cpu_has_bf16() -> bool:
-    path = Path("/proc/cpuinfo")
-    flags = path.read_text().split() if path.is_file() else []
-    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", "bf16"))
-
-
-def print_machine(samples: int, turns: int) -> None:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
-    bf16 = "with" if cpu_has_bf16() else "without"
-    print(
-        f"{name} ({bf16} bf16), {torch.get_num_threads()} threads, torch {torch.__version__}, Python "
-        f"{platform.python_version()}\n{samples:,} samples (a frame in a camera); median of {turns} turns"
-    )
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = parser_of(__doc__, seconds=3)
     parser.add_argument("--data_dir", default="sample", help="Human3.6M folder, or sample (the default)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="time for each measured rate (default: 5)")
-    parser.add_argument("--turns", type=int, default=TURNS, help=f"in how many turns each is timed (default: {TURNS})")
     parser.add_argument("--large_batch", type=int, default=LARGE_BATCH, help=f"batch in bf16 (default: {LARGE_BATCH})")
     parser.add_argument(
         "--frames", type=int, default=HUMAN36M_FRAMES, help=f"frames to measure memory with ({HUMAN36M_FRAMES})"
@@ -369,7 +316,7 @@ def main() -> None:
         normalisation = fit(poses, "instance")
     except UserError as error:
         parser.error(str(error))
-    print_machine(len(poses), arguments.turns)
+    print(f"{machine()}\n{len(poses):,} samples (a frame in a camera).")
     measure_data(poses, normalisation, arguments)
     measure_training(poses, normalisation, arguments)
     measure_memory(arguments.frames)

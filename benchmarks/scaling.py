@@ -17,9 +17,11 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+FOLDER = Path(__file__).resolve().parent
+sys.path[:0] = [str(FOLDER.parent), str(FOLDER)]
 
 import torch
+from measuring import machine, print_table
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from utils.compute.distributed import Processes, join
@@ -29,7 +31,7 @@ LAUNCHED = "SCALING_BENCHMARK"  # set for the two processes
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=8)
+    parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--steps", type=int, default=4, help="of a turn")
     parser.add_argument("--stacks", type=int, default=2)
     parser.add_argument("--features", type=int, default=64)
@@ -81,13 +83,13 @@ def main() -> None:
         clock, work = (
             {way: statistics.median(turn[i] for turn in turns) for way, turns in times.items()} for i in (0, 1)
         )
-        rates = {"one": options.batch / clock["one"], "two": 2 * options.batch / clock["two"]}
-        print(f"hourglass, {options.stacks} stacks × {options.features} features, {options.batch} pictures a process")
-        print(f"one process: {rates['one']:.2f} pictures/s, {work['one']:.3f} s of processor a step")
-        print(f"two: {rates['two']:.2f} pictures/s, {work['two']:.3f} s of processor a step and process")
-        print(
-            f"efficiency: {rates['two'] / rates['one'] / 2:.2f} by the clock, {work['one'] / work['two']:.2f} in work"
-        )
+        rates = {"one process": options.batch / clock["one"], "two processes": 2 * options.batch / clock["two"]}
+        print(machine())
+        title = f"Two processes, {options.stacks} stacks × {options.features} features, {options.batch} images each"
+        batches = dict(zip(rates, (options.batch, 2 * options.batch), strict=True))
+        print_table(title, rates, ["one process"], "images", batches)
+        print(f"CPU time per step and process: {work['one']:.3f} s with one, {work['two']:.3f} s with two.")
+        print(f"Efficiency: {clock['one'] / clock['two']:.2f} in time, {work['one'] / work['two']:.2f} in CPU time.")
     processes.close()
 
 

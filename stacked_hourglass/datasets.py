@@ -19,6 +19,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from stacked_hourglass.augmentation import draw_geometry
+from stacked_hourglass.crop_pack import CropPack
 from stacked_hourglass.framing import Framing, View, blacken_outside, in_view
 from stacked_hourglass.people import People
 from utils.compute.batch_parts import shard
@@ -38,9 +39,17 @@ FRAMING_STREAM = 1  # a random stream separate from scale, rotation and flip
 class PoseCrops(Dataset):
     """One sample per person; `augment` and `framing` are drawn for every (seed, epoch, index)."""
 
-    def __init__(self, people: People, augment: bool = False, seed: int = 0, framing: Framing | None = None):
-        """`augment`: random scale, rotation and flip, of what `framing` shows."""
-        self.people, self.augment, self.seed, self.framing = people, augment, seed, framing
+    def __init__(
+        self,
+        people: People,
+        augment: bool = False,
+        seed: int = 0,
+        framing: Framing | None = None,
+        pack: CropPack | None = None,
+    ):
+        """`augment`: random scale, rotation and flip, of what `framing` shows. `pack`: of `people`, read where it can
+        be in place of their photos."""
+        self.people, self.augment, self.seed, self.framing, self.pack = people, augment, seed, framing, pack
 
     def __len__(self) -> int:
         return len(self.people)
@@ -55,19 +64,28 @@ class PoseCrops(Dataset):
         if self.framing:
             rng = np.random.default_rng([self.seed, epoch, index, FRAMING_STREAM])
             view = self.framing(rng, view, people.joints[index], people.annotated[index], people.skeleton.joints)
-        return pose_crop(people, index, view, scale, rotation, flip, clipped=bool(self.framing))
+        return pose_crop(people, index, view, scale, rotation, flip, clipped=bool(self.framing), pack=self.pack)
 
 
 def pose_crop(
-    people: People, index: int, view: View, scale: float, rotation: float, flip: bool, clipped: bool = False
+    people: People,
+    index: int,
+    view: View,
+    scale: float,
+    rotation: float,
+    flip: bool,
+    clipped: bool = False,
+    pack: CropPack | None = None,
 ) -> dict:
     """One sample: what `view`, scaled, rotated and flipped, shows of a person.
 
-    `clipped`: the picture is black, and joints are NaN, beyond the view's frame.
+    `clipped`: the picture is black, and joints are NaN, beyond the view's frame. `pack`: of `people`.
     """
     matrix = crop_matrix(view.center, view.side * scale, CROP_SIZE, rotation, flip)
     try:
-        image, readable = crop_photo(people.photo(index), matrix), True
+        image, readable = pack.crop(index, matrix) if pack else None, True
+        if image is None:
+            image = crop_photo(people.photo(index), matrix)
     except ImageError:
         image, readable = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8), False
     joints, visible = apply_affine(matrix, people.joints[index]).astype(np.float32), people.visible[index]

@@ -1,0 +1,99 @@
+"""run.py on 600 photos from end to end: decoding, crops, network, joints; compared with the network alone.
+
+    python benchmarks/end_to_end.py
+    python benchmarks/end_to_end.py --photos 100
+
+The demo weights (1 stack × 64 features) on photos of 1280 × 720 px, each taken as one person, without start-up. Ways
+differ in how the cores are shared: workers that decode, and threads of the network. The floor is the network on crops
+in memory with all threads. The baseline reads photo by photo and runs the network on each.
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+sys.path[:0] = [str(FOLDER.parent), str(FOLDER)]
+
+import cv2
+import numpy as np
+import torch
+from measuring import machine, parser_of, print_table, take_turns, verdict
+from PIL import Image
+
+from stacked_hourglass.demo_weights import DEMO_WEIGHTS
+from stacked_hourglass.inference import Predictor
+from stacked_hourglass.loading import load_hourglass
+from stacked_hourglass.photos import find_poses
+from utils.compute.allocator import keep_large_blocks
+from utils.imaging.images import CROP_SIZE
+
+SIZE, PHOTO = (1280, 720), FOLDER.parent / "docs" / "photos" / "astronaut.jpg"
+BATCH = 16
+BAR = 85  # % of the network's own rate
+
+
+def make_photos(folder: Path, number: int, size: tuple[int, int] = SIZE) -> None:
+    """`number` JPEGs of `size`: a real photo, shifted."""
+    original = np.asarray(Image.open(PHOTO).convert("RGB"))
+    for place in range(number):
+        photo = cv2.resize(np.roll(original, 7 * place, axis=1), size, interpolation=cv2.INTER_CUBIC)
+        Image.fromarray(photo).save(folder / f"{place:04d}.jpg", quality=90)
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Context in which torch computes on this many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def network_alone(predictor: Predictor, number: int) -> int:
+    crops = torch.randint(0, 256, (BATCH, 3, CROP_SIZE, CROP_SIZE), dtype=torch.uint8)
+    matrices = torch.eye(2, 3).expand(BATCH, -1, -1)
+    for _ in range(0, number, BATCH):
+        predictor(crops, matrices)
+    return -(-number // BATCH) * BATCH
+
+
+def whole_run(predictor: Predictor, folder: Path, number: int, batch: int, workers: int, count: int) -> int:
+    with threads(count):
+        results = find_poses(predictor, folder, person_box="whole", batch_size=batch, workers=workers)
+    assert len(results.joints) == number
+    return number
+
+
+def main() -> None:
+    parser = parser_of(__doc__, seconds=1, turns=2)
+    parser.add_argument("--photos", type=int, default=600, help="(default: 600)")
+    arguments = parser.parse_args()
+    keep_large_blocks()
+    print(machine())
+    cores = torch.get_num_threads()
+    predictor = Predictor(load_hourglass(DEMO_WEIGHTS))
+    with tempfile.TemporaryDirectory() as name:
+        folder, number = Path(name), arguments.photos
+        make_photos(folder, number)
+        ways = {"no worker": (0, cores), "1 worker, 1 thread": (1, 1), f"{cores} workers": (cores, cores)}
+        contenders = {"network alone": partial(network_alone, predictor, number)}
+        contenders["photo by photo"] = partial(whole_run, predictor, folder, number, 1, 0, cores)
+        for title, (workers, count) in ways.items():
+            contenders[f"ours, {title}"] = partial(whole_run, predictor, folder, number, BATCH, workers, count)
+        rates = take_turns(contenders, arguments, warm_up=0)
+    batches = dict.fromkeys(rates, number)
+    floor = "network alone"
+    print_table(f"run.py on {number} photos, without start-up", rates, ["photo by photo"], "photos", batches, [floor])
+    best = max(rates[f"ours, {title}"] for title in ways)
+    share = 100 * best / rates[floor]
+    verdict(f"run.py on {number} photos, share of the network's own rate", share, BAR, "%", digits=0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Heat maps: rendering targets, decoding peaks, and soft-argmax forward and backward.
+
+    python benchmarks/heat_maps.py
+    python benchmarks/heat_maps.py --batches 6 --device cuda
+
+32 people × 16 joints on 64 × 64 px. Baselines: a Gaussian at every pixel; peaks one by one in nested loops; for
+soft-argmax a softmax over all pixels, times a window over all of them, renormalised. Floors: writing as many maps, and
+reading them once.
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+sys.path[:0] = [str(FOLDER.parent), str(FOLDER)]
+
+import torch
+from baselines import decode_one_by_one, full_map_soft_argmax, render_full_grid, render_one_by_one
+from measuring import machine, parser_of, print_table, take_turns, verdict
+from torch import Tensor
+
+from stitched.soft_argmax import SoftArgmax2D
+from utils.compute.allocator import keep_large_blocks
+from utils.imaging.heatmaps import decode_heatmaps, render_heatmaps
+
+PEOPLE, JOINTS, SIZE = 32, 16, 64
+WINDOW, WIDTH, TEMPERATURE = "Parzen", 10, 0.05
+BATCHES = (1, 6, 32)  # of soft-argmax
+JUDGED_BATCH = 6  # the hourglass's training batch; for a single pose, call overhead dominates
+BARS = {"rendering": 8.0, "decoding": 40.0, "soft-argmax": 12.0}
+
+
+def whole(work, batch: int, *arguments) -> int:
+    """One call, to its end on the device; returns the number of poses."""
+    work(*arguments)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return batch
+
+
+def forward_and_backward(soft_argmax, maps: Tensor) -> None:
+    maps.grad = None
+    soft_argmax(maps).sum().backward()
+
+
+def measure_targets(arguments) -> None:
+    points = SIZE * torch.rand(PEOPLE, JOINTS, 2, device=arguments.device)
+    maps = torch.empty(PEOPLE, JOINTS, SIZE, SIZE, device=arguments.device)
+    contenders = {
+        "map by map": partial(whole, render_one_by_one, PEOPLE, points.cpu()),
+        "all maps, pixel by pixel": partial(whole, render_full_grid, PEOPLE, points),
+        "writing the maps": partial(whole, maps.fill_, PEOPLE, 1.0),
+        "ours": partial(whole, render_heatmaps, PEOPLE, points),
+    }
+    rates = take_turns(contenders, arguments)
+    full_grid = "all maps, pixel by pixel"
+    print_table(
+        f"Rendering {PEOPLE} × {JOINTS} target maps", rates, [full_grid], "people",
+        dict.fromkeys(rates, PEOPLE), ["writing the maps"],
+    )  # fmt: skip
+    verdict(f"rendering {PEOPLE} × {JOINTS} target maps", rates["ours"] / rates[full_grid], BARS["rendering"])
+
+
+def measure_decoding(arguments) -> None:
+    maps = torch.rand(PEOPLE, JOINTS, SIZE, SIZE, device=arguments.device)
+    contenders = {
+        "nested loops": partial(whole, decode_one_by_one, PEOPLE, maps.cpu()),
+        "one maximum over the maps": partial(whole, maps.amax, PEOPLE, (-2, -1)),
+        "ours": partial(whole, decode_heatmaps, PEOPLE, maps),
+    }
+    rates = take_turns(contenders, arguments)
+    print_table(
+        f"Decoding {PEOPLE} × {JOINTS} maps", rates, ["nested loops"], "people",
+        dict.fromkeys(rates, PEOPLE), ["one maximum over the maps"],
+    )  # fmt: skip
+    verdict(f"decoding {PEOPLE} × {JOINTS} maps", rates["ours"] / rates["nested loops"], BARS["decoding"], digits=1)
+
+
+def measure_soft_argmax(batch: int, arguments) -> float:
+    """Print a table for one batch size; returns the speedup of the window over the full maps."""
+    maps = torch.rand(batch, JOINTS, SIZE, SIZE, device=arguments.device, requires_grad=True)
+    ours = SoftArgmax2D(window_fn=WINDOW, window_width=WIDTH, softmax_temp=TEMPERATURE)
+    full = partial(full_map_soft_argmax, window_fn=WINDOW, width=WIDTH, temperature=TEMPERATURE)
+    contenders = {
+        "full map": partial(whole, forward_and_backward, batch, full, maps),
+        "ours": partial(whole, forward_and_backward, batch, ours, maps),
+    }
+    rates = take_turns(contenders, arguments)
+    title = f"Soft-argmax in a {WINDOW} window of width {WIDTH}, forward and backward, batch {batch}"
+    print_table(title, rates, ["full map"], "poses", dict.fromkeys(rates, batch))
+    return rates["ours"] / rates["full map"]
+
+
+def main() -> None:
+    parser = parser_of(__doc__, seconds=2)
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help=f"poses a batch (default: {BATCHES})")
+    parser.add_argument("--device", default="cpu", type=torch.device, help="cpu or cuda (default: cpu)")
+    arguments = parser.parse_args()
+    keep_large_blocks()
+    print(machine())
+    measure_targets(arguments)
+    measure_decoding(arguments)
+    ratios = {batch: measure_soft_argmax(batch, arguments) for batch in arguments.batches}
+    judged = JUDGED_BATCH if JUDGED_BATCH in ratios else max(ratios)
+    verdict(f"soft-argmax in its window, batch {judged}", ratios[judged], BARS["soft-argmax"])
+
+
+if __name__ == "__main__":
+    main()
