@@ -13,6 +13,7 @@ from torch import Tensor
 from utils.compute.batch_parts import normal, uniform
 
 SCALE_RANGE = 0.25  # the side is scaled by 1 ± 0.25
+LARGEST_SCALE = 1 + SCALE_RANGE
 ROTATION_STD = 30.0  # degrees, truncated at ± 2 standard deviations
 ROTATION_PROB = 0.6
 FLIP_PROB = 0.5

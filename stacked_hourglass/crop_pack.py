@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from stacked_hourglass.augmentation import SCALE_RANGE
+from stacked_hourglass.augmentation import LARGEST_SCALE
 from stacked_hourglass.people import People
 from utils.compute.cache import cache_folder, key_of
 from utils.compute.distributed import ALONE, Processes
@@ -40,7 +40,7 @@ from utils.osutils import UserError, atomic_path, file_digest, inform, warn
 VERSION = 1
 PACK_SIZE = 384  # px, most
 QUALITY = 90  # of JPEG
-MARGIN = (1 + SCALE_RANGE) * math.sqrt(2)  # side of what is stored / side of the crop: any scale, any rotation
+PACK_MARGIN = LARGEST_SCALE * math.sqrt(2)  # side of what is stored / side of the crop: any scale, any rotation
 LEAST_ZOOM = (
     0.6  # px of the pack a px of the sample, below which a sample comes from the photo; at scale 0.75 it is 0.64
 )
@@ -164,7 +164,7 @@ class _Packing(Dataset):
 
     def __getitem__(self, index: int) -> tuple[bytes, np.ndarray, int]:
         people = self._people
-        side = float(people.side[index]) * MARGIN
+        side = float(people.side[index]) * PACK_MARGIN
         size = min(PACK_SIZE, max(1, math.ceil(side)))
         # A small person is stored at the photo's resolution, and a little wider, since the side is a whole number.
         matrix = crop_matrix(people.center[index], max(side, size), size)
@@ -183,7 +183,7 @@ def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 def _identity(people: People) -> Iterator[str | bytes]:
     """What a pack is made of, for its name: annotations, photos as they are on the disk, crops, settings."""
-    yield f"v{VERSION} {PACK_SIZE} {QUALITY} {MARGIN}"
+    yield f"v{VERSION} {PACK_SIZE} {QUALITY} {PACK_MARGIN}"
     yield from (file_digest(path) for path in people.source)
     yield people.center.tobytes()
     yield people.side.tobytes()

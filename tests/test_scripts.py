@@ -10,7 +10,10 @@ import pytest
 from command_line import ROOT
 
 PROGRAMS = sorted(
-    path.relative_to(ROOT).as_posix() for folder in ("scripts", "benchmarks") for path in (ROOT / folder).glob("*.py")
+    path.relative_to(ROOT).as_posix()
+    for folder in ("scripts", "benchmarks")
+    for path in (ROOT / folder).glob("*.py")
+    if "__main__" in path.read_text()
 )
 # All in one process, since torch takes seconds to import; the project's own modules are forgotten after each.
 ASK_ALL = """

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stacked_hourglass.crop_pack import MARGIN, CropPack, pack_crops
+from stacked_hourglass.crop_pack import PACK_MARGIN, CropPack, pack_crops
 from stacked_hourglass.datasets import PoseCrops
 from stacked_hourglass.framing import Framing
 from stacked_hourglass.people import People
@@ -30,7 +30,7 @@ def people(tmp_path_factory) -> People:
 
 def test_samples_are_those_of_the_photos(people, tmp_path):
     pack = pack_crops(people, folder=tmp_path)
-    assert pack.sizes.tolist() == [int(np.ceil(125 * MARGIN)), 384, 0]
+    assert pack.sizes.tolist() == [int(np.ceil(125 * PACK_MARGIN)), 384, 0]
     plain, packed = PoseCrops(people, augment=True), PoseCrops(people, augment=True, pack=pack)
     from_pack = 0
     for epoch in range(12):
