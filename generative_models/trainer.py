@@ -11,7 +11,8 @@ from generative_models.viz import panels
 from utils.compute.batch_parts import Part
 from utils.compute.devices import GradientStep, autocast, batch_generator, seeded_generator
 from utils.compute.distributed import ALONE, Processes
-from utils.imaging.draw2d import image_grid
+from utils.imaging.figures import DARK_STYLE
+from utils.imaging.sketch import arranged
 from utils.osutils import UserError
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
 from utils.training.log_files import MILLIMETRES, PERCENT
@@ -158,7 +159,8 @@ class GANTrainer:
         rng = seeded_generator(MEASURE_SEED, 0, self.device)
         generated = model.sample(self.measured, rng, self.at_once)
         against_training = {"SW_training": sliced_wasserstein(self.of_training, generated)}
-        shown = torch.from_numpy(image_grid(panels(generated[:PICTURED], generated[:PICTURED]), PICTURED))
+        drawn = arranged(panels(generated[:PICTURED], generated[:PICTURED]), PICTURED, 4, DARK_STYLE.palette.gap)
+        shown = torch.from_numpy(drawn.raster())
         pictures = {"image/generated": shown.permute(2, 0, 1)}
         return measure(self.real, generated) | self.constant | against_training | pictures
 

@@ -8,7 +8,6 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,11 +17,16 @@ from generative_models.latents import LATENT_STARTS, fit_latents, straight_walk
 from generative_models.loading import load_pose_gan
 from generative_models.measures import nearest_poses
 from generative_models.poses import facing
+from utils.doors.option_rules import from_options
 from utils.human36m.actions import select_actions
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import PoseSet
-from utils.imaging.draw2d import OUTLINE, image_grid, save_image
-from utils.imaging.draw3d import draw_pose_3d, panel_row
+from utils.imaging.captions import captioned, side_keys, titled, titled_row
+from utils.imaging.draw3d import FLOOR_GRID, sketch_pose_3d
+from utils.imaging.figures import DARK_STYLE, FigureStyle, save_figure
+from utils.imaging.lettering import size_for
+from utils.imaging.sketch import Sketch, arranged, stacked
+from utils.imaging.view3d import TURNED, describe_views
 from utils.osutils import UserError, counted, output_folder
 from utils.transform import H36M
 
@@ -30,7 +34,7 @@ PANEL = (240, 280)  # width, height px
 COLUMNS = 4  # of generated poses, and of real poses beside them
 PAIRS_A_ROW = 8
 WALK = 7  # poses per interpolation, including the fitted ends
-SIDES = "right limbs orange, left limbs blue"
+SEEN = (describe_views(TURNED), FLOOR_GRID)  # sentences of every caption
 COMPARED = 500  # generated and held-out poses in the table of nearest distances
 
 
@@ -40,27 +44,26 @@ def pose_gan(options: Namespace) -> None:
     Real poses are held-out frames of the actions that the GAN was trained on; for `nearest` they are training frames.
     Raises UserError if `interpolate` is not two valid frame indices.
     """
-    output_dir = output_folder(options.output_dir)
+    output_dir, style = output_folder(options.output_dir), from_options(FigureStyle, options)
     model = load_pose_gan(options.load, allow_unsafe=options.allow_unsafe_load)
     training, samples = load_split(find_sequences(options.data_dir), select_actions(model.action), model.held_out)
     ends = check_interpolate(options.interpolate, len(samples.world), f"{options.data_dir} ({name_of(model.held_out)})")
     held_out, rng = facing(samples.world), torch.Generator().manual_seed(options.seed)
     generated = model.sample(options.num_pictures, rng)
     chosen = torch.randint(len(held_out), (len(generated),), generator=rng)
-    _save(output_dir / "generated.png", draw_beside(generated, held_out[chosen]))
+    _save(output_dir / "generated.png", draw_beside(generated, held_out[chosen], style), style)
     if ends:
         names = [frame_name(samples, end) for end in ends]
         walk, errors = walk_between(model, held_out[list(ends)], rng)
-        _save(
-            output_dir / f"interpolation_{ends[0]}_{ends[1]}.png", draw_walk(walk, held_out[list(ends)], errors, names)
-        )
+        figure = draw_walk(walk, held_out[list(ends)], errors, names, style)
+        _save(output_dir / f"interpolation_{ends[0]}_{ends[1]}.png", figure, style)
         for name, error in zip(names, errors, strict=True):
             fit = f"{name}: fitted to {error:.1f} mm, mean distance over {len(H36M)} joints"
             print(f"{fit}, best of {LATENT_STARTS} starts")
     if options.nearest:
         known = facing(training.world)
         index, distances = nearest_poses(generated, known)
-        _save(output_dir / "nearest.png", draw_nearest(generated, known[index], distances.tolist()))
+        _save(output_dir / "nearest.png", draw_nearest(generated, known[index], distances.tolist(), style), style)
         print(nearest_table(model, held_out, known, rng))
 
 
@@ -110,36 +113,49 @@ def frame_name(samples: PoseSet, frame: int) -> str:
 
 
 # ------------------------------------------------------------------------------------------ drawing
-def draw_beside(generated: Tensor, real: Tensor) -> np.ndarray:
+def draw_beside(generated: Tensor, real: Tensor, style: FigureStyle = DARK_STYLE) -> Sketch:
     """Generated poses (N, 17, 3) on the left, real ones (N, 17, 3) on the right, at the same scale."""
-    limits = torch.cat([generated, real])
-    grids = [image_grid(panels(poses, limits), COLUMNS, level=OUTLINE[0]) for poses in (generated, real)]
-    return panel_row(grids, ("generated", "real, held out"), SIDES)
+    limits, palette = torch.cat([generated, real]), style.palette
+    grids = [arranged(panels(poses, limits, style), COLUMNS, 4, palette.gap) for poses in (generated, real)]
+    figure = titled_row(grids, ("generated", "real, held out"), palette)
+    return captioned(figure, side_keys(palette), SEEN, palette)
 
 
-def draw_walk(walk: Tensor, ends: Tensor, errors: Sequence[float], names: Sequence[str]) -> np.ndarray:
+def draw_walk(
+    walk: Tensor, ends: Tensor, errors: Sequence[float], names: Sequence[str], style: FigureStyle = DARK_STYLE
+) -> Sketch:
     """Interpolated poses (W, 17, 3) in a row between the two real poses (2, 17, 3) that the ends were fitted to."""
-    drawn = panels(torch.cat([ends[:1], walk, ends[1:]]), torch.cat([walk, ends]))
+    drawn = panels(torch.cat([ends[:1], walk, ends[1:]]), torch.cat([walk, ends]), style)
     between = [f"walk, {number} / {len(walk) - 1}" for number in range(1, len(walk) - 1)]
     fits = [f"fit, {error:.0f} mm off" for error in errors]
-    return panel_row(drawn, ["real", fits[0], *between, fits[1], "real"], f"{' to '.join(names)} ({SIDES})")
+    row = titled_row(drawn, ["real", fits[0], *between, fits[1], "real"], style.palette)
+    return captioned(row, side_keys(style.palette), [" to ".join(names), *SEEN], style.palette)
 
 
-def draw_nearest(generated: Tensor, nearest: Tensor, distances: Sequence[float]) -> np.ndarray:
+def draw_nearest(
+    generated: Tensor, nearest: Tensor, distances: Sequence[float], style: FigureStyle = DARK_STYLE
+) -> Sketch:
     """Each generated pose (N, 17, 3) above its nearest training pose (N, 17, 3), `distances` mm away."""
-    limits = torch.cat([generated, nearest])
+    limits, palette = torch.cat([generated, nearest]), style.palette
+    size = size_for(min(len(generated), PAIRS_A_ROW) * PANEL[0])
     columns = [
-        np.concatenate([panel_row([one], ["generated"]), panel_row([other], [f"nearest real, {distance:.0f} mm"])])
-        for one, other, distance in zip(panels(generated, limits), panels(nearest, limits), distances, strict=True)
+        stacked(
+            [titled(one, "generated", palette, size), titled(other, f"nearest real, {distance:.0f} mm", palette, size)],
+            palette.gap,
+        )
+        for one, other, distance in zip(
+            panels(generated, limits, style), panels(nearest, limits, style), distances, strict=True
+        )
     ]
-    return panel_row([image_grid(columns, PAIRS_A_ROW, gap=8, level=OUTLINE[0])], heading=SIDES)
+    figure = arranged(columns, PAIRS_A_ROW, 8, palette.gap)
+    return captioned(figure, side_keys(palette), SEEN, palette)
 
 
-def panels(poses: Tensor, limits: Tensor) -> list[np.ndarray]:
-    """One picture per pose (N, 17, 3), world coordinates, in a common view that contains all of `limits` (..., 3)."""
-    return [draw_pose_3d(pose, H36M, PANEL, frame="world", limits=limits, legend=False) for pose in poses]
+def panels(poses: Tensor, limits: Tensor, style: FigureStyle = DARK_STYLE) -> list[Sketch]:
+    """One panel per pose (N, 17, 3), world coordinates, in a common view that contains all of `limits` (..., 3)."""
+    return [sketch_pose_3d(pose, H36M, PANEL, frame="world", limits=limits, palette=style.palette) for pose in poses]
 
 
-def _save(path: Path, picture: np.ndarray) -> None:
-    save_image(path, picture)
+def _save(path: Path, figure: Sketch, style: FigureStyle) -> None:
+    save_figure(path, figure, style)
     print(path)

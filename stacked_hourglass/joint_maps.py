@@ -1,46 +1,32 @@
-"""A person's heat maps and saliency maps as one tall picture, one row per joint."""
+"""A person's heat maps and saliency maps as one figure: a cell per joint, side by side on the crop."""
 
 import cv2
 import numpy as np
 from torch import Tensor
 
 from stacked_hourglass.saliency import SALIENCY_KINDS
-from utils.imaging.draw2d import (
-    FAINT_INK,
-    INK,
-    OUTLINE,
-    SIDE_COLORS,
-    as_picture,
-    draw_pose,
-    heat_map_image,
-    image_grid,
-    move_to,
-    resized,
-    side_by_side,
-    text_strip,
-    write_line,
-)
+from utils.imaging.captions import Key, captioned, side_keys, titled
+from utils.imaging.draw2d import as_picture, heat_map_image, heat_ramp, sketch_pose
+from utils.imaging.figures import DARK_STYLE, FigureStyle
 from utils.imaging.heatmaps import decode_heatmaps, heatmap_to_crop
-from utils.transform import Skeleton
+from utils.imaging.lettering import size_for
+from utils.imaging.sketch import Disc, Sketch, arranged, as_sketch
+from utils.look.palette import Color
+from utils.transform import Skeleton, spoken
 
-CELL, NAME_WIDTH, GAP = 160, 120, 4  # px
-LINE = 18  # px, twice the height of a capital letter
+COLUMNS, GAP, CELL_GAP = 4, 4, 12  # joints per row; px within and between the cells of joints
 SALIENCY_BLUR = 2.0  # crop px; single pixels of a gradient look like noise
-SALIENCY_CLIPPED = 0.002  # fraction of the pixels clipped to the lightest colour, so that outliers don't set the scale
+SALIENCY_CLIPPED = 0.002  # share of a map's pixels that get the lightest colour, so that outliers don't set the scale
 SALIENCY_OPACITY = 0.85
-RING = 7.0  # px, radius
-SIDES = {"r_": "right ", "l_": "left "}
-COLUMNS = ("crop", "heat map", "saliency")
+RING = 10.0  # px, radius
 
 
 def notes(kind: str) -> list[str]:
-    """Lines of ASCII that explain the picture; `kind` as for `saliency_maps`."""
+    """Sentences that explain the figure; `kind` as for `saliency_maps`."""
     return [
-        "heat map: of the last stack; the ring is at its peak, whose height is beside it",
-        "saliency: |dS / d pixel|, largest of R, G, B (Simonyan et al. 2014);",
-        f"S = {SALIENCY_KINDS[kind]}",
-        f"every map in colours of its own; saliency blurred by {SALIENCY_BLUR:g} px, "
-        f"its highest {100 * SALIENCY_CLIPPED:g} % alike",
+        "of each joint: heat map of the last stack, with a ring at its peak; saliency",
+        f"saliency: |dS / d pixel|, largest of R, G, B (Simonyan et al. 2014), S = {SALIENCY_KINDS[kind]}; "
+        f"blurred by {SALIENCY_BLUR:g} px",
     ]
 
 
@@ -52,44 +38,47 @@ def draw_joint_maps(
     kind: str,
     with_skeleton: bool = False,
     title: str = "",
-    title_color: tuple[int, int, int] = INK,
-) -> np.ndarray:
-    """One row per joint: its name and the height of its peak, the crop, the heat map and the saliency map on the crop.
+    min_score: float = 0.0,
+    style: FigureStyle = DARK_STYLE,
+) -> Sketch:
+    """A cell per joint, `COLUMNS` in a row: name and height of the peak above the heat map and the saliency map, both
+    on the crop. All heat maps have one scale of colours, and all saliency maps one.
 
-    A ring shows where the joint was found, in the colour of its side on the crop.
+    A ring in the colour of the joint's side shows where the joint was found.
 
     Args:
         crop: (H, W, 3) uint8 RGB.
         heatmaps, saliency: (J, H / 4, W / 4) and (J, H, W), from `saliency_maps` for the crop.
         skeleton: joint order, J joints.
-        kind: kind of the saliency maps, whose definition is written in the picture.
-        with_skeleton: draw all predicted joints and bones on the crop of every row.
-        title: a line at the top, in `title_color`.
-
-    Returns: (H', W', 3) uint8.
+        kind: kind of the saliency maps, whose definition is written in the figure.
+        with_skeleton: put a third picture first in every cell, the crop with all joints found.
+        title: a line at the top.
+        min_score: joints with a lower peak get no ring and are not in the skeleton; their name says so.
     """
-    small, spans = resized(as_picture(crop), CELL / max(crop.shape[:2]))
+    crop, palette = as_picture(crop), style.palette
     points, peaks = decode_heatmaps(heatmaps[None])
-    places = move_to(heatmap_to_crop(points[0]), spans)
-    person = draw_pose(small, places, skeleton, legend=False, min_side=0) if with_skeleton else small
-    names, cells = [], []
-    rows = zip(skeleton.joints, places, peaks[0].tolist(), heatmaps, smoothed(saliency), strict=True)
-    for joint, place, peak, heatmap, salient in rows:
-        color = SIDE_COLORS[skeleton.side(joint)]
-        names.append(_name_cell(joint, peak, color, small.shape[0]))
-        cells += [
-            _ringed(person, place, color),
-            heat_map_image(small, heatmap),
-            _ringed(heat_map_image(small, salient, SALIENCY_OPACITY), place, INK, width=1),  # no colour of the map
-        ]
-    look = {"gap": GAP, "level": OUTLINE[0]}
-    table = side_by_side([image_grid(names, 1, **look), image_grid(cells, len(COLUMNS), **look)], **look)
-    width = table.shape[1]
-    strips = [text_strip(title, width, 2 * LINE, title_color)] if title else []
-    strips += [text_strip(line, width, LINE, FAINT_INK) for line in notes(kind)]
-    heads = [text_strip(text, small.shape[1], LINE) for text in COLUMNS]
-    strips.append(side_by_side([text_strip("joint", NAME_WIDTH, LINE), *heads], **look))
-    return np.concatenate([*strips, table])
+    places, peaks = heatmap_to_crop(points[0]).cpu().numpy(), peaks[0].cpu().numpy()
+    person = sketch_pose(crop, places, skeleton, peaks, min_score, min_side=0, palette=palette).raster()
+    maps, highest = smoothed(saliency), float(np.nan_to_num(heatmaps.cpu().numpy()).max())
+    most = float(np.nan_to_num(maps).max())
+    pictures = 2 + with_skeleton
+    columns = min(COLUMNS, len(skeleton))
+    size = min(size_for(columns * (pictures * (crop.shape[1] + GAP) + CELL_GAP)), crop.shape[0] // 6)
+    cells = []
+    for joint, place, peak, heatmap, salient in zip(skeleton.joints, places, peaks, heatmaps, maps, strict=True):
+        known = bool(peak >= min_score)
+        shown = [heat_map_image(crop, heatmap, highest=highest), heat_map_image(crop, salient, SALIENCY_OPACITY, most)]
+        rings = [_ringed(one, place, palette.sides[skeleton.side(joint)], known) for one in shown]
+        row = arranged([person, *rings] if with_skeleton else rings, pictures, GAP, palette.gap)
+        below = "" if known else f", below {min_score:.2g}"
+        cells.append(titled(row, f"{spoken(joint)}, peak {peak:.2f}{below}", palette, size))
+    figure = arranged(cells, COLUMNS, CELL_GAP, palette.gap)
+    figure = titled(figure, title, palette, size) if title else figure
+    bars = [
+        Key(f"heat map, 0 to {highest:.2f}", ramp=heat_ramp()),
+        Key("saliency, 0 to the largest of all joints", ramp=heat_ramp()),
+    ]
+    return captioned(figure, [*side_keys(palette), *bars], notes(kind), palette)
 
 
 def smoothed(saliency: Tensor) -> np.ndarray:
@@ -99,18 +88,7 @@ def smoothed(saliency: Tensor) -> np.ndarray:
     return np.minimum(maps, highest)
 
 
-def _name_cell(joint: str, peak: float, color: tuple[int, int, int], height: int) -> np.ndarray:
-    """A joint's name, in the colour of its side, and its peak."""
-    cell = np.full((height, NAME_WIDTH, 3), OUTLINE, np.uint8)
-    name = SIDES.get(joint[:2], "") + joint.removeprefix("r_").removeprefix("l_").replace("_", " ")
-    write_line(cell, name, (LINE // 2, height // 2), LINE, color)
-    write_line(cell, f"peak {peak:.2f}", (LINE // 2, height // 2 + round(1.4 * LINE)), LINE)
-    return cell
-
-
-def _ringed(picture: np.ndarray, place: np.ndarray, color: tuple[int, int, int], width: int = 2) -> np.ndarray:
-    """The picture with a ring around a point (2,), px."""
-    picture, center, radius = picture.copy(), np.rint(16 * place).astype(int).tolist(), round(16 * RING)
-    for ink, thickness in ((OUTLINE, width + 2), (color, width)):
-        cv2.circle(picture, center, radius, ink, thickness, cv2.LINE_AA, shift=4)
-    return picture
+def _ringed(picture: np.ndarray, place: np.ndarray, color: Color, known: bool) -> Sketch:
+    """The picture with a ring around a point (2,), px, if it is known."""
+    sketch = as_sketch(picture)
+    return sketch.add(Disc(place, RING, (20, 20, 20), 4), Disc(place, RING, color, 2)) if known else sketch

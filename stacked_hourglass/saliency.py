@@ -38,8 +38,8 @@ def joint_scores(heatmaps: Tensor, kind: str = "sum") -> Tensor:
 def saliency_maps(network: HourglassNet, images: Tensor, kind: str = "sum") -> tuple[Tensor, Tensor]:
     """The last stack's heat maps (B, J, H / 4, W / 4) and the saliency map (B, J, H, W) of each, >= 0; both detached.
 
-    One forward pass, and one backward pass per joint, for all crops at once. A crop needs about 140 MB per stack of 256
-    features. The gradients of the network's parameters are not changed.
+    One forward pass for all crops, and one backward pass for all joints together. A crop needs about 140 MB per stack
+    of 256 features. The gradients of the network's parameters are not changed.
 
     Args:
         network: in eval mode, so that the crops of a batch are independent.
@@ -53,6 +53,7 @@ def saliency_maps(network: HourglassNet, images: Tensor, kind: str = "sum") -> t
     with torch.enable_grad():
         images = images.detach().requires_grad_()
         heatmaps = network(images)[-1]
-        scores = joint_scores(heatmaps, kind).sum(0).unbind()  # J; a crop's scores depend on that crop alone
-    gradients = (torch.autograd.grad(score, images, retain_graph=True)[0] for score in scores)
-    return heatmaps.detach(), torch.stack([gradient.abs().amax(1) for gradient in gradients], dim=1)
+        scores = joint_scores(heatmaps, kind).sum(0)  # J; a crop's scores depend on that crop alone
+        joints = torch.eye(len(scores), device=scores.device, dtype=scores.dtype)
+        (gradients,) = torch.autograd.grad(scores, images, joints, is_grads_batched=True)  # (J, B, 3, H, W)
+    return heatmaps.detach(), gradients.abs().amax(2).transpose(0, 1)

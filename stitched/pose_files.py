@@ -7,9 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from twod_threed.joint_order import doubtful_joints
 from twod_threed.mpjpe import from_hip
 from utils.osutils import UserError, first_few
-from utils.predictions.picture_files import confident_joints, find_skeleton
+from utils.predictions.picture_files import confident_joints, find_skeleton, score_thresholds
 from utils.predictions.prediction_files import load_predictions
 from utils.transform import H36M, Skeleton
 
@@ -25,12 +26,19 @@ class PosePair(NamedTuple):
         joints: (P, J, 2), zero-based px of the image, order `skeleton`.
         shown: like `joints`, with NaN for joints whose score is too low to draw, see `confident_joints`.
         poses: (P, 17, 3) float64, mm, camera coordinates, hip at the origin, order `H36M`.
+        thresholds: the score below which a joint is not in `shown`; 0 for none.
     """
 
     joints: dict[str, Tensor]
     shown: dict[str, Tensor]
     skeleton: Skeleton
     poses: dict[str, Tensor]
+    thresholds: dict[str, float]
+
+    def doubtful(self, name: str) -> Tensor:
+        """(P, 17) bool: 3D joints of an image that were lifted from 2D joints whose score is too low."""
+        unsure = (self.joints[name].isfinite() & ~self.shown[name].isfinite()).all(-1)
+        return doubtful_joints(unsure, self.skeleton)
 
 
 def load_pair(
@@ -56,7 +64,7 @@ def load_pair(
             )
     require_same_people(joints, poses, "--2d_pose_estimations", "--3d_pose_estimations")
     shown = confident_joints(joints, Path(pose_2d_estimations), min_score)
-    return PosePair(joints, shown, skeleton, poses)
+    return PosePair(joints, shown, skeleton, poses, score_thresholds(joints, pose_2d_estimations, min_score))
 
 
 def load_truth(path: str | Path, poses: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:

@@ -164,4 +164,4 @@ def _thumbnail(image: np.ndarray, one: Found, person: Person, least: float) -> n
     small, spans = resized(cut, THUMBNAIL / max(cut.shape[:2]))
     scores = np.where(np.isnan(one.scores), 1, one.scores)
     joints = move_to(one.joints - low, spans)
-    return draw_pose(small, joints, person.skeleton, scores, least, legend=False, min_side=0)
+    return draw_pose(small, joints, person.skeleton, scores, least, min_side=0)

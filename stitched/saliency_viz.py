@@ -22,18 +22,22 @@ from stacked_hourglass.photo_crops import PhotoPeople, crop_people
 from stacked_hourglass.saliency import saliency_maps
 from twod_threed.viz import spread_frames
 from utils.compute.devices import pick_device
-from utils.doors.option_rules import refuse_disagreement
+from utils.doors.option_rules import from_options, refuse_disagreement
 from utils.imaging.base_source import ImageSource
-from utils.imaging.draw2d import person_color, resized, side_by_side, text_strip
+from utils.imaging.captions import titled
+from utils.imaging.draw2d import resized
+from utils.imaging.figures import DARK_STYLE, FigureStyle
 from utils.imaging.image_sources import open_source
+from utils.imaging.lettering import size_for
+from utils.imaging.sketch import Sketch, stacked
 from utils.imaging.video_source import VideoSource
 from utils.osutils import UserError, first_few, inform, warn
 from utils.predictions.picture_files import draw_images
 
-MOST_PEOPLE = 6  # side by side in one picture
+MOST_PEOPLE = 6  # below one another in one figure
 GAP = 16  # px between people
-EMPTY_HEIGHT, LINE = 480, 24  # px, height of a photo without people and of the text above it
-SHEET_CELL = (240, 1040)  # width, height px
+EMPTY_HEIGHT = 480  # px, of a photo without people
+SHEET_CELL = (960, 560)  # width, height px
 
 
 def saliency_and_prob_maps(options: Namespace) -> None:
@@ -60,6 +64,8 @@ def _draw(options: Namespace, with_skeleton: bool) -> None:
         person_box=options.person_box,
         use_max=options.use_max_for_saliency_map,
         with_skeleton=with_skeleton,
+        min_score=options.min_score,
+        style=from_options(FigureStyle, options),
     )
 
 
@@ -72,11 +78,13 @@ def draw_saliency(
     person_box: str = "auto",
     use_max: bool = False,
     with_skeleton: bool = False,
+    min_score: float | None = None,
+    style: FigureStyle = DARK_STYLE,
 ) -> None:
-    """Draw one picture per photo or frame, with a row per joint and people side by side, and a contact sheet.
+    """Draw one figure per photo or frame, with a cell per joint and people below one another, and a contact sheet.
 
-    A row shows the joint's name, the peak height of its heat map, the crop, the heat map, and the saliency map
-    (`stacked_hourglass.saliency`).
+    A cell shows the joint's name, the peak height of its heat map, the heat map, and the saliency map
+    (`stacked_hourglass.saliency`), both on the crop.
 
     Args:
         network: as `load_hourglass` gives it.
@@ -85,7 +93,8 @@ def draw_saliency(
         num_pictures: images to draw, evenly spread over all; None for all.
         person_box: "auto", "whole", "yolox", "detect", "hog", or a JSON file of boxes.
         use_max: saliency of the heat map's highest pixel, not of the weighted sum of all.
-        with_skeleton: draw the whole pose on the crop of every row.
+        with_skeleton: add the crop with the whole pose to every cell.
+        min_score: joints with a lower peak are not marked; None for the network's threshold.
 
     Raises UserError, with nothing written, where `draw_images` does.
     """
@@ -95,8 +104,9 @@ def draw_saliency(
     finder.check_names(source.names())
     names = names_to_draw(source, num_pictures)
     kind = "max" if use_max else "sum"
-    painter = Painter(network, finder, kind, with_skeleton)
-    draw_images(source, names, painter, output_dir, SHEET_CELL)
+    least = network.score_threshold if min_score is None else min_score
+    painter = Painter(network, finder, kind, with_skeleton, least, style)
+    draw_images(source, names, painter, output_dir, SHEET_CELL, style)
     painter.report(person_box)
     inform("\n".join(notes(kind)))
 
@@ -110,36 +120,45 @@ def names_to_draw(source: ImageSource, count: int | None) -> list[str]:
 
 
 class Painter:
-    """Draws the picture of an image; keeps a list of images without people or with too many."""
+    """Draws the people of one image after another, and keeps what `report` says at the end."""
 
-    def __init__(self, network: HourglassNet, finder: PersonFinder, kind: str, with_skeleton: bool):
+    def __init__(
+        self,
+        network: HourglassNet,
+        finder: PersonFinder,
+        kind: str,
+        with_skeleton: bool,
+        min_score: float = 0.0,
+        style: FigureStyle = DARK_STYLE,
+    ):
         """`network` is as `load_hourglass` gives it; `kind` is of `saliency_maps`."""
         self._network, self._finder, self._kind, self._with_skeleton = network, finder, kind, with_skeleton
+        self._min_score, self._style = min_score, style
         self._skeleton = skeleton_of(network)
         self._empty: list[str] = []
         self._crowded: list[str] = []
 
-    def __call__(self, name: str, image: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 RGB -> the picture, (H', W', 3) uint8."""
+    def __call__(self, name: str, image: np.ndarray) -> Sketch:
+        """(H, W, 3) uint8 RGB -> the figure."""
         people = crop_people(name, image, self._finder)
         if not len(people):
             self._empty.append(name)
-            return _without_people(image)
+            photo, _ = resized(image, EMPTY_HEIGHT / image.shape[0])
+            return titled(photo, "no person found", self._style.palette, size_for(photo.shape[1]))
         if len(people) > MOST_PEOPLE:
             self._crowded.append(name)
         shown = range(min(len(people), MOST_PEOPLE))
         # One by one, because a backward pass keeps all activations of the forward pass.
-        return side_by_side([self._person(people, number) for number in shown], GAP)
+        figures = [self._person(people, number) for number in shown]
+        return stacked(figures, self._style.palette.gap, GAP)
 
-    def _person(self, people: PhotoPeople, number: int) -> np.ndarray:
+    def _person(self, people: PhotoPeople, number: int) -> Sketch:
         crop = people.crops[number]
         images = as_input(self._network, torch.from_numpy(crop).permute(2, 0, 1)[None])
         heatmaps, saliency = saliency_maps(self._network, images, self._kind)
-        title = f"person {number}" if len(people) > 1 else ""
-        color = person_color(number)
-        return draw_joint_maps(
-            crop, heatmaps[0], saliency[0], self._skeleton, self._kind, self._with_skeleton, title, color
-        )
+        title = f"person {number} of {len(people)}, counted from 0" if len(people) > 1 else ""
+        how = (self._with_skeleton, title, self._min_score, self._style)
+        return draw_joint_maps(crop, heatmaps[0], saliency[0], self._skeleton, self._kind, *how)
 
     def report(self, person_box: str) -> None:
         """Warn of images without people or with too many."""
@@ -149,8 +168,3 @@ class Painter:
         if self._crowded:
             count, shown = len(self._crowded), first_few(self._crowded, ",")
             warn(f"{count} images have more than {MOST_PEOPLE} people, only the first are drawn: {shown}")
-
-
-def _without_people(image: np.ndarray) -> np.ndarray:
-    photo, _ = resized(image, EMPTY_HEIGHT / image.shape[0])
-    return np.concatenate([text_strip("no person found", photo.shape[1], LINE), photo])

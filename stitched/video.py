@@ -17,15 +17,18 @@ import torch
 from torch import Tensor
 
 from stitched.pose_files import PosePair, load_pair
-from stitched.viz import PANEL_GAP
-from twod_threed.viz import CAMERA_TILT
+from twod_threed.viz import CAMERA_TILT, keys_3d
 from utils.console.progress import progress
-from utils.imaging.draw2d import OUTLINE, draw_pose, image_grid, move_to, person_color, resized, side_by_side
-from utils.imaging.draw3d import POSE_PANEL, draw_pose_3d, floor_shift, pose_limits
+from utils.imaging.captions import caption
+from utils.imaging.draw2d import move_to, resized, sketch_pose
+from utils.imaging.draw3d import FLOOR_GRID, POSE_PANEL, floor_shift, pose_limits, sketch_pose_3d
+from utils.imaging.figures import DARK_STYLE, PANEL_GAP
 from utils.imaging.image_sources import open_source
+from utils.imaging.sketch import Inset, Sketch, arranged
 from utils.imaging.sound import Sound
 from utils.imaging.video_source import VideoSource
 from utils.imaging.video_writer import write_video
+from utils.look.palette import DARK, person_color
 from utils.osutils import UserError, counted, inform, warn
 from utils.predictions.picture_files import matching_names, warn_about_nan
 from utils.predictions.prediction_files import load_metas
@@ -33,6 +36,7 @@ from utils.transform import H36M
 
 SWING = 60.0  # degrees to either side of the camera's view
 SWING_SECONDS = 8.0  # period
+VIEW = f"3D view: swings {SWING:.0f}° to both sides, raised 12°"
 MOST_PANELS = 4
 LEAST_PANEL = 240  # px, height; panels go in one row where two would be lower
 MAX_SIDE, MAX_GIF_SIDE = 1280, 640  # px, of the whole picture
@@ -111,8 +115,11 @@ def draw_video(
         frames = counted(len(names), "frame")
         raise UserError(f"--2d_pose_estimations {pose_2d_estimations}: no person in its {frames}, nothing to draw")
     side = max_side or (MAX_GIF_SIDE if gif else MAX_SIDE)
-    factor, layout = fit_panels(source.size, side, tracks, pair.poses)
-    size = canvas_size(scaled_size(source.size, factor), layout)
+    doubtful = any(bool(pair.doubtful(name).any()) for name in names)
+    threshold = max(pair.thresholds[name] for name in names) if doubtful else None
+    factor, layout = fit_panels(source.size, side, tracks, pair.poses, threshold)
+    size = canvas_size(scaled_size(source.size, factor), layout, threshold)
+    legend = explanation(size[0], threshold)
 
     source = source.with_names(names)
     begin = source.time(names[0])
@@ -120,7 +127,9 @@ def draw_video(
     with write_video(target, source.fps, size, heard) as write:
         for name, frame in progress(source, len(names), "drawing", "frame"):
             time = source.time(name) - begin
-            write(_on_canvas(compose_frame(frame, name, pair, tracks, layout, view_azimuth(time), factor), size), time)
+            figure = compose_frame(frame, name, pair, tracks, layout, view_azimuth(time), factor)
+            canvas = Sketch(size, DARK.gap, [Inset(figure, 0, 0), Inset(legend, 0, size[1] - legend.size[1])])
+            write(canvas.raster(), time)
     unshown = sorted({person for people in tracks.values() for person in people} - set(layout.slots))
     if unshown:
         warn(f"{len(unshown)} people have no 3D panel; the {MOST_PANELS} panels show those seen longest")
@@ -192,14 +201,18 @@ def arrange(size: tuple[int, int], tracks: Mapping[str, list[int]], poses: Mappi
 
 
 def fit_panels(
-    size: tuple[int, int], max_side: int, tracks: Mapping[str, list[int]], poses: Mapping[str, Tensor]
+    size: tuple[int, int],
+    max_side: int,
+    tracks: Mapping[str, list[int]],
+    poses: Mapping[str, Tensor],
+    threshold: float | None = None,
 ) -> tuple[float, Layout]:
     """The scale (at most 1) of frames of `size` (width, height) px at which the longer side of the result is at most
     `max_side` px, and the layout for it."""
     factor = 1.0
     while True:
         layout = arrange(scaled_size(size, factor), tracks, poses)
-        longer = max(canvas_size(scaled_size(size, factor), layout))
+        longer = max(canvas_size(scaled_size(size, factor), layout, threshold))
         if longer <= max_side + max_side % 2:
             return factor, layout
         factor *= min(max_side / longer, 0.999)  # gaps and rounding do not shrink with it
@@ -210,11 +223,18 @@ def scaled_size(size: tuple[int, int], factor: float) -> tuple[int, int]:
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def canvas_size(size: tuple[int, int], layout: Layout) -> tuple[int, int]:
-    """(width, height) px of the result, both even, for frames of `size`."""
+def canvas_size(size: tuple[int, int], layout: Layout, threshold: float | None = None) -> tuple[int, int]:
+    """(width, height) px of the result, both even, for frames of `size`; `threshold` as for `explanation`."""
     columns = math.ceil(layout.panels / layout.rows)
     width = size[0] + columns * (layout.size[0] + PANEL_GAP)
-    return width + width % 2, size[1] + size[1] % 2
+    width += width % 2
+    height = size[1] + explanation(width, threshold).size[1]
+    return width, height + height % 2
+
+
+def explanation(width: int, threshold: float | None) -> Sketch:
+    """The strip below all frames. `threshold`: the confidence below which joints are doubtful, if there are any."""
+    return caption(width, keys_3d(DARK_STYLE, truth=False, threshold=threshold), [VIEW, FLOOR_GRID], DARK)
 
 
 # ------------------------------------------------------------------------------------------ drawing
@@ -226,32 +246,23 @@ def compose_frame(
     layout: Layout,
     azimuth: float,
     factor: float = 1.0,
-) -> np.ndarray:
+) -> Sketch:
     """One frame (H, W, 3) scaled by `factor`, with its 2D poses and all panels beside it; bare without people."""
     frame, spans = resized(frame, factor)
     people = tracks.get(name, [])
     numbered = len(layout.slots) > 1
-    if people:
-        numbers = people if numbered else ()
-        frame = draw_pose(
-            frame, move_to(pair.shown[name], spans), pair.skeleton, legend=False, min_side=0, numbers=numbers
-        )
+    joints = move_to(pair.shown[name], spans) if people else np.zeros((0, len(pair.skeleton), 2))
+    shown = sketch_pose(frame, joints, pair.skeleton, min_side=0, numbers=people if numbered else ())
     places = {layout.slots[person]: place for place, person in enumerate(people) if person in layout.slots}
+    view = {"camera_tilt": CAMERA_TILT, "limits": layout.limits, "azimuth": azimuth, "walls": False}
     panels = []
     for slot in range(layout.panels):
-        place = places.get(slot)
+        place, who = places.get(slot), {"titled": numbered}
         pose = torch.zeros(0, len(H36M), 3) if place is None else pair.poses[name][place]
-        who = {}
+        if place is not None:
+            who["doubtful"] = pair.doubtful(name)[place]
         if numbered and place is not None:
-            who = {"title": f"person {people[place]}", "title_color": person_color(people[place])}
-        view = {"camera_tilt": CAMERA_TILT, "limits": layout.limits, "azimuth": azimuth}
-        panels.append(draw_pose_3d(pose, H36M, layout.size, **who, **view, legend=slot == 0, steady=True))
-    return side_by_side(
-        [frame, image_grid(panels, math.ceil(layout.panels / layout.rows), gap=PANEL_GAP, level=OUTLINE[0])], PANEL_GAP
-    )
-
-
-def _on_canvas(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Pad the picture at the right and bottom to `size` (width, height) px."""
-    below, right = size[1] - picture.shape[0], size[0] - picture.shape[1]
-    return np.pad(picture, ((0, below), (0, right), (0, 0)), constant_values=OUTLINE[0])
+            who |= {"title": f"person {people[place]}", "title_color": person_color(people[place])}
+        panels.append(sketch_pose_3d(pose, H36M, layout.size, **who, **view))
+    columns = math.ceil(layout.panels / layout.rows)
+    return arranged([shown, arranged(panels, columns, PANEL_GAP, DARK.gap)], 2, PANEL_GAP, DARK.gap)

@@ -54,7 +54,8 @@ RUN_STITCHED = NETWORK | words(
     "linear_size num_stage draw device precision compile workers seed allow_unsafe_load debug_traceback"
 )
 SALIENCY = NETWORK | words(
-    "img_dir load output_dir num_pictures person_box use_max_for_saliency_map device allow_unsafe_load debug_traceback"
+    "img_dir load output_dir num_pictures min_score style person_box use_max_for_saliency_map device "
+    "allow_unsafe_load debug_traceback"
 )
 FINE_TUNING = words(
     "sync_batch_norm load_hourglass load_2d3d evaluate allow_unsafe_load debug_traceback "
@@ -93,12 +94,13 @@ SURFACE = {
         "linear_size num_stage "
         "load load_hourglass load_2d3d output_dir dataset_normalization seed allow_unsafe_load debug_traceback"
     ),
-    ("viz", "2d_overlay"): words("img_dir 2d_pose_estimations min_score output_dir debug_traceback"),
+    ("viz", "2d_overlay"): words("img_dir 2d_pose_estimations min_score style output_dir debug_traceback"),
     ("viz", "2d_overlay_3d_pred"): words(
-        "img_dir 2d_pose_estimations 3d_pose_estimations min_score output_dir debug_traceback"
+        "img_dir 2d_pose_estimations 3d_pose_estimations model_names min_score style views output_dir debug_traceback"
     ),
     ("viz", "2d_overlay_3d_gt_3d_pred"): words(
-        "img_dir 2d_pose_estimations 3d_pose_estimations 3d_pose_ground_truths min_score output_dir debug_traceback"
+        "img_dir 2d_pose_estimations 3d_pose_estimations 3d_pose_ground_truths model_names min_score style views color "
+        "output_dir debug_traceback"
     ),
     ("viz", "video"): words(
         "img_dir 2d_pose_estimations 3d_pose_estimations min_score max_side gif output_dir debug_traceback"
@@ -106,16 +108,17 @@ SURFACE = {
     ("viz", "viewer"): words("predictions model_names img_dir min_score num_pictures output_dir debug_traceback"),
     ("viz", "report"): words("predictions img_dir min_score num_pictures output_dir debug_traceback"),
     ("viz", "2d_gt_3d_gt_3d_pred"): words(
-        "2d_pose_ground_truths 3d_pose_ground_truths 3d_pose_estimations output_dir num_pictures debug_traceback"
+        "2d_pose_ground_truths 3d_pose_ground_truths 3d_pose_estimations model_names style views color output_dir "
+        "num_pictures debug_traceback"
     ),
     ("viz", "saliency_and_prob_maps"): SALIENCY,
     ("viz", "saliency_and_prob_maps_with_skeleton"): SALIENCY,
     ("viz", "orthog_augmentation"): words(
         "data_dir load index num_orientations z_rotations_only dataset_normalization seed output_dir allow_unsafe_load "
-        "linear_size num_stage debug_traceback"
+        "linear_size num_stage style color debug_traceback"
     ),
     ("viz", "3d_pose_gan"): words(
-        "data_dir load num_pictures interpolate nearest seed output_dir allow_unsafe_load debug_traceback"
+        "data_dir load num_pictures interpolate nearest seed style output_dir allow_unsafe_load debug_traceback"
     ),
     ("viz", "training_curves"): {"load", "output_dir", "debug_traceback"},
     ("eval", "mpii_PCKh"): {"data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"},

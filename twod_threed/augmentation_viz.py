@@ -12,21 +12,26 @@ from torch import Tensor
 
 from twod_threed.lifting import lift
 from twod_threed.loading import ensure_normalisation, load_lifter, require_normalisation
-from twod_threed.viz import frame_mpjpe
+from twod_threed.viz import frame_mpjpe, keys_3d
 from utils.camera_utils import CAMERA_NAMES, Camera
 from utils.data_utils import OrthogonalAugmentation
-from utils.doors.option_rules import given_value, refuse_disagreement
+from utils.doors.option_rules import from_options, given_value, refuse_disagreement
 from utils.human36m.actions import ACTIONS, TEST_SUBJECTS
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import CAMERAS, PoseSet, load_pose_set
-from utils.imaging.draw2d import OUTLINE, image_grid, save_image
-from utils.imaging.draw3d import draw_pose_2d, draw_pose_3d, panel_row
+from utils.imaging.captions import captioned, titled
+from utils.imaging.draw3d import FLOOR_GRID, GRID_PX, sketch_pose_2d, sketch_pose_3d
+from utils.imaging.figures import DARK_STYLE, FigureStyle, save_figure
+from utils.imaging.lettering import size_for
+from utils.imaging.sketch import Sketch, arranged, stacked
+from utils.imaging.view3d import TURNED, describe_views
 from utils.osutils import UserError, output_folder
 from utils.transform import H36M, H36M_2D
 
 COLUMNS = 8
 PANEL = (420, 420)  # width, height px
-TITLES = ("2D truth: projected by the sample's camera", "3D truth", "3D prediction, MPJPE {:.1f} mm")
+MOST_TEXT = 32  # px; titles of larger text would not fit their panels
+DEFINITION = "columns: orientations; 2D truth is projected by the sample's camera"
 
 
 def orthog_augmentation(options: Namespace) -> None:
@@ -59,7 +64,8 @@ def orthog_augmentation(options: Namespace) -> None:
     errors = [frame_mpjpe(*pair) for pair in zip(prediction, truth, strict=True)]
     path = output_dir / f"orthog_augmentation_{options.index}.png"
     tilt = camera_tilt(_camera(samples, options.index))
-    save_image(path, draw_orientations(poses_2d, truth, prediction, errors, tilt, sample_name(samples, options.index)))
+    style, name = from_options(FigureStyle, options), sample_name(samples, options.index)
+    save_figure(path, draw_orientations(poses_2d, truth, prediction, errors, tilt, name, style), style)
     _print(errors, sample_name(samples, options.index), options.z_rotations_only)
     print(path)
 
@@ -80,9 +86,15 @@ def orientations(
 
 
 def draw_orientations(
-    poses_2d: Tensor, truth: Tensor, prediction: Tensor, errors: list[float], tilt: float, name: str
-) -> np.ndarray:
-    """One column per orientation, `COLUMNS` side by side, all at the same scale.
+    poses_2d: Tensor,
+    truth: Tensor,
+    prediction: Tensor,
+    errors: list[float],
+    tilt: float,
+    name: str,
+    style: FigureStyle = DARK_STYLE,
+) -> Sketch:
+    """One column per orientation, `COLUMNS` side by side, all at the same scale, above a caption.
 
     Args:
         poses_2d: (N, 16, 2) px.
@@ -90,22 +102,22 @@ def draw_orientations(
         errors: N MPJPEs, mm.
         tilt: downward tilt of the camera in degrees.
         name: of the sample.
-
-    Returns: (H, W, 3) uint8.
     """
-    bounds = _bounds(poses_2d)
-    view = {"size": PANEL, "camera_tilt": tilt, "limits": torch.stack([truth, prediction])}
+    bounds, palette = _bounds(poses_2d), style.palette
+    view = {"size": PANEL, "camera_tilt": tilt, "limits": torch.stack([truth, prediction]), "palette": palette}
+    size = min(size_for(min(len(poses_2d), COLUMNS) * PANEL[0]), MOST_TEXT)
     columns = []
     for number, (joints, true, predicted, error) in enumerate(zip(poses_2d, truth, prediction, errors, strict=True)):
-        panels = (
-            draw_pose_2d(joints, H36M_2D, PANEL, bounds),
-            draw_pose_3d(true, H36M, **view),
-            draw_pose_3d(predicted, H36M, truth=true, **view),
-        )
-        headings = (_heading(number, name), "", "")
-        cells = zip(panels, TITLES, headings, strict=True)
-        columns.append(np.concatenate([panel_row([panel], [t.format(error)], h) for panel, t, h in cells]))
-    return image_grid(columns, COLUMNS, gap=12, level=OUTLINE[0])
+        colored = {"errors": (predicted - true).norm(dim=1)} if style.color == "error" else {}
+        panels = {
+            f"{_heading(number)}: 2D truth": sketch_pose_2d(joints, H36M_2D, PANEL, bounds, palette),
+            "3D truth": sketch_pose_3d(true, H36M, **view),
+            f"3D prediction, MPJPE {error:.1f} mm": sketch_pose_3d(predicted, H36M, truth=true, **view, **colored),
+        }
+        columns.append(stacked([titled(one, title, palette, size) for title, one in panels.items()], palette.gap))
+    figure = arranged(columns, COLUMNS, 12, palette.gap)
+    sentences = [name, DEFINITION, describe_views(TURNED), FLOOR_GRID, f"2D grid {GRID_PX} px"]
+    return captioned(figure, keys_3d(style, truth=True), sentences, palette)
 
 
 def camera_tilt(camera: Camera) -> float:
@@ -133,8 +145,8 @@ def _bounds(poses_2d: Tensor) -> np.ndarray:
     return np.stack([low - margin, high + margin])
 
 
-def _heading(number: int, name: str) -> str:
-    return f"original: {name}" if number == 0 else f"orientation {number}"
+def _heading(number: int) -> str:
+    return "original" if number == 0 else f"orientation {number}"
 
 
 def _print(errors: list[float], name: str, z_rotations_only: bool) -> None:

@@ -58,6 +58,20 @@ def mix_joints(points: Tensor, indices: Tensor, factors: Tensor) -> Tensor:
     return (terms * factors[..., None].to(points.dtype)).sum(2)
 
 
+def doubtful_joints(unsure: Tensor, source: Skeleton) -> Tensor:
+    """3D joints (…, 17) bool that were lifted from unsure 2D joints (…, J) bool of `source`.
+
+    The nose, which the lifter is not given, counts with the head. No joint is doubtful for a skeleton that can't be
+    lifted.
+    """
+    try:
+        used = torch.from_numpy(_weights(source, "h36m") != 0)
+    except KeyError:
+        return torch.zeros(*unsure.shape[:-1], len(H36M), dtype=torch.bool)
+    given = (unsure[..., None, :] & used).any(-1)
+    return given[..., H36M_2D.indices(["head_top" if joint == "nose" else joint for joint in H36M.joints])]
+
+
 def _weights(source: Skeleton, places: str) -> np.ndarray:
     if places == "mpii" and source not in (H36M, H36M_2D, MPII):
         return joint_weights(MPII, H36M_2D) @ joint_weights(source, MPII)

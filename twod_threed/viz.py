@@ -6,7 +6,7 @@ python viz.py 2d_gt_3d_gt_3d_pred --2d_pose_ground_truths data/2d3d_h36m/2d_pose
 """
 
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,14 @@ from twod_threed.joint_order import pelvis_is_between_hips, skeleton_2d, whole_p
 from twod_threed.mpjpe import JOINT_SETS, from_hip, mpjpe
 from twod_threed.pose_sequences import load_predicted, load_true_poses
 from utils.console.progress import progress
+from utils.doors.option_rules import from_options
 from utils.files.inside import inside
-from utils.imaging.draw2d import save_image
-from utils.imaging.draw3d import draw_pose_2d, draw_pose_3d, panel_row
-from utils.osutils import UserError, output_folder, warn
+from utils.imaging.captions import Key, captioned, doubt_key, side_keys, titled_row, truth_key
+from utils.imaging.draw3d import FLOOR_GRID, FULL_ERROR_MM, GRID_PX, sketch_pose_2d, sketch_pose_3d
+from utils.imaging.figures import DARK_STYLE, FigureStyle, save_figure
+from utils.imaging.sketch import Sketch
+from utils.imaging.view3d import VIEWS, describe_views
+from utils.osutils import UserError, counted, output_folder, warn
 from utils.predictions.picture_files import ContactSheet, warn_about_nan
 from utils.predictions.prediction_files import load_predictions
 from utils.transform import H36M, H36M_2D
@@ -32,9 +36,9 @@ CAMERA_TILT = 13.0  # degrees; Human3.6M's cameras look down by 11 to 16
 def truth_and_prediction(options: Namespace) -> None:
     """`viz.py 2d_gt_3d_gt_3d_pred`: 2D input, true and predicted 3D pose of selected frames, side by side.
 
-    Reads three `.pt` files, 'S9/Walking 1/54138969' -> frames: `pose_2d_ground_truths` (frames × 16 × 2 px, or 17),
+    Reads `.pt` files, 'S9/Walking 1/54138969' -> frames: `pose_2d_ground_truths` (frames × 16 × 2 px, or 17),
     `pose_3d_ground_truths` (frames × 17 × 3 mm, camera coordinates) and `pose_3d_estimations` (17, or 16 without the
-    hip), all in Human3.6M's order. Writes `num_pictures` pictures of evenly spaced frames as
+    hip), of one or more models, all in Human3.6M's order. Writes `num_pictures` figures of evenly spaced frames as
     S9/Walking 1/54138969/000012.png (frames count from 0) into `output_dir`, and a contact sheet. The MPJPE in a title
     is that of the frame: mean joint error, hips at the origin, over the predicted joints.
 
@@ -42,45 +46,86 @@ def truth_and_prediction(options: Namespace) -> None:
     than the truth, in another order, or (3D only) with NaN. 2D joints that are NaN are counted and not drawn.
     """
     output_dir, truth_path = output_folder(options.output_dir), Path(options.pose_3d_ground_truths)
+    style, paths = from_options(FigureStyle, options), list(map(Path, options.pose_3d_estimations))
+    models = model_names_for(paths, options.model_names)
     truth = load_true_poses(truth_path)
-    prediction = _load_estimations(Path(options.pose_3d_estimations), truth, truth_path)
+    predictions = {name: _load_estimations(path, truth, truth_path) for name, path in zip(models, paths, strict=True)}
     inputs = _load_inputs(Path(options.pose_2d_ground_truths), truth, truth_path)
     frames = spread_frames({key: len(poses) for key, poses in truth.items()}, options.num_pictures)
     targets = [inside(output_dir, f"{key}/{frame:06d}.png") for key, frame in frames]
     warn_about_nan(inputs, "2D")
 
-    sheet = ContactSheet(frames, **SHEET)
+    sheet = ContactSheet(frames, **SHEET, palette=style.palette)
     for (key, frame), target in zip(progress(frames, len(frames), "drawing", "picture"), targets, strict=True):
-        picture = draw_comparison(
-            inputs[key][frame], truth[key][frame], prediction[key][frame], f"{key}, frame {frame}"
-        )
-        save_image(target, picture)
-        sheet.add((key, frame), picture)
-    joints = next(iter(prediction.values())).shape[1]
+        name = f"{key}, frame {frame}"
+        known = {model: poses[key][frame] for model, poses in predictions.items()}
+        figure = draw_comparison(inputs[key][frame], truth[key][frame], known, name, style)
+        save_figure(target, figure, style)
+        sheet.add((key, frame), figure.raster(), name)
+    joints = sorted({next(iter(poses.values())).shape[1] for poses in predictions.values()})
     print(f"{len(frames)} pictures in {output_dir}, of {sum(map(len, truth.values()))} frames; frames count from 0")
-    print(f"MPJPE in titles: of the frame, mean over {joints} joints, hips at the origin")
+    print(f"MPJPE in titles: of the frame, mean over {' or '.join(map(str, joints))} joints, hips at the origin")
     sheet.save(output_dir)
 
 
-def draw_comparison(joints_2d: Tensor, truth: Tensor, prediction: Tensor, heading: str = "") -> np.ndarray:
-    """Draw 2D pose, true 3D pose, and predicted over true 3D pose, in one row under a heading.
+def model_names_for(paths: Sequence[str | Path], names: Sequence[str] | None) -> list[str]:
+    """Names of models: those given, else "" for a single file and the folders' names for several.
+
+    Raises UserError for another number of names than files, and for two models of one name.
+    """
+    if names is None:
+        folders = [Path(path).absolute().parent.name for path in paths]
+        names = [""] if len(paths) == 1 else folders if len(set(folders)) == len(paths) else list(map(str, paths))
+    if len(names) != len(paths):
+        raise UserError(f"--model_names: {len(names)} names for {counted(len(paths), 'file')} of --3d_pose_estimations")
+    if len(set(names)) < len(names):
+        raise UserError(f"--model_names {' '.join(names)}: two models have one name; expected different names")
+    return list(names)
+
+
+def keys_3d(style: FigureStyle, truth: bool, threshold: float | None = None) -> list[Key]:
+    """The legend of 3D panels. `threshold`: confidence below which joints are doubtful, if there are such joints."""
+    keys = side_keys(style.palette)
+    if style.color == "error" and truth:
+        keys.append(Key(f"error of the prediction, 0 to {FULL_ERROR_MM} mm"))
+    if truth:
+        keys.append(truth_key(style.palette))
+    if threshold is not None:
+        keys.append(doubt_key(style.palette, threshold))
+    return keys
+
+
+def draw_comparison(
+    joints_2d: Tensor,
+    truth: Tensor,
+    predictions: Mapping[str, Tensor],
+    heading: str = "",
+    style: FigureStyle = DARK_STYLE,
+) -> Sketch:
+    """2D pose, true 3D pose, and predicted over true 3D poses, in one row under a heading and above a caption.
 
     Args:
         joints_2d: (16, 2) or (17, 2) px, `H36M_2D` or `H36M`.
         truth: (17, 3) mm, camera coordinates.
-        prediction: (17, 3), or (16, 3) without and relative to the hip.
+        predictions: model -> (17, 3), or (16, 3) without and relative to the hip. A single model may have the name "".
 
-    Returns: (H, W, 3) uint8; both 3D poses have their hips aligned and are drawn at the same scale.
+    All 3D poses have their hips aligned and are drawn at the same scale.
     """
-    error = frame_mpjpe(prediction, truth)
-    truth, prediction = from_hip(truth), from_hip(prediction)
-    view = {"camera_tilt": CAMERA_TILT, "limits": torch.stack([truth, prediction])}
-    panels = [
-        draw_pose_2d(joints_2d, skeleton_2d(len(joints_2d))),
-        draw_pose_3d(truth, H36M, **view),
-        draw_pose_3d(prediction, H36M, truth=truth, **view),
-    ]
-    return panel_row(panels, ["2D input", "3D truth", f"3D prediction, MPJPE {error:.1f} mm"], heading)
+    errors = {model: frame_mpjpe(pose, truth) for model, pose in predictions.items()}
+    truth, poses = from_hip(truth), {model: from_hip(pose) for model, pose in predictions.items()}
+    common = {"camera_tilt": CAMERA_TILT, "limits": torch.stack([truth, *poses.values()]), "palette": style.palette}
+    panels, titles = [sketch_pose_2d(joints_2d, skeleton_2d(len(joints_2d)), palette=style.palette)], ["2D input"]
+    for view in style.views:
+        how, seen = common | VIEWS[view].angles, f", {view}" if len(style.views) > 1 else ""
+        panels.append(sketch_pose_3d(truth, H36M, **how))
+        titles.append(f"3D truth{seen}")
+        for model, pose in poses.items():
+            colored = {"errors": (pose - truth).norm(dim=1)} if style.color == "error" else {}
+            panels.append(sketch_pose_3d(pose, H36M, truth=truth, **how, **colored))
+            titles.append(f"{model or '3D prediction'}, MPJPE {errors[model]:.1f} mm{seen}")
+    row = titled_row(panels, titles, style.palette, heading)
+    sentences = [describe_views(style.views), FLOOR_GRID, f"2D grid {GRID_PX} px"]
+    return captioned(row, keys_3d(style, truth=True), sentences, style.palette)
 
 
 def frame_mpjpe(prediction: Tensor, truth: Tensor) -> float:

@@ -88,6 +88,12 @@ class Skeleton:
         return Skeleton(f"{self.name}[:{count}]", kept, bones)
 
 
+def spoken(joint: str) -> str:
+    """A joint's name in words, e.g. "right ankle" for "r_ankle"."""
+    side = {"r_": "right ", "l_": "left "}.get(joint[:2], "")
+    return side + (joint[2:] if side else joint).replace("_", " ")
+
+
 MPII = Skeleton(
     "MPII",
     (

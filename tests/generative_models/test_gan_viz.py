@@ -53,8 +53,8 @@ def picture(path: Path) -> np.ndarray:
 class TestScript:
     def test_every_option_has_a_test(self):
         assert {option.name for _, option in SCRIPTS["viz"]["3d_pose_gan"].options(GROUPS)} == {
-            "data_dir", "load", "num_pictures", "interpolate", "nearest", "seed", "output_dir", "allow_unsafe_load",
-            "debug_traceback", "check_data",
+            "data_dir", "load", "num_pictures", "interpolate", "nearest", "seed", "style", "output_dir",
+            "allow_unsafe_load", "debug_traceback", "check_data",
         }  # fmt: skip
 
     def test_generated_beside_real_poses(self, viz, tmp_path):
@@ -136,20 +136,21 @@ class TestBadInput:
 class TestPictures:
     def test_poses_are_to_one_scale(self, real):
         """A pose half as large fills less of its panel."""
-        both = draw_beside(real[:1], 0.5 * real[:1])
+        both = draw_beside(real[:1], 0.5 * real[:1]).raster()
         half = both.shape[1] // 2
-        lit = [(part.max(-1) > 180).any(1).sum() for part in (both[80:, :half], both[80:, half:])]
+        panels = both[60 : 30 + PANEL[1]]  # above the caption
+        lit = [(part.max(-1) > 180).any(1).sum() for part in (panels[:, :half], panels[:, half:])]
         assert lit[1] < 0.75 * lit[0]
 
     def test_a_walk_is_a_row_between_the_real_poses(self, real):
         row = draw_walk(real[1:4], real[:2], [12.0, 34.0], ["a", "b"])
-        assert row.shape[1] >= 5 * PANEL[0]
-        assert row.shape[0] < 2 * PANEL[1]
+        assert row.size[0] >= 5 * PANEL[0]
+        assert row.size[1] < 2 * PANEL[1]
 
     def test_pairs_stand_one_over_the_other(self, real):
         pair = draw_nearest(real[:1], real[1:2], [5.0])
-        assert pair.shape[0] >= 2 * PANEL[1]
-        assert pair.shape[1] == PANEL[0]
+        assert pair.size[1] >= 2 * PANEL[1]
+        assert pair.size[0] == PANEL[0]
 
 
 def test_a_gan_that_repeats_training_poses_is_seen(real):

@@ -8,10 +8,10 @@ from command_line import call, files
 from standing_people import joints_of, people, write_photo
 
 from stitched.pose_files import load_poses_3d
-from stitched.viz import MOST_HEIGHT, MOST_WIDTH, compose
-from utils.imaging.draw2d import person_color
+from stitched.viz import MOST_HEIGHT, MOST_WIDTH, Scene, compose
 from utils.imaging.draw3d import POSE_PANEL
 from utils.imaging.images import read_image
+from utils.look.palette import person_color
 from utils.osutils import UserError
 from utils.predictions.prediction_files import save_metas, save_predictions
 from utils.transform import H36M, H36M_2D, MPII
@@ -72,6 +72,13 @@ def greys(picture):
     return ((np.ptp(picture.astype(int), axis=2) < 12) & (np.abs(picture.mean(axis=2) - 125) < 35)).sum()
 
 
+def composed(image, poses, truth=None, joints=None, **how):
+    """The figure of people that stand side by side, as pixels."""
+    joints = joints_of(poses).float() if joints is None else joints
+    skeleton = MPII if len(joints) == 0 else how.pop("skeleton", H36M_2D)
+    return compose(image, Scene(joints, skeleton, {"": poses}, truth, **how)).raster()
+
+
 class TestFiles:
     @pytest.mark.parametrize("script", [PRED, TRUTH])
     def test_pictures_have_the_names_of_their_photos(self, folder, script):
@@ -84,9 +91,7 @@ class TestFiles:
     def test_singular_names_of_the_options_and_metas_decide_the_order(self, folder):
         """MPII's order would make a heap of limbs: the picture is that of the order which metas.pt names."""
         draw(folder).succeeded()
-        expected = compose(
-            read_image(folder / "photos/a.png"), joints_of(people(1)), H36M_2D, people(1).double()
-        )  # fmt: skip
+        expected = composed(read_image(folder / "photos/a.png"), people(1).double())
         np.testing.assert_array_equal(read_image(folder / "out/a.png"), expected)
         call(
             "viz", PRED, "--img_dir", folder / "photos", "--2d_pose_estimation", folder / "run/2d_pose_estimations.pt",
@@ -99,7 +104,7 @@ class TestFiles:
 
     def test_one_photo_and_a_folder_of_its_own(self, folder):
         draw(folder, PRED, "--img_dir", folder / "photos/a.png").succeeded()
-        assert files(folder / "out") == ["a.png", "contact_sheet.png"]
+        assert files(folder / "out") == ["a.png"]
 
     def test_frames_of_a_video(self, folder):
         writer = cv2.VideoWriter(str(folder / "clip.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (320, 240))
@@ -135,9 +140,9 @@ class TestPicture:
     @pytest.mark.parametrize("facing", [True, False])
     def test_left_is_left_and_up_is_up_in_both(self, facing):
         pose = people(1, facing)
-        picture = compose(self.image, joints_of(pose), H36M_2D, pose)
-        assert picture.shape == (480, 640 + 6 + POSE_PANEL[0], 3)
-        photo, panel = picture[80:, :640], picture[80:, self.panel :]  # below the legends
+        picture = composed(self.image, pose)
+        assert picture.shape[1] == 640 + 6 + POSE_PANEL[0]
+        photo, panel = picture[:480, :640], picture[:480, self.panel :]  # above the caption
         for part in (photo, panel):
             right, left = middle(part, "r"), middle(part, "l")
             assert (right[0] < left[0]) == facing
@@ -146,30 +151,31 @@ class TestPicture:
 
     def test_truth_has_a_panel_of_its_own_of_the_same_scale(self):
         pose = people(1)
-        picture = compose(self.image, joints_of(pose), H36M_2D, pose, pose)
+        picture = composed(self.image, pose, pose)[:480]
         assert picture.shape[1] == 640 + 2 * (6 + POSE_PANEL[0])
         truth, prediction = picture[90:, self.panel :][:, : POSE_PANEL[0]], picture[90:, -POSE_PANEL[0] :]
         np.testing.assert_allclose(middle(truth, "r"), middle(prediction, "r"), atol=3)
         # The truth is behind the prediction, grey, and shows where they differ.
-        other = compose(self.image, joints_of(pose), H36M_2D, pose, moved(pose))[90:, -POSE_PANEL[0] :]
+        other = composed(self.image, pose, moved(pose))[90:480, -POSE_PANEL[0] :]
         assert greys(other) > greys(prediction) + 30
 
     def test_the_error_is_in_the_title(self, monkeypatch):
         titles = recorded_titles(monkeypatch)
         pose = people(2)
-        compose(self.image, joints_of(pose[:1]), H36M_2D, pose[:1], moved(pose[:1]))
-        assert titles == ["3D truth", "3D prediction, MPJPE 10 mm, hips aligned"]
+        composed(self.image, pose[:1], moved(pose[:1]))
+        assert titles == ["3D truth", "3D prediction, MPJPE 10 mm"]
         titles.clear()
         pose[1, 3] = torch.nan
-        compose(self.image, joints_of(pose), H36M_2D, pose, moved(pose))
+        joints = joints_of(people(2))
+        composed(self.image, pose, moved(pose), joints)
         assert titles == [
-            "person 0: truth", "person 0: MPJPE 10 mm, hips aligned",
+            "person 0: truth", "person 0: MPJPE 10 mm",
             "person 1: truth", "person 1: MPJPE unknown, joints missing",
         ]  # fmt: skip
 
     def test_several_people_are_numbered_alike_in_both(self):
         pose = people(3)
-        picture = compose(self.image, joints_of(pose), H36M_2D, pose)
+        picture = composed(self.image, pose)
         photo = picture[:, : round(640 * 720 / 480)]
         panels = picture[:, photo.shape[1] + 6 :]
         width, height = round(357 * POSE_PANEL[0] / POSE_PANEL[1]), 357
@@ -184,49 +190,49 @@ class TestPicture:
     def test_nobody_is_found(self, monkeypatch):
         titles = recorded_titles(monkeypatch)
         empty = torch.zeros(0, 17, 3)
-        picture = compose(self.image, torch.zeros(0, 16, 2), MPII, empty)
+        picture = composed(self.image, empty, None, torch.zeros(0, 16, 2))
         assert titles == ["no person found"]
-        assert (picture[100:, :640] == 128).all()
-        compose(self.image, torch.zeros(0, 16, 2), MPII, empty, empty)
+        assert (picture[:480, :640] == 128).all()
+        composed(self.image, empty, empty, torch.zeros(0, 16, 2))
 
     def test_of_a_crowd_the_largest_are_shown(self, monkeypatch):
         titles = recorded_titles(monkeypatch)
         pose = people(12)
         joints = joints_of(pose) * torch.arange(1, 13)[:, None, None] / 12
-        compose(self.image, joints, H36M_2D, pose)
+        composed(self.image, pose, None, joints)
         assert titles == [f"person {number}: prediction" for number in range(4, 12)]
         titles.clear()
-        compose(self.image, joints, H36M_2D, pose, pose)
+        composed(self.image, pose, pose, joints)
         assert [title.partition(":")[0] for title in titles[::2]] == [f"person {number}" for number in range(8, 12)]
 
     @pytest.mark.parametrize(("height", "width"), [(40, 30), (30, 300), (3000, 2000), (500, 6000), (300, 100)])
     @pytest.mark.parametrize("count", [1, 3])
     def test_any_size_stays_readable(self, height, width, count):
         pose = people(count)
-        picture = compose(np.zeros((height, width, 3), np.uint8), joints_of(pose), H36M_2D, pose)
-        assert 480 <= picture.shape[0] <= MOST_HEIGHT
+        picture = composed(np.zeros((height, width, 3), np.uint8), pose)
+        assert 480 <= picture.shape[0] <= 1.25 * MOST_HEIGHT
         assert picture.shape[1] <= MOST_WIDTH + 3 * MOST_HEIGHT
 
     def test_poses_on_the_photo_are_where_they_were_found(self):
         """Also where it is made smaller: a joint at (1999.5, 999.5) of 4000 × 2000 px is in the middle of the photo."""
         joints = torch.full((1, 16, 2), torch.nan)
-        joints[0, MPII.index("r_wrist")] = torch.tensor([1999.5, 999.5])
-        picture = compose(np.zeros((2000, 4000, 3), np.uint8), joints, MPII, people(1))
-        assert picture.shape[0] == 640
-        x, y = middle(picture[100:, :MOST_WIDTH], "r")
-        assert (x, y + 100) == pytest.approx((639.5, 319.5), abs=0.6)
+        joints[0, MPII.index("r_wrist")] = torch.tensor([1999.5, 1999.5])
+        joints[0, MPII.index("r_elbow")] = torch.tensor([1999.5, -0.5])
+        picture = composed(np.zeros((2000, 4000, 3), np.uint8), people(1), None, joints, skeleton=MPII)
+        x, y = middle(picture[:640, :MOST_WIDTH], "r")
+        assert (x, y) == pytest.approx((639.5, 319.5), abs=0.6)
 
 
 def recorded_titles(monkeypatch):
     import stitched.viz as viz
 
-    titles, original = [], viz.draw_pose_3d
+    titles, original = [], viz.sketch_pose_3d
 
     def record(pose, skeleton, size, title, **view):
         titles.append(title)
         return original(pose, skeleton, size, title, **view)
 
-    monkeypatch.setattr(viz, "draw_pose_3d", record)
+    monkeypatch.setattr(viz, "sketch_pose_3d", record)
     return titles
 
 

@@ -41,7 +41,8 @@ def options(tmp_path, poses):
         save_predictions(tmp_path / f"{name}.pt", value)
     return Namespace(
         pose_2d_ground_truths=tmp_path / "2d_truth.pt", pose_3d_ground_truths=tmp_path / "3d_truth.pt",
-        pose_3d_estimations=tmp_path / "3d_pred.pt", output_dir=tmp_path / "out", num_pictures=24,
+        pose_3d_estimations=[tmp_path / "3d_pred.pt"], output_dir=tmp_path / "out", num_pictures=24,
+        model_names=None, style="dark", views=("turned",), color="side",
     )  # fmt: skip
 
 
@@ -55,6 +56,10 @@ def moved(poses):
 def rewrite(path, change):
     poses = torch.load(path, weights_only=True)
     save_predictions(path, change(poses) or poses)
+
+
+def only(paths):
+    return paths[0] if isinstance(paths, list) else paths
 
 
 def written(folder):
@@ -95,7 +100,7 @@ class TestFiles:
         assert "3 pictures in" in capsys.readouterr().out
 
     def test_16_joints_without_the_hip_and_17_in_2d(self, options, poses, capsys):
-        rewrite(options.pose_3d_estimations, lambda pred: {key: value[:, NO_HIP] for key, value in pred.items()})
+        rewrite(options.pose_3d_estimations[0], lambda pred: {key: value[:, NO_HIP] for key, value in pred.items()})
         save_predictions(options.pose_2d_ground_truths, {key: value[..., :2] for key, value in poses.items()})
         options.num_pictures = 1
         truth_and_prediction(options)
@@ -114,17 +119,17 @@ class TestFiles:
 
 class TestBadInput:
     def test_3d_joints_that_are_nan(self, options):
-        rewrite(options.pose_3d_estimations, set_nan)
+        rewrite(options.pose_3d_estimations[0], set_nan)
         refused(options, "NaN")
 
     @pytest.mark.parametrize("name", ["pose_2d_ground_truths", "pose_3d_estimations"])
     def test_a_missing_sequence(self, options, name):
-        rewrite(getattr(options, name), lambda poses: {key: poses[key] for key in poses if key != KEY})
+        rewrite(only(getattr(options, name)), lambda poses: {key: poses[key] for key in poses if key != KEY})
         refused(options, f"'{KEY}'")
 
     @pytest.mark.parametrize("name", ["pose_2d_ground_truths", "pose_3d_estimations"])
     def test_another_number_of_frames(self, options, name):
-        rewrite(getattr(options, name), lambda poses: poses | {KEY: poses[KEY][:3]})
+        rewrite(only(getattr(options, name)), lambda poses: poses | {KEY: poses[KEY][:3]})
         refused(options, "has 3 frames, its .*has 4")
 
     def test_2d_poses_in_another_order(self, options, poses):
@@ -146,18 +151,18 @@ class TestBadInput:
         refused(options, "metres")
 
     def test_a_missing_file_and_one_of_another_kind(self, options, tmp_path):
-        options.pose_3d_estimations = tmp_path / "none.pt"
+        options.pose_3d_estimations = [tmp_path / "none.pt"]
         refused(options, "none.pt")
-        options.pose_3d_estimations = tmp_path / "preds.mat"
+        options.pose_3d_estimations = [tmp_path / "preds.mat"]
         refused(options, "--3d_pose_estimations .*unknown suffix")
 
     def test_keys_that_would_leave_the_folder(self, options):
         for name in ("pose_2d_ground_truths", "pose_3d_ground_truths", "pose_3d_estimations"):
-            rewrite(getattr(options, name), lambda poses: {"S9/../..": poses[KEY]})
+            rewrite(only(getattr(options, name)), lambda poses: {"S9/../..": poses[KEY]})
         refused(options, "leads out of the folder, so nothing is written")
 
     def test_an_output_folder_that_is_a_file(self, options):
-        options.output_dir = options.pose_3d_estimations
+        options.output_dir = options.pose_3d_estimations[0]
         with pytest.raises(UserError, match="is a file"):
             truth_and_prediction(options)
 
@@ -196,7 +201,7 @@ def test_real_motion_is_upright_and_not_mirrored():
         arms = pose.clone()
         arms[H36M.indices(["r_knee", "r_ankle", "l_knee", "l_ankle", "r_wrist", "l_wrist"])] = torch.nan
         joints_2d = arms[H36M.indices(H36M_2D.joints), :2]
-        picture = draw_comparison(joints_2d, arms, arms)[140:].astype(int)  # below the legends
+        picture = draw_comparison(joints_2d, arms, {"": arms}).raster()[60:500].astype(int)  # above the caption
         warmth = picture[..., 0] - picture[..., 2]  # far limbs are darker: told apart by hue
         red, blue = warmth > 60, warmth < -60
         for panel in range(3):

@@ -18,6 +18,7 @@ from utils.command_line.declarations import (
 )
 from utils.formats.requirements import FORMATS
 from utils.human36m.actions import action_names
+from utils.look.names import STYLES, view_names
 
 GROUPS: dict[str, tuple[Option, ...]] = {
     "input and output": (
@@ -66,6 +67,21 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option(
             "num_orientations", "number of orientations to draw, including the original", 8,
             number(int, 1, 64, "1 to 64"),
+        ),
+    ),
+    "figures": (
+        Option(
+            "style", "look of figures; paper: white ground, and PDF and SVG files besides the pictures", "dark",
+            choices=STYLES,
+        ),
+        Option(
+            "views",
+            "views of 3D poses, a panel each: one or more of turned (25 degrees to the right), front, side and top, "
+            "with commas, e.g. front,side,top", "turned", view_names,
+        ),
+        Option(
+            "color", "what the colours of predicted 3D limbs show: the person's side, or the error of each joint",
+            "side", choices=("side", "error"),
         ),
     ),
     EVERY_SCRIPT: (

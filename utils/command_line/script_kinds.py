@@ -51,6 +51,12 @@ STITCHED_HELP = (
         "load": {"help": "stitched checkpoint (stitched_fine_tune); overrides --load_hourglass and --load_2d3d"},
     }
 )
+COMPARED_MODELS = {
+    "3d_pose_estimations": {
+        "many": True, "help": "3d_pose_estimations.pt from run.py, or several, one a model, drawn side by side"
+    },
+    "model_names": {"help": "one name per file of 3D poses; by default the folders' names"},
+}  # fmt: skip
 RUN_PICTURES = {
     "img_dir": {"help": "folder of photos, one photo, or a video; by default what the run noted in metas.pt"}
 }
@@ -158,7 +164,7 @@ def saliency(name: str, summary: str) -> Script:
     """A drawing of heat maps and saliency maps."""
     takes = (
         "img_dir", "load", "output_dir", "num_pictures", "hourglass network", "person_box", "use_max_for_saliency_map",
-        "device", "allow_unsafe_load", "debug_traceback",
+        "min_score", "style", "device", "allow_unsafe_load", "debug_traceback",
     )  # fmt: skip
     return Script(
         "stitched.saliency_viz", name, summary,

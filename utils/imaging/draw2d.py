@@ -1,7 +1,7 @@
-"""Draws poses, heat maps and grids on pictures, and writes pictures to files.
+"""Draws 2D poses, heat maps and grids on pictures, and writes pictures to files.
 
 A picture is (H, W, 3) uint8 RGB; a (3, H, W) floating tensor in [0, 1] is accepted too. Coordinates are zero-based px
-of the given picture, pixel centres at integers. Inputs are not modified unless a docstring says "in place".
+of the given picture, pixel centres at integers. Inputs are not modified.
 """
 
 import math
@@ -12,24 +12,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from utils.imaging.lettering import size_for
+from utils.imaging.people_tags import add_tags
+from utils.imaging.sketch import Disc, Line, Sketch, as_sketch
+from utils.look.palette import DARK, Palette
 from utils.osutils import atomic_path
 from utils.transform import Skeleton
 
-# After Okabe and Ito's palette (2008), distinguishable with every common form of colour blindness. Orange and blue are
-# lightened to stand out on dark photos.
-SIDE_COLORS = {"r": (240, 110, 20), "l": (60, 160, 255), "c": (225, 225, 225)}
-OUTLINE = (20, 20, 20)
-INK, FAINT_INK = (235, 235, 235), (150, 154, 160)  # text colours
-# For the numbers of people; distinct from the colours of the sides.
-PERSON_COLORS = (
-    (110, 200, 90), (235, 120, 190), (240, 225, 80), (175, 130, 240), (90, 205, 195), (170, 140, 90),
-)  # fmt: skip
-
-SIDE_ROWS = [(SIDE_COLORS["r"], "person's right"), (SIDE_COLORS["l"], "person's left")]  # legend rows
-LEGEND_PITCH = 0.9  # row spacing in line heights
 MIN_DRAWN_SIDE = 512  # px; on smaller pictures lines would cover the person
-_SHIFT = 4  # OpenCV takes coordinates in 1/16 px
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def as_picture(image: Any) -> np.ndarray:
@@ -72,68 +62,66 @@ def enlarge_small(image: np.ndarray, min_side: int = MIN_DRAWN_SIDE) -> tuple[np
     return resized(image, max(1.0, min_side / max(image.shape[:2])))
 
 
-def draw_pose(
+def draw_pose(image: Any, joints: Any, skeleton: Skeleton, *args: Any, **how: Any) -> np.ndarray:
+    """Draw people on a picture, as `sketch_pose` does. Returns: (H', W', 3) uint8."""
+    return sketch_pose(image, joints, skeleton, *args, **how).raster()
+
+
+def sketch_pose(
     image: Any,
     joints: Any,
     skeleton: Skeleton,
     scores: Any = None,
     threshold: float = 0.0,
-    legend: bool = True,
     min_side: int = MIN_DRAWN_SIDE,
     numbers: Sequence[int] = (),
-) -> np.ndarray:
-    """Draw one or more people: right limbs orange, left limbs blue, the middle light grey.
+    palette: Palette = DARK,
+    text_size: int | None = None,
+) -> Sketch:
+    """One or more people on a picture, limbs in the colours of their sides.
 
     Args:
         image: the picture.
         joints: (J, 2) or (P, J, 2), zero-based px. Non-finite joints are omitted, with their bones.
         skeleton: joint order, J joints.
-        scores: (J,) or (P, J); joints with a score below `threshold`, or NaN, are omitted, with their bones.
+        scores: (J,) or (P, J); joints with a score below `threshold`, or NaN, are omitted, with their bones. A joint
+            whose neighbours are all omitted is omitted, too: loose dots say nothing.
         threshold: see `scores`.
-        legend: explain the colours in a corner.
         min_side: enlarge a picture whose longer side is shorter, px; 0 for never.
-        numbers: one per person, written above the head in `person_color`; empty for none.
+        numbers: one per person, written on a tag at a box around the person, in `person_color`; empty for none.
+        text_size: of the numbers, px; by default by the picture's width.
 
-    Returns: (H', W', 3) uint8, of the given size unless enlarged.
+    Returns: the drawing, of the given size unless enlarged.
     """
     joints = np.array(_numpy(joints), dtype=np.float64).reshape(-1, len(skeleton), 2)
-    shown = np.isfinite(joints).all(axis=2)
+    seen = np.isfinite(joints).all(axis=2)
     if scores is not None:
-        shown &= np.array(_numpy(scores), dtype=np.float64).reshape(shown.shape) >= threshold
+        seen &= np.array(_numpy(scores), dtype=np.float64).reshape(seen.shape) >= threshold
+    seen &= _connected(seen, skeleton)
     picture, spans = enlarge_small(as_picture(image), min_side)
-    picture = picture.copy()
-    joints = move_to(joints, spans)
-    for person, seen in zip(joints, shown, strict=True):
-        _draw_person(picture, person, seen, skeleton)
+    sketch, joints = as_sketch(picture), move_to(joints, spans)
+    for person, shown in zip(joints, seen, strict=True):
+        _add_person(sketch, person, shown, skeleton, palette)
     if len(numbers):
-        plates = [_draw_number(picture, p[seen], n) for p, seen, n in zip(joints, shown, numbers, strict=True)]
-    else:
-        plates = []
-    if legend:
-        line = round(0.042 * max(picture.shape[:2]))
-        points = np.concatenate([joints[shown], *plates])
-        draw_legend(picture, SIDE_ROWS, max(10, line), points, margin=round(0.4 * line), shaded=True)
-    return picture
+        people = [person[shown] for person, shown in zip(joints, seen, strict=True)]
+        add_tags(sketch, people, numbers, text_size or size_for(sketch.size[0]), palette)
+    return sketch
 
 
-def person_color(number: int) -> tuple[int, int, int]:
-    """The colour of a person's number, the same in photos and 3D panels."""
-    return PERSON_COLORS[number % len(PERSON_COLORS)]
-
-
-def heat_map_image(image: Any, heatmaps: Any, opacity: float = 0.6) -> np.ndarray:
-    """Heat maps in false colour, dark for 0 and below, light for the largest value, blended over their crop.
+def heat_map_image(image: Any, heatmaps: Any, opacity: float = 0.6, highest: float | None = None) -> np.ndarray:
+    """Heat maps in false colour, dark for 0 and below, light for `highest`, blended over their crop.
 
     Args:
         image: the crop, to which the map is stretched, or None.
         heatmaps: (H, W), or (J, H, W), shown as the maximum over joints. NaN counts as 0.
         opacity: opacity of the map's largest value over `image`.
+        highest: value of the lightest colour; by default the map's largest.
 
     Returns: (H, W, 3) uint8 in the size of `image`, else of the map.
     """
     heat = np.nan_to_num(np.array(_numpy(heatmaps), dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     heat = heat.reshape(-1, *heat.shape[-2:]).max(axis=0).clip(0)
-    heat /= max(float(heat.max()), 1e-12)
+    heat = (heat / max(float(heat.max()) if highest is None else highest, 1e-12)).clip(0, 1)
     if image is not None:
         image = as_picture(image)
         heat = cv2.resize(heat, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
@@ -142,6 +130,12 @@ def heat_map_image(image: Any, heatmaps: Any, opacity: float = 0.6) -> np.ndarra
         return np.ascontiguousarray(colors)
     weight = opacity * np.sqrt(heat)[..., None]  # the square root keeps the flanks of a peak visible
     return np.rint(image * (1 - weight) + colors * weight).astype(np.uint8)
+
+
+def heat_ramp(count: int = 16) -> list[tuple[int, int, int]]:
+    """The colours of `heat_map_image` from none to the largest value, for a colour bar."""
+    levels = np.linspace(0, 255, count).round().astype(np.uint8)[:, None]
+    return [tuple(color) for color in cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[:, 0, ::-1].tolist()]
 
 
 def image_grid(
@@ -169,87 +163,6 @@ def image_grid(
         left = index % columns * (width + gap) + (width - fitted.shape[1]) // 2
         grid[top : top + fitted.shape[0], left : left + fitted.shape[1]] = fitted
     return grid
-
-
-def side_by_side(pictures: Sequence[Any], gap: int = 6, level: int = OUTLINE[0]) -> np.ndarray:
-    """Pictures in one row at their own size, centred vertically. Returns: (H, W, 3) uint8.
-
-    Args:
-        pictures: at least one.
-        gap: px between pictures.
-        level: grey level of the background.
-    """
-    pictures = [as_picture(picture) for picture in pictures]
-    height, width = max(p.shape[0] for p in pictures), sum(p.shape[1] + gap for p in pictures) - gap
-    row, left = np.full((height, width, 3), level, np.uint8), 0
-    for picture in pictures:
-        top = (height - picture.shape[0]) // 2
-        row[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-        left += picture.shape[1] + gap
-    return row
-
-
-def text_strip(text: str, width: int, line: int, color: tuple[int, int, int] = INK) -> np.ndarray:
-    """A dark strip of `width` px with one line of text, see `write_line`. Returns: (H, width, 3) uint8."""
-    strip = np.full((round(1.75 * line), width, 3), OUTLINE, np.uint8)
-    write_line(strip, text, (line // 2, round(1.2 * line)), line, color)
-    return strip
-
-
-def write_line(
-    picture: np.ndarray, text: str, place: tuple[int, int], line: int, color: tuple[int, int, int] = INK
-) -> None:
-    """Write a line of ASCII text at `place` (left, baseline), smaller if it would not fit, in place.
-
-    `line`: twice the height of a capital letter, px.
-    """
-    scale = line / 2 / 21  # capitals of this font are 21 px high
-    (width, _), _ = cv2.getTextSize(text, _FONT, scale, 1)
-    scale *= min(1.0, max(picture.shape[1] - place[0] - line // 4, 1) / max(width, 1))
-    cv2.putText(picture, text, place, _FONT, scale, color, max(1, round(1.6 * scale)), cv2.LINE_AA)
-
-
-def legend_height(rows: int, line: int) -> int:
-    """Height of a legend with so many rows, px; `line` as for `write_line`."""
-    return round(LEGEND_PITCH * line * rows)
-
-
-def draw_legend(
-    picture: np.ndarray,
-    rows: Sequence[tuple[tuple[int, int, int], str]],
-    line: int,
-    points: np.ndarray,
-    margin: int = 0,
-    upper: bool = False,
-    shaded: bool = False,
-) -> None:
-    """Draw a colour legend in the corner that covers the fewest `points` (N, 2), in place.
-
-    Nothing is drawn if the picture is too small.
-
-    Args:
-        rows: a colour and its meaning, ASCII.
-        line: twice the height of a capital letter, px.
-        margin: px above the first row.
-        upper: use an upper corner.
-        shaded: darken the picture behind it.
-    """
-    text = max(cv2.getTextSize(words, _FONT, line / 42, 1)[0][0] for _, words in rows)
-    size = np.array([text + 2 * line, margin + legend_height(len(rows), line)])
-    room = np.array(picture.shape[1::-1]) - size
-    if (room < 0).any():
-        return
-    corners = np.array([(x, y) for y in (0, *(() if upper else (room[1],))) for x in (0, room[0])])
-    inside = ((points >= corners[:, None]) & (points <= corners[:, None] + size)).all(axis=2).sum(axis=1)
-    left, top = corners[inside.argmin()].tolist()
-    if shaded:
-        panel = picture[top : top + size[1], left : left + size[0]]
-        panel[:] = panel // 4
-    for row, (color, words) in enumerate(rows):
-        base = top + margin + round(line * (0.5 + LEGEND_PITCH * row))
-        swatch = (left + line // 2, base - line // 2)
-        cv2.rectangle(picture, swatch, (swatch[0] + line // 2, base), color, cv2.FILLED)
-        write_line(picture, words, (swatch[0] + line, base), line, (255, 255, 255) if shaded else INK)
 
 
 def can_write(path: str | Path) -> bool:
@@ -283,42 +196,33 @@ def _numpy(values: Any) -> Any:
     return values.detach().cpu().numpy() if hasattr(values, "detach") else values
 
 
-def _draw_person(picture: np.ndarray, joints: np.ndarray, seen: np.ndarray, skeleton: Skeleton) -> None:
-    """Draw the visible joints (J, 2) of one person and the bones between them, in place."""
+def _connected(seen: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Of joints seen (P, J): whether a neighbour is seen, too; joints without bones always are."""
+    if not skeleton.bone_indices:
+        return np.ones_like(seen)
+    one, other = np.array(skeleton.bone_indices).T
+    linked = np.zeros_like(seen)
+    both = seen[:, one] & seen[:, other]
+    np.logical_or.at(linked, (slice(None), one), both)
+    np.logical_or.at(linked, (slice(None), other), both)
+    linked[:, np.setdiff1d(np.arange(len(skeleton)), np.concatenate([one, other]))] = True
+    return linked
+
+
+def _add_person(sketch: Sketch, joints: np.ndarray, seen: np.ndarray, skeleton: Skeleton, palette: Palette) -> None:
+    """Draw the visible joints (J, 2) of one person and the bones between them."""
     if not seen.any():
         return
     extent = float(np.linalg.norm(np.ptp(joints[seen], axis=0)))
-    thickness = round(np.clip(0.018 * extent, 2, 0.012 * sum(picture.shape[:2]) + 2))
-    # Far outside the picture exact positions don't matter, but OpenCV's fixed-point numbers must not overflow.
-    reach = 8 * max(picture.shape[:2])
-    fixed = np.rint(np.nan_to_num(joints).clip(-reach, reach) * 2**_SHIFT).astype(int)
+    thickness = round(np.clip(0.018 * extent, 2, 0.012 * sum(sketch.size) + 2))
+    reach = 8 * max(sketch.size)  # far outside the picture exact positions don't matter
+    joints = np.nan_to_num(joints).clip(-reach, reach)
     bones = [(a, b, skeleton.bone_side(a, b)) for a, b in skeleton.bone_indices if seen[a] and seen[b]]
-    for wider, outlined in ((max(2, thickness // 2), True), (0, False)):
-        for a, b, side in bones:
-            color = OUTLINE if outlined else SIDE_COLORS[side]
-            start, end = fixed[a].tolist(), fixed[b].tolist()
-            cv2.line(picture, start, end, color, thickness + wider, cv2.LINE_AA, _SHIFT)
-    radius = round((0.5 * thickness + 1.5) * 2**_SHIFT)
-    rim = max(1, thickness // 4)
+    rim = max(2, thickness // 2)
+    sketch.add(*(Line(joints[a], joints[b], palette.outline, thickness + rim) for a, b, _ in bones))
+    sketch.add(*(Line(joints[a], joints[b], palette.sides[side], thickness) for a, b, side in bones))
+    radius = 0.5 * thickness + 1.5
     for index in np.flatnonzero(seen):
-        center, color = fixed[index].tolist(), SIDE_COLORS[skeleton.side(skeleton.joints[index])]
-        cv2.circle(picture, center, radius + (rim << _SHIFT), OUTLINE, cv2.FILLED, cv2.LINE_AA, _SHIFT)
-        cv2.circle(picture, center, radius, color, cv2.FILLED, cv2.LINE_AA, _SHIFT)
-
-
-def _draw_number(picture: np.ndarray, joints: np.ndarray, number: int) -> np.ndarray:
-    """Write a number on a plate above the topmost joint of (N, 2), in place; returns the plate's corners, (4, 2)."""
-    if not len(joints):
-        return joints
-    size, text = np.array(picture.shape[1::-1]), str(number)
-    scale = max(0.4, size.max() / 1200)
-    (width, height), _ = cv2.getTextSize(text, _FONT, scale, 1)
-    pad = round(0.4 * height)
-    box = np.array([width, height]) + 2 * pad
-    corner = joints[joints[:, 1].argmin()] - (box[0] / 2, box[1] + 2.5 * height)
-    left, top = corner.clip(0, np.maximum(size - box, 0)).round().astype(int).tolist()
-    right, bottom = left + int(box[0]), top + int(box[1])
-    cv2.rectangle(picture, (left, top), (right, bottom), person_color(number), cv2.FILLED)
-    base = (left + pad, top + pad + height)
-    cv2.putText(picture, text, base, _FONT, scale, OUTLINE, max(1, round(1.8 * scale)), cv2.LINE_AA)
-    return np.array([(left, top), (right, top), (left, bottom), (right, bottom)], dtype=np.float64)
+        color = palette.sides[skeleton.side(skeleton.joints[index])]
+        sketch.add(Disc(joints[index], radius + max(1, thickness // 4), palette.outline))
+        sketch.add(Disc(joints[index], radius, color))

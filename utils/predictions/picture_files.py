@@ -1,6 +1,7 @@
 """Draws predictions image by image: matches images with poses, names the output files, adds a contact sheet."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,56 +12,78 @@ from torch import Tensor
 from utils.console.progress import progress
 from utils.files.inside import inside
 from utils.imaging.base_source import ImageSource
-from utils.imaging.draw2d import can_write, image_grid, save_image
+from utils.imaging.draw2d import can_write, resized, save_image
+from utils.imaging.figures import DARK_STYLE, FigureStyle, save_figure
 from utils.imaging.images import ImageError, is_readable, report_unreadable
+from utils.imaging.lettering import size_for
 from utils.imaging.photo_source import PhotoSource
+from utils.imaging.sketch import Image, Sketch, arranged
 from utils.imaging.video_source import VideoSource
+from utils.look.palette import DARK, Palette
 from utils.osutils import UserError, counted, first_few, inform, warn
 from utils.predictions.prediction_files import load_metas
-from utils.transform import COCO, EVA, LSP, MPII, SKELETONS, Skeleton
+from utils.transform import COCO, EVA, LSP, MPII, SKELETONS, Skeleton, spoken
 
 SHEET = "contact_sheet.png"
+SHEET_GAP = 12  # px between thumbnails
+MOST_HIDDEN = 6  # joints that a caption names; of more it gives the number
 
 
 class ContactSheet:
-    """Thumbnails of up to `pictures` evenly spaced pictures on one page."""
+    """Thumbnails of up to `pictures` evenly spaced pictures on one page, each above its name."""
 
     def __init__(
-        self, keys: Sequence[Hashable], pictures: int = 16, columns: int = 4, cell: tuple[int, int] = (480, 360)
+        self,
+        keys: Sequence[Hashable],
+        pictures: int = 16,
+        columns: int = 4,
+        cell: tuple[int, int] = (480, 360),
+        palette: Palette = DARK,
     ) -> None:
         """`keys`: names of all pictures, in order. `pictures`: maximum shown. `cell`: (width, height) px."""
         places = np.linspace(0, len(keys) - 1, min(pictures, len(keys))).round().astype(int)
         self._shown = {keys[place] for place in places}
-        self._columns, self._cell = columns, cell
-        self._thumbnails: list[np.ndarray] = []
+        self._columns, self._cell, self._palette = columns, cell, palette
+        self._thumbnails: list[Sketch] = []
 
-    def add(self, key: Hashable, picture: np.ndarray) -> None:
-        """Add a picture if it is one of those shown."""
-        if key in self._shown:
-            self._thumbnails.append(image_grid([picture], 1, self._cell))
+    def add(self, key: Hashable, picture: np.ndarray, name: str | None = None) -> None:
+        """Add a picture if it is one of those shown. `name`: what is written below it, by default its key."""
+        if key not in self._shown:
+            return
+        width, height = self._cell
+        small, _ = resized(picture, min(width / picture.shape[1], height / picture.shape[0]))
+        size = size_for(min(self._columns, len(self._shown)) * width)
+        cell = Sketch((width, small.shape[0] + round(1.6 * size)), self._palette.ground)
+        cell.add(Image(small, 0, 0))
+        cell.write(
+            str(key) if name is None else name, (size // 2, small.shape[0] + 1.1 * size), size, self._palette.ink
+        )
+        self._thumbnails.append(cell)
 
     def save(self, folder: Path) -> None:
-        """Write the page into a folder and report it; does nothing without pictures."""
-        if self._thumbnails:
-            save_image(folder / SHEET, image_grid(self._thumbnails, self._columns))
+        """Write the page into a folder and report it; does nothing for a single picture."""
+        if len(self._thumbnails) > 1:
+            page = arranged(self._thumbnails, self._columns, SHEET_GAP, self._palette.ground)
+            save_image(folder / SHEET, page.raster())
             inform(f"{len(self._thumbnails)} of them at a glance: {folder / SHEET}")
 
 
 def draw_images(
     source: ImageSource,
     names: Sequence[str],
-    draw: Callable[[str, np.ndarray], np.ndarray],
+    draw: Callable[[str, np.ndarray], Sketch],
     output_dir: str | Path,
     cell: tuple[int, int] = (480, 360),
+    style: FigureStyle = DARK_STYLE,
 ) -> None:
-    """Write one picture per image, under the image's name, and a contact sheet into `output_dir`.
+    """Write one figure per image, under the image's name, and a contact sheet of several into `output_dir`.
 
-    ".png" is appended to the names of video frames and of photos in a format that can't be written. Unreadable images
-    are skipped, with one warning.
+    In the style for papers each has a PDF and an SVG file, too. ".png" is appended to the names of video frames and of
+    photos in a format that can't be written. Unreadable images are skipped, with one warning.
 
     Args:
         names: names of the images to draw on.
-        draw: (name, image (H, W, 3) uint8 RGB) -> picture.
+        draw: (name, image (H, W, 3) uint8 RGB) -> figure.
         cell: (width, height) px of a picture on the contact sheet.
 
     Raises UserError before anything is written if the folder is not writable or pictures would overwrite their photos,
@@ -69,14 +92,15 @@ def draw_images(
     folder = Path(output_dir)
     targets = {name: _target(folder, name, source) for name in names}
     _require_own_folder(source, targets, folder)
-    drawn, unreadable, sheet = 0, [], ContactSheet(names, cell=cell)
+    drawn, unreadable, sheet = 0, [], ContactSheet(names, cell=cell, palette=style.palette)
+    stems = Counter(target.with_suffix("") for target in targets.values())
     for name, image in progress(_images(source, targets), len(names), "drawing", "picture"):
         if isinstance(image, ImageError):
             unreadable.append(str(image))
             continue
-        picture = draw(name, image)
-        save_image(targets[name], picture)
-        sheet.add(name, picture)
+        figure, target = draw(name, image), targets[name]
+        save_figure(target, figure, style, whole_name=stems[target.with_suffix("")] > 1)
+        sheet.add(name, figure.raster())
         drawn += 1
     report_unreadable(unreadable, drawn + len(unreadable), "not drawn", f"--img_dir {source.root}", "image")
     if not drawn:
@@ -132,10 +156,11 @@ def confident_joints(joints: Mapping[str, Tensor], path: Path, min_score: float 
     """
     metas_path = Path(path).with_name("metas.pt")
     metas = load_metas(metas_path) if metas_path.is_file() else {}
+    thresholds = score_thresholds(joints, path, min_score)
     shown, hidden, limits = {}, 0, set()
     for name, places in joints.items():
         meta = metas[name] if isinstance(metas.get(name), dict) else {}
-        least = meta.get("score_threshold", 0.0) if min_score is None else min_score
+        least = thresholds[name]
         shown[name] = places
         if least:
             unsure = ~(_scores(meta, name, places, metas_path) >= least)
@@ -149,6 +174,32 @@ def confident_joints(joints: Mapping[str, Tensor], path: Path, min_score: float 
             "--min_score 0 draws all"
         )
     return shown
+
+
+def score_thresholds(names: Iterable[str], path: str | Path, min_score: float | None) -> dict[str, float]:
+    """Image name -> the score below which its joints are not drawn, as for `confident_joints`; 0 for none."""
+    if min_score is not None:
+        return dict.fromkeys(names, min_score)
+    metas_path = Path(path).with_name("metas.pt")
+    metas = load_metas(metas_path) if metas_path.is_file() else {}
+    return {
+        name: float(metas[name].get("score_threshold", 0.0)) if isinstance(metas.get(name), dict) else 0.0
+        for name in names
+    }
+
+
+def hidden_note(joints: Tensor, shown: Tensor, skeleton: Skeleton, threshold: float) -> str:
+    """For a caption: the joints (P, J, 2) that are not `shown` (NaN there) because of their scores; "" for none."""
+    hidden = (joints.isfinite() & ~shown.isfinite()).all(-1)
+    if not hidden.any():
+        return ""
+    why = f"confidence below {threshold:.2g}"
+    if len(hidden) == 1 and hidden.sum() <= MOST_HIDDEN:
+        named = ", ".join(
+            spoken(joint) for joint, gone in zip(skeleton.joints, hidden[0].tolist(), strict=True) if gone
+        )
+        return f"not drawn: {named} ({why})"
+    return f"not drawn: {counted(int(hidden.sum()), 'joint')} of {hidden.numel()} ({why})"
 
 
 def _scores(meta: Mapping[str, Any], name: str, places: Tensor, path: Path) -> Tensor:

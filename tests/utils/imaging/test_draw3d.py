@@ -6,16 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.imaging.draw2d import SIDE_COLORS
-from utils.imaging.draw3d import (
-    POSE_PANEL,
-    TRUTH_COLOR,
-    draw_pose_2d,
-    draw_pose_3d,
-    floor_shift,
-    panel_row,
-    pose_limits,
-)
+from utils.imaging.draw3d import POSE_PANEL, draw_pose_3d, floor_shift, pose_limits, sketch_pose_2d
+from utils.imaging.view3d import VIEWS, describe_views
+from utils.look.names import VIEW_NAMES
+from utils.look.palette import DARK, PAPER, ramp_color
 from utils.transform import H36M, H36M_2D, Skeleton
 
 # A person who stands before the camera and faces it, with the right hand raised: x right, y down, z forward, mm.
@@ -27,6 +21,7 @@ FACING_CAMERA = {
     "r_shoulder": (-170, -480, 0), "r_elbow": (-300, -640, 0), "r_wrist": (-420, -860, 0),
     "l_shoulder": (170, -480, 0), "l_elbow": (200, -200, 0), "l_wrist": (210, 50, 0),
 }  # fmt: skip
+SIDE_COLORS = DARK.sides
 PERSON = np.array([FACING_CAMERA[joint] for joint in H36M.joints], dtype=np.float64)
 DOT = Skeleton("DOT", ("r_wrist", "l_wrist"), ())
 
@@ -47,13 +42,13 @@ def only(*joints, pose=PERSON):
 
 def place(joint, pose=PERSON, **view):
     """(x, y), px, where a joint of `pose` is drawn in a view of the whole pose."""
-    picture = draw_pose_3d(only(joint, pose=pose), H36M, limits=pose, legend=False, **view)
+    picture = draw_pose_3d(only(joint, pose=pose), H36M, limits=pose, **view)
     return center(picture, SIDE_COLORS[H36M.side(joint)])
 
 
 def dots(right, left, **view):
     """Where two joints are drawn that stand alone, (x, y) px each."""
-    picture = draw_pose_3d(np.array([right, left], float), DOT, legend=False, **view)
+    picture = draw_pose_3d(np.array([right, left], float), DOT, **view)
     # Far ones are darker: told apart by hue.
     red, _, blue = picture.astype(int).transpose(2, 0, 1)
     masks = (red - blue > 60, blue - red > 60)
@@ -117,10 +112,8 @@ class TestScale:
     def test_the_whole_pose_is_in_the_picture(self, azimuth, elevation):
         wide = PERSON * (3, 1, 2)
         for joint in ("r_wrist", "l_ankle", "head_top"):
-            bare = draw_pose_3d(wide * np.nan, H36M, limits=wide, azimuth=azimuth, elevation=elevation, legend=False)
-            drawn = draw_pose_3d(
-                only(joint, pose=wide), H36M, limits=wide, azimuth=azimuth, elevation=elevation, legend=False
-            )
+            bare = draw_pose_3d(wide * np.nan, H36M, limits=wide, azimuth=azimuth, elevation=elevation)
+            drawn = draw_pose_3d(only(joint, pose=wide), H36M, limits=wide, azimuth=azimuth, elevation=elevation)
             changed = (bare != drawn).any(axis=2)
             assert changed.any()
             assert not changed[[0, -1]].any()
@@ -131,7 +124,7 @@ class TestScale:
             cross = np.full((17, 3), np.nan)
             cross[H36M.indices(["r_knee", "r_ankle"])] = [[-300, 0, 0], [300, 0, 0]]
             cross[H36M.indices(["l_knee", "l_ankle"])] = [[0, -300, depth], [0, 300, depth]]
-            picture = draw_pose_3d(cross, H36M, azimuth=0, elevation=0, legend=False, limits=[[400] * 3, [-400] * 3])
+            picture = draw_pose_3d(cross, H36M, azimuth=0, elevation=0, limits=[[400] * 3, [-400] * 3])
             rows, columns = np.nonzero(np.ptp(picture.astype(int), axis=2) > 60)
             middle = [round((places.min() + places.max()) / 2) for places in (rows, columns)]
             red, _, blue = picture[*middle].tolist()
@@ -167,26 +160,27 @@ class TestSameView:
         again = floor_shift(standing, camera_tilt=tilt)
         assert np.abs(again).max() < 1e-9
         limits = pose_limits(standing, camera_tilt=tilt)
-        view = {"limits": limits, "azimuth": 0, "elevation": 0, "camera_tilt": tilt, "legend": False}
+        view = {"limits": limits, "azimuth": 0, "elevation": 0, "camera_tilt": tilt}
         drawn = [draw_pose_3d(pose, H36M, **view) for pose in standing]
         # The lowest row with a limb; shadows and floor are grey.
         lowest = [np.nonzero(np.ptp(picture.astype(int), axis=2) > 60)[0].max() for picture in drawn]
         assert abs(lowest[0] - lowest[1]) <= 1
 
-    def test_a_steady_legend_has_its_own_room(self):
-        """It stays where it is whatever the pose, and the pose is drawn the same with and without it."""
-        view = {"limits": PERSON * 1.2, "steady": True}
-        raised = PERSON.copy()
-        raised[H36M.indices(["l_wrist", "r_wrist"])] = [[-250, -860, 0], [250, -860, 0]]
-        for pose in (PERSON, raised):
-            bare, told = (draw_pose_3d(pose, H36M, legend=legend, **view) for legend in (False, True))
-            rows, columns = np.nonzero((bare != told).any(axis=2))
-            if pose is PERSON:
-                first = told[: rows.max() + 1, : columns.max() + 1]
-            assert np.array_equal(told[: rows.max() + 1, : columns.max() + 1], first)
+    def test_room_for_a_title_keeps_the_layout(self):
+        with_title = draw_pose_3d(PERSON, H36M, title="a")
+        without = draw_pose_3d(PERSON, H36M, titled=True)
+        np.testing.assert_array_equal(with_title[60:], without[60:])
+        assert (draw_pose_3d(PERSON, H36M)[60:] != without[60:]).any()
+
+    @pytest.mark.parametrize("pair", [(0, 50), (25, -60)])
+    def test_without_walls_the_scale_does_not_depend_on_azimuth(self, pair):
+        """Two joints on the axis of rotation stay where they are, at any azimuth."""
+        view = {"walls": False, "limits": [[-500, -500, -300], [500, 500, 300]]}
+        one, other = (np.array(dots((0, -400, 0), (0, 400, 0), azimuth=azimuth, **view)) for azimuth in pair)
+        np.testing.assert_allclose(one, other, atol=0.3)
 
     def test_a_title_in_color(self):
-        picture = draw_pose_3d(PERSON, H36M, title="person 3", title_color=(0, 255, 0), legend=False)
+        picture = draw_pose_3d(PERSON, H36M, title="person 3", title_color=(0, 255, 0))
         assert np.isfinite(center(picture[:40], (0, 255, 0), tolerance=60)).all()
 
 
@@ -196,34 +190,72 @@ class TestPictures:
         assert (picture.shape, picture.dtype) == ((200, 300, 3), np.uint8)
 
     def test_all_three_colours_are_there(self):
-        picture = draw_pose_3d(PERSON, H36M, legend=False, azimuth=0)
+        picture = draw_pose_3d(PERSON, H36M, azimuth=0)
         for color in SIDE_COLORS.values():
             assert np.isfinite(center(picture, color)).all()
 
-    def test_truth_is_grey_and_says_so(self):
-        plain, compared = (draw_pose_3d(PERSON, H36M, truth=truth, limits=PERSON) for truth in (None, PERSON - 60))
-        greys = [(picture == TRUTH_COLOR).all(axis=2).sum() for picture in (plain, compared)]
-        assert greys[1] > greys[0] + 100
+    def test_truth_is_grey_and_dashed(self):
+        truth = np.full_like(PERSON, np.nan)
+        truth[H36M.indices(["l_hip", "l_knee"])] = [[200, 400, 0], [200, -400, 0]]
+        view = {"limits": PERSON, "azimuth": 0, "elevation": 0, "walls": False}
+        plain, compared = (draw_pose_3d(PERSON * np.nan, H36M, truth=one, **view) for one in (None, truth))
+        column = np.nonzero((plain != compared).any(axis=(0, 2)))[0].mean().round().astype(int)
+        along = (np.abs(compared[:, column].astype(int) - DARK.truth) < 30).all(axis=1)
+        assert np.count_nonzero(np.diff(along.astype(int)) == 1) >= 5  # dashes
+
+    def test_doubtful_limbs_are_thin_faint_and_dashed(self):
+        knee = H36M.index("r_knee")
+        doubts = np.arange(len(H36M)) == knee
+        leg = only("r_hip", "r_knee", "r_ankle")
+        view = {"limits": PERSON, "azimuth": 0, "elevation": 0}
+        sure, doubted = (draw_pose_3d(leg, H36M, doubtful=one, **view) for one in (None, doubts))
+        orange = [(np.abs(one.astype(int) - SIDE_COLORS["r"]).max(axis=2) < 30).sum() for one in (sure, doubted)]
+        assert orange[1] < 0.8 * orange[0]
+        other = [draw_pose_3d(only("l_hip", "l_knee"), H36M, doubtful=one, **view) for one in (None, doubts)]
+        np.testing.assert_array_equal(*other)
+
+    def test_errors_have_colors_in_place_of_the_sides(self):
+        errors = np.zeros(len(H36M))
+        errors[H36M.index("r_wrist")] = 300
+        picture = draw_pose_3d(only("r_wrist"), H36M, errors=errors, limits=PERSON)
+        assert np.isfinite(center(picture, ramp_color(1))).all()
+        assert np.isnan(center(picture, SIDE_COLORS["r"])).all()
+
+    def test_paper_is_white(self):
+        picture = draw_pose_3d(only("r_wrist"), H36M, palette=PAPER, limits=PERSON)
+        assert (picture[0] == 255).all()
+        assert np.isfinite(center(picture, PAPER.sides["r"])).all()
+
+    def test_all_views_have_names_and_captions(self):
+        assert tuple(VIEWS) == VIEW_NAMES
+        assert describe_views(("turned",)) == "3D view: turned 25° to the right, raised 12°"
+        assert describe_views(("front", "top")) == "3D views: front, as the camera sees it; top, from above"
+
+    def test_from_above_and_from_the_side(self):
+        above = dots((-300, 0, 400), (300, 0, 400), **VIEWS["top"].angles)
+        assert above[0][0] < above[1][0]
+        near, far = dots((0, 0, -400), (0, 0, 400), **VIEWS["side"].angles)
+        assert near[0] < far[0]
 
     def test_several_people_and_another_skeleton(self):
         two = np.stack([PERSON, PERSON + np.array([900, 0, 0])])[:, H36M.indices(H36M_2D.joints)]
-        picture = draw_pose_3d(two, H36M_2D, azimuth=0, legend=False, size=(900, 400))
+        picture = draw_pose_3d(two, H36M_2D, azimuth=0, size=(900, 400))
         orange = (np.abs(picture.astype(int) - SIDE_COLORS["r"]) <= 30).all(axis=2)
         assert orange[:, :450].any()
         assert orange[:, 450:].any()
 
     def test_joints_that_are_missing_leave_their_bones_out(self):
-        picture = draw_pose_3d(only("r_knee"), H36M, limits=PERSON, legend=False)
+        picture = draw_pose_3d(only("r_knee"), H36M, limits=PERSON)
         assert np.isfinite(center(picture, SIDE_COLORS["r"])).all()
         assert np.isnan(center(picture, SIDE_COLORS["l"])).all()
-        empty = draw_pose_3d(PERSON * np.nan, H36M, limits=PERSON, legend=False)
+        empty = draw_pose_3d(PERSON * np.nan, H36M, limits=PERSON)
         assert np.isnan(center(empty, SIDE_COLORS["r"])).all()
         assert draw_pose_3d(PERSON * np.nan, H36M).shape == (480, 420, 3)
 
     def test_nothing_is_changed_in_place(self):
         pose = PERSON.copy()
         draw_pose_3d(pose, H36M, truth=pose)
-        draw_pose_2d(pose[:, :2], H36M)
+        sketch_pose_2d(pose[:, :2], H36M).raster()
         assert np.array_equal(pose, PERSON)
 
     @pytest.mark.parametrize("shape", [(16, 3), (17, 2), (17,), (1, 1, 17, 3)])
@@ -238,42 +270,22 @@ class TestPictures:
 
 class TestFlat:
     def test_up_is_up_and_left_is_left(self):
-        picture = draw_pose_2d(PERSON[:, :2] + 5000, H36M)
-        red, blue = center(picture[150:], SIDE_COLORS["r"]), center(picture[150:], SIDE_COLORS["l"])
+        picture = sketch_pose_2d(PERSON[:, :2] + 5000, H36M).raster()
+        red, blue = center(picture, SIDE_COLORS["r"]), center(picture, SIDE_COLORS["l"])
         assert red[0] < blue[0]
-        arm = draw_pose_2d(only("r_elbow", "r_wrist")[:, :2], H36M, bounds=[[-500, -1000], [500, 1000]])
-        assert 60 < center(arm[60:], SIDE_COLORS["r"])[1] + 60 < 240
+        arm = sketch_pose_2d(only("r_elbow", "r_wrist")[:, :2], H36M, bounds=[[-500, -1000], [500, 1000]]).raster()
+        assert center(arm, SIDE_COLORS["r"])[1] < 240
 
     @pytest.mark.parametrize("size", [(420, 480), (600, 200)])
     def test_proportions_are_kept(self, size):
         bounds = [[0, 0], [1000, 1000]]
-        places = [
-            center(draw_pose_2d(np.array([[x, y], [np.nan] * 2]), DOT, size, bounds)[:, size[0] // 3 :], (240, 110, 20))
+        pictures = [
+            sketch_pose_2d(np.array([[x, y], [np.nan] * 2]), DOT, size, bounds).raster()
             for x, y in ((500, 600), (700, 600), (500, 800))
         ]
+        places = [center(picture, SIDE_COLORS["r"]) for picture in pictures]
         assert places[1][0] - places[0][0] == pytest.approx(places[2][1] - places[0][1], abs=1)
 
     def test_missing_joints_and_extreme_ones_do_no_harm(self):
-        joints = PERSON[:, :2].copy()
-        assert draw_pose_2d(joints * np.nan, H36M, title="none").shape == (480, 420, 3)
-        assert draw_pose_2d(joints * 0, H36M).shape == (480, 420, 3)
-        assert draw_pose_2d(joints * 1e7, H36M).shape == (480, 420, 3)
-
-
-class TestRow:
-    def test_pictures_stand_in_order_under_their_titles(self):
-        red, blue = (np.full((100, 80, 3), color, np.uint8) for color in ((255, 0, 0), (0, 0, 255)))
-        row = panel_row([red, blue], ["first", "second"], "heading")
-        assert row.shape[1] == 80 + 6 + 80
-        assert row.shape[0] > 100
-        assert center(row, (255, 0, 0))[0] == pytest.approx(39.5)
-        assert center(row, (0, 0, 255)) == pytest.approx([86 + 39.5, row.shape[0] - 50.5])
-        titles = row[: row.shape[0] - 100]
-        assert (titles[:, :83] > 200).any()
-        assert (titles[:, 86:] > 200).any()
-
-    def test_titles_may_be_left_out_but_not_half_of_them(self):
-        picture = np.zeros((50, 40, 3), np.uint8)
-        assert panel_row([picture]).shape == (50, 40, 3)
-        with pytest.raises(ValueError, match="titles"):
-            panel_row([picture, picture], ["one"])
+        for joints in (PERSON[:, :2] * np.nan, PERSON[:, :2] * 0, PERSON[:, :2] * 1e7):
+            assert sketch_pose_2d(joints, H36M).raster().shape == (480, 420, 3)

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from utils.imaging.images import read_image
+from utils.imaging.lettering import size_for
 from utils.osutils import UserError
-from utils.predictions.picture_files import ContactSheet, confident_joints, find_skeleton, warn_about_nan
+from utils.predictions.picture_files import SHEET_GAP, ContactSheet, confident_joints, find_skeleton, warn_about_nan
 from utils.predictions.prediction_files import save_metas
 from utils.transform import COCO, H36M_2D, LSP, MPII
 
@@ -41,17 +42,24 @@ class TestSkeleton:
 
 class TestContactSheet:
     def test_shows_pictures_spread_over_all(self, tmp_path, capsys):
-        sheet = ContactSheet(range(11), pictures=3, columns=2, cell=(20, 10))
+        sheet = ContactSheet(range(11), pictures=3, columns=2, cell=(200, 100))
         for key in range(11):
             sheet.add(key, np.full((10, 20, 3), 20 * key, np.uint8))
         sheet.save(tmp_path)
         picture = read_image(tmp_path / "contact_sheet.png")
-        assert picture.shape == (24, 44, 3)
-        assert [picture[5, 5, 0], picture[5, 35, 0], picture[19, 5, 0]] == [0, 100, 200]  # the first, middle and last
+        name = size_for(400) * 8 // 5  # px, the line below a thumbnail
+        assert picture.shape == (2 * (100 + name) + SHEET_GAP, 400 + SHEET_GAP, 3)
+        below = 100 + name + SHEET_GAP
+        places = ((5, 5), (5, 235), (below + 5, 5))
+        assert [picture[*place, 0] for place in places] == [0, 100, 200]  # the first, middle and last
+        assert (picture[100 : 100 + name] > 150).any()  # the name
         assert capsys.readouterr().out == f"3 of them at a glance: {tmp_path / 'contact_sheet.png'}\n"
 
-    def test_without_pictures_nothing_is_written(self, tmp_path, capsys):
+    def test_of_no_picture_and_of_one_nothing_is_written(self, tmp_path, capsys):
         ContactSheet(["a"]).save(tmp_path)
+        sheet = ContactSheet(["a"])
+        sheet.add("a", np.zeros((10, 20, 3), np.uint8))
+        sheet.save(tmp_path)
         assert list(tmp_path.iterdir()) == []
         assert capsys.readouterr().out == ""
 
