@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.compute.arrays import as_tensor, in_kind
+from utils.imaging.heatmaps import hard_maximum
 
 WINDOWS = (None, "Parzen", "Uniform")
 
@@ -151,18 +152,6 @@ class SoftArgmax2D(_SoftArgmax):
     """(..., H, W), e.g. heat maps (B, J, H, W) -> (..., 2) as x, y: base_index + step_size × px. See the module."""
 
     dims = 2
-
-
-def hard_maximum(maps: Tensor) -> Tensor:
-    """(N, L) or (N, H, W) -> (N, 1) or (N, 2), px, x first: the first maximum in reading order; NaN is the largest.
-
-    The maximum of each row is found first, which is several times as fast as one argmax over all pixels.
-    """
-    if maps.ndim == 2:
-        return maps.argmax(-1, keepdim=True)
-    y = maps.amax(-1).argmax(-1, keepdim=True)  # (N, 1)
-    row = maps.gather(1, y[..., None].expand(-1, -1, maps.shape[-1]))[:, 0]
-    return torch.cat([row.argmax(-1, keepdim=True), y], -1)
 
 
 def _height(distance: Tensor, window_fn: str | None, width: float) -> Tensor:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stitched import SoftArgmax1D, SoftArgmax2D
-from stitched.soft_argmax import hard_maximum
+from utils.imaging.heatmaps import hard_maximum
 
 EVERY_WINDOW = (None, "Parzen", "Uniform")
 each_window = pytest.mark.parametrize("window_fn", EVERY_WINDOW)

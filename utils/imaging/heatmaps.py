@@ -44,16 +44,17 @@ def render_heatmaps(
     xs = torch.arange(width, dtype=points.dtype, device=points.device)
     ys = torch.arange(height, dtype=points.dtype, device=points.device)
     x, y = points.unbind(-1)
+    inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)  # NaN is outside
     dx2 = (xs - x[..., None]) ** 2  # (B, J, W)
     dy2 = (ys - y[..., None]) ** 2  # (B, J, H)
     if label_type == "Gaussian":
         along_x, along_y = (torch.exp(-d2 / (2 * sigma**2)) for d2 in (dx2, dy2))
-        maps = along_y[..., :, None] * along_x[..., None, :]
-    elif label_type == "Cauchy":
-        maps = (sigma**2 / (dx2[..., None, :] + dy2[..., :, None] + sigma**2)) ** 1.5
-    else:
+        # Emptied before the product, which is the only pass over all pixels.
+        along_x, along_y = (along.masked_fill(~inside[..., None], 0.0) for along in (along_x, along_y))
+        return along_y[..., :, None] * along_x[..., None, :]
+    if label_type != "Cauchy":
         raise ValueError(f"label_type {label_type!r}: Gaussian or Cauchy")
-    inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)  # NaN is outside
+    maps = (sigma**2 / (dx2[..., None, :] + dy2[..., :, None] + sigma**2)) ** 1.5
     return maps.masked_fill(~inside[..., None, None], 0.0)
 
 
@@ -99,9 +100,10 @@ def decode_heatmaps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     Returns: points (B, J, 2) x, y in heat-map pixels and scores (B, J), the peak heights; float32.
     """
     height, width = heatmaps.shape[-2:]
-    flat = heatmaps.float().flatten(2)
-    scores, index = flat.max(-1)
-    x, y = index % width, index // width
+    heatmaps = heatmaps.float()
+    x, y = hard_maximum(heatmaps.flatten(0, 1)).unflatten(0, heatmaps.shape[:2]).unbind(-1)
+    flat, index = heatmaps.flatten(2), y * width + x
+    scores = flat.gather(-1, index[..., None])[..., 0]
 
     def shift(place: Tensor, length: int, step: int) -> Tensor:
         inner = (place > 0) & (place < length - 1)
@@ -111,6 +113,18 @@ def decode_heatmaps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
 
     points = torch.stack([x + shift(x, width, 1), y + shift(y, height, width)], dim=-1)
     return points, scores
+
+
+def hard_maximum(maps: Tensor) -> Tensor:
+    """(N, L) or (N, H, W) -> (N, 1) or (N, 2), px, x first: the first maximum in reading order; NaN is the largest.
+
+    The maximum of each row is found first, which is several times as fast as one argmax over all pixels.
+    """
+    if maps.ndim == 2:
+        return maps.argmax(-1, keepdim=True)
+    y = maps.amax(-1).argmax(-1, keepdim=True)  # (N, 1)
+    row = maps.gather(1, y[..., None].expand(-1, -1, maps.shape[-1]))[:, 0]
+    return torch.cat([row.argmax(-1, keepdim=True), y], -1)
 
 
 def flip_heatmaps(heatmaps: Tensor, flip_order: Sequence[int]) -> Tensor:

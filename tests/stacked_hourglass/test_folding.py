@@ -1,0 +1,87 @@
+"""An hourglass prepared for inference computes what it did, with fewer norms; the original is unchanged."""
+
+import pytest
+import torch
+from torch import nn
+
+from stacked_hourglass import folding
+from stacked_hourglass.folding import FusedBottleneck, for_inference
+from stacked_hourglass.hourglass import Architecture, Bottleneck, HourglassNet
+from stacked_hourglass.inference import Predictor, as_input
+
+TOLERANCE = 1e-4
+
+
+def network(**architecture) -> HourglassNet:
+    """With weights and statistics that make no norm an identity."""
+    torch.manual_seed(0)
+    model = HourglassNet(Architecture(stacks=2, features=16, **architecture)).eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.3, 3)
+            if module.affine:
+                nn.init.uniform_(module.weight, 0.5, 2)
+                nn.init.normal_(module.bias)
+    return model
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+@pytest.mark.parametrize("kind", [{}, {"no_batch_norm_affine": True}, {"use_layer_norm": True}, {"blocks": 2}])
+def test_outputs_are_equal(kind, fuse):
+    model, images = network(**kind), torch.randn(2, 3, 64, 64)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.no_grad():
+        expected, found = model(images), for_inference(model, fuse)(images)
+    for one, other in zip(expected, found, strict=True):
+        torch.testing.assert_close(one, other, atol=TOLERANCE * one.abs().max().item(), rtol=0)
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+def norms(model: nn.Module) -> int:
+    return sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+
+
+def test_two_of_a_bottlenecks_three_norms_are_folded():
+    model = network()
+    blocks = sum(isinstance(module, Bottleneck) for module in model.modules())
+    assert norms(model) == 3 * blocks + 1 + 2
+    assert norms(for_inference(model)) == blocks
+    assert norms(for_inference(model.train())) == 3 * blocks + 1 + 2
+
+
+def test_without_the_fused_operators_norms_are_folded_alone(monkeypatch):
+    def missing(*_):
+        raise AttributeError
+
+    monkeypatch.setattr(folding, "_convolution_and_relu", missing)
+    model = network()
+    fast = for_inference(model)
+    assert not any(isinstance(module, FusedBottleneck) for module in fast.modules())
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(fast(images)[-1], model(images)[-1], atol=TOLERANCE, rtol=TOLERANCE)
+
+
+def test_streams_and_clips_are_equal_too():
+    model = network(add_attention=True, attention_history_length=2)
+    for part in model.attention.parameters():
+        nn.init.normal_(part, std=0.1)
+    clips = torch.randn(1, 4, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(for_inference(model)(clips)[-1], model(clips)[-1], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_predictor_gives_the_networks_maps(precision):
+    model, crops = network(), torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
+    for flip in (False, True):
+        found = Predictor(model, precision, flip=flip).heatmaps(crops)
+        with torch.no_grad():
+            images = as_input(model, crops)
+            maps = model(images)[-1]
+            if flip:
+                mirrored = model(images.flip(-1))[-1].flip(-1)
+                maps = (maps + mirrored[:, list(Predictor(model).skeleton.flip_order)]) / 2
+        share = TOLERANCE if precision == "fp32" else 0.1
+        torch.testing.assert_close(found, maps, atol=share * maps.abs().max().item(), rtol=0)
