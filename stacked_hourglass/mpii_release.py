@@ -28,7 +28,7 @@ from stacked_hourglass.annotations import (
     SIMPLE_KEYS,
 )
 from stacked_hourglass.json_entries import read_entries
-from utils.files.arrays_in_files import numeric_dataset, read_dataset
+from utils.files.arrays_in_files import HDF5_ERRORS, numeric_dataset, read_dataset
 from utils.files.mat_files import read_mat
 from utils.osutils import UserError, atomic_path, warn
 from utils.transform import MPII
@@ -248,7 +248,7 @@ def _order_of_h5(people: list[Entry], path: Path) -> list[int]:
     try:
         with h5py.File(path, "r") as file:
             names, positions = read_dataset(file, "imgname"), numeric_dataset(file, "center").reshape(-1, 2)
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except HDF5_ERRORS as error:
         raise UserError(f"--split_from {path}: no readable imgname and center in this HDF5 file ({error})") from None
     # Names are strings, or rows of character codes padded with zeros.
     names = [bytes(row.astype(np.uint8)) if isinstance(row, np.ndarray) else row for row in names]

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from utils.compute.arrays import as_tensor, in_kind
-from utils.files.arrays_in_files import numeric_dataset
+from utils.files.arrays_in_files import HDF5_ERRORS, numeric_dataset
 from utils.files.json_files import read_json
 from utils.osutils import UserError, atomic_path
 
@@ -181,7 +181,7 @@ def read_cameras_h5(path: str | Path) -> CameraTable:
                     codes = numeric_dataset(stored, "Name", most=LONGEST_NAME).ravel().tolist()
                     name = "".join(chr(int(code)) for code in codes)
                     table[subject, number] = _checked_camera(rotation, **values, name=name)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
+    except (*HDF5_ERRORS, AttributeError, OverflowError) as error:
         raise UserError(f"{path}: not a readable Human3.6M camera file ({error}); {HOW_TO_GET_CAMERAS}") from None
     return _nonempty(table, path)
 

@@ -1,5 +1,6 @@
 """Arrays of .npz and HDF5 files: their declared shapes and types are looked at before memory is taken for them."""
 
+import math
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-from utils.files.sizes import require_honest
+from utils.files.sizes import NUMBER, require_honest
 
+HDF5_ERRORS = (OSError, KeyError, TypeError, ValueError, RuntimeError)  # that h5py raises on damaged bytes
 HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -22,6 +24,7 @@ def read_npz(path: str | Path, names: Iterable[str] | None = None) -> dict[str, 
     with zipfile.ZipFile(path) as archive:
         held = npz_members(archive)
         wanted = held if names is None else [name for name in names if name in held]
+        require_honest(sum(_declared(archive, name) for name in wanted), path)
         return {name: _read_member(archive, name, path) for name in wanted}
 
 
@@ -45,7 +48,7 @@ def read_values(stream: BinaryIO, header: tuple, path: str | Path) -> np.ndarray
     if dtype.itemsize == 0:
         raise ValueError(f"its type, {dtype}, has no size")
     count = _count(shape)
-    require_honest(count * dtype.itemsize, path)
+    require_honest(count * max(dtype.itemsize, NUMBER), path)
     data = stream.read(count * dtype.itemsize)
     values = np.frombuffer(bytearray(data), dtype, count=count)
     return values.reshape(shape, order="F" if fortran_order else "C")
@@ -58,12 +61,13 @@ def read_dataset(group: h5py.Group, name: str, most: int | None = None) -> np.nd
         most: more elements than this are refused.
 
     Raises KeyError where there is none of that name, TypeError where it is a group, ValueError where it declares more
-    than the file can hold, and OSError or RuntimeError for damaged bytes.
+    than the file can hold, and others of `HDF5_ERRORS` for damaged bytes.
     """
     dataset = require_dataset(group, name)
     if most is not None and dataset.size > most:
         raise ValueError(f"{name} has {dataset.size} elements, expected at most {most}")
-    require_honest(dataset.size * dataset.dtype.itemsize, group.file.filename)
+    count = max(dataset.size, math.prod(dataset.chunks or ()))  # to read one element is to unfold its chunk
+    require_honest(count * max(dataset.dtype.itemsize, NUMBER), group.file.filename)
     return np.asarray(dataset[()])
 
 
@@ -90,6 +94,13 @@ def _count(shape: tuple[int, ...]) -> int:
             raise ValueError(f"an array of shape {shape}")
         count *= length
     return count
+
+
+def _declared(archive: zipfile.ZipFile, name: str) -> int:
+    """Bytes that a member declares to unfold to."""
+    with archive.open(f"{name}.npy") as stream:
+        shape, _, dtype = read_header(stream)
+    return _count(shape) * max(dtype.itemsize, NUMBER)
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, path: str | Path) -> np.ndarray:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from utils.files.sizes import TEXT_FACTOR, require_honest
+from utils.files.sizes import ALWAYS, TEXT_FACTOR, TooLarge, require_honest
 from utils.osutils import UserError
 
 PIECE = 1 << 20  # bytes
 GZIP = 31  # zlib's window bits for gzip's header
+CONTAINER, ITEM = 192, 40  # bytes in memory of a list or dict with one item, and of a further item, at most
+ALWAYS_OBJECTS, OBJECTS_FACTOR = 8 * ALWAYS, 100  # annotations take up to 10 times their text in memory
 
 
 def read_json(path: str | Path, advice: str, option: str = "") -> Any:
@@ -26,6 +28,7 @@ def read_json(path: str | Path, advice: str, option: str = "") -> Any:
     path = Path(path)
     try:
         data = _unzipped(path) if path.suffix == ".gz" else path.read_bytes()
+        _require_few_objects(data, path)
         return json.loads(data)
     except RecursionError:
         fault = "nested too deeply"
@@ -39,18 +42,24 @@ def as_mapping(content: Any) -> Mapping[str, Any]:
     return content if isinstance(content, Mapping) else {}
 
 
-def _unzipped(path: Path) -> bytes:
-    parts, total = [], 0
+def _require_few_objects(data: bytes | bytearray, path: Path) -> None:
+    """Raise TooLarge for text of far more objects than the file can hold: empty lists take 20 times their text."""
+    needed = CONTAINER * (data.count(b"[") + data.count(b"{")) + ITEM * data.count(b",")
+    if needed > max(ALWAYS_OBJECTS, OBJECTS_FACTOR * path.stat().st_size):
+        raise TooLarge(f"declares objects of {needed / 2**20:,.0f} MiB")
+
+
+def _unzipped(path: Path) -> bytearray:
+    content = bytearray()
     with path.open("rb") as file:
         decoder = zlib.decompressobj(GZIP)
         while piece := decoder.unconsumed_tail or file.read(PIECE):
-            parts.append(decoder.decompress(piece, PIECE))
-            total += len(parts[-1])
-            require_honest(total, path, TEXT_FACTOR)
+            content += decoder.decompress(piece, PIECE)
+            require_honest(len(content), path, TEXT_FACTOR)
             if decoder.eof and (rest := decoder.unused_data + file.read()):
                 if not rest.startswith(b"\x1f\x8b"):
                     break  # padding, as gzip ignores it
                 raise ValueError("several gzip members in one file")
     if not decoder.eof:
         raise EOFError("the gzip stream ends early")
-    return b"".join(parts)
+    return content

@@ -28,6 +28,7 @@ CELL, STRUCT, OBJECT, CHAR = 1, 2, 3, 4
 NUMERIC = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 COMPLEX = 0x0800  # a flag of the array
 DEEPEST, MOST_DIMENSIONS = 32, 16
+VALUE = 128  # bytes that an object in a cell or struct takes in memory, at least
 
 
 class MatError(ValueError):
@@ -151,8 +152,7 @@ class _Reader:
             raise MatError(f"field names of {length} bytes in {len(text)}")
         fields = [text[i : i + length].split(b"\0")[0].decode("latin-1") for i in range(0, len(text), length)]
         count = math.prod(shape)
-        if count > size:  # without fields they take no bytes
-            raise MatError(f"{count} structs in {size} bytes")
+        self._count(count * VALUE)  # without fields they take no bytes of the file
         values = self._values(parts, count * len(fields), size, depth)
         rows = [values[i * len(fields) : (i + 1) * len(fields)] for i in range(count)]
         structs = [SimpleNamespace(**dict(zip(fields, row, strict=True))) for row in rows]
@@ -162,6 +162,7 @@ class _Reader:
         """The values of the arrays in a cell or struct of `size` bytes."""
         if count > size // 8:  # each takes 8 bytes at least
             raise MatError(f"{count} arrays in {size} bytes")
+        self._count(count * VALUE)
         values = []
         for _ in range(count):
             element = _next(parts)

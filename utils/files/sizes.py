@@ -1,10 +1,12 @@
 """How much a file may unfold to: what it declares is compared with what it holds, before memory is taken for it."""
 
 import os
+import zipfile
 from pathlib import Path
 
 ALWAYS = 64 << 20  # bytes; below it nobody asks
 ARRAY_FACTOR = 50  # deflate makes arrays of poses 1.1 to 8 times smaller; a bomb is up to 1000 times
+NUMBER = 8  # bytes counted for each number of an array, at least: readers compute in float64
 TEXT_FACTOR = 20  # annotations as JSON become 4 to 9 times smaller
 
 
@@ -17,3 +19,15 @@ def require_honest(declared: int, path: str | Path, factor: int = ARRAY_FACTOR) 
     held = os.path.getsize(path)
     if declared > max(ALWAYS, factor * held):
         raise TooLarge(f"declares {declared / 2**20:,.0f} MiB of content in a file of {held / 2**20:,.1f} MiB")
+
+
+def require_stored(path: str | Path) -> None:
+    """Raise TooLarge for a zip file that declares more than it holds; torch.save compresses nothing. Others pass.
+
+    Raises BadZipFile, ValueError and NotImplementedError for a damaged one.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            declared, held = sum(member.file_size for member in archive.infolist()), os.path.getsize(path)
+        if declared > held:
+            raise TooLarge(f"declares {declared:,} bytes of content in a file of {held:,} bytes")

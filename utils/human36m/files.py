@@ -31,7 +31,8 @@ from utils.camera_utils import (
     get_camera,
     read_cameras,
 )
-from utils.files.arrays_in_files import numeric_dataset, require_dataset
+from utils.files.arrays_in_files import HDF5_ERRORS, numeric_dataset, require_dataset
+from utils.files.sizes import TooLarge, require_honest
 from utils.human36m.actions import ACTIONS, SUBJECTS
 from utils.human36m.folder import HOW_TO_GET, require_h36m_folder
 from utils.human36m.object_npz import read_object_npz
@@ -181,6 +182,10 @@ def _sequences_of_npz(folder: Path) -> tuple[Sequence, ...]:
                 shape = stored.shape if isinstance(stored, np.ndarray) else type(stored).__name__
                 raise UserError(f"{path}: {subject} {name} is {shape}, not frames × {JOINTS} × 3")
             found[number, str(name)] = stored
+    try:  # sequences may share one array
+        require_honest(sum(stored.nbytes for stored in found.values()), path)
+    except TooLarge as error:
+        raise UserError(f"{path}: positions_3d {error}") from None
     if not found:
         raise UserError(f"{path}: positions_3d holds no subject → action → frames × {JOINTS} × 3")
     named = _by_name(found, path)
@@ -290,7 +295,7 @@ def _read_h5(path: Path, shape_only: bool = False) -> np.ndarray | int:
             if shape_only:
                 return shape[1] if across else shape[0]
             values = numeric_dataset(file, "3D_positions", np.float32)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+    except HDF5_ERRORS as error:
         raise UserError(f"{path}: not a readable HDF5 file of positions ({error})") from None
     return np.ascontiguousarray(values.T if across else values).reshape(-1, JOINTS, 3)
 
@@ -322,7 +327,7 @@ def load_detections(files: Human36mFiles, sequence: Sequence, camera_name: str) 
     try:
         with h5py.File(path, "r") as file:
             poses = numeric_dataset(file, "poses", np.float32)
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except HDF5_ERRORS as error:
         raise UserError(f"{path}: no readable dataset poses in this file ({error})") from None
     if poses.shape != (sequence.frames, len(MPII), 2):
         raise UserError(f"{path}: poses has shape {poses.shape}, not {sequence.frames} frames × {len(MPII)} × 2")

@@ -21,6 +21,7 @@ from utils.files.sizes import ALWAYS, ARRAY_FACTOR, require_honest
 from utils.osutils import UserError
 
 PLAIN_TYPE = re.compile(r"[biuf][1248]|[SU]\d{1,6}")
+MOST_STEPS = 500_000  # of a pickle; the public files take some thousands, each step makes one object at most
 MEMO_WRITERS = ("PUT", "BINPUT", "LONG_BINPUT")
 PLAIN_VALUES = (str, bytes, int, float, bool, type(None))
 
@@ -57,15 +58,20 @@ def _read_member(stream: BinaryIO, path: Path) -> Any:
     # Read at once: reading a zip member in pieces is slow.
     content = stream.read(max(ALWAYS, ARRAY_FACTOR * path.stat().st_size) + 1)
     require_honest(len(content), path)
-    _require_small_memo(content)
+    _require_few_steps(content)
     return _Plain()(_PlainUnpickler(io.BytesIO(content)).load())
 
 
-def _require_small_memo(content: bytes) -> None:
-    """Raise UnpicklingError if the pickle declares a memo larger than itself, which Python would allocate at once."""
+def _require_few_steps(content: bytes) -> None:
+    """Raise UnpicklingError for a pickle of very many objects, or one that declares a memo larger than itself.
+
+    Python would allocate either: an empty list takes one byte of the pickle and 64 of memory.
+    """
     for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):
         if opcode.name in MEMO_WRITERS and argument > number:
             raise pickle.UnpicklingError(f"its memo goes to {argument} after {number} steps")
+        if number > MOST_STEPS:
+            raise pickle.UnpicklingError(f"it has more than {MOST_STEPS:,} steps")
 
 
 class _StandIn:

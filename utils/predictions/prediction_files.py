@@ -31,6 +31,7 @@ from utils.files.schema import (
     text,
     whole,
 )
+from utils.files.sizes import TooLarge, require_honest, require_stored
 from utils.osutils import UserError
 from utils.predictions.prediction_arrays import describe, require_file
 
@@ -68,7 +69,12 @@ def load_predictions(path: str | Path) -> dict[str, Tensor]:
     expected = f"a prediction file is a dict, image name -> {PEOPLE_SHAPES}"
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds {describe(content)}; {expected}")
-    return {name: _as_people(poses, f"{path}: {name!r}", expected, name) for name, poses in content.items()}
+    predictions = {name: _as_people(poses, f"{path}: {name!r}", expected, name) for name, poses in content.items()}
+    try:  # entries may share one tensor
+        require_honest(sum(poses.nbytes for poses in predictions.values()), path)
+    except TooLarge as error:
+        raise UserError(f"{path}: {error}; {expected}") from None
+    return predictions
 
 
 def _as_people(poses: Any, where: str, expected: str, name: Any) -> Tensor:
@@ -143,6 +149,7 @@ def _plain(value: Any, where: str) -> Any:
 def _load_torch(path: str | Path, kind: str) -> Any:
     require_file(path, kind)
     try:
+        require_stored(path)
         with warnings.catch_warnings():  # torch warns of unusual pickle protocols
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)

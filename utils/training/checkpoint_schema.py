@@ -24,7 +24,7 @@ from utils.files.schema import (
     text,
     whole,
 )
-from utils.files.sizes import require_honest
+from utils.files.sizes import require_stored
 from utils.osutils import UserError
 
 MAPPING = Kind("a dict", lambda value: isinstance(value, Mapping))
@@ -97,12 +97,9 @@ def _of_others(checkpoint: Mapping[str, Any]) -> dict[str, Kind]:
 
 
 def require_honest_archive(path: Path) -> None:
-    """Raise UserError for a zip file that unfolds to far more than it holds. Others pass."""
-    if not zipfile.is_zipfile(path):
-        return
+    """Raise UserError for a zip file that declares more than it holds. Others pass."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            require_honest(sum(member.file_size for member in archive.infolist()), path)
+        require_stored(path)
     except (ValueError, zipfile.BadZipFile, NotImplementedError) as error:
         raise UserError(f"{path}: not a PyTorch checkpoint, or damaged ({error})") from None
 
