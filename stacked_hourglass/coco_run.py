@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from stacked_hourglass.coco_annotations import coco_photos, read_coco, scored_people
-from stacked_hourglass.photos import PosePredictor, poses_of_people
+from stacked_hourglass.photos import poses_of_people
+from stacked_hourglass.sample_predictions import PosePredictor
 from utils.compute.distributed import ALONE, Processes
 from utils.osutils import UserError
 from utils.predictions.keypoint_results import keypoint_results

@@ -10,7 +10,6 @@ A sample is a dict:
     readable  False if the photo could not be read: the crop is black and nothing is annotated
 """
 
-import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from stacked_hourglass.people import People
 from utils.compute.batch_parts import shard
 from utils.compute.cache import cached
 from utils.compute.distributed import ALONE, Processes
+from utils.compute.worker_processes import WorkerLoader
 from utils.console.progress import progress
 from utils.files.schema import numbers
 from utils.imaging.images import CROP_SIZE, ImageError, apply_affine, crop_matrix, crop_photo, invert_affine
@@ -115,7 +115,7 @@ def make_loader(
 ) -> DataLoader:
     """A DataLoader with `workers` processes; in order unless a sampler or batch sampler is given."""
     order = {"batch_sampler": batch_sampler} if batch_sampler else {"batch_size": batch_size, "sampler": sampler}
-    return DataLoader(
+    return WorkerLoader(
         dataset,
         **order,
         # Without its own generator, every pass would advance the global one, and a network's initial weights would
@@ -123,7 +123,6 @@ def make_loader(
         generator=torch.Generator(),
         num_workers=workers,
         persistent_workers=workers > 0,
-        worker_init_fn=start_worker,
         pin_memory=torch.cuda.is_available(),
     )
 
@@ -181,10 +180,3 @@ def _identity(people: People) -> Iterator[str | bytes]:
         yield from (part for image in people.images for part in (str(image.shape), image.tobytes()))
     yield people.center.tobytes()
     yield people.side.tobytes()
-
-
-def start_worker(_: int) -> None:
-    """Ctrl-C and SIGTERM are the main process's business: it ends the workers when it has written its checkpoint."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    torch.set_num_threads(1)

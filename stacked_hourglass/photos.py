@@ -22,39 +22,29 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from stacked_hourglass.annotations import is_annotated, load_mpii, mpii_images
-from stacked_hourglass.datasets import PoseCrops, shard_loader, start_worker
+from stacked_hourglass.datasets import PoseCrops
 from stacked_hourglass.people import People
 from stacked_hourglass.person_boxes import make_finder
 from stacked_hourglass.person_finder import PersonFinder
 from stacked_hourglass.photo_crops import FoundBefore, PhotoCrops, PhotoPeople, VideoCrops
+from stacked_hourglass.sample_predictions import PosePredictor, predict_samples, without_pose
 from stacked_hourglass.tracking import Tracker
 from utils.compute.batch_parts import shard
 from utils.compute.distributed import ALONE, Processes
+from utils.compute.worker_processes import WorkerLoader, WorkerLost
 from utils.console.progress import progress
 from utils.imaging.base_source import FrameSource, ImageSource
 from utils.imaging.camera_source import CameraSource
 from utils.imaging.image_sources import open_source
-from utils.imaging.images import CROP_SIZE, report_unreadable
+from utils.imaging.images import report_unreadable
 from utils.imaging.photo_source import PhotoSource
 from utils.imaging.source_paths import is_camera
 from utils.imaging.video_source import FrameRange
 from utils.osutils import UserError, counted, first_few, warn
 from utils.predictions.pose_results import PoseResults
-from utils.transform import Skeleton
-
-
-class PosePredictor(Protocol):
-    device: torch.device
-    skeleton: Skeleton
-    score_threshold: float
-    over_time: bool
-
-    def in_video(self) -> "PosePredictor": ...
-
-    def __call__(self, crops: Tensor, to_photo: Tensor, tracks: Sequence[int] | None = None) -> tuple[Tensor, ...]: ...
 
 
 class Watcher(Protocol):
@@ -158,46 +148,12 @@ def poses_of_people(
             f"{source}: the network predicts {skeleton.name} joints, the people have {people.skeleton.name}'s"
         )
     people = people.first_joints(len(skeleton))
-    found = predict_samples(predictor, PoseCrops(people), "people", batch_size, workers, processes)
-    results = PoseResults(people.skeleton, predictor.score_threshold)
-    lost = dict.fromkeys(str(people.image_paths[index]) for index in without_pose(found[0]))
-    report_unreadable([*lost], len(set(people.image_paths)), "their people's joints are NaN", source)
+    found, lost = predict_samples(predictor, PoseCrops(people), "people", batch_size, workers, processes)
+    results = PoseResults(people.skeleton, predictor.score_threshold, lost=lost)
+    faults = dict.fromkeys(str(people.image_paths[index]) for index in without_pose(found[0]))
+    if not lost:
+        report_unreadable([*faults], len(set(people.image_paths)), "their people's joints are NaN", source)
     return _by_photo(results, people, found, folder), found
-
-
-def without_pose(joints: Tensor) -> list[int]:
-    """Indices of the samples whose joints (N, J, 2) are all NaN, as `predict_samples` returns for unreadable ones."""
-    return joints.isnan().all(-1).all(-1).nonzero()[:, 0].tolist()
-
-
-def predict_samples(
-    predictor: PosePredictor,
-    crops: Dataset,
-    title: str,
-    batch_size: int = 16,
-    workers: int = 0,
-    processes: Processes = ALONE,
-) -> tuple[Tensor, ...]:
-    """The predictor's output for all samples of a dataset, in order; NaN for unreadable ones.
-
-    Args:
-        crops: a dataset with `image`, `to_photo` and `readable`, e.g. `PoseCrops`.
-        title: title of the progress bar.
-        batch_size: samples per forward pass.
-        workers: processes that decode and crop.
-        processes: with several, each predicts its part; all get the results of all.
-    """
-    loader, parts = shard_loader(crops, batch_size, workers, processes), []
-    for batch in progress(loader, len(loader), title, "batch"):
-        readable = batch["readable"]
-        found = predictor(batch["image"][readable], batch["to_photo"][readable])
-        rows = [torch.full((len(readable), *part.shape[1:]), torch.nan, dtype=part.dtype) for part in found]
-        for row, part in zip(rows, found, strict=True):
-            row[readable] = part
-        parts.append(rows)
-    if not parts:  # more processes than samples
-        parts = [predictor(torch.empty(0, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8), torch.empty(0, 2, 3))]
-    return tuple(processes.gather(torch.cat(part)) for part in zip(*parts, strict=True))
 
 
 def _by_photo(results: PoseResults, people: People, found: tuple[Tensor, ...], folder: Path) -> PoseResults:
@@ -224,6 +180,7 @@ class Findings:
         empty: names of photos without people.
         outside: number of boxes outside their photos.
         whole: number of photos taken as one person because nobody was found.
+        lost: what ended the run early, or "".
     """
 
     results: PoseResults
@@ -231,6 +188,18 @@ class Findings:
     empty: list[str] = field(default_factory=list)
     outside: int = 0
     whole: int = 0
+    lost: str = ""
+
+    def note(self, photo: PhotoPeople, found: Sequence[Tensor]) -> None:
+        """Add a photo and the predictor's output for its people."""
+        self.outside += photo.outside
+        self.whole += photo.whole
+        if photo.error:
+            self.unreadable.append(photo.error)
+            return
+        self.results.add(photo.name, _meta(photo), *found)
+        if not len(photo):
+            self.empty.append(photo.name)
 
     def extend(self, other: "Findings") -> None:
         """Append the findings of later photos."""
@@ -239,6 +208,7 @@ class Findings:
         self.empty += other.empty
         self.outside += other.outside
         self.whole += other.whole
+        self.lost = self.lost or other.lost
 
 
 def _run_photos(
@@ -274,23 +244,22 @@ def _run_photos(
     people = follow(photo_loader(source, finder, workers), source)
     if isinstance(source, FrameSource) and getattr(predictor, "over_time", False):
         predictor = predictor.in_video()
-    for photo, *found in predict_photos(predictor, people, batch_size, at_once=watch is not None):
-        own.outside += photo.outside
-        own.whole += photo.whole
-        if photo.error:
-            own.unreadable.append(photo.error)
-            continue
-        own.results.add(photo.name, _meta(photo), *found)
-        if watch:
-            watch.poses(photo.name, *found)
-        if not len(photo):
-            own.empty.append(photo.name)
+    try:
+        for photo, *found in predict_photos(predictor, people, batch_size, at_once=watch is not None):
+            own.note(photo, found)
+            if watch and not photo.error:
+                watch.poses(photo.name, *found)
+    except WorkerLost as error:
+        own.lost = str(error)
     if isinstance(source, FrameSource):
         for name, meta in own.results.metas.items():
             meta |= {"fps": float(source.fps), "time": source.time(name)}
     findings, *others = processes.gather_objects(own)
     for other in others:
         findings.extend(other)
+    if findings.lost:
+        done = len(findings.results.metas) + len(findings.unreadable)
+        findings.results.lost = f"{findings.lost}; {counted(done, kind)} done"
     if person_box == "auto":
         findings.results.note = _how_found(findings, title)
     _report(findings, f"--data_dir {data_dir}", person_box)
@@ -317,6 +286,8 @@ def _meta(photo: PhotoPeople) -> dict:
 def _report(found: Findings, source: str, person_box: str) -> None:
     """Warn of what was skipped. Raises UserError if nothing could be read."""
     images, kind = len(found.results.metas) + len(found.unreadable), found.results.image_kind
+    if not found.results.metas:
+        found.results.require_whole()
     if not images:
         raise UserError(f"{source}: no {kind} could be read")
     report_unreadable(found.unreadable, images, "skipped", source, kind)
@@ -331,11 +302,10 @@ def photo_loader(source: ImageSource, finder: PersonFinder, workers: int) -> Dat
     """A loader of `PhotoPeople`, in order. One worker decodes a video; a camera is read in this process."""
     video = isinstance(source, FrameSource)
     most = 0 if isinstance(source, CameraSource) else 1 if video else workers
-    return DataLoader(
+    return WorkerLoader(
         VideoCrops(source, finder) if video else PhotoCrops(source, finder),
         batch_size=None,
         num_workers=min(workers, most),
-        worker_init_fn=start_worker,
     )
 
 

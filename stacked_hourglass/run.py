@@ -71,6 +71,7 @@ def hourglass_coco(options: Namespace) -> None:
     if part == "val2017":
         files = {"data_dir": options.data_dir, "prediction_files": options.output_dir / results_file(part)}
         print(f"score them: {shell_command('eval', 'coco_AP', files)}")
+    results.require_whole()
 
 
 def _predictor(options: Namespace, checkpoint: str | Path) -> Predictor:
@@ -96,6 +97,7 @@ def _run_on_photos(options: Namespace, predictor: Predictor, start: float) -> No
         print(smooth_people(results, options.smooth))
     # Camera frames are not stored.
     _report(options, results, None if is_camera(options.data_dir) else image_folder(options.data_dir), start)
+    results.require_whole()
 
 
 def _report(options: Namespace, results: PoseResults, photos: Path | None, start: float) -> None:

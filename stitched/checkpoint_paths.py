@@ -18,16 +18,16 @@ def require_pair(paths: Mapping[str, str | Path | None]) -> None:
 
 
 def require_checkpoints(
-    load: str | Path | None, load_hourglass: str | Path | None, load_2d3d: str | Path | None, resume: bool = False
+    load: str | Path | None, load_hourglass: str | Path | None, load_2d3d: str | Path | None
 ) -> None:
     """Raise UserError if only one of `load_hourglass` and `load_2d3d` is given, or if a checkpoint does not exist.
 
     Giving none is fine: a script may have default weights. `load` takes precedence over the two, which are then not
-    checked. With `resume` nothing is checked.
+    checked.
     """
     paths = {"load_hourglass": load_hourglass, "load_2d3d": load_2d3d}
-    if resume or load or not any(paths.values()):
-        require_checkpoint(load, resume)
+    if load or not any(paths.values()):
+        require_checkpoint(load)
         return
     require_pair(paths)
     for name, path in paths.items():

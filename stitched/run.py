@@ -16,7 +16,8 @@ import torch
 
 from stacked_hourglass.annotations import is_annotated
 from stacked_hourglass.demo_weights import weights_to_load
-from stacked_hourglass.photos import find_poses, image_folder, predict_samples, without_pose
+from stacked_hourglass.photos import find_poses, image_folder
+from stacked_hourglass.sample_predictions import predict_samples, without_pose
 from stitched.crop_predictor import StitchedPredictor
 from stitched.live import LiveWindow
 from stitched.loading import load_network
@@ -84,6 +85,7 @@ def stitched_mpii(options: Namespace) -> None:
         print("no person was found, so nothing is drawn")
     elif results.people and not is_camera(options.data_dir):
         _draw(options, "video" if is_video(options.data_dir) else "2d_overlay_3d_pred", image_folder(options.data_dir))
+    results.require_whole()
 
 
 def stitched_h36m(options: Namespace) -> None:
@@ -97,6 +99,7 @@ def stitched_h36m(options: Namespace) -> None:
     _print(results, files, time.monotonic() - start)
     print(errors(results))
     _draw(options, "2d_overlay_3d_gt_3d_pred", frames.images_dir)
+    results.require_whole()
 
 
 def _predictor(options: Namespace, image_scale: str) -> StitchedPredictor:
@@ -171,11 +174,13 @@ def run_frames(
 
     Raises UserError if no image can be read.
     """
-    found = predict_samples(predictor, FrameCrops(frames), "frames", batch_size, workers, processes)
-    lost = without_pose(found[0])
-    report_unreadable([str(frames.path(i)) for i in lost], len(frames), "left out", f"{frames.images_dir}", "image")
-    results = PoseResults(predictor.skeleton, predictor.score_threshold, image_kind="image")
-    for index in sorted(set(range(len(frames))) - set(lost)):
+    found, lost = predict_samples(predictor, FrameCrops(frames), "frames", batch_size, workers, processes)
+    faults = without_pose(found[0])
+    if not lost:
+        missing = [str(frames.path(i)) for i in faults]
+        report_unreadable(missing, len(frames), "left out", f"{frames.images_dir}", "image")
+    results = PoseResults(predictor.skeleton, predictor.score_threshold, image_kind="image", lost=lost)
+    for index in sorted(set(range(len(frames))) - set(faults)):
         name = frames.path(index).relative_to(frames.images_dir).as_posix()
         meta = {"clip": str(frames.clips[frames.clip[index]]), "frame": int(frames.number[index])}
         results.add(name, meta | {"skeleton_truth": H36M_2D.name}, *(part[index : index + 1] for part in found))

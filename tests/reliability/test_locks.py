@@ -6,6 +6,7 @@ import re
 import signal
 
 import pytest
+from command_line import call
 from kill_points import status_of_child
 from tiny_trainer import options_for, run
 
@@ -118,3 +119,15 @@ def test_another_hosts_lock_is_replaced_by_a_restart_of_the_same_job_alone(folde
         pass
     assert "taking over from process 1 on elsewhere" in capsys.readouterr().err
     assert not lock_path(folder).exists()
+
+
+def test_a_resume_is_refused_before_any_data_are_read(folder, tmp_path):
+    """Also without --resume; another host's training may still run."""
+    folder = folder.with_name("2d3d_h36m_default")
+    folder.mkdir(parents=True)
+    (folder / "checkpoint.pth.tar").touch()
+    lock_path(folder).write_text(json.dumps({"owner": str(ELSEWHERE)}))
+    missing = ("--data_dir", tmp_path / "none", "--checkpoint_dir", folder.parent)
+    for more in (["--resume"], []):
+        line = call("train", "2d3d_h36m", *missing, *more).refusal()
+        assert f"{folder} is in use by another training, process 1 on elsewhere" in line

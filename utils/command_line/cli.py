@@ -217,12 +217,12 @@ def _is_launched(options: argparse.Namespace) -> bool:
 def _check(options: argparse.Namespace, script: Script) -> None:
     """Run the script's checks. Skipped with several processes: files may exist only on the machine of rank 0.
 
-    With `--resume`, whose options come from the checkpoint, only checks that take `resume` run.
+    With `--resume`, whose options come from the checkpoint, only checks made for it run.
     """
     if _is_launched(options):
         return
     resumes = getattr(options, "resume", False)
-    for check in (check for check in script.checks if not resumes or "resume" in check.options):
+    for check in (check for check in script.checks if not resumes or check.on_resume):
         if "data_dir" in check.options and _wants_sample(options):
             continue  # `_prepare` generates it
         check.call(options)

@@ -97,11 +97,13 @@ class Check:
         function: "module:function" that raises UserError; its module must not import torch.
         options: names (dest) of the options that it takes, in order.
         also: further arguments after those.
+        on_resume: whether to run with --resume too, which takes other options from the checkpoint.
     """
 
     function: str
     options: tuple[str, ...]
     also: tuple = ()
+    on_resume: bool = False
 
     def call(self, options: argparse.Namespace) -> Any:
         """Call the function, imported only now, with these options."""

@@ -63,11 +63,10 @@ RUN_PICTURES = {
 
 # Checks that run before torch is imported, so that these errors appear at once.
 CHECKPOINT = Check("utils.training.checkpoint_paths:require_checkpoint", ("load",))
-START = Check("utils.training.checkpoint_paths:require_checkpoint", ("load", "resume"))
-UNLOCKED = Check("utils.training.experiment_lock:require_unlocked", ("script", "exp", "checkpoint_dir", "evaluate"))
-RESUME = Check("utils.training.checkpoint_paths:require_latest", ("resume", "script", "exp", "checkpoint_dir"))
-PAIR = ("load", "load_hourglass", "load_2d3d")
-STITCHED = Check("stitched.checkpoint_paths:require_checkpoints", PAIR)
+EXPERIMENT = ("script", "exp", "checkpoint_dir")
+UNLOCKED = Check("utils.training.experiment_lock:require_unlocked", (*EXPERIMENT, "evaluate"), on_resume=True)
+RESUME = Check("utils.training.checkpoint_paths:require_latest", ("resume", *EXPERIMENT), on_resume=True)
+STITCHED = Check("stitched.checkpoint_paths:require_checkpoints", ("load", "load_hourglass", "load_2d3d"))
 MPII_FOLDER = Check("stacked_hourglass.joined_data:require_mpii_first", ("data_dir",))
 LSP_FOLDER = Check("stacked_hourglass.joined_data:require_lsp_first", ("data_dir",))
 COCO_FOLDER = Check("stacked_hourglass.joined_data:require_coco_first", ("data_dir",))
@@ -126,7 +125,7 @@ def hourglass_training(
         f"{data} in data/{data_set}, or --data_dir sample", (*TRAIN_HOURGLASS, *also),
         {"data_dir": [Path("data", data_set)]} | defaults,
         changes=LOAD_TO_TRAIN | (one_folder if data_set == "eva" else SEVERAL_FOLDERS), sample=data_set,
-        several=True, checks=(UNLOCKED, RESUME, START, check), data=report,
+        several=True, checks=(UNLOCKED, RESUME, CHECKPOINT, check), data=report,
     )  # fmt: skip
 
 

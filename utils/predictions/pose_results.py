@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from utils.compute.distributed import ALONE, Processes
-from utils.osutils import counted, written_together
+from utils.osutils import RunFailed, counted, written_together
 from utils.predictions.coco_results import save_coco_results
 from utils.predictions.prediction_arrays import save_prediction_array
 from utils.predictions.prediction_files import save_metas, save_predictions
@@ -31,6 +31,7 @@ class PoseResults:
         in_validation_order: (N, J, 2) photo pixels of MPII's validation people, for `preds_valid.mat`; else None.
         image_kind: "photo", or "frame" of a video.
         note: a sentence for the user on how people were found, or "".
+        lost: a line on what ended the run early, or "".
     """
 
     skeleton: Skeleton
@@ -44,6 +45,7 @@ class PoseResults:
     in_validation_order: Tensor | None = None
     image_kind: str = "photo"
     note: str = ""
+    lost: str = ""
 
     @property
     def people(self) -> int:
@@ -60,6 +62,11 @@ class PoseResults:
         if self.people:
             line += f", {self.people / seconds:.1f} {'poses' if tracks else 'people'}/s"
         return f"{line}\n{self.note}" if self.note else line
+
+    def require_whole(self) -> None:
+        """Raise RunFailed if the run ended early; to be called when what is done has been saved."""
+        if self.lost:
+            raise RunFailed(self.lost)
 
     def add(self, name: str, meta: dict, joints: Tensor, scores: Tensor, joints_3d: Tensor | None = None) -> None:
         """Add the people of a photo, as returned by a predictor."""

@@ -32,7 +32,7 @@ def require_latest(resume: bool, script: str, exp: str, checkpoint_dir: str | Pa
         raise UserError(nothing_to_resume(path))
 
 
-def require_checkpoint(path: str | Path | None, resume: bool = False) -> None:
-    """Raise UserError if `path` is given and has no checkpoint. Ignored with `resume`."""
-    if path and not resume:
+def require_checkpoint(path: str | Path | None) -> None:
+    """Raise UserError if `path` is given and has no checkpoint."""
+    if path:
         find_checkpoint(path)

@@ -1,0 +1,118 @@
+"""Workers that are killed, and limits of open files too low for them: one line, and what is done stays."""
+
+import os
+import re
+import resource
+import signal
+import time
+
+import pytest
+from command_line import call, files, train_arguments
+from kill_points import status_of_child
+from PIL import Image
+from tiny_checkpoints import hourglass_file
+from torch.utils.data import get_worker_info
+
+from stacked_hourglass import datasets, photo_crops
+from utils.compute.worker_processes import WorkerLoader
+from utils.predictions.prediction_files import load_metas, load_predictions
+
+KILLED = "a worker process that reads photos was killed (signal: Killed); perhaps memory was full: give fewer --workers"
+
+
+@pytest.fixture
+def killed_at(monkeypatch):
+    """`killed_at(module, name, is_it)`: the worker that calls this function with such arguments is killed."""
+
+    def patch(module, name, is_it) -> None:
+        real = getattr(module, name)
+
+        def fatal(*arguments, **named):
+            if get_worker_info() and is_it(*arguments):
+                time.sleep(0.5)  # until the samples before are with the main process
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(module, name, fatal)
+
+    return patch
+
+
+def last_line(result) -> str:
+    assert result.status == 1, result.err
+    assert "Traceback" not in result.err
+    return result.err.splitlines()[-1]
+
+
+def test_photos_that_are_done_stay(killed_at, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for number in range(6):
+        Image.new("RGB", (64, 64), (40 * number, 0, 0)).save(tmp_path / f"photos/{number}.png")
+    killed_at(photo_crops, "crop_people", lambda name, *_: name == "4.png")
+    load = hourglass_file(tmp_path / "network.pth")
+    given = ("--load", load, "--data_dir", tmp_path / "photos", "--person_box", "whole", "--test_batch_size", 1)
+    run = call("run", "hourglass_mpii", *given, "--workers", 1, "--output_dir", tmp_path / "out")
+    assert last_line(run).endswith(f"{KILLED}; a training continues with --resume; 4 photos done")
+    assert list(load_predictions(tmp_path / "out/2d_pose_estimations.pt")) == [f"{number}.png" for number in range(4)]
+    assert len(load_metas(tmp_path / "out/metas.pt")) == 4
+    # None was done: no file.
+    killed_at(photo_crops, "crop_people", lambda *_: True)
+    run = call("run", "hourglass_mpii", *given, "--workers", 1, "--output_dir", tmp_path / "none")
+    assert KILLED in last_line(run)
+    assert files(tmp_path / "none") == []
+
+
+def test_annotated_people_that_are_done_stay(killed_at, tiny_mpii, tmp_path):
+    killed_at(datasets, "pose_crop", lambda people, index, *_: index == 2)
+    load = hourglass_file(tmp_path / "network.pth")
+    given = ("--load", load, "--data_dir", tiny_mpii, "--test_batch_size", 1, "--workers", 1)
+    run = call("run", "hourglass_mpii", *given, "--output_dir", tmp_path / "out")
+    assert last_line(run).endswith(
+        f"{KILLED}; a training continues with --resume; 2 of 4 samples done, the others have no pose"
+    )
+    poses = load_predictions(tmp_path / "out/2d_pose_estimations.pt")
+    assert sum(int(people.isfinite().flatten(1).all(1).sum()) for people in poses.values()) == 2
+
+
+def test_a_training_ends_with_one_line_and_keeps_its_checkpoint(killed_at, tiny_mpii, tmp_path):
+    call("train", *train_arguments(tiny_mpii, tmp_path, "--epochs", 1)).succeeded()
+    kept = files(tmp_path / "checkpoints")
+    killed_at(datasets, "pose_crop", lambda *_: True)
+    line = last_line(call("train", *train_arguments(tiny_mpii, tmp_path, "--epochs", 2, "--resume")))
+    assert line == f"train.py hourglass_mpii: error: {KILLED}; a training continues with --resume"
+    assert files(tmp_path / "checkpoints") == kept
+
+
+def test_the_handler_of_ended_processes_stays(tiny_mpii):
+    former = signal.getsignal(signal.SIGCHLD)
+    assert len(list(WorkerLoader(range(3), num_workers=1))) == 3
+    assert signal.getsignal(signal.SIGCHLD) is former
+
+
+def test_other_errors_of_workers_are_raised():
+    class Broken:
+        def __len__(self) -> int:
+            return 1
+
+        def __getitem__(self, index: int) -> int:
+            raise RuntimeError("of its own")
+
+    with pytest.raises(RuntimeError, match="of its own"):
+        list(WorkerLoader(Broken(), num_workers=1))
+
+
+@pytest.mark.parametrize(("limit", "expected"), [((24, 24), 2), ((24, 4096), 0)])
+def test_limits_of_open_files(tiny_mpii, tmp_path, limit, expected):
+    """With too few, workers would wait forever; a limit that may be raised is raised."""
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        ended = call("train", *train_arguments(tiny_mpii, tmp_path, "--epochs", 1, workers=2))
+        (tmp_path / "ended.txt").write_text(f"{ended.status}\n{ended.err}")
+
+    assert status_of_child(limited) == 0
+    status, *lines = (tmp_path / "ended.txt").read_text().splitlines()
+    assert int(status) == expected
+    if expected:
+        message = r"error: --workers 2: needs 128 open files, and the limit is 24; give --workers 0, or raise the limit"
+        assert re.search(message, lines[-1])

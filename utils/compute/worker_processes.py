@@ -1,0 +1,111 @@
+"""Loaders whose worker processes read photos: how they start, the files they keep open, and the end of one."""
+
+import re
+import resource
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch._C import _error_if_any_worker_fails
+from torch.utils.data import DataLoader
+
+from utils.osutils import RunFailed, UserError
+
+FILES_OF_ITSELF, FILES_OF_A_WORKER = 64, 32  # pipes, and a file for each tensor of its next minibatches
+ENDED = re.compile(  # in PyTorch's messages
+    r"DataLoader worker \(pid\(?s?\)? [0-9, ]+\) (is killed by signal: (?P<signal>[^.]+)|exited unexpectedly)"
+)
+
+
+class WorkerLost(RunFailed):
+    """A worker process has ended, e.g. because the memory was full."""
+
+
+class WorkerLoader(DataLoader):
+    """A DataLoader that raises WorkerLost when a minibatch is asked for and a worker has ended.
+
+    PyTorch's own raises RuntimeError, from the handler of SIGCHLD, anywhere in the program.
+    """
+
+    def __init__(self, *args: Any, num_workers: int = 0, **kwargs: Any) -> None:
+        """Raises UserError if the limit of open files is too low for the workers."""
+        require_open_files(num_workers)
+        start = start_worker if num_workers else None
+        super().__init__(*args, num_workers=num_workers, worker_init_fn=start, **kwargs)
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.num_workers:
+            yield from super().__iter__()
+            return
+        end = object()
+        with _handlers_kept():
+            batches = super().__iter__()
+        while True:
+            try:
+                with _handlers_kept(_raise_for_ended):
+                    _raise_for_ended()  # of those that ended before
+                    batch = next(batches, end)
+            except RuntimeError as error:
+                if not (ended := ENDED.search(f"{error.__cause__} {error}")):
+                    raise
+                raise WorkerLost(_said(ended["signal"])) from None
+            if batch is end:
+                return
+            yield batch
+
+
+@contextmanager
+def _handlers_kept(meanwhile: Any = None) -> Iterator[None]:
+    """Context after which SIGCHLD has the handler that it had before; in it, `meanwhile` if given.
+
+    The handler interrupts a wait for the rest of a minibatch that a killed worker has written half. Only the main
+    thread may set one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.getsignal(signal.SIGCHLD)
+    if meanwhile:
+        signal.signal(signal.SIGCHLD, meanwhile)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if former is None else former)
+
+
+def _raise_for_ended(*_: Any) -> None:
+    """Raise RuntimeError, with a message that `ENDED` matches, if a worker of any loader has ended by an error."""
+    _error_if_any_worker_fails()
+
+
+def _said(name: str | None) -> str:
+    how = f"was killed (signal: {name})" if name else "has ended"
+    memory = "; perhaps memory was full: give fewer --workers" if name == "Killed" else ""
+    return f"a worker process that reads photos {how}{memory}; a training continues with --resume"
+
+
+def start_worker(_: int) -> None:
+    """Ctrl-C and SIGTERM are the main process's business: it ends the workers when it has written its checkpoint."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def require_open_files(workers: int) -> None:
+    """Raise the limit of open files to what workers need. Raises UserError if it may not be: they would wait forever.
+
+    A tensor from a worker is a file that both processes keep open.
+    """
+    needed = FILES_OF_ITSELF + FILES_OF_A_WORKER * workers
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if not workers or soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise UserError(
+            f"--workers {workers}: needs {needed} open files, and the limit is {hard}; give --workers 0, or raise the "
+            f"limit with ulimit -n {needed}"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
