@@ -118,7 +118,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "Fine-tune hourglass and 3D baseline as one network, RGB to 3D pose, on Human3.6M.",
             "trained networks, and Human3.6M with images in data/h36m, or --data_dir sample",
             (
-                "data_dir", "load", "load_hourglass", "load_2d3d", "experiment", "several processes", *STEPS,
+                "data_dir", "max_pixels", "load", "load_hourglass", "load_2d3d", "experiment", "several processes",
+                *STEPS,
                 "hourglass network", "remove_intermediate_supervision", "sigma", "label_type", "augment_training_data",
                 "linear_size", "num_stage", "dropout", "dataset_normalization", "stitched training",
             ),
@@ -175,7 +176,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "Estimate 2D and 3D poses in photos or a video with hourglass, soft-argmax and 3D baseline as one network.",
             "a stitched checkpoint, a pair of checkpoints, or the demo weights; photos, a video, a camera or MPII",
             (
-                "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "person_box",
+                "data_dir", "max_pixels", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train",
+                "person_box",
                 *FRAME_OPTIONS, "smooth", "absolute", "focal", "show", "draw", "machine", "test_batch_size",
                 "flip", "hourglass network", "linear_size", "num_stage", "dataset_normalization",
             ),
@@ -189,7 +191,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "Estimate 2D and 3D poses in Human3.6M's images, and write the ground truth beside them.",
             "a stitched checkpoint, a pair of checkpoints, or the demo weights; Human3.6M with images",
             (
-                "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "action", "draw",
+                "data_dir", "max_pixels", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train",
+                "action", "draw",
                 "machine", "test_batch_size", "flip", "hourglass network", "linear_size", "num_stage",
                 "dataset_normalization",
             ),
@@ -234,7 +237,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "stacked_hourglass.viz", "overlay_2d",
             "Draw 2D poses on their photos.",
             "photos, and the 2d_pose_estimations.pt that run.py wrote for them",
-            ("img_dir", "2d_pose_estimations", "min_score", "style", "output_dir", "debug_traceback"),
+            ("img_dir", "max_pixels", "2d_pose_estimations", "min_score", "style", "output_dir", "debug_traceback"),
             {"output_dir": Path("visualizations/2d_overlay")}, required=("img_dir", "2d_pose_estimations"),
             checks=(IMG_DIR, ESTIMATIONS_2D),
         ),
@@ -257,7 +260,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "photos, and the two files that run.py stitched_mpii or stitched_h36m wrote for them",
             (
                 "img_dir", "2d_pose_estimations", "3d_pose_estimations", "model_names", "min_score", "style", "views",
-                "output_dir", "debug_traceback",
+                "max_pixels", "output_dir", "debug_traceback",
             ),
             {"output_dir": Path("visualizations/2d_overlay_3d_pred")},
             required=("img_dir", "2d_pose_estimations", "3d_pose_estimations"), changes=COMPARED_MODELS,
@@ -269,7 +272,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "images, and the three files that run.py stitched_h36m wrote for them",
             (
                 "img_dir", "2d_pose_estimations", "3d_pose_ground_truths", "3d_pose_estimations", "model_names",
-                "min_score", "figures", "output_dir", "debug_traceback",
+                "min_score", "figures", "max_pixels", "output_dir", "debug_traceback",
             ),
             {"output_dir": Path("visualizations/2d_overlay_3d_gt_3d_pred")},
             required=("img_dir", "2d_pose_estimations", "3d_pose_ground_truths", "3d_pose_estimations"),
@@ -281,7 +284,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "Draw the poses of a video into a new video: 2D on the frames, 3D beside them.",
             "a video, and the files that run.py stitched_mpii wrote for it",
             (
-                "img_dir", "2d_pose_estimations", "3d_pose_estimations", "min_score", "max_side", "gif", "output_dir",
+                "img_dir", "max_pixels", "2d_pose_estimations", "3d_pose_estimations", "min_score", "max_side", "gif",
+                "output_dir",
                 "debug_traceback",
             ),
             {"output_dir": Path("visualizations/video")},

@@ -6,6 +6,7 @@ import resource
 import signal
 import time
 
+import numpy as np
 import pytest
 from command_line import call, files, train_arguments
 from kill_points import status_of_child
@@ -15,6 +16,8 @@ from torch.utils.data import get_worker_info
 
 from stacked_hourglass import datasets, photo_crops
 from utils.compute.worker_processes import WorkerLoader
+from utils.files.sizes import max_pixels
+from utils.imaging.video_writer import write_video
 from utils.predictions.prediction_files import load_metas, load_predictions
 
 KILLED = "a worker process that reads photos was killed (signal: Killed); perhaps memory was full: give fewer --workers"
@@ -116,3 +119,26 @@ def test_limits_of_open_files(tiny_mpii, tmp_path, limit, expected):
     if expected:
         message = r"error: --workers 2: needs 128 open files, and the limit is 24; give --workers 0, or raise the limit"
         assert re.search(message, lines[-1])
+
+
+def test_workers_know_how_many_pixels_are_read(tmp_path):
+    """Of three photos one is too large; a video as large is refused."""
+    (tmp_path / "photos").mkdir()
+    for number, side in enumerate((64, 96, 64)):
+        Image.new("RGB", (side, side)).save(tmp_path / f"photos/{number}.png")
+    with write_video(tmp_path / "clip.mp4", 25, (96, 96)) as write:
+        write(np.zeros((96, 96, 3), np.uint8))
+    given = ("--load", hourglass_file(tmp_path / "network.pth"), "--person_box", "whole", "--max_pixels", 5000)
+    given = (*given, "--output_dir", tmp_path / "out")
+
+    def run(data: str, *more: object):
+        return call(
+            "run", "hourglass_mpii", *given, "--data_dir", tmp_path / data, "--output_dir", tmp_path / "out", *more
+        )
+
+    for workers in (0, 1):
+        [line] = run("photos", "--workers", workers).warnings()
+        assert "1 of 3 photos unreadable, skipped: " in line
+        assert "1.png: 96 × 96 px, more than --max_pixels 5000 are not decoded; shrink it, or give a larger" in line
+    assert "clip.mp4: frames of 96 × 96 px, more than --max_pixels 5000" in run("clip.mp4").refusal()
+    assert max_pixels() == 100_000_000

@@ -19,6 +19,7 @@ from utils.compute.allocator import keep_large_blocks
 from utils.compute.early_signals import ending_signals
 from utils.compute.launcher import TORCHRUN
 from utils.console.messages import show_messages
+from utils.files.sizes import MAX_PIXELS, pixels_limited
 from utils.osutils import RunFailed, UserError, fail, first_few, full_disk, suggestion
 
 
@@ -54,19 +55,20 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
     options = parse(prog, name, script, groups, argv[1:], scripts)
     keep_large_blocks()
     try:
-        if _checks_data(options):
-            from utils.command_line.data_check import check_data
+        with pixels_limited(getattr(options, "max_pixels", MAX_PIXELS)):
+            if _checks_data(options):
+                from utils.command_line.data_check import check_data
 
-            check_data(options, script, groups)
-            return
-        with ending_signals() as signals, _company(options, script, f"{prog} {name}", processes) as company:
-            if company is not None:
-                options.processes = company
-            _check(options, script)
-            _prepare(options, script)
-            door = getattr(import_module(script.module), script.function)
-            signals.check()  # an import may have swallowed Ctrl-C
-            door(options)
+                check_data(options, script, groups)
+                return
+            with ending_signals() as signals, _company(options, script, f"{prog} {name}", processes) as company:
+                if company is not None:
+                    options.processes = company
+                _check(options, script)
+                _prepare(options, script)
+                door = getattr(import_module(script.module), script.function)
+                signals.check()  # an import may have swallowed Ctrl-C
+                door(options)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader of the output (head, less) has exited

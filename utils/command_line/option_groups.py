@@ -16,6 +16,7 @@ from utils.command_line.declarations import (
     share,
     whole,
 )
+from utils.files.sizes import MAX_PIXELS
 from utils.formats.requirements import FORMATS
 from utils.human36m.actions import action_names
 from utils.look.names import STYLES, view_names
@@ -53,6 +54,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "sync.csv in the data folder if it is there", None, Path,
         ),
         Option("output_dir", "output folder", None, Path),
+        Option("max_pixels", "largest photo or video frame to read, in pixels; larger: unreadable", MAX_PIXELS, count),
         Option(
             "min_score", "lowest confidence (0 to 1) of a 2D joint to draw; by default the network's threshold",
             None, share,

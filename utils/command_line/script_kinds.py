@@ -8,7 +8,7 @@ from pathlib import Path
 from utils.command_line.declarations import Check, Script
 
 TRAIN_HOURGLASS = (
-    "data_dir", "load", "experiment", "several processes", "machine", "optimisation", "evaluation",
+    "data_dir", "max_pixels", "load", "experiment", "several processes", "machine", "optimisation", "evaluation",
     "hourglass network", "hourglass training", "augmentation",
 )  # fmt: skip
 STEPS = (
@@ -134,7 +134,8 @@ def hourglass_run(
 ) -> Script:
     """A run of an hourglass on data/<data_set>, photos or a video; `load` is the help of --load."""
     takes = (
-        "data_dir", "load", "output_dir", "run_with_train", "person_box", *FRAME_OPTIONS, "smooth", "machine",
+        "data_dir", "max_pixels", "load", "output_dir", "run_with_train", "person_box", *FRAME_OPTIONS, "smooth",
+        "machine",
         "test_batch_size", "flip", "hourglass network",
     )  # fmt: skip
     folders = {"data_dir": Path("data", data_set), "output_dir": Path("data", f"hourglass_{data_set}")}
@@ -163,7 +164,7 @@ def saliency(name: str, summary: str) -> Script:
     """A drawing of heat maps and saliency maps."""
     takes = (
         "img_dir", "load", "output_dir", "num_pictures", "hourglass network", "person_box", "use_max_for_saliency_map",
-        "min_score", "style", "device", "allow_unsafe_load", "debug_traceback",
+        "max_pixels", "min_score", "style", "device", "allow_unsafe_load", "debug_traceback",
     )  # fmt: skip
     return Script(
         "stitched.saliency_viz", name, summary,
@@ -178,7 +179,10 @@ VIEWER = Script(
     "stitched.viewer", "viewer",
     "Write one HTML file with pictures, 2D poses and 3D poses to turn, of one or more models.",
     "folders that run.py wrote, and their photos or video; a browser",
-    ("predictions", "model_names", "img_dir", "min_score", "num_pictures", "output_dir", "debug_traceback"),
+    (
+        "predictions", "model_names", "img_dir", "max_pixels", "min_score", "num_pictures", "output_dir",
+        "debug_traceback",
+    ),
     {"num_pictures": None, "output_dir": Path("visualizations/viewer")}, required=("predictions",),
     changes=RUN_PICTURES | {
         "model_names": {"help": "one name per folder of predictions; by default the folders' names"},
@@ -193,7 +197,7 @@ REPORT = Script(
     "stitched.report", "report",
     "Write one HTML file with a table of all people, the least confident first: thumbnails and joint scores.",
     "a folder that run.py wrote, and its photos or video; a browser",
-    ("predictions", "img_dir", "min_score", "num_pictures", "output_dir", "debug_traceback"),
+    ("predictions", "img_dir", "max_pixels", "min_score", "num_pictures", "output_dir", "debug_traceback"),
     {"num_pictures": 1000, "output_dir": Path("visualizations/report")}, required=("predictions",),
     changes=RUN_PICTURES | {
         "predictions": {"help": "folder that run.py wrote (its --output_dir)"},

@@ -6,12 +6,14 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch._C import _error_if_any_worker_fails
 from torch.utils.data import DataLoader
 
+from utils.files.sizes import limit_pixels, max_pixels
 from utils.osutils import RunFailed, UserError
 
 FILES_OF_ITSELF, FILES_OF_A_WORKER = 64, 32  # pipes, and a file for each tensor of its next minibatches
@@ -33,7 +35,7 @@ class WorkerLoader(DataLoader):
     def __init__(self, *args: Any, num_workers: int = 0, **kwargs: Any) -> None:
         """Raises UserError if the limit of open files is too low for the workers."""
         require_open_files(num_workers)
-        start = start_worker if num_workers else None
+        start = partial(start_worker, max_pixels=max_pixels()) if num_workers else None
         super().__init__(*args, num_workers=num_workers, worker_init_fn=start, **kwargs)
 
     def __iter__(self) -> Iterator[Any]:
@@ -87,11 +89,12 @@ def _said(name: str | None) -> str:
     return f"a worker process that reads photos {how}{memory}; a training continues with --resume"
 
 
-def start_worker(_: int) -> None:
+def start_worker(_: int, max_pixels: int) -> None:
     """Ctrl-C and SIGTERM are the main process's business: it ends the workers when it has written its checkpoint."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
+    limit_pixels(max_pixels)
 
 
 def require_open_files(workers: int) -> None:

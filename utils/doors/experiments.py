@@ -20,7 +20,7 @@ from utils.training.settings import Experiment
 # Options of this call rather than of the experiment; --resume never restores them.
 OF_THIS_CALL = (
     "script", "given", "resume", "evaluate", "load", "exp", "checkpoint_dir", "tb_dir", "debug_traceback",
-    "use_horovod", "again", "accepts",
+    "use_horovod", "again", "accepts", "max_pixels",
 )  # fmt: skip
 NOT_STORED = ("processes", "accepts")
 OF_SEVERAL = ("scale_lr", "sync_batch_norm", "compression")  # options that only affect several processes

@@ -22,13 +22,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from utils.files.inside import fault_of_file
+from utils.files.sizes import max_pixels
 from utils.osutils import UserError, counted, first_few, warn
 
 CROP_SIZE = 256
 CROP_MARGIN = 1.25  # side of a crop / longer side of the person, as used in training
 JOINTS_MARGIN = 1.05  # longer side of the person / longer side of the joints' box: joints lie inside the outline
 MIN_IMAGE_SIDE, MAX_IMAGE_SIDE = 8, 32766  # px; OpenCV can't warp larger images
-MAX_PIXELS, PIXELS_VARIABLE = 100e6, "HUMAN_POSE_MAX_PIXELS"
 # OpenCV's flags that decode a JPEG to RGB at 1, 1/2, 1/4 and 1/8 of its size and ignore its EXIF orientation. The
 # reduced ones are named for grey; their colour forms mean BGR.
 _AS_RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
@@ -219,12 +219,9 @@ def _open(path: str | Path) -> Image.Image:
         empty = os.path.isfile(path) and os.path.getsize(path) == 0
         reason = "empty file" if empty else f"not a readable image ({error})"
         raise ImageError(f"{path}: {reason}") from None
-    if (pixels := image.width * image.height) > max_pixels():
+    if fault := too_many_pixels(*image.size):
         image.close()
-        raise ImageError(
-            f"{path}: {image.width} × {image.height} px are {pixels / 1e6:.0f} million, at most "
-            f"{max_pixels() / 1e6:.0f} are decoded; shrink it, or set {PIXELS_VARIABLE} to a larger number of pixels"
-        )
+        raise ImageError(f"{path}: {fault}")
     if not MIN_IMAGE_SIDE <= min(image.size) <= max(image.size) <= MAX_IMAGE_SIDE:
         image.close()
         raise ImageError(
@@ -233,19 +230,14 @@ def _open(path: str | Path) -> Image.Image:
     return image
 
 
-def max_pixels() -> float:
-    """The most pixels of a photo that is decoded: 100 million, or what the environment variable says.
-
-    A PNG of 170 kB can declare 32,766 × 32,766 px. Raises UserError where the variable is no number above 0.
-    """
-    given = os.environ.get(PIXELS_VARIABLE)
-    try:
-        most = float(given) if given else MAX_PIXELS
-    except ValueError:
-        most = 0.0
-    if not most > 0:
-        raise UserError(f"{PIXELS_VARIABLE}={given}: expected a number of pixels above 0, e.g. 100000000")
-    return most
+def too_many_pixels(width: int, height: int) -> str | None:
+    """What is wrong with a photo or frame of more pixels than are decoded; None for others."""
+    if width * height <= max_pixels():
+        return None
+    return (
+        f"{width} × {height} px, more than --max_pixels {max_pixels()} are not decoded; shrink it, or give a larger "
+        "--max_pixels"
+    )
 
 
 def _orientation(image: Image.Image) -> int:

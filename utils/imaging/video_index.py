@@ -28,6 +28,7 @@ class VideoIndex:
         start: container timestamp of the first frame in seconds.
         fps: average frames per second; 25 if unknown.
         declared: number of frames according to the container. A damaged file has fewer.
+        size: declared width and height in px, before rotation.
     """
 
     stamps: np.ndarray
@@ -36,6 +37,7 @@ class VideoIndex:
     start: float
     fps: float
     declared: int
+    size: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -75,7 +77,8 @@ def read_index(path: Path) -> VideoIndex:
         missing = (
             stream.frames - unshown - len(packets) if stream.frames else _by_duration(container, stream, times, fps)
         )
-        return VideoIndex(stamps, keys, times, start, fps, len(packets) + max(missing, 0))
+        size = (stream.codec_context.width, stream.codec_context.height)
+        return VideoIndex(stamps, keys, times, start, fps, len(packets) + max(missing, 0), size)
 
 
 def _packets(

@@ -8,8 +8,9 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
+from utils.files.sizes import max_pixels
 from utils.imaging.base_source import FrameSource
-from utils.imaging.images import MIN_IMAGE_SIDE, ImageError
+from utils.imaging.images import MIN_IMAGE_SIDE, ImageError, too_many_pixels
 from utils.imaging.video_index import VideoIndex, read_index
 from utils.osutils import UserError, counted, warn
 
@@ -123,6 +124,7 @@ class VideoSource(FrameSource):
         with av.open(str(self.root)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
+            _limit(stream)
             if stamp is not None:
                 container.seek(stamp, stream=stream)
             number = -1 if stamp is None else None
@@ -146,6 +148,8 @@ def open_video(path: Path, option: str, frames: FrameRange | None = None) -> Vid
             f"{option} {path}: not a video that FFmpeg can open (damaged, cut off, or an unknown codec); re-encode it, "
             "for example as H.264 in .mp4"
         ) from error
+    if fault := too_many_pixels(*index.size):
+        raise UserError(f"{option} {path}: frames of {fault}")
     size = _first_size(path) if len(index) else None
     if size is None:
         raise UserError(f"{option} {path}: a video without a readable frame; re-encode it")
@@ -161,9 +165,15 @@ def open_video(path: Path, option: str, frames: FrameRange | None = None) -> Vid
 def _first_size(path: Path) -> tuple[int, int] | None:
     """(width, height) px of the first readable frame after rotation; None without one."""
     with av.open(str(path)) as container:
+        _limit(container.streams.video[0])
         for frame in _frames(container, container.streams.video[0]):
             return (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
     return None
+
+
+def _limit(stream: av.VideoStream) -> None:
+    """Let the decoder refuse frames of more than `max_pixels`: those of a damaged file change their size."""
+    stream.codec_context.options = {"max_pixels": str(max_pixels())}
 
 
 def _frames(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
