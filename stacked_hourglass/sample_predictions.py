@@ -53,21 +53,21 @@ def predict_samples(
         processes: with several, each predicts its part; all get the results of all.
     """
     loader = shard_loader(crops, batch_size, workers, processes)
-    # Of no sample, for their shapes: with more processes than samples some have none.
-    parts = [predictor(torch.empty(0, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8), torch.empty(0, 2, 3))]
-    lost = ""
+    parts, lost, missing = [], "", torch.zeros(0, dtype=torch.bool)
     try:
         for batch in progress(loader, len(loader), title, "batch"):
             readable = batch["readable"]
             found = predictor(batch["image"][readable], batch["to_photo"][readable])
             parts.append([_with_nan(part, readable) for part in found])
     except WorkerLost as error:
-        done, total = sum(len(part[0]) for part in parts), len(shard(range(len(crops)), processes))
-        if not done and processes.size == 1:
+        if not parts and processes.size == 1:
             raise
+        done, total = sum(len(part[0]) for part in parts), len(shard(range(len(crops)), processes))
         lost = f"{error}; {done} of {counted(total, 'sample')} done, the others have no pose"
         missing = torch.zeros(total - done, dtype=torch.bool)
-        parts.append([_with_nan(part[:0], missing) for part in parts[0]])
+    if not parts:  # more processes than samples, or none was done
+        parts = [predictor(torch.empty(0, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8), torch.empty(0, 2, 3))]
+    parts.append([_with_nan(part[:0], missing) for part in parts[0]])
     lost = next(filter(None, processes.gather_objects(lost)), "")
     return tuple(processes.gather(torch.cat(part)) for part in zip(*parts, strict=True)), lost
 

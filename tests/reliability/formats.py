@@ -37,7 +37,9 @@ from utils.doors.experiments import settle_experiment
 from utils.files.schema import numbers
 from utils.human36m.files import find_sequences, load_motions, write_positions
 from utils.human36m_frames import read_listed_frames
+from utils.imaging.image_sources import open_source
 from utils.imaging.images import ImageError, image_size, read_image
+from utils.imaging.video_writer import write_video
 from utils.osutils import UserError
 from utils.predictions.coco_results import load_coco_results, save_coco_results
 from utils.predictions.keypoint_results import keypoint_results, load_keypoint_results, save_keypoint_results
@@ -310,6 +312,26 @@ def _read_photo(path: Path) -> None:
         raise UserError(str(error)) from None
 
 
+def _video(suffix: str, frames: int = 8) -> Any:
+    def make(folder: Path) -> Path:
+        rng = np.random.default_rng(0)
+        if suffix == ".gif":
+            pictures = [Image.fromarray(rng.integers(0, 255, (48, 64, 3), np.uint8)) for _ in range(frames)]
+            pictures[0].save(folder / "a.gif", save_all=True, append_images=pictures[1:], duration=40)
+        else:
+            with write_video(folder / f"a{suffix}", 25, (64, 48)) as write:
+                for _ in range(frames):
+                    write(rng.integers(0, 255, (48, 64, 3), np.uint8))
+        return folder / f"a{suffix}"
+
+    return make
+
+
+def _read_video(path: Path) -> None:
+    for name, frame in open_source(path):
+        assert isinstance(frame, np.ndarray), name
+
+
 FORMATS = {
     "checkpoint_hourglass": Format(_hourglass, load_hourglass, change_torch),
     "checkpoint_lifter": Format(_lifter, load_lifter, change_torch),
@@ -338,5 +360,7 @@ FORMATS = {
     "options_json": Format(_options_json, _read_options_json, change_json),
     "cache": Format(_cache, _read_cache, change_json),
     "photo_jpg": Format(_photo(".jpg", "RGB"), _read_photo),
+    "video_mp4": Format(_video(".mp4"), _read_video),
+    "video_gif": Format(_video(".gif"), _read_video),
     "photo_png": Format(_photo(".png", "RGBA"), _read_photo),
 }  # fmt: skip

@@ -28,6 +28,7 @@ from utils.osutils import UserError, counted, first_few, warn
 CROP_SIZE = 256
 CROP_MARGIN = 1.25  # side of a crop / longer side of the person, as used in training
 JOINTS_MARGIN = 1.05  # longer side of the person / longer side of the joints' box: joints lie inside the outline
+BAND_PIXELS = 1 << 22  # converted to RGB at a time
 MIN_IMAGE_SIDE, MAX_IMAGE_SIDE = 8, 32766  # px; OpenCV can't warp larger images
 # OpenCV's flags that decode a JPEG to RGB at 1, 1/2, 1/4 and 1/8 of its size and ignore its EXIF orientation. The
 # reduced ones are named for grey; their colour forms mean BGR.
@@ -101,8 +102,7 @@ def read_image(path: str | Path, shrink: int = 1) -> np.ndarray:
             image.load()
         except (OSError, SyntaxError, ValueError, EOFError) as error:
             raise ImageError(f"{path}: truncated or damaged image ({error})") from None
-        upright = _to_rgb(ImageOps.exif_transpose(image) if turned else image)
-        return np.asarray(upright.reduce(shrink // decoded_shrink))
+        return _as_rgb(ImageOps.exif_transpose(image) if turned else image, shrink // decoded_shrink)
 
 
 def _decode_jpeg(image: Image.Image, shrink: int) -> np.ndarray | None:
@@ -251,17 +251,37 @@ def _draft_factor(image: Image.Image) -> int:
     return image.decoderconfig[0] if image.decoderconfig else 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _as_rgb(image: Image.Image, shrink: int) -> np.ndarray:
+    """A decoded photo of any Pillow mode as (H, W, 3) uint8 RGB, shrunk by box averaging.
+
+    Done in bands of rows: a whole photo with transparency would be in memory five times.
+    """
+    width, height = image.size
+    rows = max(BAND_PIXELS // width // shrink, 1) * shrink
+    bands = [(0, top, width, min(top + rows, height)) for top in range(0, height, rows)]
+    most = max(_grey(image.crop(box)).max() for box in bands) if image.mode == "F" else 0.0
+    result = np.empty((-(-height // shrink), -(-width // shrink), 3), np.uint8)
+    for box in bands:
+        part = np.asarray(_to_rgb(image.crop(box), most).reduce(shrink))
+        start = box[1] // shrink
+        result[start : start + len(part)] = part
+    return result
+
+
+def _to_rgb(image: Image.Image, most: float) -> Image.Image:
     """Convert any Pillow mode to RGB: 16-bit and float grey scaled to 8 bits, transparency composited on white.
 
-    The range of float grey is taken to be the smallest of 0-1, 0-255 and 0-65535 that holds all values.
+    The range of float grey is taken to be the smallest of 0-1, 0-255 and 0-65535 that holds `most`.
     """
     if image.mode.startswith("I") or image.mode == "F":
-        grey = np.nan_to_num(np.asarray(image, dtype=np.float32))
         tops = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
-        top = next((top for top in tops if grey.max() <= top), 65535.0)
-        return Image.fromarray((grey.clip(0, top) * (255.0 / top)).astype(np.uint8)).convert("RGB")
+        top = next((top for top in tops if most <= top), 65535.0)
+        return Image.fromarray((_grey(image).clip(0, top) * (255.0 / top)).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         opaque = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque).convert("RGB")
     return image.convert("RGB")
+
+
+def _grey(image: Image.Image) -> np.ndarray:
+    return np.nan_to_num(np.asarray(image, dtype=np.float32))

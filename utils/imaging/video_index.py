@@ -58,11 +58,14 @@ class VideoIndex:
 
 
 def read_index(path: Path) -> VideoIndex:
-    """Raises FFmpegError if the file is no video; an index of length 0 means that it has no video stream."""
+    """Raises FFmpegError if the file is no video, ValueError for an unknown codec; an index of length 0 means that it
+    has no video stream."""
     with av.open(str(path)) as container:
         if not container.streams.video:
             return VideoIndex(*(np.zeros(0, np.int64),) * 2, np.zeros(0), 0.0, DEFAULT_FPS, 0)
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise ValueError("unknown codec")
         packets, unshown = _packets(container, stream)
         said = _frame_rate(stream)
         tick = float(stream.time_base) if stream.time_base else 1 / said

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from utils.files.sizes import pixels_limited
+from utils.imaging import images
 from utils.imaging.images import (
     MAX_IMAGE_SIDE,
     ImageError,
@@ -250,3 +251,18 @@ def test_declared_size_is_bounded(tmp_path):
     Image.new("1", (10_001, 10_000)).save(tmp_path / "a.png")
     with pytest.raises(ImageError, match="10001 × 10000 px, more than --max_pixels 100000000"):
         read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "F", "I;16"])
+@pytest.mark.parametrize("shrink", [1, 4])
+def test_bands_of_rows_change_nothing(tmp_path, monkeypatch, mode, shrink):
+    rng = np.random.default_rng(0)
+    grey = rng.uniform(0, 250, (61, 30)).astype(np.float32)
+    pictures = {"F": grey, "I;16": (grey * 200).astype(np.uint16)}
+    values = pictures.get(mode, rng.integers(0, 256, (61, 30, len(mode)), dtype=np.uint8))
+    path = tmp_path / "a.tif"
+    Image.fromarray(values).save(path)
+    whole = read_image(path, shrink)
+    monkeypatch.setattr(images, "BAND_PIXELS", 30 * 7)
+    assert whole.shape == (-(-61 // shrink), -(-30 // shrink), 3)
+    assert np.array_equal(read_image(path, shrink), whole)
