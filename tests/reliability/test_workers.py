@@ -47,6 +47,13 @@ def last_line(result) -> str:
     return result.err.splitlines()[-1]
 
 
+def count_done(line: str, what: str) -> int:
+    """How many the line says are done: those that a killed worker had not passed on are not."""
+    match = re.fullmatch(rf".*{re.escape(KILLED)}; a training continues with --resume; (\d+) {what}", line)
+    assert match, line
+    return int(match[1])
+
+
 def test_photos_that_are_done_stay(killed_at, tmp_path):
     (tmp_path / "photos").mkdir()
     for number in range(6):
@@ -55,9 +62,12 @@ def test_photos_that_are_done_stay(killed_at, tmp_path):
     load = hourglass_file(tmp_path / "network.pth")
     given = ("--load", load, "--data_dir", tmp_path / "photos", "--person_box", "whole", "--test_batch_size", 1)
     run = call("run", "hourglass_mpii", *given, "--workers", 1, "--output_dir", tmp_path / "out")
-    assert last_line(run).endswith(f"{KILLED}; a training continues with --resume; 4 photos done")
-    assert list(load_predictions(tmp_path / "out/2d_pose_estimations.pt")) == [f"{number}.png" for number in range(4)]
-    assert len(load_metas(tmp_path / "out/metas.pt")) == 4
+    done = count_done(last_line(run), "photos? done")
+    assert 1 <= done <= 4
+    assert list(load_predictions(tmp_path / "out/2d_pose_estimations.pt")) == [
+        f"{number}.png" for number in range(done)
+    ]
+    assert len(load_metas(tmp_path / "out/metas.pt")) == done
     # None was done: no file.
     killed_at(photo_crops, "crop_people", lambda *_: True)
     run = call("run", "hourglass_mpii", *given, "--workers", 1, "--output_dir", tmp_path / "none")
@@ -70,11 +80,10 @@ def test_annotated_people_that_are_done_stay(killed_at, tiny_mpii, tmp_path):
     load = hourglass_file(tmp_path / "network.pth")
     given = ("--load", load, "--data_dir", tiny_mpii, "--test_batch_size", 1, "--workers", 1)
     run = call("run", "hourglass_mpii", *given, "--output_dir", tmp_path / "out")
-    assert last_line(run).endswith(
-        f"{KILLED}; a training continues with --resume; 2 of 4 samples done, the others have no pose"
-    )
+    done = count_done(last_line(run), "of 4 samples done, the others have no pose")
+    assert 1 <= done <= 2
     poses = load_predictions(tmp_path / "out/2d_pose_estimations.pt")
-    assert sum(int(people.isfinite().flatten(1).all(1).sum()) for people in poses.values()) == 2
+    assert sum(int(people.isfinite().flatten(1).all(1).sum()) for people in poses.values()) == done
 
 
 def test_a_training_ends_with_one_line_and_keeps_its_checkpoint(killed_at, tiny_mpii, tmp_path):
