@@ -4,9 +4,10 @@ import re
 import resource
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from utils.files.sizes import limit_pixels, max_pixels
 from utils.osutils import RunFailed, UserError
 
 FILES_OF_ITSELF, FILES_OF_A_WORKER = 64, 32  # pipes, and a file for each tensor of its next minibatches
+SECONDS_TO_DIE = 1.0  # between the end of a worker's connections and its own
 ENDED = re.compile(  # in PyTorch's messages
     r"DataLoader worker \(pid\(?s?\)? [0-9, ]+\) (is killed by signal: (?P<signal>[^.]+)|exited unexpectedly)"
 )
@@ -50,10 +52,12 @@ class WorkerLoader(DataLoader):
                 with _handlers_kept(_raise_for_ended):
                     _raise_for_ended()  # of those that ended before
                     batch = next(batches, end)
-            except RuntimeError as error:
-                if not (ended := ENDED.search(f"{error.__cause__} {error}")):
+            except (RuntimeError, OSError, EOFError) as error:
+                ended = ENDED.search(f"{error.__cause__} {error}")
+                dead = [] if ended else _dead(getattr(batches, "_workers", ()), error)
+                if not ended and not dead:
                     raise
-                raise WorkerLost(_said(ended["signal"])) from None
+                raise WorkerLost(_said(ended["signal"] if ended else dead[0])) from None
             if batch is end:
                 return
             yield batch
@@ -81,6 +85,16 @@ def _handlers_kept(meanwhile: Any = None) -> Iterator[None]:
 def _raise_for_ended(*_: Any) -> None:
     """Raise RuntimeError, with a message that `ENDED` matches, if a worker of any loader has ended by an error."""
     _error_if_any_worker_fails()
+
+
+def _dead(workers: Sequence[BaseProcess], error: Exception) -> list[str | None]:
+    """The signals that ended workers, None without one, after the error of a connection to them; else none."""
+    if not isinstance(error, ConnectionError | EOFError | FileNotFoundError):
+        return []
+    for worker in workers:
+        worker.join(SECONDS_TO_DIE / len(workers))
+    statuses = [worker.exitcode for worker in workers if worker.exitcode]
+    return [signal.strsignal(-status) if status < 0 else None for status in statuses]
 
 
 def _said(name: str | None) -> str:
