@@ -1,0 +1,167 @@
+"""Time of each step from a video to a video with poses.
+
+    python benchmarks/video.py                                  # a photo of a person, panned over
+    python benchmarks/video.py --video clip.mp4 --frames 200
+
+The steps run one after the other, each over all frames, in one process. "s" is elapsed time and "CPU s" the time of all
+threads, both per 1,000 frames. `run.py` decodes, finds and crops in a second process, while this one predicts.
+"""
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER.parent))
+
+from stacked_hourglass.demo_weights import DEMO_WEIGHTS
+from stacked_hourglass.person_boxes import make_finder
+from stacked_hourglass.person_finder import PersonFinder
+from stacked_hourglass.photo_crops import PhotoPeople, crop_people
+from stacked_hourglass.photos import predict_photos
+from stacked_hourglass.tracking import Tracker
+from stitched import StitchedPredictor, load_network
+from stitched.pose_files import PosePair
+from stitched.video import MAX_SIDE, canvas_size, compose_frame, fit_panels, scaled_size, stand, view_azimuth
+from utils.console.messages import show_messages
+from utils.imaging.images import CROP_SIZE, read_image
+from utils.imaging.source_paths import require_path
+from utils.imaging.video_source import FrameRange, VideoSource, open_video
+from utils.imaging.video_writer import write_video
+from utils.osutils import UserError
+from utils.predictions.pose_results import PoseResults
+from utils.predictions.smoothed_people import smooth_people
+
+PHOTO = FOLDER.parent / "docs" / "photos" / "photographer.jpg"
+SIZE, RATE = (1280, 720), 25  # of the video made from it
+BATCH = 16
+
+
+class Times:
+    """Elapsed and CPU seconds of steps."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, tuple[float, float]] = {}
+
+    @contextmanager
+    def of(self, step: str) -> Iterator[None]:
+        start = time.perf_counter(), time.process_time()
+        yield
+        self.steps[step] = time.perf_counter() - start[0], time.process_time() - start[1]
+
+    def table(self, frames: int) -> str:
+        """Per 1,000 frames."""
+        lines, total = (
+            [f"{'step':<10} {'s':>8} {'CPU s':>8} {'share':>6}"],
+            sum(wall for wall, _ in self.steps.values()),
+        )
+        for step, (wall, cpu) in self.steps.items():
+            lines.append(f"{step:<10} {1000 * wall / frames:8.2f} {1000 * cpu / frames:8.2f} {wall / total:6.0%}")
+        cpu = sum(cpu for _, cpu in self.steps.values())
+        return "\n".join([*lines, f"{'all':<10} {1000 * total / frames:8.2f} {1000 * cpu / frames:8.2f}"])
+
+
+def panned_photo(path: Path, frames: int) -> Path:
+    """Write a video that moves over `PHOTO`; returns its path."""
+    photo, (width, height) = read_image(PHOTO), SIZE
+    scale = 1.1 * max(width / photo.shape[1], height / photo.shape[0])
+    with write_video(path, RATE, SIZE) as write:
+        for share in np.linspace(0, 1, frames):
+            shift = -share * (scale * np.array([photo.shape[1], photo.shape[0]]) - SIZE)
+            write(cv2.warpAffine(photo, np.float32([[scale, 0, shift[0]], [0, scale, shift[1]]]), SIZE))
+    return path
+
+
+def measure(source: VideoSource, predictor: StitchedPredictor, person_box: str, folder: Path) -> tuple[Times, int]:
+    """Times of all steps on a video, and the number of poses in it."""
+    times = Times()
+    with times.of("decode"):
+        frames = dict(source)
+    finder, tracker = make_finder(person_box, predictor.device, whole_where_nobody=False), Tracker()
+    warm_up(finder, predictor, next(iter(frames.items())))
+    with times.of("find"):
+        found = {name: finder(image, name) for name, image in frames.items()}
+    with times.of("crop"):
+        cropped = [crop_people(name, image, lambda _, name: found[name]) for name, image in frames.items()]
+    with times.of("track"):
+        followed = [people.in_order_of(tracker(people.boxes)) for people in cropped]
+    with times.of("network"):
+        results = predicted(source, predictor, followed)
+    with times.of("smooth"):
+        smooth_people(results, "zero_phase", predictor.lift)
+    with times.of("draw"):
+        pictures = drawn(source, frames, results)
+    with times.of("encode"):
+        size = next(iter(pictures.values())).shape[1::-1]
+        with write_video(folder / "poses.mp4", source.fps, size) as write:
+            for name, picture in pictures.items():
+                write(picture, source.time(name) - source.time(next(iter(frames))))
+    return times, results.people
+
+
+def warm_up(finder: PersonFinder, predictor: StitchedPredictor, frame: tuple[str, np.ndarray]) -> None:
+    """Load what is loaded at first use: networks' kernels, and SciPy for the tracker."""
+    finder(frame[1], frame[0])
+    Tracker()(np.zeros((1, 4)))
+    predictor(torch.zeros(1, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8), torch.eye(3)[None, :2])
+
+
+def predicted(source: VideoSource, predictor: StitchedPredictor, people: list[PhotoPeople]) -> PoseResults:
+    results = PoseResults(predictor.skeleton, predictor.score_threshold, image_kind="frame")
+    for photo, *found in predict_photos(predictor, people, BATCH):
+        boxes = {"boxes": torch.from_numpy(photo.boxes), "box_scores": torch.from_numpy(photo.box_scores)}
+        results.add(photo.name, boxes | {"tracks": photo.tracks.tolist(), "time": source.time(photo.name)}, *found)
+    return results
+
+
+def drawn(source: VideoSource, frames: dict[str, np.ndarray], results: PoseResults) -> dict[str, np.ndarray]:
+    """The pictures of `viz.py video`."""
+    poses = {name: stand(people.double()) for name, people in results.joints_3d.items()}
+    pair = PosePair(results.joints, results.joints, results.skeleton, poses)
+    tracks = {name: meta["tracks"] for name, meta in results.metas.items()}
+    factor, layout = fit_panels(source.size, MAX_SIDE, tracks, poses)
+    width, height = canvas_size(scaled_size(source.size, factor), layout)
+    pictures = {}
+    for name, frame in frames.items():
+        picture = compose_frame(frame, name, pair, tracks, layout, view_azimuth(source.time(name)), factor)
+        pictures[name] = picture[: height - height % 2, : width - width % 2]
+    return pictures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--video", type=Path, help="video file (default: a photo of the project, panned over)")
+    parser.add_argument("--frames", type=int, default=50, help="frames to use; all stay in memory (default: 50)")
+    parser.add_argument("--person_box", default="auto", help="as for run.py (default: auto)")
+    parser.add_argument("--load", type=Path, default=DEMO_WEIGHTS, help="stitched checkpoint (default: demo weights)")
+    parser.add_argument("--device", default="cpu", type=torch.device, help="cpu or cuda (default: cpu)")
+    arguments = parser.parse_args()
+    show_messages()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            if arguments.video:
+                require_path(arguments.video, "--video")
+            video = arguments.video or panned_photo(Path(folder) / "clip.mp4", arguments.frames)
+            source = open_video(video, "--video", FrameRange(max_frames=arguments.frames))
+            predictor = StitchedPredictor(load_network(arguments.load, device=arguments.device))
+            times, poses = measure(source, predictor, arguments.person_box, Path(folder))
+        except UserError as error:
+            parser.error(str(error))
+    print(
+        f"{arguments.device}, {torch.get_num_threads()} threads, torch {torch.__version__}, Python "
+        f"{platform.python_version()}\n{len(source)} frames of {source.size[0]} × {source.size[1]} px with {poses} "
+        f"poses; times per 1,000 frames\n\n{times.table(len(source))}"
+    )
+
+
+if __name__ == "__main__":
+    main()
