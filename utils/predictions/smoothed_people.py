@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from utils.osutils import counted
+from utils.predictions.limb_swaps import repair_swaps, swap_sides
 from utils.predictions.pose_results import PoseResults
-from utils.predictions.smoothing import fill_gaps, one_euro, repair_swaps, zero_phase
+from utils.predictions.smoothing import fill_gaps, one_euro, zero_phase
 from utils.transform import Skeleton
 
 MAX_GAP = 0.5  # seconds; the tracker keeps a lost person for 12 frames, i.e. 0.48 s at 25 frames per second
@@ -78,7 +79,8 @@ def _smoothed(
     """The fields (T, ...) of a person, smoothed; `joints` are NaN in frames that stay without the person."""
     size = median_size(rows["joints"])
     repaired, swapped = repair_swaps(rows["joints"], skeleton, size)
-    person = {kind: fill_gaps(part, times, MAX_GAP)[0] for kind, part in (rows | {"joints": repaired}).items()}
+    sided = {"joints": repaired, "scores": swap_sides(rows["scores"], skeleton, swapped)}
+    person = {kind: fill_gaps(part, times, MAX_GAP)[0] for kind, part in (rows | sided).items()}
     person["joints"] = smooth_poses(person["joints"], times, size, method)
     if "joints_3d" in rows:
         lifted = lift(person["joints"].float()).to(person["joints"])

@@ -1,4 +1,4 @@
-"""Smooths poses over time: the One-Euro filter, a zero-phase filter, and the repair of swapped limbs.
+"""Smooths poses over time: the One-Euro filter, a zero-phase filter, and filling of gaps.
 
 A sequence is one person in T frames: poses (T, J, D) with NaN where the person is missing, and timestamps (T,) in
 seconds, which need not be evenly spaced.
@@ -12,10 +12,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-from utils.transform import Skeleton
-
-LIMB_JOINTS = {"legs": ("hip", "knee", "ankle"), "arms": ("shoulder", "elbow", "wrist")}
 
 
 @dataclass(frozen=True)
@@ -125,58 +121,3 @@ def fill_gaps(values: Tensor, times: Tensor, longest: float) -> tuple[Tensor, Te
     share = ((times - times[left]) / (times[right] - times[left])).to(values.dtype)
     between = torch.lerp(values[left], values[right], share.view(-1, *[1] * (values.ndim - 1)))
     return torch.where(filled.view(-1, *[1] * (values.ndim - 1)), between, values), filled
-
-
-# ------------------------------------------------------------------------------------------ swapped limbs
-SWAP_COST = 0.05  # per frame, in units of the person's size; keeps the sides of the network where both are as smooth
-
-
-def repair_swaps(joints: Tensor, skeleton: Skeleton, size: float, cost: float = SWAP_COST) -> tuple[Tensor, Tensor]:
-    """Swap left and right of the legs or arms back in frames where a detector confused them.
-
-    For each pair of limbs, choose the sides in all frames that minimise the joints' motion from frame to frame plus
-    `cost` for each frame whose sides differ from the detector's (Viterbi, 1967). So a short confusion is repaired, and
-    the sides which the detector gives most of the time stay.
-
-    Args:
-        joints: (T, J, 2 or 3), NaN where missing.
-        skeleton: their order.
-        size: the person's size in the unit of `joints`.
-
-    Returns: the joints, and whether (T, 2) the legs and the arms were swapped.
-    """
-    pairs = torch.tensor(
-        [[[skeleton.index(f"{side}_{name}") for name in names] for side in "rl"] for names in LIMB_JOINTS.values()]
-    )  # (limbs, sides, 3)
-    limbs = joints[:, pairs].nan_to_num()  # (T, limbs, sides, 3, D)
-    present = joints[:, pairs].isfinite().all(-1).flatten(2).all(2)  # (T, limbs)
-    swapped = _cheapest_sides(limbs / size, present, cost)
-    repaired = joints.clone()
-    both = torch.where(swapped[:, :, None, None, None], joints[:, pairs].flip(2), joints[:, pairs])
-    repaired[:, pairs] = both
-    return repaired, swapped
-
-
-def _cheapest_sides(limbs: Tensor, present: Tensor, cost: float) -> Tensor:
-    """Viterbi over the states (kept, swapped): limbs (T, L, 2, 3, D), present (T, L) -> swapped (T, L)."""
-    count, width = limbs.shape[:2]
-    total = limbs.new_tensor([0, cost]).repeat(width, 1)  # (L, state)
-    last, choices = limbs[0], []
-    seen = present[0]
-    for frame in range(1, count):
-        keep = (limbs[frame] - last).norm(dim=-1).mean((-2, -1))  # (L,)
-        swap = (limbs[frame] - last.flip(1)).norm(dim=-1).mean((-2, -1))
-        moves = torch.stack([torch.stack([keep, swap], -1), torch.stack([swap, keep], -1)], -2)  # (L, from, to)
-        usable = (present[frame] & seen)[:, None, None]
-        best, choice = (total[:, :, None] + torch.where(usable, moves, 0)).min(1)
-        stay = torch.arange(2, device=limbs.device).expand(width, 2)
-        choices.append(torch.where(present[frame][:, None], choice, stay))
-        total = torch.where(present[frame][:, None], best + best.new_tensor([0, cost]), total)
-        last = torch.where(present[frame][:, None, None, None], limbs[frame], last)
-        seen = seen | present[frame]
-    state = total.argmin(1)
-    states = [state]
-    for choice in reversed(choices):
-        state = choice.gather(1, state[:, None])[:, 0]
-        states.append(state)
-    return torch.stack(states[::-1]).bool() & present

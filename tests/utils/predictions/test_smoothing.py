@@ -1,4 +1,4 @@
-"""Filters over time and the repair of swapped limbs, by hand and on motion with known truth."""
+"""Filters over time, by hand and on motion with known truth."""
 
 import math
 
@@ -12,7 +12,6 @@ from utils.predictions.smoothing import (
     ZeroPhase,
     fill_gaps,
     one_euro,
-    repair_swaps,
     zero_phase,
 )
 from utils.transform import MPII
@@ -83,35 +82,3 @@ def test_short_gaps_are_filled_and_long_ones_stay():
     torch.testing.assert_close(filled[:4], values[:4])
     assert filled[[4, 6]].isnan().all(), "0.6 s without a pose, and after the last one"
     assert fill_gaps(gappy, times, 0.6)[1].tolist() == [False, True, False, False, True, False, False]
-
-
-class TestSwaps:
-    def swapped(self, joints, frames, names):
-        wrong = joints.clone()
-        for name in names:
-            right, left = MPII.index(f"r_{name}"), MPII.index(f"l_{name}")
-            wrong[frames, right], wrong[frames, left] = joints[frames, left], joints[frames, right]
-        return wrong
-
-    @pytest.mark.parametrize("frames", [slice(10, 11), slice(6, 10), slice(0, 3), slice(59, 60)])
-    def test_a_short_swap_of_the_legs_is_repaired(self, frames):
-        joints, _ = walk()
-        wrong = self.swapped(joints, frames, ("hip", "knee", "ankle"))
-        repaired, which = repair_swaps(wrong, MPII, 1.0)
-        torch.testing.assert_close(repaired, joints)
-        assert which[:, 0].nonzero()[:, 0].tolist() == list(range(60))[frames]
-        assert not which[:, 1].any()
-
-    def test_crossing_legs_are_left_alone(self):
-        joints, _ = walk(frames=120)
-        repaired, which = repair_swaps(joints, MPII, 1.0)
-        assert not which.any()
-        assert repaired.equal(joints)
-
-    def test_sides_survive_frames_without_the_person(self):
-        joints, _ = walk()
-        joints[30:34] = torch.nan
-        wrong = self.swapped(joints, slice(34, 37), ("shoulder", "elbow", "wrist"))
-        repaired, which = repair_swaps(wrong, MPII, 1.0)
-        torch.testing.assert_close(repaired, joints, equal_nan=True)
-        assert which[:, 1].nonzero()[:, 0].tolist() == [34, 35, 36]
