@@ -32,7 +32,7 @@ from utils.data_utils import lifter_input_joints
 from utils.human36m.actions import TEST_SUBJECTS
 from utils.human36m.files import find_sequences, load_motions
 from utils.osutils import UserError
-from utils.predictions.limb_swaps import LIMB_JOINTS, repair_swaps, swap_sides
+from utils.predictions.limb_swaps import SIDED_JOINTS, repair_swaps, swap_sides
 from utils.predictions.smoothed_people import BODY, median_size, smooth_poses
 from utils.transform import H36M_2D, H36M_SLOTS
 
@@ -40,7 +40,7 @@ RATE = 25  # Hz, of the poses
 KEPT = 5  # frames
 BURSTS, LONGEST = 0.03, 8  # share of frames in which a burst of swaps starts; frames
 MARGIN = 0.1
-PAIRS = [H36M_2D.indices([f"{side}_{name}" for names in LIMB_JOINTS.values() for name in names]) for side in "rl"]
+PAIRS = [H36M_2D.indices([f"{side}_{name}" for names in SIDED_JOINTS.values() for name in names]) for side in "rl"]
 
 
 class Sequence(NamedTuple):

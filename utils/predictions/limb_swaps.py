@@ -18,7 +18,7 @@ from torch import Tensor
 
 from utils.transform import Skeleton
 
-LIMB_JOINTS = {"legs": ("hip", "knee", "ankle"), "arms": ("shoulder", "elbow", "wrist")}
+SIDED_JOINTS = {"legs": ("hip", "knee", "ankle"), "arms": ("shoulder", "elbow", "wrist")}
 SWAP_RATE = 0.12
 FREEDOM = 6.0  # degrees of freedom of the change of d
 TORSO = 2.0  # concentration of the angle between hips and shoulders
@@ -57,7 +57,7 @@ def swap_sides(values: Tensor, skeleton: Skeleton, swapped: Tensor) -> Tensor:
 def _limb_indices(skeleton: Skeleton) -> Tensor:
     """(limbs, sides, 3), right first."""
     return torch.tensor(
-        [[[skeleton.index(f"{side}_{name}") for name in names] for side in "rl"] for names in LIMB_JOINTS.values()]
+        [[[skeleton.index(f"{side}_{name}") for name in names] for side in "rl"] for names in SIDED_JOINTS.values()]
     )
 
 

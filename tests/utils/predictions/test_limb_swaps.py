@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.predictions.limb_swaps import LIMB_JOINTS, repair_swaps, swap_sides
+from utils.predictions.limb_swaps import SIDED_JOINTS, repair_swaps, swap_sides
 from utils.transform import COCO, H36M, MPII
 
 LEGS, ARMS = range(2)
@@ -27,19 +27,19 @@ def walk(frames=60):
 def swapped_in(joints, frames, limb):
     """The joints with right and left of a limb exchanged in some frames."""
     wrong = joints.clone()
-    for name in LIMB_JOINTS[limb]:
+    for name in SIDED_JOINTS[limb]:
         right, left = MPII.index(f"r_{name}"), MPII.index(f"l_{name}")
         wrong[frames, right], wrong[frames, left] = joints[frames, left], joints[frames, right]
     return wrong
 
 
-@pytest.mark.parametrize("limb", LIMB_JOINTS)
+@pytest.mark.parametrize("limb", SIDED_JOINTS)
 @pytest.mark.parametrize("frames", [slice(10, 11), slice(6, 10), slice(0, 3), slice(59, 60), slice(20, 40)])
 def test_a_swap_is_repaired(frames, limb):
     joints = walk()
     repaired, which = repair_swaps(swapped_in(joints, frames, limb), MPII, 1.0)
     torch.testing.assert_close(repaired, joints)
-    place = list(LIMB_JOINTS).index(limb)
+    place = list(SIDED_JOINTS).index(limb)
     assert which[:, place].nonzero()[:, 0].tolist() == list(range(60))[frames]
     assert not which[:, 1 - place].any()
 
@@ -89,6 +89,6 @@ def test_scores_change_sides_too(skeleton):
     assert changed[0].equal(scores[0])
     for name in skeleton.joints:
         side, _, part = name.partition("_")
-        legs = part in LIMB_JOINTS["legs"]
+        legs = part in SIDED_JOINTS["legs"]
         other = skeleton.index({"r": "l_", "l": "r_"}[side] + part) if legs else skeleton.index(name)
         assert changed[1, skeleton.index(name)] == other
