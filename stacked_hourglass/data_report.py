@@ -1,4 +1,7 @@
-"""What `--check_data` says of MPII, LSP, COCO, and photos. Reads annotations and lists folders; imports no torch."""
+"""`--check_data` for MPII, LSP, COCO, HumanEva-I, photos and videos: reads annotations and lists folders.
+
+Imports no torch at the top, so that a report on annotations is quick.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +34,7 @@ COCO_KEYPOINT_PEOPLE = {"train2017": 149813, "val2017": 6352}
 
 
 def check_joined(data_dirs: Sequence[Path], first: str) -> DataReport:
-    """Folders of a training, the first in the form `first` ("mpii", "lsp" or "coco"), others in any of the three."""
+    """Report on the folders of a training: the first in the form `first` ("mpii", "lsp", "coco"), the others in any."""
     reports = [FORMS[first](data_dirs[0])]
     for folder in data_dirs[1:]:
         reports.append(_other(Path(folder)))
@@ -42,7 +45,7 @@ def check_joined(data_dirs: Sequence[Path], first: str) -> DataReport:
 
 
 def check_mpii(data_dir: Path, validates: bool = True) -> DataReport:
-    """MPII to train or run on: annotations, photos and head boxes."""
+    """Report on annotations, photos and, for validation, head boxes in the MPII form."""
     try:
         parts = dict(zip(MPII_PEOPLE, read_mpii(data_dir, validates), strict=True))
     except UserError as error:
@@ -59,7 +62,7 @@ def check_mpii(data_dir: Path, validates: bool = True) -> DataReport:
 
 
 def check_mpii_truth(data_dir: Path) -> DataReport:
-    """What `eval.py mpii_PCKh` needs."""
+    """Report on the ground truth of `eval.py mpii_PCKh`."""
     from stacked_hourglass.evaluation import load_mpii_truth  # noqa: PLC0415 - imports torch
 
     try:
@@ -72,7 +75,7 @@ def check_mpii_truth(data_dir: Path) -> DataReport:
 
 
 def check_lsp(data_dir: Path, photos: bool = True) -> DataReport:
-    """LSP, LSP-extended or both; `photos` are not needed for `eval.py lsp_PCK`."""
+    """Report on LSP, LSP-extended or both; `eval.py lsp_PCK` needs no photos."""
     try:
         training, validation = read_lsp(data_dir)
     except UserError as error:
@@ -81,24 +84,24 @@ def check_lsp(data_dir: Path, photos: bool = True) -> DataReport:
     lines = [f"LSP form: {path}" for path in sources]
     lines += [
         f"training: {counted(len(training), 'person', 'people')}; validation: {len(validation)}",
-        f"in full: LSP has {LSP_PHOTOS:,} photos (half for training), LSP-extended {LSPET_PHOTOS:,}",
+        f"full sets: LSP {LSP_PHOTOS:,} photos (half for training), LSP-extended {LSPET_PHOTOS:,}",
     ]
     return _with_photos(lines, training.image_paths + validation.image_paths) if photos else DataReport(tuple(lines))
 
 
 def check_coco(data_dir: Path) -> DataReport:
-    """COCO to train on: annotations and photos of both parts."""
+    """Report on annotations and photos of COCO's training and validation part."""
     reports = [_coco_part(data_dir, part, photos=True) for part in ("train2017", "val2017")]
     return DataReport(reports[0].lines + reports[1].lines, reports[0].missing + reports[1].missing)
 
 
 def check_coco_truth(data_dir: Path) -> DataReport:
-    """What `eval.py coco_AP` needs: the validation annotations."""
+    """Report on the ground truth of `eval.py coco_AP`, the validation annotations."""
     return _coco_part(data_dir, "val2017", photos=False)
 
 
 def check_eva(data_dirs: Sequence[Path], sync: Path | None) -> DataReport:
-    """HumanEva-I: which clips can be placed in their videos, and which not, and why."""
+    """Report on HumanEva-I: the clips whose place in their video is known, and why the others are left out."""
     from stacked_hourglass.eva_annotations import find_clips, placement_lines, require_eva_folder  # noqa: PLC0415 - imports PyAV
 
     try:
@@ -112,16 +115,16 @@ def check_eva(data_dirs: Sequence[Path], sync: Path | None) -> DataReport:
 
 
 def check_photos(source: Path, run_with_train: bool = False) -> DataReport:
-    """A folder of photos, a photo, a video or a camera; or a folder in the MPII form."""
+    """Report on a folder of photos, a photo, a video, a camera, or a folder in the MPII form."""
     if is_annotated(source):
         return check_mpii(source)
     if run_with_train:
-        return DataReport((), (f"{source}: --run_with_train needs annotations, and there are none",))
+        return DataReport((), (f"{source}: --run_with_train needs annotations; found none",))
     return _source(source)
 
 
 def check_coco_or_photos(source: Path, run_with_train: bool = False) -> DataReport:
-    """The same with COCO's form in the place of MPII's."""
+    """`check_photos` with the COCO form instead of the MPII form."""
     if is_coco(source) or Path(source).parts[-2:] == ("data", "coco"):
         return _coco_part(source, "train2017" if run_with_train else "val2017", photos=True)
     return _source(source)
@@ -129,7 +132,7 @@ def check_coco_or_photos(source: Path, run_with_train: bool = False) -> DataRepo
 
 def _source(path: Path) -> DataReport:
     if is_camera(path):
-        return DataReport((f"camera {path}: opened by the run alone",))
+        return DataReport((f"camera {path}: not opened; only a run does that",))
     from utils.imaging.image_sources import open_source  # noqa: PLC0415 - imports torch
     from utils.imaging.video_source import VideoSource  # noqa: PLC0415 - imports torch
 
@@ -142,14 +145,13 @@ def _source(path: Path) -> DataReport:
         return DataReport((f"video: {len(source)} frames, {width} × {height} px, {source.fps:.4g} frames/s",))
     left_out = getattr(source, "left_out", [])
     lines = [counted(len(source), "photo")]
-    lines += [f"{counted(len(left_out), 'file')} not photos by their names: {first_few(left_out, ',')}"] * bool(
-        left_out
-    )
+    if left_out:
+        lines.append(f"{counted(len(left_out), 'file')} ignored, not photos by name: {first_few(left_out, ',')}")
     return DataReport(tuple(lines))
 
 
 def _other(folder: Path) -> DataReport:
-    """A further folder of a training, whose form is found."""
+    """Report on a further folder of a training, in whichever form it has."""
     if not folder.is_dir():
         return DataReport((), (f"--data_dir {folder}: no such folder; give folders in the MPII, LSP or COCO form",))
     if is_coco(folder):
@@ -174,12 +176,12 @@ def _coco_part(data_dir: Path, part: str, photos: bool) -> DataReport:
     lines = [f"COCO form: {everybody.people.source[0]}", f"{line}; {use}"]
     if not photos:
         return DataReport(tuple(lines))
-    lines.append(f"in full, {coco_photos(data_dir, part)} has {COCO_IMAGES[part]:,} photos, with and without people")
+    lines.append(f"full set: {COCO_IMAGES[part]:,} photos, with and without people, in {coco_photos(data_dir, part)}")
     return _with_photos(lines, everybody.people.image_paths)
 
 
 def _with_photos(lines: list[str], paths: Sequence[Path], url: str | None = None) -> DataReport:
-    """The report with a line on the photos that annotations name. Needed are some of them, not all."""
+    """The report, with a line on the annotated photos. Some may be missing, but not all."""
     named = dict.fromkeys(paths)
     there: dict[Path, set[str]] = {}
     for folder in {path.parent for path in named}:
@@ -199,7 +201,7 @@ def _head_boxes(data_dir: Path, people: int) -> str:
     if path is None:
         return "head boxes: no detections_our_format.mat; PCKh would use approximate head sizes"
     count = len(read_head_sizes(path))
-    fault = "" if count == people else f"; the annotations have {people} validation people: not of the same data set"
+    fault = "" if count == people else f"; expected {people}, the number of validation people in the annotations"
     return f"head boxes: {path}, {counted(count, 'person', 'people')}{fault}"
 
 

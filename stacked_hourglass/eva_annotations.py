@@ -3,10 +3,10 @@
 * videos `<data_dir>/S1/Image_Data/Walking_1_(C1).avi`;
 * truth `<data_dir>/data_2d_humaneva15_gt.npz`, as public scripts write it: `positions_2d[subject][action]` is a list
   over three cameras of (T, 15, 2) px of 640 × 480, subjects "Train/S1" and "Validate/S1", actions "Walking 1 chunk0";
-* at which frame of its video a chunk begins: a table (`read_sync`), or the data set's `Sync_Data/*.ofs`.
+* the frame of its video at which a chunk begins: a table (`read_sync`), or the data set's `Sync_Data/*.ofs`.
 
-The truth says neither where a chunk begins nor what was left out before it. A clip is placed only where that is known:
-by a row of the table, or by an OFS file if the action's only chunk covers the video from the file's frame to the end.
+The truth does not tell at which frame a chunk begins. A clip is placed only if this is known: from a row of the table,
+or from an OFS file if the action has one chunk, which covers the video from the file's frame to its end.
 """
 
 import csv
@@ -37,7 +37,7 @@ _SUBJECT, _ACTION = re.compile(r"(Train|Validate)/(S\d+)"), re.compile(r"(.+) ch
 
 
 class Place(NamedTuple):
-    """What a start belongs to: subject "S1", action "Walking 1", chunk from 0, camera from 1."""
+    """One chunk in one camera: subject "S1", action "Walking 1", chunk from 0, camera from 1."""
 
     subject: str
     action: str
@@ -51,10 +51,10 @@ class EvaClip:
 
     Attributes:
         part: "Train" or "Validate".
-        place: what it is of.
+        place: subject, action, chunk and camera.
         joints: (T, 15, 2) px, order `EVA`.
         video: its file.
-        start: frame of the video, from 0, that shows the first pose; None while it is not known.
+        start: frame of the video, from 0, that shows the first pose; None if unknown.
     """
 
     part: str
@@ -73,7 +73,7 @@ def _name(part: str, place: Place) -> str:
 
 # ------------------------------------------------------------------------------------------ the files
 def require_eva_folder(data_dirs: Sequence[str | Path]) -> None:
-    """Raise UserError unless there is one folder, and the truth in it. Imports no torch."""
+    """Raise UserError unless there is one folder with the truth in it. Imports no torch."""
     if len(data_dirs) > 1:
         raise UserError(f"--data_dir: {len(data_dirs)} folders; hourglass_eva takes one, of HumanEva-I")
     path = Path(data_dirs[0], TRUTH)
@@ -82,7 +82,7 @@ def require_eva_folder(data_dirs: Sequence[str | Path]) -> None:
 
 
 def read_clips(data_dir: str | Path) -> list[EvaClip]:
-    """All clips of the truth, without their starts. Raises UserError for a missing file and one of another form."""
+    """All clips of the truth, without starts. Raises UserError for a file that is missing or malformed."""
     path = Path(data_dir, TRUTH)
     require_eva_folder([data_dir])
     subjects = read_object_npz(path, "positions_2d")
@@ -92,7 +92,7 @@ def read_clips(data_dir: str | Path) -> list[EvaClip]:
     for name, actions in subjects.items():
         match = _SUBJECT.fullmatch(str(name))
         if not match or not isinstance(actions, dict):
-            raise UserError(f"{path}: {name!r} is no subject with actions; expected Train/S1, Validate/S1 and so on")
+            raise UserError(f"{path}: {name!r} is not a subject with actions; expected Train/S1, Validate/S1 and so on")
         for action, cameras in actions.items():
             clips += _cameras_of(path, Path(data_dir), match[1], match[2], str(action), cameras)
     return clips
@@ -149,15 +149,15 @@ def read_sync(path: str | Path) -> dict[tuple[str, Place], int]:
 def read_ofs(path: Path) -> int:
     """The first frame, from 0, that an OFS file synchronises: its first line, which counts from 1.
 
-    The further lines are the motion capture's frame and the ratio of rates. Raises UserError for another file.
+    The other two lines are the motion capture's frame and the ratio of rates. Raises UserError for a malformed file.
     """
     try:
         numbers = [float(text) for text in path.read_text(encoding="ascii").split()]
         first = round(numbers[0]) - 1
     except (OSError, ValueError, IndexError, OverflowError) as error:
-        raise UserError(f"{path}: not three numbers, one a line ({error})") from None
+        raise UserError(f"{path}: not three numbers, one per line ({error})") from None
     if len(numbers) != 3 or first < 0:
-        raise UserError(f"{path}: expected three numbers, one a line, the first of them a frame from 1")
+        raise UserError(f"{path}: expected three numbers, one per line, the first of them a frame from 1")
     return first
 
 
@@ -167,9 +167,9 @@ def place_clips(
     starts: Mapping[tuple[str, Place], int],
     count_frames: Callable[[Path], int],
 ) -> tuple[list[EvaClip], dict[str, list[EvaClip]]]:
-    """The clips that can be placed, with their starts, and the others by the reason why not.
+    """The clips whose start is known, with it; and the others, by the reason.
 
-    Raises UserError for a row of the table that no clip matches, and for one that leads beyond the video's end.
+    Raises UserError for a row of the table that matches no clip, and for a clip that would exceed its video.
     """
     known = {(clip.part, clip.place) for clip in clips}
     if strange := next((key for key in starts if key not in known), None):
@@ -193,7 +193,7 @@ def place_clips(
 def _start(
     clip: EvaClip, starts: Mapping[tuple[str, Place], int], frames: int, chunks: Mapping[tuple[str, str, int], int]
 ) -> tuple[int | None, str]:
-    """The clip's first frame, or why it is not known."""
+    """The clip's first frame, or None and the reason."""
     length, start = len(clip.joints), starts.get((clip.part, clip.place))
     if start is not None:
         if start + length > frames:
@@ -214,7 +214,7 @@ def _start(
 
 
 def placement_lines(placed: Sequence[EvaClip], left_out: Mapping[str, Sequence[EvaClip]]) -> list[str]:
-    """Which clips are placed and which are left out, in plain words."""
+    """A line on the clips that are placed, and one per reason on those that are left out."""
     poses = sum(len(clip.joints) for clip in placed)
     lines = [f"HumanEva-I: {counted(len(placed), 'clip')} with {poses:,} frames placed in their videos"]
     for reason, clips in left_out.items():
@@ -237,14 +237,14 @@ def load_eva(
 ) -> tuple[People, People]:
     """(training, validation): a person for each frame, in clips.
 
-    Joints that are NaN or outside of the frame are not annotated. The crop is about the joints; `head_size` is 0.54 ×
+    Joints that are NaN or outside the frame count as not annotated. The crop is about the joints; `head_size` is 0.54 ×
     the distance from thorax to head, about what MPII's reference length would be.
 
     Args:
         pictures: the files of the frames of each clip; called once, with all placed clips.
         sync: the table of starts.
 
-    Says which clips are placed and which are not. Raises UserError as the readers do, and where a part has no clip.
+    Logs which clips are placed and which are left out. Raises UserError as the readers do, and if a part has no clip.
     """
     placed, left_out = find_clips(data_dir, sync)
     first, *others = placement_lines(placed, left_out)

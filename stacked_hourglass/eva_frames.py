@@ -1,4 +1,4 @@
-"""Frames of HumanEva-I's videos as pictures on disk: training reads frames in any order, which videos can't give."""
+"""HumanEva-I's frames as JPEG files: training reads them in random order, which is slow from a video."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -18,22 +18,22 @@ JPEG_QUALITY = 95
 
 
 def frame_files(clip: EvaClip) -> list[Path]:
-    """The picture of each frame of a placed clip, whether or not it is there."""
+    """The path of the JPEG of each frame of a placed clip, existing or not."""
     folder = _folder(clip.video)
     return [folder / f"{clip.start + number:06d}.jpg" for number in range(len(clip.joints))]
 
 
 def picture_files(clips: Sequence[EvaClip], processes: Processes = ALONE) -> list[list[Path]]:
-    """The pictures of each clip's frames, written first where they are not there. Raises as `extract_frames`.
+    """The JPEGs of each clip's frames; missing ones are written. Raises as `extract_frames`.
 
-    Of several processes rank 0 writes them: machines need a common cache.
+    With several processes, rank 0 writes; several machines need a common cache.
     """
     processes.on_main(lambda: extract_frames(clips))
     return [frame_files(clip) for clip in clips]
 
 
 def extract_frames(clips: Iterable[EvaClip]) -> None:
-    """Write the pictures of the clips' frames that are not there into the cache, once for each video.
+    """Write the missing JPEGs of the clips' frames into the cache; decodes each video once.
 
     Raises UserError for a video that ends before a clip does.
     """
@@ -61,10 +61,10 @@ def _extract(video: Path, files: set[Path]) -> None:
             left.discard(path)
         if not left:
             return
-    raise UserError(f"{video}: {len(left)} frames that the truth has are not readable, such as frame {min(left).stem}")
+    raise UserError(f"{video}: {len(left)} annotated frames are unreadable, such as frame {min(left).stem}")
 
 
 def _folder(video: Path) -> Path:
-    """Of the pictures of a video, another one when the video changes."""
+    """The folder of a video's JPEGs; a new one if the video changes."""
     status = video.stat()
     return cache_folder() / "humaneva" / key_of([str(video.resolve()), f"{status.st_size} {status.st_mtime_ns}"])

@@ -44,7 +44,7 @@ def load_validation_predictions(
     if len(array) != count:
         raise UserError(f"{path}: {len(array)} predictions for {count} validation people; expected one for each")
     if array.shape[1] != len(skeleton):
-        raise UserError(f"{path}: {array.shape[1]} joints a person; {skeleton.name} has {len(skeleton)}")
+        raise UserError(f"{path}: {array.shape[1]} joints per person; {skeleton.name} has {len(skeleton)}")
     require_finite(array, path, skeleton)
     return array
 

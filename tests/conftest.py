@@ -17,8 +17,11 @@ from filelock import FileLock
 from launchers import why_no_horovod
 
 from options import GROUPS, SCRIPTS
-from utils.command_line.cli import parse
+from utils.command_line import cli
 from utils.console.messages import show_messages
+
+pytest_plugins = ("shown_options",)
+pytest.register_assert_rewrite("evaluations", "option_effects", "training_option_tests")
 
 show_messages()  # tests read warnings as the command line prints them
 
@@ -121,7 +124,7 @@ def parse_options() -> Callable[..., argparse.Namespace]:
     """`parse_options("--stacks", 1)`: the options of `train.py hourglass_mpii`, or of another script."""
 
     def parse_argv(*argv: object, entry: str = "train", script: str = "hourglass_mpii") -> argparse.Namespace:
-        return parse(f"{entry}.py", script, SCRIPTS[entry][script], GROUPS, [str(argument) for argument in argv])
+        return cli.parse(f"{entry}.py", script, SCRIPTS[entry][script], GROUPS, [str(argument) for argument in argv])
 
     return parse_argv
 

@@ -1,4 +1,4 @@
-"""What TensorBoard would show."""
+"""Values in TensorBoard event files."""
 
 import struct
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Commands started by torchrun and horovodrun, as on a machine that nobody reaches by ssh or by its name."""
+"""Commands started by torchrun and horovodrun on this machine, without ssh and host names."""
 
 import contextlib
 import importlib.util

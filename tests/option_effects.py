@@ -1,16 +1,17 @@
 """What the tests of a training script's options share: what a run left, and how an option must change it."""
 
-import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from command_line import call
+from command_line import Result, call
+from shown_options import COMMAND_LINES
+from torch.utils.data import DataLoader
 
 from utils.training.log_files import read_log
 
@@ -43,20 +44,34 @@ class Run:
 
 def run_once(train: Callable[..., Run]) -> Callable[..., Run]:
     """`run("--lr", 1e-2)`: `train` with these options; each set of options is run once."""
-    done: dict[tuple, Run] = {}
+    done: dict[tuple, tuple[Run, set]] = {}
 
     def once(*argv: object) -> Run:
-        if argv not in done:
-            done[argv] = train(*argv)
-        return done[argv]
+        key = (COMMAND_LINES.dropped, *argv)
+        if key not in done:
+            before, COMMAND_LINES.given = COMMAND_LINES.given, set()
+            done[key] = train(*argv), COMMAND_LINES.given
+            COMMAND_LINES.given = before
+        result, given = done[key]
+        COMMAND_LINES.given |= given
+        return result
 
     return once
 
 
-def refused_training(folder: Path, *argv: object) -> str:
-    """The one line of a `train.py` that is refused, and leaves no experiment in its working directory."""
-    folder.mkdir(exist_ok=True)
-    error = call("train", *argv, cwd=folder).refusal()
+def launching(script: str, data_dir: Path, *small: object) -> Callable[..., Result]:
+    """`launch(FOLDER, *argv, data_dir=...)`: `train.py script` with these options, in this working directory."""
+
+    def launch(folder: Path, *argv: object, data_dir: Path = data_dir) -> Result:
+        folder.mkdir(exist_ok=True)
+        return call("train", script, "--data_dir", data_dir, *small, *argv, cwd=folder)
+
+    return launch
+
+
+def refused_training(launch: Callable[..., Result], folder: Path, *argv: object, **more: object) -> str:
+    """The one line of a training that is refused, and leaves no experiment in its working directory."""
+    error = launch(folder, *argv, **more).refusal()
     assert not list(folder.glob("model_checkpoints/**/*"))
     return error
 
@@ -96,16 +111,16 @@ def assert_ended_by_bad_losses(checkpoints: Path, err: str) -> None:
     assert [path.name for path in checkpoints.iterdir() if path.suffix == ".tar"] == []
 
 
-OF_EVERY_SCRIPT = {"check_data"}  # tested for each in tests/utils/command_line/test_data_check.py
+def noted_workers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many workers each loader gets, from now on."""
+    noted, make = [], DataLoader.__init__
 
+    def noting(self, *arguments, num_workers=0, **more):
+        noted.append(num_workers)
+        make(self, *arguments, num_workers=num_workers, **more)
 
-def assert_tested(options: set[str], effects: Mapping[str, Effect], tests: Mapping[str, Any]) -> None:
-    """Every option has an effect that is tested, or a test among `tests` (a module's globals) that passes it."""
-    sources = [inspect.getsource(one) for name, one in tests.items() if name.startswith("test_")]
-    passed = {option for option in options if any(re.search(rf'"(--)?{option}"|\b{option}=', s) for s in sources)}
-    untested = options - set(effects) - passed - OF_EVERY_SCRIPT
-    assert not untested, f"no test passes {sorted(untested)}"
-    assert set(effects) <= options
+    monkeypatch.setattr(DataLoader, "__init__", noting)
+    return noted
 
 
 # ------------------------------------------------------------------------------------------ what is compared
@@ -128,6 +143,12 @@ def validation(run: Run, rel: float = 1e-4, abs_: float = 0.0) -> dict:
 
 def shapes(run: Run) -> dict:
     return {name: tuple(value.shape) for name, value in run.state().items()}
+
+
+def printed_averages(run: Run) -> dict[str, float]:
+    """The averages that `--evaluate` prints."""
+    rows = (line.split("\t") for line in run.out.splitlines() if "\t" in line)
+    return {name: float(value) for name, value in rows}
 
 
 def columns(run: Run) -> set:

@@ -1,4 +1,4 @@
-"""Processes that a test makes up: the view of one rank of several, without any other."""
+"""Fake processes: what one rank of several sees, without the others."""
 
 import pickle
 from collections import deque

@@ -1,4 +1,4 @@
-"""Several commands in one launch, as each of two processes runs them: a launch of its own for each takes too long.
+"""Several commands in one launch, run by each of two processes: a launch per command takes too long.
 
     several_trainings.py FOLDER
 

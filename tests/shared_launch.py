@@ -1,4 +1,4 @@
-"""One launch an engine for all tests of two processes, since each launch costs many seconds of imports.
+"""One launch per engine for all tests of two processes: each launch costs many seconds of imports.
 
 It first does the exchanges of `several_processes`, then every training and `run.py` (`several_trainings`).
 """
@@ -25,7 +25,7 @@ GAN = ("--linear_size", 16, "--num_stage", 1, "--action", "Walking")
 
 # Where a gradient is nothing but rounding (a bias before a norm), Adam and RMSprop would make full steps of it: weight
 # decay gives it a size. And where a network that is new learns fast, its ReLUs make chaos of the last digit.
-# name: (script, samples a process, its options, those of two processes alone). Ten steps each.
+# name: (script, samples per process, its options, those of two processes alone). Ten steps each.
 TRAININGS = {
     # 7 people: minibatches of 4 and 3, of which one process has 1 and the other 2.
     "hourglass": ("hourglass_mpii", 2, (*HOURGLASS, *NO_NORMS, *LOSSES), ()),
@@ -38,7 +38,7 @@ TRAININGS = {
         ("--epochs", 5, "--test_batch_size", 3, "--dropout", 0, "--workers", 0, "--lr", 1e-5), ("--sync_batch_norm",),
     ),
 }  # fmt: skip
-# Hundreds of exchanges a step, for each of which Horovod's threads wait for a core; smaller networks show the same.
+# Hundreds of exchanges per step; for each, Horovod's threads wait for a core. Smaller networks show the same.
 LEFT_OUT = {"torchrun": (), "horovodrun": ("hourglass_norms",)}
 RUNS = ("people", "photos", "one_photo", "frames", "poses")
 
@@ -55,7 +55,7 @@ def training(name: str, data: dict[str, Path], processes: int) -> list[object]:
 
 
 def lifter(data: dict[str, Path], exp: str, *argv: object) -> list[object]:
-    """A training of the lifter with dropout, five steps an epoch in two processes."""
+    """A training of the lifter with dropout, five steps per epoch in two processes."""
     fixed = ("--data_dir", data["h36m"], "--device", "cpu", "--train_batch_size", 24, *SMALL_LIFTER)
     return ["train", "2d3d_h36m", *fixed, "--exp", exp, *argv]
 

@@ -1,4 +1,4 @@
-"""The commands on the pages name scripts and options that exist, and the pages' links lead somewhere."""
+"""Commands in the docs parse, and links lead to existing files and headings."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""What a start imports: seconds of waiting before anything happens. Modules are counted, in a process; no timing."""
+"""What start-up imports: slow modules cost seconds before anything happens. Modules are listed; nothing is timed."""
 
 import json
 import subprocess

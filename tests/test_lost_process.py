@@ -21,7 +21,7 @@ LOST = re.compile(
 
 @pytest.fixture
 def training(tiny_h36m):
-    """The arguments of a small one, 15 steps an epoch, that does the same in one process as in two."""
+    """The arguments of a small one, 15 steps per epoch, that does the same in one process as in two."""
 
     def arguments(batch: int, *more: object) -> list[object]:
         return [

@@ -128,7 +128,7 @@ def test_only_one_process_writes(together):
 
 
 # ------------------------------------------------------------------------------------------ stop and go on
-def test_both_stop_and_go_on_as_if_nothing_had_been(together):
+def test_both_stop_and_go_on_as_if_nothing_had_happened(together):
     whole, parts = checkpoint(together, "whole"), checkpoint(together, "parts")
     assert whole["epoch"] == parts["epoch"] == 3
     torch.testing.assert_close(parts["optimizer"], whole["optimizer"], rtol=0, atol=0)

@@ -1,6 +1,7 @@
 """`viz.py 3d_pose_gan`: generated beside real poses, a walk through the latents, the nearest real poses."""
 
 import re
+import sys
 from pathlib import Path
 
 import cv2
@@ -8,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 from command_line import call, files
+from shown_options import assert_all_shown
 
 from generative_models.fc_gan import PoseGAN
 from generative_models.poses import facing
 from generative_models.viz import COMPARED, PANEL, WALK, draw_beside, draw_nearest, draw_walk, nearest_table
-from options import GROUPS, SCRIPTS
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
+from utils.look.palette import DARK, PAPER
+
+SHOWN_SCRIPTS = [("viz", "3d_pose_gan")]
 
 ACTIONS = ("Sitting", "Walking")
 
@@ -52,11 +56,9 @@ def picture(path: Path) -> np.ndarray:
 
 class TestScript:
     def test_every_option_has_a_test(self):
-        assert {option.name for _, option in SCRIPTS["viz"]["3d_pose_gan"].options(GROUPS)} == {
-            "data_dir", "load", "num_pictures", "interpolate", "nearest", "seed", "style", "output_dir",
-            "allow_unsafe_load", "debug_traceback", "check_data",
-        }  # fmt: skip
+        assert_all_shown(SHOWN_SCRIPTS, [sys.modules[__name__]])
 
+    @pytest.mark.shows("data_dir", "load", "output_dir")
     def test_generated_beside_real_poses(self, viz, tmp_path):
         out = viz().succeeded().out
         assert files(tmp_path / "out") == ["generated.png"]
@@ -65,6 +67,7 @@ class TestScript:
         assert height > 4 * PANEL[1]  # 16 poses, 4 a row
         assert width > 8 * PANEL[0]
 
+    @pytest.mark.shows("num_pictures", "seed")
     def test_number_and_seed(self, viz, tmp_path):
         viz("--num_pictures", 4).succeeded()
         first = picture(tmp_path / "out/generated.png")
@@ -74,6 +77,16 @@ class TestScript:
         viz("--num_pictures", 4).succeeded()
         assert (picture(tmp_path / "out/generated.png") == first).all()
 
+    @pytest.mark.shows("style")
+    def test_style(self, viz, tmp_path):
+        """A good part of the picture has the colour of the style's ground."""
+        for argv, own, other in (((), DARK, PAPER), (("--style", "paper"), PAPER, DARK)):
+            viz("--num_pictures", 1, *argv).succeeded()
+            colours = picture(tmp_path / "out/generated.png")[..., ::-1]
+            shares = [(colours == palette.ground).all(-1).mean() for palette in (own, other)]
+            assert shares[0] > 0.05 > shares[1]
+
+    @pytest.mark.shows("interpolate")
     def test_interpolate(self, viz, tmp_path, real):
         last = len(real) - 1
         out = viz("--num_pictures", 2, "--interpolate", 0, last).succeeded().out
@@ -83,15 +96,18 @@ class TestScript:
         assert [(subject, action) for subject, action, *_ in said] == [("9", "Sitting"), ("11", "Walking")]
         assert all(0 < float(error) < 2000 for *_, error in said)
 
+    @pytest.mark.shows("nearest")
     def test_nearest(self, viz, tmp_path):
         out = viz("--num_pictures", 3, "--nearest").succeeded().out
         assert files(tmp_path / "out") == ["generated.png", "nearest.png"]
         assert "mm to the nearest training pose" in out
         assert f"{COMPARED} generated" in out
 
+    @pytest.mark.shows("debug_traceback")
     def test_debug_traceback_shows_it(self, viz):
         assert "Traceback (most recent call last)" in viz("--interpolate", 0, "--debug_traceback").err
 
+    @pytest.mark.shows("allow_unsafe_load")
     def test_old_pickles_load_only_where_allowed(self, viz, checkpoint, tmp_path):
         old = torch.load(checkpoint, weights_only=True) | {"made": Path("here")}  # an object, not a plain type
         torch.save(old, tmp_path / "old.pth")

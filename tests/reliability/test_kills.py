@@ -1,4 +1,4 @@
-"""A training that is killed at any point of its writes leaves whole files, and goes on as if nothing had been."""
+"""A training that is killed at any point of its writes leaves whole files, and resumes as if nothing had happened."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ def assert_whole(folder, epochs: int) -> None:
     assert len(read_log(folder / FOLDER / "log.txt")[1]) in (epochs, epochs + 1)
 
 
-def assert_as_if_nothing_had_been(folder, trainer, whole) -> None:
+def assert_as_if_nothing_had_happened(folder, trainer, whole) -> None:
     assert_same_run(trainer, whole[1])
     assert log_of(folder / FOLDER) == log_of(whole[0] / FOLDER)
     for name in (BEST, LATEST):
@@ -64,7 +64,7 @@ def test_a_kill_in_the_second_epochs_writes_loses_at_most_that_epoch(tmp_path, w
     killed(tmp_path, len(START) + len(EPOCH) + point)
     is_done = point == len(EPOCH) - 1  # the latest checkpoint is renamed
     assert_whole(tmp_path, 2 if is_done else 1)
-    assert_as_if_nothing_had_been(tmp_path, run(tmp_path, epochs=EPOCHS, resume=True), whole)
+    assert_as_if_nothing_had_happened(tmp_path, run(tmp_path, epochs=EPOCHS, resume=True), whole)
 
 
 @pytest.mark.parametrize("number", [0, len(START) - 1, len(START) + 5, len(START) + len(EPOCH) - 2])
@@ -85,4 +85,4 @@ def test_two_kills_in_a_row(tmp_path, whole):
     # Repeated, the epoch is as good as its best checkpoint, which stays; the kill comes before the last renaming.
     killed(tmp_path, len(START) + 6, resume=True)
     assert_whole(tmp_path, 1)
-    assert_as_if_nothing_had_been(tmp_path, run(tmp_path, epochs=EPOCHS, resume=True), whole)
+    assert_as_if_nothing_had_happened(tmp_path, run(tmp_path, epochs=EPOCHS, resume=True), whole)

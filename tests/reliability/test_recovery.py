@@ -1,4 +1,4 @@
-"""What a resumed training makes of best checkpoints that are missing, damaged, or older or newer than the latest."""
+"""Resuming with a best checkpoint that is missing, damaged, or older or newer than the latest."""
 
 import shutil
 

@@ -1,8 +1,16 @@
-"""Trainers of an hourglass for the tiny MPII folder."""
+"""Trainers of an hourglass for the tiny MPII folder, and `train.py hourglass_mpii` on it."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
+from command_line import Result
+from hourglass_training import NAME, launch_training
+from option_effects import Run, refused_training, run_once
 from trainer_cases import CPU, MEAN, STDDEV
 
+from stacked_hourglass import trainer
 from stacked_hourglass.annotations import load_mpii
 from stacked_hourglass.people import People
 from stacked_hourglass.trainer import (
@@ -39,3 +47,34 @@ def make_trainer(parts):
         return HourglassTrainer(people, CPU, MEAN, STDDEV, 4, optimisation or Optimisation(), experiment, **named)
 
     return make
+
+
+@pytest.fixture
+def one_picture(monkeypatch):
+    """TensorBoard's PNG of several people would take a third of the time."""
+    monkeypatch.setattr(trainer, "PICTURES", 1)
+
+
+@pytest.fixture(scope="module")
+def launch(tiny_mpii, tiny_clips) -> Callable[..., Result]:
+    """`launch(FOLDER, "--lr", 1)`: a training of a small hourglass in this working directory, on data that fit it."""
+
+    def launching(folder: Path, *argv: object, data_dir: Path | None = None) -> Result:
+        return launch_training(folder, data_dir or (tiny_clips if "--add_attention" in argv else tiny_mpii), *argv)
+
+    return launching
+
+
+@pytest.fixture(scope="module")
+def run(launch, tmp_path_factory) -> Callable[..., Run]:
+    def training(*argv: object) -> Run:
+        folder = tmp_path_factory.mktemp("run")
+        return Run(folder, NAME, launch(folder, *argv).succeeded().out)
+
+    return run_once(training)
+
+
+@pytest.fixture
+def fails(launch, tmp_path) -> Callable[..., str]:
+    """`fails("--lr", 0)`: the one line of a training that ends with status 2 and writes nothing."""
+    return partial(refused_training, launch, tmp_path / "failing")

@@ -1,4 +1,4 @@
-"""Help for tests of what `--person_box` can be."""
+"""Helpers for tests of `--person_box`."""
 
 from pathlib import Path
 

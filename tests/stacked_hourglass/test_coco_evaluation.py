@@ -1,12 +1,12 @@
 """eval.py coco_AP: its files, its table, and what it refuses."""
 
 import json
-from argparse import Namespace
 
 import numpy as np
 import pytest
 from coco_files import make, person
 from command_line import modules_after
+from evaluations import evaluated
 from PIL import Image
 
 from stacked_hourglass import coco_evaluation
@@ -35,10 +35,7 @@ def results_of(data_dir, path, off=0.0):
 
 
 def evaluate(data_dir, *files):
-    coco_evaluation.coco_AP(
-        Namespace(data_dir=data_dir, prediction_files=files, model_names=None, output_dir=data_dir / "out")
-    )
-    return json.loads((data_dir / "out" / "coco_ap.json").read_text())
+    return evaluated(coco_evaluation.coco_AP, "coco_ap.json", data_dir, files)
 
 
 def test_table_and_json(data_dir, tmp_path, capsys, monkeypatch):

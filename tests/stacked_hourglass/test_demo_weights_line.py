@@ -1,4 +1,4 @@
-"""When the demo weights are taken, and what is said about them."""
+"""When the demo weights are used, and what is printed then."""
 
 import pytest
 from command_line import ROOT

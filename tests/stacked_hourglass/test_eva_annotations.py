@@ -74,7 +74,7 @@ def test_clips_of_the_public_form(folder):
         ({"Train/S1": {"Walking 1 chunk0": cameras(count=2)}}, "has 2 cameras; expected 3, C1 to C3"),
         ({"Train/S1": {"Walking 1 chunk0": [*cameras(count=2), cameras(4)[2]]}}, "cameras have 3, 3, 4 frames"),
         ({"Train/S1": {"Walking 1": cameras()}}, "expected an action with its chunk, such as 'Walking 1 chunk0'"),
-        ({"S1": {"Walking 1 chunk0": cameras()}}, "'S1' is no subject with actions; expected Train/S1"),
+        ({"S1": {"Walking 1 chunk0": cameras()}}, "'S1' is not a subject with actions; expected Train/S1"),
         ({}, "positions_2d is not subject → action → cameras"),
     ],
 )

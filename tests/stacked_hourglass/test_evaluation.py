@@ -1,11 +1,12 @@
 import json
-from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from command_line import modules_after
+from evaluations import assert_refused, evaluated, save_all_forms
 from PIL import Image
 from scipy.io import loadmat, savemat
 
@@ -71,10 +72,8 @@ def write_truth(folder, truth, **changes):
     savemat(folder / "detections_our_format.mat", {key: value for key, value in content.items() if value is not None})
 
 
-def evaluate(data_dir, files, names=None, output_dir=None):
-    output_dir = output_dir or data_dir / "out"
-    mpii_PCKh(Namespace(data_dir=data_dir, prediction_files=files, model_names=names, output_dir=output_dir))
-    return json.loads((output_dir / "pckh.json").read_text())
+evaluate = partial(evaluated, mpii_PCKh, "pckh.json")
+refused = partial(assert_refused, evaluate)
 
 
 def by_image(array):
@@ -82,21 +81,12 @@ def by_image(array):
     return {"b.jpg": tensor[[1]], "a.jpg": tensor[[0, 2]]}
 
 
-def save_all_forms(folder, array):
-    files = [folder / f"{suffix}_form.{suffix}" for suffix in ("mat", "h5", "npz", "pt", "json")]
-    for path in files[:3]:
-        save_prediction_array(path, array)
-    save_predictions(files[3], by_image(array))
-    save_coco_results(files[4], by_image(array))
-    return files
-
-
 def test_every_form_of_file_scores_the_same(data_dir, truth, tmp_path, capsys, undrawn):
     array = truth.copy()
     array[0, MPII.index("head_top"), 0] += 0.49 * HEAD_SIZE
     array[1, MPII.index("head_top"), 0] += 0.51 * HEAD_SIZE
     array[2, MPII.index("l_knee"), 1] -= 0.2 * HEAD_SIZE
-    result = evaluate(data_dir, save_all_forms(tmp_path, array))
+    result = evaluate(data_dir, save_all_forms(tmp_path, array, by_image(array)))
     assert list(result) == ["mat_form", "h5_form", "npz_form", "pt_form", "json_form"]
     for table in result.values():
         assert table["PCKh@0.5"]["head"] == pytest.approx(200 / 3)
@@ -159,13 +149,6 @@ def test_curves_are_drawn_whatever_the_names(data_dir, truth, tmp_path):
         assert (colours == colour).all(axis=1).sum() > 100
 
 
-def refused(data_dir, files, message, names=None):
-    """The evaluation ends in a UserError and writes nothing."""
-    with pytest.raises(UserError, match=message):
-        evaluate(data_dir, files, names)
-    assert not (data_dir / "out").exists()
-
-
 def test_one_bad_file_among_good_ones_stops_all(data_dir, truth, tmp_path):
     good = tmp_path / "good.mat"
     save_prediction_array(good, truth)
@@ -175,7 +158,7 @@ def test_one_bad_file_among_good_ones_stops_all(data_dir, truth, tmp_path):
     with_nan[1, MPII.index("l_elbow"), 0] = np.nan
     save_prediction_array(tmp_path / "nan.npz", with_nan)
     refused(data_dir, [good, tmp_path / "short.mat"], r"short\.mat: 2 predictions for 3 validation people")
-    refused(data_dir, [good, tmp_path / "joints.h5"], r"joints\.h5: 14 joints a person; MPII has 16")
+    refused(data_dir, [good, tmp_path / "joints.h5"], r"joints\.h5: 14 joints per person; MPII has 16")
     refused(data_dir, [good, tmp_path / "nan.npz"], r"nan\.npz: 1 of 48 joints.* person 1 \(l_elbow\)")
     refused(data_dir, [good, tmp_path / "none.mat"], r"none\.mat does not exist")
     refused(data_dir, [good, tmp_path / "preds.csv"], r"unknown suffix '\.csv'; choose one of \.pt")
@@ -207,7 +190,7 @@ def test_files_by_image_must_hold_each_person_once(data_dir, truth, tmp_path, su
     check(poses | {"a.jpg": poses["b.jpg"]}, r"2 predictions for 3 .* a\.jpg has 1 people, expected 2")
     check(poses | {"c.jpg": poses["b.jpg"]}, r"4 predictions for 3 .* c\.jpg has 1 people, expected 0")
     check(poses | {"b.jpg": poses["b.jpg"][:, :14]}, "14 × 2, 16 × 2; expected 16 × 2 px for every person")
-    check({name: tensor[:, :14] for name, tensor in poses.items()}, "14 joints a person")
+    check({name: tensor[:, :14] for name, tensor in poses.items()}, "14 joints per person")
     check({}, "no image")
 
 
@@ -287,7 +270,7 @@ def test_the_folder_that_train_and_run_find_too(data_dir, truth, tmp_path, monke
 
 
 def test_files_but_pt_are_scored_without_torch(data_dir, truth, tmp_path):
-    paths = [path for path in save_all_forms(tmp_path, truth) if path.suffix != ".pt"]
+    paths = [path for path in save_all_forms(tmp_path, truth, by_image(truth)) if path.suffix != ".pt"]
     arguments = ["--data_dir", data_dir, "--prediction_files", *paths, "--output_dir", tmp_path / "out"]
     assert "torch" not in modules_after("eval", "mpii_PCKh", *arguments)
     assert (tmp_path / "out" / "pckh_all.png").is_file()

@@ -11,7 +11,7 @@ from utils.look.palette import DARK
 from utils.transform import LSP, MPII
 
 CROP = np.full((256, 256, 3), 90, np.uint8)
-PLACES = torch.stack(  # px of the crop, one a joint
+PLACES = torch.stack(  # px of the crop, one per joint
     [torch.tensor([30.0 + 12 * joint, 220.0 - 12 * joint]) for joint in range(len(MPII))]
 )
 

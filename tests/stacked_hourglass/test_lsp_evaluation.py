@@ -1,11 +1,12 @@
 import json
-from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from command_line import call, modules_after
+from evaluations import assert_refused, evaluated, save_all_forms
 from PIL import Image
 from scipy.io import savemat
 
@@ -13,8 +14,6 @@ from stacked_hourglass import lsp_evaluation
 from stacked_hourglass.lsp_annotations import load_lsp
 from stacked_hourglass.lsp_evaluation import lsp_PCK
 from stacked_hourglass.lsp_pck import lsp_tables
-from utils.osutils import UserError
-from utils.predictions.coco_results import save_coco_results
 from utils.predictions.prediction_arrays import save_prediction_array
 from utils.predictions.prediction_files import save_predictions
 from utils.transform import LSP
@@ -46,23 +45,12 @@ def undrawn(monkeypatch):
     monkeypatch.setattr(lsp_evaluation, "draw_lsp_curves", lambda curves, output_dir: [])
 
 
-def evaluate(data_dir, files, names=None, output_dir=None):
-    output_dir = output_dir or data_dir / "out"
-    lsp_PCK(Namespace(data_dir=data_dir, prediction_files=files, model_names=names, output_dir=output_dir))
-    return json.loads((output_dir / "lsp_pck.json").read_text())
+evaluate = partial(evaluated, lsp_PCK, "lsp_pck.json")
+refused = partial(assert_refused, evaluate)
 
 
 def by_photo(array, first=4):
     return {f"im{first + row:04d}.jpg": torch.from_numpy(pose[None]) for row, pose in enumerate(array)}
-
-
-def save_all_forms(folder, array):
-    files = [folder / f"{suffix}_form.{suffix}" for suffix in ("mat", "h5", "npz", "pt", "json")]
-    for path in files[:3]:
-        save_prediction_array(path, array)
-    save_predictions(files[3], by_photo(array))
-    save_coco_results(files[4], by_photo(array))
-    return files
 
 
 def test_every_form_of_file_scores_the_same(data_dir, joints, tmp_path, capsys, undrawn):
@@ -70,7 +58,7 @@ def test_every_form_of_file_scores_the_same(data_dir, joints, tmp_path, capsys, 
     pred = truth.copy()
     pred[0] = truth[0, LSP.flip_order]  # left and right exchanged
     expected = lsp_tables(pred, truth)
-    result = evaluate(data_dir, save_all_forms(tmp_path, pred))
+    result = evaluate(data_dir, save_all_forms(tmp_path, pred, by_photo(pred)))
     assert list(result) == ["mat_form", "h5_form", "npz_form", "pt_form", "json_form"]
     for tables in result.values():
         assert list(tables) == ["person_centric", "observer_centric"]
@@ -90,7 +78,7 @@ def test_every_form_of_file_scores_the_same(data_dir, joints, tmp_path, capsys, 
 
 
 def test_curves_and_no_torch(data_dir, joints, tmp_path):
-    files = [path for path in save_all_forms(tmp_path, joints[3:]) if path.suffix != ".pt"]
+    files = [path for path in save_all_forms(tmp_path, joints[3:], by_photo(joints[3:])) if path.suffix != ".pt"]
     arguments = ["--data_dir", data_dir, "--prediction_files", *files, "--output_dir", tmp_path / "out"]
     assert "torch" not in modules_after("eval", "lsp_PCK", *arguments)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"lsp_pck.json", *PICTURES}
@@ -116,13 +104,6 @@ def test_predictions_of_training_photos_are_ignored(data_dir, joints, tmp_path, 
     assert "a.pt: predictions of 3 training photos ignored" in caplog.text
 
 
-def refused(data_dir, files, message):
-    """The evaluation ends in a UserError and writes nothing."""
-    with pytest.raises(UserError, match=message):
-        evaluate(data_dir, files)
-    assert not (data_dir / "out").exists()
-
-
 def test_bad_input_is_refused(data_dir, joints, tmp_path):
     good = tmp_path / "good.mat"
     save_prediction_array(good, joints[3:])
@@ -135,7 +116,7 @@ def test_bad_input_is_refused(data_dir, joints, tmp_path):
     refused(
         data_dir, [good, tmp_path / "short.mat"], r"short\.mat: 2 predictions for 3 validation people; expected one"
     )
-    refused(data_dir, [good, tmp_path / "mpii.npz"], r"mpii\.npz: 16 joints a person; LSP has 14")
+    refused(data_dir, [good, tmp_path / "mpii.npz"], r"mpii\.npz: 16 joints per person; LSP has 14")
     refused(data_dir, [good, tmp_path / "nan.h5"], r"nan\.h5: 1 of 42 joints.* person 1 \(neck\)")
     refused(data_dir, [good, tmp_path / "other.pt"], r"other\.pt: 3 predictions for 3 .*: im0004\.jpg has none")
     refused(data_dir, [good, good], "given twice")

@@ -196,7 +196,7 @@ def test_debug_pictures_are_written_after_whole_epochs(make_trainer, parts, tmp_
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pth.tar"}
     hooks.checkpoint_fn(model, optimizer, 2, None, tmp_path, is_best=False)
     with Image.open(tmp_path / "debug" / "epoch_002.png") as picture:
-        assert picture.width > picture.height > 256  # 4 people a row; poses, targets, predicted maps
+        assert picture.width > picture.height > 256  # 4 people per row; poses, targets, predicted maps
 
 
 def test_no_debug_pictures_unless_asked(make_trainer, parts, tmp_path):

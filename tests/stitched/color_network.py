@@ -54,7 +54,7 @@ def spots(*places: tuple[int, int]) -> np.ndarray:
 
 
 def by_side(skeleton, right, left, centre) -> Tensor:
-    """A row a joint of `skeleton`, which its side alone decides."""
+    """One row per joint of `skeleton`; it depends on the joint's side only."""
     rows = {"r": right, "l": left, "c": centre}
     return torch.tensor([rows[skeleton.side(joint)] for joint in skeleton.joints], dtype=torch.float32)
 

@@ -3,6 +3,7 @@
 import json
 import runpy
 import shutil
+import sys
 from collections.abc import Callable
 from importlib import util
 from pathlib import Path
@@ -13,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 from command_line import Result, call, files
+from shown_options import assert_all_shown
 from tiny_checkpoints import stitched_file
 from tiny_fine_tuning import make_images, make_networks
 
-from options import GROUPS, SCRIPTS
 from stacked_hourglass import demo_weights, load_hourglass
 from stacked_hourglass import hourglass as hourglass_module
 from stitched import estimate_poses, export, load_network
@@ -25,6 +26,8 @@ from twod_threed import load_lifter
 from utils.imaging.heatmaps import decode_heatmaps, heatmap_to_crop
 from utils.training.checkpoints import write_checkpoint
 from utils.transform import H36M, H36M_2D, MPII
+
+SHOWN_SCRIPTS = [("run", "export")]
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "onnx_example.py"
 KINDS = ("hourglass", "lifter", "stitched")
@@ -239,6 +242,7 @@ def test_differences_by_hand():
 
 
 # ------------------------------------------------------------------------------------------ options
+@pytest.mark.shows("output_dir")
 def test_without_onnx_the_program_is_written_and_a_line_says_so(run, loads, tmp_path, monkeypatch):
     there = util.find_spec
     monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxscript" else there(name))
@@ -283,6 +287,7 @@ def no_onnx(monkeypatch):
 class TestOptions:
     """Without ONNX, which is slow and changes nothing here."""
 
+    @pytest.mark.shows("seed")
     def test_the_seed_changes_the_input_of_the_check(self, run, loads, monkeypatch):
         seen = []
         compare = export.output_differences
@@ -291,6 +296,7 @@ class TestOptions:
             run(*loads["lifter"], *argv).succeeded()
         assert seen == [0, 5]
 
+    @pytest.mark.shows("load", "load_hourglass", "load_2d3d")
     def test_wrong_checkpoints(self, run, networks, tmp_path):
         hourglass, lifter = networks.values()
         assert "--load_2d3d missing" in run("--load_hourglass", hourglass).refusal()
@@ -309,7 +315,10 @@ class TestOptions:
         assert "was trained with instance" in run(*both, "--dataset_normalization").refusal()
         assert not (tmp_path / "out").exists()
 
-    @pytest.mark.parametrize(("option", "value", "stored"), [*OF_HOURGLASS, *OF_LIFTER], ids=str)
+    @pytest.mark.parametrize(
+        ("option", "value", "stored"),
+        [pytest.param(*case, marks=pytest.mark.shows(case[0])) for case in (*OF_HOURGLASS, *OF_LIFTER)],
+    )
     def test_an_option_that_shaped_a_network_must_agree(self, run, loads, networks, tmp_path, option, value, stored):
         own, other = ("hourglass", "lifter") if (option, value, stored) in OF_HOURGLASS else ("lifter", "hourglass")
         for kind in (own, "stitched"):
@@ -327,6 +336,7 @@ class TestOptions:
         assert differences["lifter.pt2"]["joints_3d"].relative <= export.TOLERANCE
         assert json.loads((tmp_path / "lifter.json").read_text())["checkpoints"] == {}
 
+    @pytest.mark.shows("allow_unsafe_load", "debug_traceback")
     def test_old_pickles_and_tracebacks(self, run, networks, tmp_path):
         content = torch.load(networks["--load_2d3d"], weights_only=True) | {"made": Path("here")}
         torch.save(content, tmp_path / "old.pth")
@@ -335,9 +345,5 @@ class TestOptions:
         run("--load", tmp_path / "old.pth", "--allow_unsafe_load").succeeded()
 
 
-def test_every_option_has_a_test_here():
-    tested = {
-        "load", "load_hourglass", "load_2d3d", "output_dir", "seed", "allow_unsafe_load", "debug_traceback",
-        "check_data", *(option for option, _, _ in (*OF_HOURGLASS, *OF_LIFTER)),
-    }  # fmt: skip
-    assert {option.name for _, option in SCRIPTS["run"]["export"].options(GROUPS)} == tested
+def test_every_option_has_a_test():
+    assert_all_shown(SHOWN_SCRIPTS, [sys.modules[__name__]])

@@ -20,6 +20,8 @@ from utils.imaging import camera_source
 from utils.predictions.prediction_files import load_metas
 from utils.transform import H36M_2D
 
+SHOWN_SCRIPTS = [("run", "stitched_mpii")]
+
 IMAGE = np.full((240, 320, 3), 90, np.uint8)
 
 
@@ -133,6 +135,7 @@ def test_a_camera_is_shown_while_it_runs(tmp_path, monkeypatch):
     assert len(load_metas(tmp_path / "out/metas.pt")) == 4
 
 
+@pytest.mark.shows("show")
 def test_it_is_for_cameras(tmp_path):
     line = call("run", "stitched_mpii", "--data_dir", tmp_path, "--show", "--output_dir", tmp_path / "out").refusal()
     assert "--show: for a camera, such as --data_dir 0" in line

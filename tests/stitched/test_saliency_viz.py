@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from itertools import pairwise
 
 import cv2
@@ -9,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from command_line import call, files
+from shown_options import assert_all_shown
 from tiny_checkpoints import SMALL, hourglass_file, lifter_file, stitched_file
 
-from options import GROUPS, SCRIPTS
 from stacked_hourglass import demo_weights, load_hourglass
 from stacked_hourglass.hourglass import Architecture
 from stacked_hourglass.inference import as_input
@@ -22,6 +23,8 @@ from stitched.saliency_viz import EMPTY_HEIGHT, GAP
 from utils.imaging.images import crop_decoded, crop_matrix, read_image
 from utils.look.palette import DARK
 from utils.transform import LSP, MPII
+
+SHOWN_SCRIPTS = [("viz", "saliency_and_prob_maps"), ("viz", "saliency_and_prob_maps_with_skeleton")]
 
 PLAIN, SKELETON = "saliency_and_prob_maps", "saliency_and_prob_maps_with_skeleton"
 
@@ -77,7 +80,8 @@ def boxes_file(path, boxes):
 
 # ------------------------------------------------------------------------------------------ what is drawn
 @pytest.mark.parametrize("script", [PLAIN, SKELETON])
-@pytest.mark.parametrize("kind", ["sum", "max"])
+@pytest.mark.parametrize("kind", ["sum", pytest.param("max", marks=pytest.mark.shows("use_max_for_saliency_map"))])
+@pytest.mark.shows("img_dir", "load", "output_dir")
 def test_every_photo_has_its_picture(draw, photos, checkpoint, tmp_path, script, kind):
     argv = ["--use_max_for_saliency_map"] if kind == "max" else []
     result = draw(*argv, script=script).succeeded()
@@ -102,6 +106,18 @@ def test_the_two_definitions_and_the_skeleton_show(draw, tmp_path):
     assert pictures[0].shape[1] < pictures[2].shape[1]
 
 
+@pytest.mark.shows("style", "min_score")
+def test_style_and_least_confidence(draw, photos, tmp_path):
+    pictures = {}
+    for argv in (("--min_score", 0), ("--min_score", 1), ("--min_score", 0, "--style", "paper")):
+        draw("--img_dir", photos / "a.png", *argv).succeeded()
+        pictures[argv] = read_image(tmp_path / "out/a.png")
+    all_marked, none_marked, on_paper = pictures.values()
+    assert (all_marked != none_marked).any()
+    assert (all_marked != on_paper).any()
+
+
+@pytest.mark.shows("person_box")
 def test_several_people_are_below_one_another(draw, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(saliency_viz, "MOST_PEOPLE", 3)
     height, width = cv2.imread(str(photos / "a.png")).shape[:2]
@@ -134,6 +150,7 @@ def test_a_photo_without_people_is_shown_and_said(draw, photos, tmp_path):
     assert read_image(tmp_path / "out/sub/b.png").shape[0] > EMPTY_HEIGHT
 
 
+@pytest.mark.shows("num_pictures")
 def test_frames_of_a_video_evenly_spread(draw, tmp_path):
     writer = cv2.VideoWriter(str(tmp_path / "clip.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 80))
     for number in range(8):
@@ -187,7 +204,9 @@ ARCHITECTURE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "value"), ARCHITECTURE.items())
+@pytest.mark.parametrize(
+    ("name", "value"), [pytest.param(*item, marks=pytest.mark.shows(item[0])) for item in ARCHITECTURE.items()]
+)
 def test_an_architecture_may_be_given_and_must_agree(refused, checkpoint, draw, photos, name, value):
     assert f"--{name} {value}: {checkpoint} was trained with {getattr(SMALL, name)}" in refused(f"--{name}", value)
     if name == "features":
@@ -206,6 +225,7 @@ def test_wrong_checkpoints(refused, photos, tmp_path, monkeypatch):
     assert "--load missing: give a checkpoint of train.py hourglass_mpii" in line
 
 
+@pytest.mark.shows("device")
 def test_other_wrong_values(draw, refused, photos, tmp_path):
     assert "--img_dir" in refused("--img_dir", tmp_path / "nothing")
     assert "--img_dir" in call("viz", PLAIN, "--output_dir", tmp_path / "out").refusal()
@@ -219,6 +239,7 @@ def test_other_wrong_values(draw, refused, photos, tmp_path):
     assert files(photos) == before
 
 
+@pytest.mark.shows("allow_unsafe_load", "debug_traceback")
 def test_old_pickles_and_tracebacks(draw, refused, checkpoint, photos, tmp_path):
     content = torch.load(checkpoint, weights_only=True) | {"made": tmp_path}
     torch.save(content, tmp_path / "old.pth")
@@ -228,10 +249,6 @@ def test_old_pickles_and_tracebacks(draw, refused, checkpoint, photos, tmp_path)
     draw(*argv, "--allow_unsafe_load").succeeded()
 
 
-@pytest.mark.parametrize("script", [PLAIN, SKELETON])
-def test_every_option_has_a_test_here(script):
-    tested = {
-        "img_dir", "load", "output_dir", "num_pictures", "person_box", "use_max_for_saliency_map", "device",
-        "allow_unsafe_load", "debug_traceback", "check_data", "min_score", "style",
-    }  # fmt: skip
-    assert {option.name for _, option in SCRIPTS["viz"][script].options(GROUPS)} == tested | set(ARCHITECTURE)
+@pytest.mark.parametrize("script", SHOWN_SCRIPTS)
+def test_every_option_has_a_test(script):
+    assert_all_shown([script], [sys.modules[__name__]])

@@ -5,35 +5,34 @@ Runs go through the real entry point, in this process, on a few images.
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from command_line import call
+from command_line import Result, call
 from option_effects import (
     OF_ALL_TRAININGS,
     Effect,
     Run,
-    assert_effect,
-    assert_ended_by_bad_losses,
-    assert_tested,
     epochs,
+    launching,
+    noted_workers,
     optimizer_fields,
+    printed_averages,
     refused_training,
     run_once,
     running_statistics,
-    validation,
     weights,
-    with_bad_losses,
 )
 from tiny_fine_tuning import NAME, SMALL, TRAINING, fine_tune, make_images, make_networks
-from torch import nn
+from training_option_tests import TrainingOptionTests
 
-from options import GROUPS, SCRIPTS
 from stitched.stitched_network import StitchedNetwork
 from stitched.trainer import StitchedTrainer
+
+SHOWN_SCRIPTS = [("train", "stitched_fine_tune")]
 
 
 @pytest.fixture(scope="module")
@@ -48,20 +47,23 @@ def networks(images, tmp_path_factory) -> tuple:
 
 
 @pytest.fixture(scope="module")
+def launch(images, networks) -> Callable[..., Result]:
+    def launch_from(folder: Path, *argv: object, data_dir: Path = images, starts: tuple = networks) -> Result:
+        starts = () if "--resume" in argv else starts
+        return launching("stitched_fine_tune", data_dir, *SMALL, *starts)(folder, *argv)
+
+    return launch_from
+
+
+@pytest.fixture(scope="module")
 def run(images, networks, tmp_path_factory) -> Callable[..., Run]:
     return run_once(lambda *argv: fine_tune(tmp_path_factory.mktemp("run"), images, *networks, *argv))
 
 
 @pytest.fixture
-def fails(images, networks, tmp_path) -> Callable[..., str]:
+def fails(launch, tmp_path) -> Callable[..., str]:
     """The one line of a run that is refused and leaves nothing."""
-
-    def failing(*argv: object, data_dir: Path = images, starts: tuple = networks) -> str:
-        return refused_training(
-            tmp_path / "refused", "stitched_fine_tune", "--data_dir", data_dir, *SMALL, *starts, *argv
-        )
-
-    return failing
+    return partial(refused_training, launch, tmp_path / "refused")
 
 
 # ------------------------------------------------------------------------------------------ what is compared
@@ -93,22 +95,29 @@ EFFECTS = OF_ALL_TRAININGS | {
 }
 
 
-def test_every_option_has_a_test():
-    options = {option.name for _, option in SCRIPTS["train"]["stitched_fine_tune"].options(GROUPS)}
-    assert_tested(options, EFFECTS, globals())
+class TestOptions(TrainingOptionTests):
+    script, trainer, compiled, effects = "stitched_fine_tune", StitchedTrainer, StitchedNetwork, EFFECTS
+    metric = "MPJPE"
 
+    @pytest.mark.shows("evaluate", "load")
+    def test_evaluate_validates_and_stops(self, run, images, launch, tmp_path):
+        """Without training images."""
+        source = run()
+        only_test = shutil.copytree(images, tmp_path / "h36m", ignore=shutil.ignore_patterns("S1"))
+        argv = ("--evaluate", "--load", source.checkpoints)
+        result = launch(tmp_path / "work", *argv, data_dir=only_test).succeeded()
+        evaluated = Run(tmp_path / "work", NAME, result.out)
+        assert not evaluated.checkpoints.exists()
+        averages = printed_averages(evaluated)
+        for name in ("MPJPE", "P-MPJPE", "2D_error", "heatmap_loss"):
+            assert averages[name] == pytest.approx(source.log()[-1][f"val/{name}"], rel=1e-4)
 
-def test_the_same_options_do_the_same(run, images, networks, tmp_path):
-    """Else a difference would mean nothing."""
-    again = fine_tune(tmp_path, images, *networks)
-    assert weights(again) == weights(run())
-    assert validation(again) == validation(run())
-
-
-@pytest.mark.usefixtures("bf16_cpu")
-@pytest.mark.parametrize("option", EFFECTS)
-def test_an_option_changes_what_happens(run, option):
-    assert_effect(run, option, EFFECTS[option])
+    @pytest.mark.shows("allow_unsafe_load")
+    def test_old_pickles_load_only_where_allowed(self, run, fails, images, tmp_path):
+        torch.save(run().checkpoint() | {"made": Path("here")}, tmp_path / "old.pth")  # an object, not a plain type
+        argv = ("--load", tmp_path / "old.pth")
+        assert "--allow_unsafe_load" in fails(*argv, starts=())
+        fine_tune(tmp_path / "run", images, *argv, "--allow_unsafe_load", "--evaluate")
 
 
 # ------------------------------------------------------------------------------------------ closer looks
@@ -136,6 +145,7 @@ def test_the_stored_options_are_those_of_the_networks(run):
     }  # fmt: skip
 
 
+@pytest.mark.shows("freeze")
 def test_a_frozen_network_stays_as_it_is(run, networks):
     starts = [torch.load(path, weights_only=True)["state_dict"] for path in networks[1::2]]
     for name, start in zip(("hourglass", "lifter"), starts, strict=True):
@@ -148,6 +158,7 @@ def test_a_frozen_network_stays_as_it_is(run, networks):
         assert [group["name"] for group in frozen.checkpoint()["optimizer"][0]["param_groups"]] == [other]
 
 
+@pytest.mark.shows("remove_intermediate_supervision")
 def test_intermediate_supervision_can_be_left_out(images, tmp_path):
     two_stacks = make_networks(tmp_path, images, stacks=2)
     every, last = (
@@ -158,28 +169,15 @@ def test_intermediate_supervision_can_be_left_out(images, tmp_path):
     assert validated_heatmap_loss(last) < 0.8 * validated_heatmap_loss(every)
 
 
-def test_clipping_can_be_left_out(run):
-    assert weights(run("--grad_clip", 1e-9)) != weights(run("--no_grad_clipping"))
-    assert weights(run("--no_grad_clipping")) == weights(run("--grad_clip", 1e9))
-
-
-def test_batches_of_validation_do_not_matter(run):
-    assert validation(run("--test_batch_size", 3)) == validation(run())
-    assert weights(run("--test_batch_size", 3)) == weights(run())
-
-
-def test_workers_do_the_same(run):
-    again = run("--workers", 1)
+@pytest.mark.shows("workers")
+def test_workers_reach_the_loaders_and_do_the_same(run, images, networks, tmp_path, monkeypatch):
+    noted = noted_workers(monkeypatch)
+    again = fine_tune(tmp_path, images, *networks, "--workers", 1)
+    assert noted == [1, 1]  # training, validation
     assert weights(again) == weights(run())
 
 
-def test_exp_and_directories_name_where_things_go(images, networks, tmp_path):
-    fine_tune(tmp_path, images, *networks, "--exp", "second", "--checkpoint_dir", "a/b", "--tb_dir", "events")
-    assert (tmp_path / "a/b/stitched_fine_tune_second/checkpoint.pth.tar").is_file()
-    assert len(list((tmp_path / "events/stitched_fine_tune_second").iterdir())) == 1
-    assert {path.name for path in tmp_path.iterdir()} == {"a", "events"}
-
-
+@pytest.mark.shows("load")
 def test_a_whole_checkpoint_wins(run, images, networks, tmp_path):
     source = run("--lr", 1e-3)
     loaded = fine_tune(tmp_path, images, *networks, "--load", source.checkpoints, "--lr", 1e-20)
@@ -193,23 +191,27 @@ def test_a_whole_checkpoint_wins(run, images, networks, tmp_path):
     assert epochs(loaded) == 1
 
 
+# Option, another value than that of the checkpoints, and theirs.
+STORED = [
+    ("stacks", 2, 1),
+    ("features", 16, 8),
+    ("blocks", 2, 1),
+    ("num_classes", 14, 16),
+    ("use_layer_norm", True, False),
+    ("no_batch_norm_affine", True, False),
+    ("predict_joint_visibility", True, False),
+    ("add_attention", True, False),
+    ("attention_history_length", 3, 8),
+    ("attention_heads", 2, 4),
+    ("linear_size", 32, 16),
+    ("num_stage", 2, 1),
+    ("dataset_normalization", True, "instance"),
+]
+
+
 @pytest.mark.parametrize(
     ("option", "value", "stored"),
-    [
-        ("stacks", 2, 1),
-        ("features", 16, 8),
-        ("blocks", 2, 1),
-        ("num_classes", 14, 16),
-        ("use_layer_norm", True, False),
-        ("no_batch_norm_affine", True, False),
-        ("predict_joint_visibility", True, False),
-        ("add_attention", True, False),
-        ("attention_history_length", 3, 8),
-        ("attention_heads", 2, 4),
-        ("linear_size", 32, 16),
-        ("num_stage", 2, 1),
-        ("dataset_normalization", True, "instance"),
-    ],
+    [pytest.param(*case, marks=pytest.mark.shows(case[0])) for case in STORED],
 )
 def test_an_option_that_contradicts_a_checkpoint_is_refused(fails, option, value, stored):
     error = fails(f"--{option}", value)
@@ -220,51 +222,6 @@ def test_an_option_that_contradicts_a_checkpoint_is_refused(fails, option, value
 def test_options_that_agree_with_the_checkpoints_are_taken(run):
     agreeing = ("--stacks", 1, "--linear_size", 16, "--dataset_normalization", False)
     assert weights(run(*agreeing)) == weights(run())
-
-
-def test_evaluate_validates_and_stops(run, images, tmp_path):
-    source = run()
-    only_test = shutil.copytree(images, tmp_path / "h36m", ignore=shutil.ignore_patterns("S1"))
-    evaluated = fine_tune(tmp_path / "work", only_test, "--evaluate", "--load", source.checkpoints)
-    assert not evaluated.checkpoints.exists()
-    printed = dict(line.split("\t") for line in evaluated.out.splitlines() if "\t" in line)
-    for name in ("MPJPE", "P-MPJPE", "2D_error", "heatmap_loss"):
-        assert float(printed[name]) == pytest.approx(source.log()[-1][f"val/{name}"], rel=1e-4)
-
-
-def test_compile_compiles_the_network(images, networks, tmp_path, monkeypatch):
-    compiled = []
-    monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(type(self)))
-    fine_tune(tmp_path, images, *networks, "--evaluate")
-    assert compiled == []
-    fine_tune(tmp_path, images, *networks, "--evaluate", "--compile")
-    assert compiled == [StitchedNetwork]
-
-
-def test_old_pickles_load_only_where_allowed(run, fails, images, tmp_path):
-    torch.save(run().checkpoint() | {"made": Path("here")}, tmp_path / "old.pth")  # an object, not a plain type
-    argv = ("--load", tmp_path / "old.pth")
-    assert "--allow_unsafe_load" in fails(*argv, starts=())
-    fine_tune(tmp_path / "run", images, *argv, "--allow_unsafe_load", "--evaluate")
-
-
-def test_a_loss_that_is_nan_ends_the_training(images, networks, tmp_path, monkeypatch):
-    monkeypatch.setattr(StitchedTrainer, "update", with_bad_losses(StitchedTrainer.update))
-    ended = call(
-        "train", "stitched_fine_tune", "--data_dir", images, *SMALL, *networks, "--max_bad_steps", 1, cwd=tmp_path
-    )
-    assert ended.status == 1
-    assert_ended_by_bad_losses(tmp_path / "model_checkpoints" / NAME, ended.err)
-
-
-def test_horovod_is_refused_where_it_is_not_installed(fails, monkeypatch):
-    monkeypatch.setitem(sys.modules, "horovod.torch", None)
-    assert "scripts/install_horovod.sh" in fails("--use_horovod")
-
-
-def test_debug_traceback_shows_it(networks, tmp_path):
-    argv = ("--data_dir", tmp_path / "nowhere", *SMALL, *networks, "--debug_traceback")
-    assert "Traceback (most recent call last)" in call("train", "stitched_fine_tune", *argv, cwd=tmp_path).err
 
 
 @pytest.mark.parametrize(
@@ -283,13 +240,11 @@ def test_debug_traceback_shows_it(networks, tmp_path):
         (("--heatmap_loss_coeff", 0, "--pose_3d_loss_coeff", 0), "no loss left"),
         (("--action", "Walkin"), "did you mean Walking?"),
         (("--action", "Eating"), "no sequence of"),
-        (("--no_grad_clipping", "--grad_clip", 3), "--grad_clip"),
-        (("--resume",), "--resume"),
-        (("--scale_lr",), "--scale_lr is for several processes"),
-        (("--compression", "fp16"), "--compression is for several processes"),
-        (("--sync_batch_norm",), "--sync_batch_norm is for several processes"),
-        (("--device", "tpu9"), "--device tpu9"),
-        (("--precision", "fp16"), "--precision fp16 needs a GPU"),
+        pytest.param(
+            ("--sync_batch_norm",),
+            "--sync_batch_norm is for several processes",
+            marks=pytest.mark.shows("sync_batch_norm"),
+        ),
         (("--train_batch_size", 1), "batch norm needs two"),
         (("--train_batch_size", TRAINING - 1), "batch norm needs two"),
     ],
@@ -304,6 +259,7 @@ def test_a_batch_of_one_is_enough_for_the_hourglass_alone(images, networks, tmp_
     assert epochs(run) == 1
 
 
+@pytest.mark.shows("load_hourglass", "load_2d3d")
 def test_networks_are_needed(fails, networks):
     assert "--load_hourglass and --load_2d3d missing" in fails(starts=())
     assert "--load_2d3d missing" in fails(starts=networks[:2])
@@ -315,8 +271,7 @@ def test_resume_takes_no_other_networks(run, images, networks):
     assert "--load_hourglass contradicts --resume" in error
 
 
-def test_data_dir_is_what_is_read(fails, images, tmp_path):
-    assert "no such folder" in fails(data_dir=tmp_path / "nowhere")
+def test_a_folder_without_images_is_refused(fails, images, tmp_path):
     poses_alone = shutil.copytree(images, tmp_path / "h36m", ignore=shutil.ignore_patterns("images"))
     error = fails(data_dir=poses_alone)
     assert "no image of these" in error

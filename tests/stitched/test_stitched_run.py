@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 import torch
 from command_line import call, files
+from option_effects import noted_workers
 from stitched_runs import ALWAYS, ESTIMATIONS, TRUTHS, poses, write_video
 from tiny_checkpoints import SMALL, hourglass_file
 
 from utils.predictions.coco_results import load_coco_results
 from utils.predictions.prediction_files import load_metas, load_predictions
 
+SHOWN_SCRIPTS = [("run", "stitched_mpii"), ("run", "stitched_h36m")]
+
 
 # ------------------------------------------------------------------------------------------ photos
+@pytest.mark.shows("data_dir", "output_dir")
 def test_photos(run, photos, tmp_path):
     result = run(photos).succeeded()
     out = tmp_path / "out"
@@ -47,6 +51,7 @@ def test_photos(run, photos, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.shows("person_box")
 def test_one_photo_with_several_people(run, photos, tmp_path):
     boxes = [{"image": "a.png", "bbox": [x, 0, 30, 50], "score": score} for x, score in ((40, 0.6), (5, 0.9))]
     (tmp_path / "boxes.json").write_text(json.dumps(boxes))
@@ -83,9 +88,13 @@ def test_nobody_found_is_listed_and_not_fatal(run, photos, tmp_path):
     assert json.loads((tmp_path / "out/predictions.json").read_text()) == []
 
 
-def test_results_do_not_depend_on_batches_and_workers(run, photos, tmp_path):
+@pytest.mark.shows("workers")
+def test_results_do_not_depend_on_batches_and_workers(run, photos, tmp_path, monkeypatch):
     run(photos).succeeded()
+    noted = noted_workers(monkeypatch)
     run(photos, "--test_batch_size", 2, "--workers", 2, out="other").succeeded()
+    assert noted
+    assert min(noted) >= 1  # 1 on a machine of one core
     for name, people in poses(tmp_path / "other").items():
         torch.testing.assert_close(people, poses(tmp_path / "out")[name], rtol=1e-3, atol=0.1)
 
@@ -103,6 +112,7 @@ def test_annotated_people(run, tiny_mpii, tmp_path, more, count):
 
 
 # ------------------------------------------------------------------------------------------ pictures
+@pytest.mark.shows("draw")
 def test_drawing_photos_at_once(run, photos, tmp_path):
     drawn = run(photos, "--draw").succeeded()
     pictures = tmp_path / "out" / "pictures"

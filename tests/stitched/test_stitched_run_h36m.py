@@ -12,6 +12,8 @@ from stitched_runs import ALWAYS, ESTIMATIONS, TRUTHS, poses
 from twod_threed.mpjpe import mpjpe, p_mpjpe
 from utils.predictions.prediction_files import load_metas
 
+SHOWN_SCRIPTS = [("run", "stitched_mpii"), ("run", "stitched_h36m")]
+
 REAL = Path("../shared/data/h36m_sample")
 
 
@@ -50,6 +52,7 @@ def test_the_predictions_on_human36m_can_be_scored(run, h36m, tmp_path):
     assert (scores["frames"], scores["mpjve"]) == (4, None)
 
 
+@pytest.mark.shows("run_with_train", "action")
 def test_human36m_subjects_and_actions(run, h36m, tmp_path):
     run(h36m, "--run_with_train", "--action", "Sitting", script="stitched_h36m").succeeded()
     assert [name.split("/")[:2] for name in poses(tmp_path / "out")] == [["S1", "Sitting"]] * 3

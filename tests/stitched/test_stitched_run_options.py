@@ -1,14 +1,21 @@
 """Options of `run.py stitched_mpii` and `stitched_h36m`: what each changes, and what is refused."""
 
+import sys
 from pathlib import Path
 
 import pytest
+import test_live
+import test_stitched_run
+import test_stitched_run_h36m
+import test_stitched_run_video
 import torch
+from shown_options import assert_all_shown
 from stitched_runs import poses
 
-from options import GROUPS, SCRIPTS
 from stacked_hourglass import demo_weights
 from stitched import run as run_module
+
+SHOWN_SCRIPTS = [("run", "stitched_mpii"), ("run", "stitched_h36m")]
 
 # Another value than that of the two networks, and theirs.
 OTHER_SHAPES = {
@@ -20,6 +27,7 @@ OTHER_SHAPES = {
 OF_LIFTER = ("linear_size", "num_stage", "dataset_normalization")
 
 
+@pytest.mark.shows("load")
 def test_one_checkpoint_does_what_the_two_do_and_wins(run, photos, networks, stitched, tmp_path):
     run(photos).succeeded()
     run(photos, load=("--load", stitched), out="one").succeeded()
@@ -41,6 +49,7 @@ def test_without_a_checkpoint_the_demo_weights_are_used(run, photos, h36m, stitc
             torch.testing.assert_close(people, poses(tmp_path / f"demo_{script}")[name])
 
 
+@pytest.mark.shows("load_hourglass", "load_2d3d")
 def test_checkpoints_that_do_not_fit(run, photos, networks, tmp_path, monkeypatch):
     monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", tmp_path / "none.pth.tar")
     _, hourglass, _, lifter = networks
@@ -75,10 +84,12 @@ def test_what_cannot_be_run_is_refused_in_a_line(run, photos, tmp_path, script, 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.shows("debug_traceback")
 def test_a_refusal_can_show_its_traceback(run, photos):
     assert "Traceback (most recent call last)" in run(photos, "--run_with_train", "--debug_traceback").err
 
 
+@pytest.mark.shows("allow_unsafe_load")
 def test_old_pickles_load_only_where_allowed(run, photos, networks, tmp_path):
     content = torch.load(networks[1], weights_only=True) | {"made": Path("here")}  # an object, not a plain type
     torch.save(content, tmp_path / "old.pth")
@@ -87,7 +98,11 @@ def test_old_pickles_load_only_where_allowed(run, photos, networks, tmp_path):
     run(photos, "--allow_unsafe_load", load=load).succeeded()
 
 
-@pytest.mark.parametrize(("option", "values"), OTHER_SHAPES.items(), ids=OTHER_SHAPES)
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [pytest.param(*item, marks=pytest.mark.shows(item[0])) for item in OTHER_SHAPES.items()],
+    ids=OTHER_SHAPES,
+)
 def test_an_option_that_contradicts_a_checkpoint_is_refused(run, photos, networks, stitched, tmp_path, option, values):
     asked, stored = values
     refused = run(photos, f"--{option}", asked).refusal()
@@ -107,6 +122,7 @@ def test_options_that_agree_with_the_checkpoints_are_taken(run, photos, h36m, ne
 
 
 @pytest.mark.parametrize("script", ["stitched_mpii", "stitched_h36m"])
+@pytest.mark.shows("precision", "flip", "compile", "test_batch_size", "seed", "device")
 def test_options_reach_the_predictor_and_the_loaders(run, script, photos, h36m, monkeypatch):
     seen = {}
 
@@ -134,15 +150,6 @@ def test_options_reach_the_predictor_and_the_loaders(run, script, photos, h36m, 
     assert "--device cuda:99" in run(data, "--device", "cuda:99", script=script).refusal()
 
 
-TESTED = {
-    "data_dir", "load", "load_hourglass", "load_2d3d", "output_dir", "run_with_train", "person_box", "max_frames",
-    "start", "end", "every", "smooth", "absolute", "focal",
-    "device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback", "test_batch_size",
-    "flip", "action", "draw", *OTHER_SHAPES,
-    "show", "check_data",  # in test_live.py and test_data_check.py
-}  # fmt: skip
-
-
-def test_every_option_has_a_test_here():
-    scripts = [SCRIPTS["run"][name] for name in ("stitched_mpii", "stitched_h36m")]
-    assert {option.name for script in scripts for _, option in script.options(GROUPS)} == TESTED
+def test_every_option_has_a_test():
+    modules = (sys.modules[__name__], test_stitched_run, test_stitched_run_video, test_stitched_run_h36m, test_live)
+    assert_all_shown(SHOWN_SCRIPTS, modules)

@@ -12,6 +12,8 @@ from utils.imaging import camera_source
 from utils.imaging.image_sources import open_source
 from utils.predictions.prediction_files import load_metas
 
+SHOWN_SCRIPTS = [("run", "stitched_mpii"), ("run", "stitched_h36m")]
+
 
 def test_people_of_a_video_are_followed(run, tmp_path):
     """Two people, found in changing order; the left one is away for a frame, and somebody comes."""
@@ -42,6 +44,7 @@ def test_people_of_a_video_are_followed(run, tmp_path):
     assert f"python viz.py video --img_dir {clip} " in result.out
 
 
+@pytest.mark.shows("absolute", "focal")
 def test_absolute_poses_are_the_relative_ones_moved(run, tmp_path):
     clip = write_video(tmp_path / "clip.avi", 3)
     run(clip, "--person_box", "whole", out="relative").succeeded()
@@ -58,6 +61,7 @@ def test_absolute_poses_are_the_relative_ones_moved(run, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["one_euro", "zero_phase"])
+@pytest.mark.shows("smooth")
 def test_smoothing_keeps_the_raw_poses_and_fills_short_gaps(run, tmp_path, method):
     clip = write_video(tmp_path / "clip.avi", 5)
     boxes = {f"clip/{number:06d}": [] if number == 2 else [[20 + number, 20, 60, 150]] for number in range(5)}
@@ -82,7 +86,12 @@ def test_smoothing_keeps_the_raw_poses_and_fills_short_gaps(run, tmp_path, metho
 
 @pytest.mark.parametrize(
     ("chosen", "frames"),
-    [(("--max_frames", 2), (0, 1)), (("--start", 0.16, "--every", 2, "--end", 0.4), (2, 4))],
+    [
+        pytest.param(("--max_frames", 2), (0, 1), marks=pytest.mark.shows("max_frames")),
+        pytest.param(
+            ("--start", 0.16, "--every", 2, "--end", 0.4), (2, 4), marks=pytest.mark.shows("start", "every", "end")
+        ),
+    ],
 )
 def test_some_frames_of_a_video(run, tmp_path, chosen, frames):
     result = run(write_video(tmp_path / "clip.avi", 6), *chosen, "--draw", "--person_box", "whole").succeeded()

@@ -30,7 +30,7 @@ def pose_sets(tiny_h36m):
 
 @pytest.fixture
 def trainer(pose_sets):
-    """`trainer(cycle_coeff=0)`: the hooks' owner, with ten steps an epoch; or plain training's."""
+    """`trainer(cycle_coeff=0)`: the hooks' owner, with ten steps per epoch; or plain training's."""
 
     def make(kind: str = "instance", plain: bool = False, augmentation=None, **values) -> LifterTrainer:
         defaults = {"schedule": (), "no_grad_clipping": True}

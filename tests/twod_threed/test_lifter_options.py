@@ -4,35 +4,30 @@ Runs go through the real entry point, in this process, on two actions of the tin
 """
 
 import shutil
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import torch
-from command_line import call
+from command_line import Result
 from option_effects import (
     OF_ALL_TRAININGS,
     Effect,
     Run,
-    assert_effect,
-    assert_ended_by_bad_losses,
-    assert_tested,
     columns,
     epochs,
+    launching,
     optimizer_fields,
     refused_training,
     run_once,
     shapes,
-    validation,
     weights,
-    with_bad_losses,
 )
-from torch import nn
+from training_option_tests import TrainingOptionTests
 
-from options import GROUPS, SCRIPTS
 from twod_threed.detector_errors import save_errors
 from twod_threed.model import LinearModel
 from twod_threed.trainer import LifterTrainer
@@ -42,6 +37,7 @@ from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.transform import H36M_2D, MPII
 
+SHOWN_SCRIPTS = [("train", "2d3d_h36m")]
 NAME = "2d3d_h36m_default"
 ERRORS = "file of detector errors"
 # About three steps, one epoch.
@@ -49,12 +45,6 @@ SMALL = (
     "--linear_size", 16, "--num_stage", 1, "--epochs", 1, "--train_batch_size", 128, "--action", "Walking",
     "--device", "cpu",
 )  # fmt: skip
-
-
-def train(folder: Path, data_dir: Path, *argv: object) -> Run:
-    folder.mkdir(exist_ok=True)
-    result = call("train", "2d3d_h36m", "--data_dir", data_dir, *SMALL, *argv, cwd=folder).succeeded()
-    return Run(folder, NAME, result.out)
 
 
 @pytest.fixture(scope="module")
@@ -80,25 +70,30 @@ def detected(tiny_h36m, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(detected, tmp_path_factory) -> Callable[..., Run]:
+def launch(detected) -> Callable[..., Result]:
+    return launching("2d3d_h36m", detected, *SMALL)
+
+
+def train(launch, folder: Path, *argv: object) -> Run:
+    return Run(folder, NAME, launch(folder, *argv).succeeded().out)
+
+
+@pytest.fixture(scope="module")
+def run(launch, tmp_path_factory) -> Callable[..., Run]:
     """ERRORS on a command line becomes a file of detector errors."""
     errors = tmp_path_factory.mktemp("errors") / "errors.npz"
     save_errors(errors, np.full((2, 16, 2), 0.1, np.float32))
 
     def start(*argv: object) -> Run:
-        return train(tmp_path_factory.mktemp("run"), detected, *(errors if one is ERRORS else one for one in argv))
+        return train(launch, tmp_path_factory.mktemp("run"), *(errors if one is ERRORS else one for one in argv))
 
     return run_once(start)
 
 
 @pytest.fixture
 def fails(tiny_h36m, tmp_path) -> Callable[..., str]:
-    """The one line of a run that is refused and leaves nothing."""
-
-    def failing(*argv: object, data_dir: Path = tiny_h36m) -> str:
-        return refused_training(tmp_path / "failing", "2d3d_h36m", "--data_dir", data_dir, *SMALL, *argv)
-
-    return failing
+    """The one line of a run, on data without detections, that is refused and leaves nothing."""
+    return partial(refused_training, launching("2d3d_h36m", tiny_h36m, *SMALL), tmp_path / "failing")
 
 
 # ------------------------------------------------------------------------------------------ what is compared
@@ -157,22 +152,8 @@ EFFECTS = OF_ALL_TRAININGS | {
 }
 
 
-def test_every_option_has_a_test():
-    options = {option.name for _, option in SCRIPTS["train"]["2d3d_h36m"].options(GROUPS)}
-    assert_tested(options, EFFECTS, globals())
-
-
-def test_the_same_options_do_the_same(run, detected, tmp_path):
-    """Else a difference would mean nothing."""
-    again = train(tmp_path, detected)
-    assert weights(again) == weights(run())
-    assert validation(again) == validation(run())
-
-
-@pytest.mark.usefixtures("bf16_cpu")
-@pytest.mark.parametrize("option", EFFECTS)
-def test_an_option_changes_what_happens(run, option):
-    assert_effect(run, option, EFFECTS[option])
+class TestOptions(TrainingOptionTests):
+    script, trainer, compiled, effects, metric = "2d3d_h36m", LifterTrainer, LinearModel, EFFECTS, "MPJPE"
 
 
 # ------------------------------------------------------------------------------------------ closer looks
@@ -193,37 +174,21 @@ def test_what_is_printed_says_what_it_is(run):
     assert "training and" in out
 
 
-def test_clipping_can_be_left_out(run):
-    assert weights(run("--grad_clip", 1e-9)) != weights(run("--no_grad_clipping"))
-    assert weights(run("--no_grad_clipping")) == weights(run("--grad_clip", 1e9))
-
-
-def test_batches_of_validation_do_not_matter(run):
-    assert validation(run("--test_batch_size", 7)) == validation(run())
-    assert weights(run("--test_batch_size", 7)) == weights(run())
-
-
 def test_all_actions_are_validated_by_default(run, parse_options):
     assert {f"val/MPJPE/{a}" for a in ("Sitting", "Walking")} <= columns(run("--action", "Sitting,Walking"))
     assert parse_options(script="2d3d_h36m").action == "All"
     assert len(ACTIONS) == 15
 
 
-def test_exp_and_directories_name_where_things_go(tiny_h36m, tmp_path):
-    train(tmp_path, tiny_h36m, "--exp", "second", "--checkpoint_dir", "a/b", "--tb_dir", "events")
-    assert (tmp_path / "a/b/2d3d_h36m_second/checkpoint.pth.tar").is_file()
-    assert len(list((tmp_path / "events/2d3d_h36m_second").iterdir())) == 1
-    assert {path.name for path in tmp_path.iterdir()} == {"a", "events"}
-
-
 def test_the_log_has_the_rate_of_an_epochs_last_step(run):
     rates = [row["lr"] for row in run("--lr_gamma", 0.1, "--lr_decay", 2, "--epochs", 2).log()]
-    assert rates == pytest.approx([1e-3 * 0.1 ** (last / 2) for last in (1, 3)])  # two steps an epoch
+    assert rates == pytest.approx([1e-3 * 0.1 ** (last / 2) for last in (1, 3)])  # two steps per epoch
 
 
-def test_load_starts_from_weights_and_normalisation(run, detected, tmp_path):
+@pytest.mark.shows("load")
+def test_load_starts_from_weights_and_normalisation(run, launch, tmp_path):
     source = run("--dataset_normalization")
-    loaded = train(tmp_path, detected, "--load", source.checkpoints, "--lr", 1e-20, "--max_norm", 0)
+    loaded = train(launch, tmp_path, "--load", source.checkpoints, "--lr", 1e-20, "--max_norm", 0)
     assert weights(loaded)[0] == weights(source)[0]
     assert loaded.checkpoint()["normalisation"] == source.checkpoint()["normalisation"]
     assert epochs(loaded) == 1
@@ -243,64 +208,22 @@ def test_load_of_another_network_is_refused(fails, tmp_path):
     assert "no 3D baseline network" in fails("--load", tmp_path / "hourglass.pth")
 
 
-def test_load_takes_a_published_checkpoint(tiny_h36m, tmp_path):
+@pytest.mark.shows("load")
+def test_load_takes_a_published_checkpoint(launch, tmp_path):
     """32 → 48, without normalisation: it was trained with that of the data set."""
     torch.manual_seed(3)
     state = LinearModel(16, 1, output_size=48).state_dict()
     torch.save({"state_dict": state, "epoch": 200}, tmp_path / "published.pth.tar")
     argv = ("--load", tmp_path / "published.pth.tar", "--lr", 1e-20, "--max_norm", 0)
-    loaded = train(tmp_path / "run", tiny_h36m, *argv)
+    loaded = train(launch, tmp_path / "run", *argv)
     assert torch.equal(loaded.checkpoint()["state_dict"]["w1.weight"], state["w1.weight"])
     assert kind(loaded) == "dataset"
-
-
-def test_old_pickles_load_only_where_allowed(run, fails, detected, tmp_path):
-    old = {"state_dict": run().checkpoint()["state_dict"], "made": Path("here")}  # an object, not a plain type
-    torch.save(old, tmp_path / "old.pth")
-    assert "--allow_unsafe_load" in fails("--load", tmp_path / "old.pth")
-    argv = ("--load", tmp_path / "old.pth", "--allow_unsafe_load", "--lr", 1e-20, "--max_norm", 0)
-    loaded = train(tmp_path / "run", detected, *argv)
-    assert torch.equal(loaded.checkpoint()["state_dict"]["w1.weight"], old["state_dict"]["w1.weight"])
-
-
-def test_evaluate_validates_and_stops(run, detected, tmp_path):
-    source = run()
-    evaluated = train(tmp_path, detected, "--evaluate", "--load", source.checkpoints)
-    assert not evaluated.checkpoints.exists()
-    printed = dict(line.split("\t") for line in evaluated.out.splitlines() if "\t" in line)
-    assert float(printed["MPJPE"]) == pytest.approx(source.log()[-1]["val/MPJPE"], rel=1e-4)
-
-
-def test_compile_compiles_the_network(tiny_h36m, tmp_path, monkeypatch):
-    compiled = []
-    monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(type(self)))
-    train(tmp_path, tiny_h36m, "--evaluate")
-    assert compiled == []
-    train(tmp_path, tiny_h36m, "--evaluate", "--compile")
-    assert compiled == [LinearModel]
 
 
 def test_detector_errors_are_also_measured(run):
     with_errors = run("--detector_errors", ERRORS)
     assert columns(with_errors) - columns(run()) == {"val/MPJPE_detected"}
     assert with_errors.checkpoint()["best"] == pytest.approx(with_errors.log()[-1]["val/MPJPE_detected"], rel=1e-4)
-
-
-def test_a_loss_that_is_nan_ends_the_training(tiny_h36m, tmp_path, monkeypatch):
-    monkeypatch.setattr(LifterTrainer, "update", with_bad_losses(LifterTrainer.update))
-    ended = call("train", "2d3d_h36m", "--data_dir", tiny_h36m, *SMALL, "--max_bad_steps", 1, cwd=tmp_path)
-    assert ended.status == 1
-    assert_ended_by_bad_losses(tmp_path / "model_checkpoints" / NAME, ended.err)
-
-
-def test_horovod_is_refused_where_it_is_not_installed(fails, monkeypatch):
-    monkeypatch.setitem(sys.modules, "horovod.torch", None)
-    assert "scripts/install_horovod.sh" in fails("--use_horovod")
-
-
-def test_debug_traceback_shows_it(tmp_path):
-    argv = ("--data_dir", tmp_path / "nowhere", *SMALL, "--debug_traceback")
-    assert "Traceback (most recent call last)" in call("train", "2d3d_h36m", *argv, cwd=tmp_path).err
 
 
 @pytest.mark.parametrize(
@@ -312,14 +235,11 @@ def test_debug_traceback_shows_it(tmp_path):
         (("--use_hg", *TURNS), "--use_hg"),
         (("--use_hg",), "no detected 2D poses"),
         (("--action", "Walkin"), "did you mean Walking?"),
-        (("--no_grad_clipping", "--grad_clip", 3), "--grad_clip"),
-        (("--resume", "--load", "there"), "--resume"),
-        (("--resume",), "--resume"),
-        (("--scale_lr",), "--scale_lr is for several processes"),
-        (("--compression", "fp16"), "--compression is for several processes"),
-        (("--sync_batch_norm",), "--sync_batch_norm is for several processes"),
-        (("--device", "tpu9"), "--device tpu9"),
-        (("--precision", "fp16"), "--precision fp16 needs a GPU"),
+        pytest.param(
+            ("--sync_batch_norm",),
+            "--sync_batch_norm is for several processes",
+            marks=pytest.mark.shows("sync_batch_norm"),
+        ),
         (("--gan_coeff", 1), "--gan_coeff needs --cycle_gan"),
         (("--cycle_coeff", 1), "--cycle_coeff needs --cycle_gan"),
         (("--regression_coeff", 0), "--regression_coeff needs --cycle_gan"),
@@ -342,13 +262,12 @@ def test_what_contradicts_itself_or_has_no_effect_is_refused(fails, argv, named)
     assert named in fails(*argv)
 
 
-def test_a_last_batch_of_one_is_refused(fails, tiny_h36m, tmp_path):
+def test_a_last_batch_of_one_is_refused(fails, launch, tiny_h36m, tmp_path):
     samples = len(load_pose_set(find_sequences(tiny_h36m), TRAIN_SUBJECTS, ["Walking"]))
     assert f"--train_batch_size {samples - 1}" in fails("--train_batch_size", samples - 1)
-    train(tmp_path, tiny_h36m, "--train_batch_size", samples - 1, "--evaluate")
-    train(tmp_path, tiny_h36m, "--train_batch_size", samples - 2)
+    train(launch, tmp_path, "--train_batch_size", samples - 1, "--evaluate")
+    train(launch, tmp_path, "--train_batch_size", samples - 2)
 
 
-def test_data_dir_is_what_is_read(fails, tmp_path):
-    assert "no such folder" in fails(data_dir=tmp_path / "nowhere")
+def test_a_folder_without_poses_is_refused(fails, tmp_path):
     assert "no Human3.6M poses" in fails(data_dir=tmp_path)

@@ -99,7 +99,7 @@ class TestLearningRate:
 
     def test_the_schedule_acts_besides(self, trainer):
         hooks = trainer(schedule=(2, 3), gamma=0.1, lr_decay=100, lr_gamma=0.5)
-        for iteration, scheduled in ((19, 1), (20, 0.1), (30, 0.01)):  # ten steps an epoch
+        for iteration, scheduled in ((19, 1), (20, 0.1), (30, 0.01)):  # ten steps per epoch
             assert hooks.learning_rate(1, iteration) == pytest.approx(scheduled * 0.5 ** (iteration / 100))
 
     def test_it_reaches_the_optimizer(self, trainer):

@@ -26,7 +26,6 @@ from utils.osutils import UserError
 
 T = TypeVar("T")
 Optimizers = torch.optim.Optimizer | tuple[torch.optim.Optimizer, ...]
-COMPRESSIONS = ("none", "fp16")
 SIGNS_OF_A_LOST_PROCESS = (
     "Connection closed by peer", "Connection reset by peer", "Broken pipe", "HorovodInternalError", "NCCL",
     "is killed by signal: Terminated",  # a worker process of the data loader: the launcher ends whole groups

@@ -1,4 +1,4 @@
-"""What `--check_data` says of Human3.6M."""
+"""`--check_data` for Human3.6M."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ FULL_FRAMES = {"training": (TRAIN_SUBJECTS, 389_938), "test": (TEST_SUBJECTS, 13
 
 
 def check_poses(data_dir: Path, training: bool = False) -> DataReport:
-    """Positions and cameras; `training`: of the training subjects too."""
+    """Report on positions and cameras of the test subjects, and with `training` of the training subjects."""
     try:
         files = find_sequences(data_dir)
     except UserError as error:
@@ -24,7 +24,7 @@ def check_poses(data_dir: Path, training: bool = False) -> DataReport:
 
 
 def check_images(data_dir: Path, training: bool = False) -> DataReport:
-    """The same, and extracted frames; a folder may list single frames in poses.npz instead."""
+    """`check_poses` and extracted frames. Without `training`, a folder may list single frames in poses.npz instead."""
     data_dir = Path(data_dir)
     if (data_dir / LISTED_FRAMES).is_file() and not training:
         return _with_images(DataReport((f"single frames listed in {data_dir / LISTED_FRAMES}",)), data_dir)
@@ -33,7 +33,7 @@ def check_images(data_dir: Path, training: bool = False) -> DataReport:
 
 
 def check_poses_or_file(data_dir: Path) -> DataReport:
-    """The same as `check_poses` for a script that also takes a file of 2D poses, or the folder that holds one."""
+    """`check_poses` for a script that also takes a file of 2D poses, or a folder with one."""
     data_dir = Path(data_dir)
     for path in (data_dir, data_dir / "2d_pose_estimations.pt"):
         if path.is_file():
@@ -42,7 +42,7 @@ def check_poses_or_file(data_dir: Path) -> DataReport:
 
 
 def check_truth(data_dir: Path, prediction_files: Sequence[Path] | None, truth: Path | None) -> DataReport:
-    """Human3.6M as ground truth, which is not needed where a file of truth is given or lies beside each prediction."""
+    """`check_poses` for ground truth; not needed if a file of truth is given or stands beside each prediction."""
     beside = [Path(path).parent / TRUTH_3D_FILE for path in prediction_files or ()]
     if truth or (beside and all(path.is_file() for path in beside)):
         return DataReport((f"not read: ground truth is {truth or ', '.join(map(str, dict.fromkeys(beside)))}",))
@@ -82,7 +82,7 @@ def _missing(files: Human36mFiles, training: bool) -> tuple[str, ...]:
 
 
 def _with_images(report: DataReport, data_dir: Path) -> DataReport:
-    """The report with a line on `images/S9/Walking 1/54138969/000001.jpg` and so on."""
+    """The report, with a line on images such as `images/S9/Walking 1/54138969/000001.jpg`."""
     folders = [path for path in (data_dir / "images").glob("S*/*/*") if path.is_dir()]
     images = sum(1 for folder in folders for _ in folder.glob("[0-9]*.jpg"))
     if images:

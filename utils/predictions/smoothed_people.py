@@ -1,7 +1,7 @@
-"""Smooths the people that were tracked through a video: `--smooth` of the run scripts.
+"""Smoothing of tracked people: `--smooth` of the run scripts.
 
-Along each track, swapped legs and arms are repaired, gaps of up to `MAX_GAP` seconds are filled, and the 2D poses are
-filtered. With a lifter, they are lifted again, and the 3D poses are filtered.
+For each track: undo left-right swaps of legs and arms, fill gaps of up to `MAX_GAP` seconds, and filter the 2D poses.
+With a lifter, lift them again and filter the 3D poses.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def smooth_people(results: PoseResults, method: str, lift: Lift | None = None) -
     swapped.
 
     Args:
-        results: of a video or a camera: `metas` have `time` and `tracks`.
+        results: of a video or a camera; `metas` have `time` and `tracks`.
         method: "one_euro" (causal) or "zero_phase".
         lift: makes the 3D poses; required where the results have any.
     """
@@ -76,7 +76,7 @@ def _places(results: PoseResults) -> dict[int, dict[int, int]]:
 def _smoothed(
     rows: dict[str, Tensor], times: Tensor, skeleton: Skeleton, method: str, lift: Lift | None
 ) -> dict[str, Tensor]:
-    """The fields (T, ...) of a person, smoothed; `joints` are NaN in frames that stay without the person."""
+    """The smoothed fields (T, ...) of a person; `joints` are NaN in frames without the person."""
     size = median_size(rows["joints"])
     repaired, swapped = repair_swaps(rows["joints"], skeleton, size)
     sided = {"joints": repaired, "scores": swap_sides(rows["scores"], skeleton, swapped)}

@@ -106,7 +106,7 @@ def test_a_folder_of_photos(empty):
         (empty / "photos" / name).write_bytes(b"")
     result = call("run", "stitched_mpii", "--check_data", "--data_dir", "photos").succeeded()
     assert "2 photos" in result.out
-    assert "1 file not photos by their names: note.txt" in result.out
+    assert "1 file ignored, not photos by name: note.txt" in result.out
 
 
 def test_listed_frames_of_human36m(empty):

@@ -1,4 +1,4 @@
-"""What a process among others says, and how it leaves them. `test_lost_process` has the real thing."""
+"""What one of several processes prints, and how it exits; `test_lost_process` uses real ones."""
 
 import os
 import signal

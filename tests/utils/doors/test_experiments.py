@@ -1,4 +1,4 @@
-"""A training that was interrupted or is continued ends as if it had run in one go."""
+"""A training that is interrupted and resumed ends as one that ran without a stop."""
 
 import signal
 from argparse import Namespace
@@ -36,7 +36,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
 
 
 @pytest.mark.parametrize(("iteration", "number"), [(0, signal.SIGINT), (4, signal.SIGTERM), (10, signal.SIGINT)])
-def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, capsys, iteration, number):
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(tmp_path, capsys, iteration, number):
     whole = run(tmp_path / "whole")
     first = interrupted(tmp_path / "parts", at_update(iteration), number)
     assert "--resume" in capsys.readouterr().err

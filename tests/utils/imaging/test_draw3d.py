@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from standing_people import FACING
 
 from utils.imaging.draw3d import POSE_PANEL, draw_pose_3d, floor_shift, pose_limits, sketch_pose_2d
 from utils.imaging.view3d import VIEWS, describe_views
@@ -12,17 +13,8 @@ from utils.look.names import VIEW_NAMES
 from utils.look.palette import DARK, PAPER, ramp_color
 from utils.transform import H36M, H36M_2D, Skeleton
 
-# A person who stands before the camera and faces it, with the right hand raised: x right, y down, z forward, mm.
-# His right is at the camera's left.
-FACING_CAMERA = {
-    "pelvis": (0, 0, 0), "r_hip": (-130, 0, 0), "r_knee": (-140, 450, 0), "r_ankle": (-150, 900, 0),
-    "l_hip": (130, 0, 0), "l_knee": (140, 450, 0), "l_ankle": (150, 900, 0),
-    "spine": (0, -250, 0), "thorax": (0, -500, 0), "nose": (0, -600, -80), "head_top": (0, -720, 0),
-    "r_shoulder": (-170, -480, 0), "r_elbow": (-300, -640, 0), "r_wrist": (-420, -860, 0),
-    "l_shoulder": (170, -480, 0), "l_elbow": (200, -200, 0), "l_wrist": (210, 50, 0),
-}  # fmt: skip
 SIDE_COLORS = DARK.sides
-PERSON = np.array([FACING_CAMERA[joint] for joint in H36M.joints], dtype=np.float64)
+PERSON = np.array([FACING[joint] for joint in H36M.joints], dtype=np.float64)
 DOT = Skeleton("DOT", ("r_wrist", "l_wrist"), ())
 
 

@@ -13,9 +13,8 @@ from utils.camera_utils import CAMERA_NAMES
 from utils.human36m.actions import ACTIONS, SUBJECTS, TEST_SUBJECTS, TRAIN_SUBJECTS
 from utils.human36m.files import find_sequences, load_motions
 from utils.human36m.report import report
-from utils.sample import human36m, sample_data, scene
+from utils.sample import sample_data
 from utils.sample.body import Pose, pose_body, random_pose
-from utils.sample.flesh import RoundCones
 from utils.sample.human36m import (
     choose_pictures,
     make_h36m,
@@ -24,9 +23,7 @@ from utils.sample.human36m import (
     subject_body,
     undistorted_rays,
 )
-from utils.sample.render import NOTHING, random_outfit
 from utils.sample.sample_data import MAKERS, SampleMaker, ensure_sample
-from utils.sample.scene import Actor
 from utils.transform import H36M, H36M_SLOTS
 
 FRAMES, TRAINING, VALIDATION = 6, 3, 1
@@ -242,25 +239,9 @@ def test_pictures_are_of_their_subjects_and_sizes(folder):
         assert picture.std() > 10
 
 
-def test_a_ball_at_a_joint_is_drawn_where_the_files_put_it(monkeypatch, tmp_path):
+def test_a_ball_at_a_joint_is_drawn_where_the_files_put_it(ball_h36m):
     """The written pictures show the frame, camera and lens that their names and the files say, to a quarter of a px."""
-
-    def ball(rng, posed, on_stool):
-        place = posed.joints(H36M)[[H36M.index("l_wrist")]]
-        cones = RoundCones(("ball",), place, place, np.full((1, 2), 40.0), np.eye(3)[None], np.ones((1, 3)))
-        return Actor(posed, cones, random_outfit(rng, cones.names))
-
-    def flat_white(surface, *_):
-        return np.repeat((surface.limb != NOTHING)[..., None], 4, axis=-1).astype(np.float32)
-
-    def dark(rng, camera, width, height, wall):
-        return np.zeros((height, width, 3), np.float32)
-
-    monkeypatch.setattr(human36m, "dress", ball)
-    monkeypatch.setattr(scene, "shade", flat_white)
-    monkeypatch.setattr(scene, "random_background", dark)
-    make_h36m(tmp_path, 5, 3, seed=1, frames=5)
-    files, found = find_sequences(tmp_path), pictures_of(tmp_path)
+    files, found = find_sequences(ball_h36m), pictures_of(ball_h36m)
     assert len({camera_name for *_, camera_name, _ in found}) == 4
     for path, *which in found:
         seen = np.argwhere(cv2.imread(str(path)).max(-1) > 100)
