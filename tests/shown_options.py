@@ -82,6 +82,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [_dropping(item, option) for item in items for option in sorted(shown_by(item))]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     COMMAND_LINES.given.clear()
     dropped = getattr(item, "dropped", None)
