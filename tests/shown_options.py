@@ -14,7 +14,8 @@ import pytest
 from options import GROUPS, SCRIPTS
 from utils.command_line import cli
 
-OF_EVERY_SCRIPT = {"check_data"}  # tested for each in tests/utils/command_line/test_data_check.py
+# Tested for each script in tests/utils/command_line/test_data_check.py and tests/test_options.py.
+OF_EVERY_SCRIPT = {"check_data", "max_pixels"}
 
 
 class CommandLines:

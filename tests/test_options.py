@@ -1,19 +1,14 @@
 """The command-line surface of the four entry points, pinned: a change here is a change for every user."""
 
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from options import GROUPS, SCRIPTS
-from utils.command_line.cli import main
 
 ROOT = Path(__file__).parents[1]
 EVERY_SCRIPT = [(entry, name) for entry, scripts in SCRIPTS.items() for name in scripts]
-HELP_LIMIT = 0.5  # seconds
 
 
 def words(text):
@@ -133,7 +128,6 @@ SURFACE = {
         "debug_traceback",
     },
 }
-
 READ_PHOTOS = {
     *(("train", f"hourglass_{name}") for name in ("mpii", "lsp", "coco", "eva")), ("train", "stitched_fine_tune"),
     *(("run", name) for name in ("hourglass_mpii", "hourglass_coco", "stitched_mpii", "stitched_h36m")),
@@ -145,14 +139,6 @@ SURFACE = {
     for script, taken in SURFACE.items()
 }
 each_script = pytest.mark.parametrize(("entry", "name"), EVERY_SCRIPT, ids=[f"{e}-{n}" for e, n in EVERY_SCRIPT])
-
-
-def command(*argv, code=None):
-    """Run an entry point (or `code`) in a process of its own."""
-    program = ["-c", code] if code else []
-    return subprocess.run(
-        [sys.executable, *program, *map(str, argv)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
 
 
 # ------------------------------------------------------------------------------------------ declarations
@@ -312,101 +298,3 @@ def test_values_out_of_range_are_refused(parse_options, capsys, option, values):
         assert len(err.splitlines()) == 1
         assert f"--{option}" in err
         assert value in err
-
-
-# ------------------------------------------------------------------------------------------ in processes
-@pytest.mark.parametrize("entry", SCRIPTS)
-def test_an_entry_point_lists_its_scripts(entry):
-    listed = command(f"{entry}.py")
-    assert (listed.returncode, listed.stderr) == (0, "")
-    assert listed.stdout == command(f"{entry}.py", "--help").stdout
-    for name, script in SCRIPTS[entry].items():
-        assert f"  {name} " in listed.stdout
-        assert script.summary in listed.stdout
-        assert script.prerequisites in listed.stdout
-
-
-@each_script
-def test_help_is_complete(entry, name, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(entry, SCRIPTS[entry], GROUPS, [name, "--help"])
-    out, err = capsys.readouterr()
-    assert (ended.value.code, err) == (0, "")
-    for option in SURFACE[entry, name]:
-        assert f"--{option} " in out.replace("\n", " ").replace(",", " ")
-
-
-@pytest.mark.parametrize("entry", SCRIPTS)
-def test_help_answers_at_once(entry):
-    """Asked of the script with the most options. Processor time: a clock would measure other programs, too."""
-    name = max(SCRIPTS[entry], key=lambda name: len(SURFACE[entry, name]))
-    seconds = []
-    while not seconds or (min(seconds) > HELP_LIMIT and len(seconds) < 3):
-        before = os.times()
-        asked = command(f"{entry}.py", name, "--help")
-        after = os.times()
-        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
-    assert min(seconds) < HELP_LIMIT
-    assert (asked.returncode, asked.stderr) == (0, "")
-    assert all(f"--{option}" in asked.stdout for option in SURFACE[entry, name])
-
-
-def test_help_imports_neither_torch_nor_numpy():
-    """Of no script: all are asked, in one process."""
-    code = (
-        "import sys\nfrom options import GROUPS, SCRIPTS\nfrom utils.command_line.cli import main\n"
-        "for entry, scripts in SCRIPTS.items():\n"
-        "    for name in scripts:\n"
-        "        try: main(entry, scripts, GROUPS, [name, '--help'])\n        except SystemExit: pass\n"
-        "sys.stderr.write(' '.join({'torch', 'numpy', 'PIL', 'cv2'} & set(sys.modules)))"
-    )
-    asked = command(code=code)
-    assert asked.stdout.count("usage: ") == len(EVERY_SCRIPT)
-    assert (asked.returncode, asked.stderr) == (0, "")
-
-
-@pytest.mark.parametrize(
-    ("argv", "named"),
-    [
-        (["train.py", "hourglas_mpii"], ["did you mean hourglass_mpii?"]),
-        (["train.py", "hourglass_mpii", "--stack", "2"], ["'--stack'", "did you mean --stacks?"]),
-        (["run.py", "2d3d_h36m"], ["required", "--load"]),
-    ],
-)
-def test_a_wrong_command_ends_in_one_line_and_status_2(argv, named):
-    ended = command(*argv)
-    assert_one_line_error(argv[0], ended.returncode, ended.stderr, named)
-
-
-@pytest.mark.parametrize(
-    ("argv", "named"),
-    [
-        (["train", "hourglass_mpii", "--data_dir", "{tmp}/nothing", "--workers", "0"], ["--data_dir", "nothing"]),
-        (["train", "hourglass_lsp", "--data_dir", "{tmp}/nothing"], ["--data_dir", "nothing", "sample"]),
-        (["train", "hourglass_coco", "--data_dir", "{tmp}/nothing"], ["nothing", "person_keypoints_val2017", "sample"]),
-        (["train", "hourglass_eva", "--data_dir", "{tmp}/nothing"], ["nothing", "data_2d_humaneva15_gt.npz", "sample"]),
-        (["eval", "coco_AP", "--data_dir", "{tmp}", "--prediction_files", "options.py"], ["{tmp}", "does not exist"]),
-        (["train", "2d3d_h36m", "--data_dir", "sample", "--resume"], ["--resume", "2d3d_h36m_default"]),
-        (["viz", "training_curves", "--load", "{tmp}/nothing"], ["nothing"]),
-        (["viz", "2d_overlay", "--img_dir", "{tmp}", "--2d_pose_estimations", "{tmp}/no.pt"], ["no.pt"]),
-        (["eval", "h36m_MPJPE", "--prediction_files", "{tmp}/no.pt"], ["--prediction_files", "no.pt: no such file"]),
-        (["run", "hourglass_mpii", "--load", "{tmp}/no.pth", "--data_dir", "{tmp}"], ["no.pth"]),
-        (["eval", "mpii_PCKh", "--data_dir", "{tmp}", "--prediction_files", "{tmp}/no.mat"], ["{tmp}"]),
-    ],
-)
-def test_missing_files_end_in_one_line_and_status_2(tmp_path, capsys, argv, named):
-    entry, *argv = (text.format(tmp=tmp_path) for text in argv)
-    outputs = ["checkpoint_dir", "tb_dir"] if entry == "train" else ["output_dir"]
-    argv += [text for name in outputs for text in (f"--{name}", str(tmp_path / "out"))]
-    with pytest.raises(SystemExit) as ended:
-        main(entry, SCRIPTS[entry], GROUPS, argv)
-    named = [text.format(tmp=tmp_path) for text in named]
-    assert_one_line_error(f"{entry}.py", ended.value.code, capsys.readouterr().err, named)
-    assert list(tmp_path.iterdir()) == []
-
-
-def assert_one_line_error(program, status, err, named):
-    assert status == 2
-    assert len(err.splitlines()) == 1, err
-    assert err.startswith(program)
-    assert all(text in err for text in named), err
