@@ -47,10 +47,12 @@ TRAININGS = {
     "hourglass_coco": ("hourglass_coco", "coco", SMALL),
     "stitched_fine_tune": (
         "stitched_fine_tune", "images",
-        ("--load_hourglass", "{data}/hourglass.pth.tar", "--load_2d3d", "{data}/2d3d.pth.tar", "--test_batch_size", 3,
-         "--train_batch_size", 2, "--sync_batch_norm"),
+        ("--test_batch_size", 3, "--train_batch_size", 2, "--sync_batch_norm"),
     ),
 }  # fmt: skip
+STARTS = {  # which --resume does not take
+    "stitched_fine_tune": ("--load_hourglass", "{data}/hourglass.pth.tar", "--load_2d3d", "{data}/2d3d.pth.tar")
+}
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,11 @@ class Training:
     data: Path
     processes: int
 
-    def arguments(self) -> list[str]:
+    def arguments(self, resumes: bool = False) -> list[str]:
         script, folder, options = TRAININGS[self.name]
         alone = [] if self.processes == 2 else ["--sync_batch_norm"]
-        given = [str(one).format(data=self.data) for one in (*COMMON, *options) if one not in alone]
+        starts = [] if resumes else STARTS.get(self.name, [])
+        given = [str(one).format(data=self.data) for one in (*COMMON, *starts, *options) if one not in alone]
         return [script, "--data_dir", str(self.data / folder), *given]
 
     @property
@@ -86,7 +89,7 @@ class Training:
                 os.environ |= {name: str(value) for name, value in (ranks | meeting).items()}
             if rank == 0:
                 prepare()
-            command_line("train", SCRIPTS["train"], GROUPS, [*self.arguments(), *more])
+            command_line("train", SCRIPTS["train"], GROUPS, [*self.arguments("--resume" in more), *more])
 
         return [child(partial(run, rank)) for rank in range(self.processes)]
 
