@@ -3,7 +3,9 @@
 import gzip
 import json
 import pickle
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+import torch
 
 from utils.files.arrays_in_files import numeric_dataset, read_npz
 from utils.files.json_files import read_json
@@ -18,6 +21,7 @@ from utils.files.mat_files import MatError, read_mat
 from utils.files.sizes import TooLarge
 from utils.human36m.object_npz import read_object_npz
 from utils.osutils import UserError
+from utils.predictions.prediction_files import load_predictions
 
 
 class TestJson:
@@ -53,6 +57,14 @@ class TestJson:
         (tmp_path / "a.json.gz").write_bytes(gzip.compress(b"[" + b" " * (80 << 20) + b"]", 9))
         assert "MiB of content in a file of 0.1 MiB" in self.refusal(tmp_path / "a.json.gz")
 
+    def test_objects_are_counted_before_they_are_made(self, tmp_path):
+        """60 MB of empty lists would be 1.3 GB of objects."""
+        path = tmp_path / "a.json.gz"
+        path.write_bytes(gzip.compress(b"[" + b"[]," * (3 << 20) + b"[]]", 1))
+        assert "declares objects of 696 MiB" in self.refusal(path)
+        (tmp_path / "a.json").write_bytes(b"[" + b"[]," * 1000 + b"[]]")
+        assert len(read_json(tmp_path / "a.json", "")) == 1001
+
 
 class TestArrays:
     def test_npz(self, tmp_path):
@@ -76,6 +88,18 @@ class TestArrays:
             archive.writestr("a.npy", header + b"\0" * 8)
         with pytest.raises(ValueError, match="buffer"):
             read_npz(tmp_path / "short.npz")
+
+    def test_all_wanted_members_count(self, tmp_path):
+        np.savez_compressed(tmp_path / "a.npz", a=np.zeros(5 << 20), b=np.zeros(5 << 20, np.int8))
+        with pytest.raises(TooLarge, match="declares 80 MiB of content"):
+            read_npz(tmp_path / "a.npz")
+        assert read_npz(tmp_path / "a.npz", ["b"])["b"].shape == (5 << 20,)
+
+    def test_chunks_count_whole(self, tmp_path):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file.create_dataset("a", shape=(2,), maxshape=(None,), chunks=(9 << 20,), dtype="f8", compression=9)[:] = 1
+        with h5py.File(tmp_path / "a.h5") as file, pytest.raises(TooLarge, match="declares 72 MiB"):
+            numeric_dataset(file, "a")
 
     def test_objects_are_refused(self, tmp_path):
         np.savez(tmp_path / "a.npz", a=np.array([{}], dtype=object))
@@ -129,6 +153,25 @@ class TestSharedObjects:
             archive.writestr("a.npy", member[: member.index(b"\n") + 1] + body)
         with pytest.raises(UserError, match="its memo goes to 2147483647 after 2 steps"):
             read_object_npz(path, "a")
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(
+                "a.npy", member[: member.index(b"\n") + 1] + pickle.PROTO + b"\x02" + b"]" * 600_000 + b"."
+            )
+        with pytest.raises(UserError, match="it has more than 500,000 steps"):
+            read_object_npz(path, "a")
+
+    def test_protocol_5(self, tmp_path):
+        """NumPy never writes it into an .npz: bytearrays, and arrays as buffers."""
+        path = self.write(tmp_path / "a.npz", {})
+        with zipfile.ZipFile(path) as archive:
+            member = archive.read("a.npy")
+        start = member[: member.index(b"\n") + 1]
+        huge = pickle.PROTO + b"\x05" + pickle.BYTEARRAY8 + (1 << 50).to_bytes(8, "little") + b"."
+        for body in (pickle.dumps(bytearray(9), 5), pickle.dumps(np.eye(2), 5), huge):
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("a.npy", start + body)
+            with pytest.raises(UserError, match=r"a is not plain data|a cannot be read"):
+                read_object_npz(path, "a")
 
 
 VALUES = {
@@ -138,7 +181,38 @@ VALUES = {
 }  # fmt: skip
 
 
+class TestTorch:
+    def test_zip_files_that_declare_more_than_they_hold(self, tmp_path):
+        torch.save({"a.jpg": torch.zeros(1 << 20, 2, 3)}, tmp_path / "a.pt")
+        with (
+            zipfile.ZipFile(tmp_path / "a.pt") as whole,
+            zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as b,
+        ):
+            for member in whole.infolist():
+                b.writestr(member.filename, whole.read(member))
+        with pytest.raises(UserError, match="truncated, damaged or not written by torch.save"):
+            load_predictions(tmp_path / "b.pt")
+
+    def test_shared_tensors_count_each_time(self, tmp_path):
+        poses = torch.zeros(1 << 16, 16, 2)
+        torch.save({f"{number}.jpg": poses for number in range(60)}, tmp_path / "a.pt")
+        with pytest.raises(UserError, match="declares 480 MiB of content in a file of 8"):
+            load_predictions(tmp_path / "a.pt")
+
+
 class TestMat:
+    def test_cells_count_what_their_objects_take(self, tmp_path):
+        scipy.io.savemat(tmp_path / "a.mat", {})
+        count = 600_000
+        parts = struct.pack("<IIII", 6, 8, 1, 0) + struct.pack("<IIii", 5, 8, 1, count) + b"\1\0\1\0a\0\0\0"
+        cells = zlib.compress(
+            struct.pack("<II", 14, len(parts) + 8 * count) + parts + struct.pack("<II", 14, 0) * count
+        )
+        with open(tmp_path / "a.mat", "ab") as file:
+            file.write(struct.pack("<II", 15, len(cells)) + cells)
+        with pytest.raises(TooLarge):
+            read_mat(tmp_path / "a.mat")
+
     @pytest.mark.parametrize("compressed", [False, True])
     def test_as_scipy_writes(self, tmp_path, compressed):
         others = {"text": "words", "rows": np.array(["ab", "cd"]), "cell": np.array(["a", np.eye(2)], object)[None]}
