@@ -74,7 +74,7 @@ def write_viewer(
     runs = [read_people(folder) for folder in predictions]
     metas = metas_of(predictions[0])
     source = open_source(img_dir or image_folder_of(metas, predictions[0]), "--img_dir")
-    images = _pictures(source, wanted_images(source, _all_images(predictions), num_pictures), metas)
+    images, pictures = _pictures(source, wanted_images(source, _all_images(predictions), num_pictures), metas)
     order = {image["name"]: place for place, image in enumerate(images)}
     content = {
         "title": source.root.name,
@@ -88,9 +88,8 @@ def write_viewer(
     }
     path = Path(output_dir) / "viewer.html"
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
-    write_text(path, TEMPLATE.read_text(encoding="utf-8").replace("DATA", text, 1))
-    pictures = sum(len(image["picture"]) for image in images)
-    sizes = f"{pictures / 1e6:.1f} MB of pictures, {(len(text) - pictures) / 1e6:.1f} MB of poses"
+    write_text(path, _page(text, pictures))
+    sizes = f"{sum(map(len, pictures)) / 1e6:.1f} MB of pictures, {len(text) / 1e6:.1f} MB of poses"
     inform(f"{counted(len(images), 'image')}, {sizes}: {path}")
     return path
 
@@ -135,9 +134,17 @@ def wanted_images(source: ImageSource, predicted: set[str], count: int | None = 
     return [present[place] for place in np.linspace(0, len(present) - 1, count).round().astype(int)]
 
 
-def _pictures(source: ImageSource, names: list[str], metas: dict[str, Any]) -> list[dict[str, Any]]:
-    """Name, time (s), size (px) and picture of each image; unreadable ones are left out, with a warning."""
-    images, lost, wanted = [], [], set(names)
+def _page(data: str, pictures: Sequence[str]) -> str:
+    """The HTML of `viewer.html` with its data and pictures."""
+    begin, _, rest = TEMPLATE.read_text(encoding="utf-8").partition("DATA")
+    middle, _, end = rest.partition("PICTURES")
+    tags = (f'<script type="text/plain" id="picture{place}">{uri}</script>' for place, uri in enumerate(pictures))
+    return "".join([begin, data, middle, "\n".join(tags), end])
+
+
+def _pictures(source: ImageSource, names: list[str], metas: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Name, time (s) and size (px) of each image, and its picture; unreadable ones are left out, with a warning."""
+    images, pictures, lost, wanted = [], [], [], set(names)
     chosen = source if isinstance(source, VideoSource) else source.with_names(names)
     for name, image in progress(chosen, len(chosen), "reading", "image"):
         if name not in wanted:
@@ -148,14 +155,15 @@ def _pictures(source: ImageSource, names: list[str], metas: dict[str, Any]) -> l
         meta = metas[name] if isinstance(metas.get(name), dict) else {}
         time = meta.get("time", int(name[-6:]) / meta["fps"]) if "fps" in meta else None
         size = {"width": image.shape[1], "height": image.shape[0]}
-        images.append({"name": name, "time": time, **size, "picture": jpeg_uri(image, MOST_SIDE)})
+        images.append({"name": name, "time": time, **size})
+        pictures.append(jpeg_uri(image, MOST_SIDE))
         if name == names[-1]:
             break
     if lost:
         warn(f"{len(lost)} of {len(names)} images unreadable, left out: {first_few(lost, ',')}")
     if not images:
         raise UserError(f"--img_dir {source.root}: no image with predictions could be read")
-    return images
+    return images, pictures
 
 
 def jpeg_uri(image: np.ndarray, most_side: int) -> str:
