@@ -25,6 +25,7 @@ from stacked_hourglass.clip_trainer import ClipTrainer
 from stacked_hourglass.clips import ClipCrops
 from stacked_hourglass.coco_annotations import load_coco
 from stacked_hourglass.coco_trainer import CocoTrainer, CocoValidation
+from stacked_hourglass.crop_pack import pack_crops
 from stacked_hourglass.datasets import PoseCrops, shard_loader, statistics, training_loader
 from stacked_hourglass.degradation import Degradation, RandomErasing
 from stacked_hourglass.eva_annotations import load_eva
@@ -106,6 +107,7 @@ def _train_as_told(
         evaluation=from_options(HourglassValidation, options),
         coco=read_coco_validation(options.data_dir[0]) if read_coco_validation else None,
         scale_weight_factor=options.scale_weight_factor,
+        pack_data=options.pack_data,
         device=options.device,
         compiled=options.compile,
         processes=processes,
@@ -141,6 +143,7 @@ def check_options(options: Namespace) -> None:
         (options.use_layer_norm, batch_norms, "concerns batch norm, and --use_layer_norm leaves none"),
         (not options.predict_joint_visibility, ["joint_visibility_loss_coeff"], "needs --predict_joint_visibility"),
         (not options.add_random_masking, masks, "needs --add_random_masking"),
+        (options.add_attention, ["pack_data"], "is for single photos, and --add_attention trains on clips"),
         (not options.add_attention, ["attention_history_length", "attention_heads"], "needs --add_attention"),
         (not options.blur_prob, ["max_blur"], "needs --blur_prob"),
         (not options.downscale_prob, ["max_downscale"], "needs --downscale_prob"),
@@ -171,6 +174,7 @@ def train_hourglass(
     evaluation: HourglassValidation | None = None,
     coco: CocoValidation | None = None,
     scale_weight_factor: float = 1.0,
+    pack_data: bool = False,
     device: str = "auto",
     compiled: bool = False,
     processes: Processes = ALONE,
@@ -188,6 +192,7 @@ def train_hourglass(
         coco: COCO's fields of the validation people, in their order, to validate by AP and write official results. The
             network must predict all 17 joints.
         scale_weight_factor: factor on all weights at initialization.
+        pack_data: read training crops from a `crop_pack`, made on first use; not for clips.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         compiled: compile the network: slower start, faster steps.
 
@@ -204,6 +209,8 @@ def train_hourglass(
     model = new_network(architecture, scale_weight_factor).to(place, memory_format=torch.channels_last)
     seed, workers, history = optimisation.seed, loading.workers, architecture.history_length
     crops, validation_crops = _datasets(training, validation, history, augmentation, seed)
+    if pack_data and not history and not experiment.evaluate:
+        crops.pack = pack_crops(training, workers, processes=processes)
     mean, stddev = colour_statistics(training, start, loading.workers, processes)
     kind = ClipTrainer if history else CocoTrainer if coco else HourglassTrainer
     make_trainer = partial(kind, coco) if kind is CocoTrainer else kind

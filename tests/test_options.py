@@ -28,7 +28,7 @@ HOURGLASS = words(
     "sigma sigma_decay label_type momentum flip use_train_mode_to_eval debug "
     "schedule_type warmup ema location_loss_saturation half_body_prob cut_off_prob box_jitter erase_prob "
     "max_erased_area blur_prob max_blur downscale_prob max_downscale jpeg_prob min_jpeg_quality "
-    "add_attention attention_history_length attention_heads"
+    "add_attention attention_history_length attention_heads pack_data"
 )
 TRAIN_HOURGLASS = GENERAL | HOURGLASS | {"sync_batch_norm", "evaluate", "allow_unsafe_load", "debug_traceback"}
 LIFTER = GENERAL | words(
@@ -189,7 +189,7 @@ def test_defaults_of_training(parse_options):
         "resume", "evaluate", "use_horovod", "scale_lr", "sync_batch_norm", "compile", "use_amsprop",
         "no_grad_clipping", "allow_unsafe_load", "flip",
         "add_random_masking", "use_layer_norm", "no_batch_norm_affine", "predict_joint_visibility", "debug",
-        "add_attention", "remove_intermediate_supervision", "use_train_mode_to_eval",
+        "add_attention", "remove_intermediate_supervision", "pack_data", "use_train_mode_to_eval",
     ):  # fmt: skip
         assert getattr(options, off) is False, off
 

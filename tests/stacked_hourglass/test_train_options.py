@@ -86,7 +86,8 @@ EFFECTS = OF_ALL_TRAININGS | {
     "add_attention": Effect(OVER_TIME, shapes),
     "attention_history_length": Effect(("--attention_history_length", 1), shapes, base=OVER_TIME),
     "attention_heads": Effect(("--attention_heads", 2), shapes, base=OVER_TIME),
-    # losses
+    # training
+    "pack_data": Effect(("--pack_data",), weights),
     "scale_weight_factor": Effect(("--scale_weight_factor", 0.5), weights),
     "remove_intermediate_supervision": Effect(("--remove_intermediate_supervision",), weights, base=("--stacks", 2)),
     "location_loss_coeff": Effect(("--location_loss_coeff", 1), weights),

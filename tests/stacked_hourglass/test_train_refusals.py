@@ -40,6 +40,7 @@ def test_workers_reach_every_loader(tiny_mpii, tmp_path, monkeypatch):
         ("--use_layer_norm", "--batch_norm_momentum", 0.2),
         ("--use_layer_norm", "--use_train_mode_to_eval"),
         ("--joint_visibility_loss_coeff", 2),
+        ("--add_attention", "--pack_data"),
         ("--mask_prob", 0.3),
         ("--orientation_prob", 0.3),
         ("--mean_valued_prob", 0.3),
