@@ -47,7 +47,7 @@ def predictor_step(predictor: Predictor, batch: int) -> Step:
 
 
 def main() -> None:
-    arguments = parser_of(__doc__, seconds=2, turns=3).parse_args()
+    arguments = parser_of(__doc__, seconds=1, turns=3).parse_args()
     keep_large_blocks()
     print(machine())
     network = exported_hourglass(load_hourglass(DEMO_WEIGHTS))

@@ -139,7 +139,7 @@ def compare_decoders(people: People, arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = parser_of(__doc__, seconds=4)
+    parser = parser_of(__doc__, seconds=3)
     parser.add_argument("--people", type=int, default=40, help="photos, each with a person (default: 40)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

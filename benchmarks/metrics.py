@@ -84,7 +84,7 @@ def measure_mpjpe(poses: int, arguments) -> None:
         "distances alone": partial(distances, pred, truth),
         "ours": partial(errors_of_poses, pred, truth),
     }
-    rates = take_turns(contenders, arguments, warm_up=1)
+    rates = take_turns(contenders, arguments, warm_up=0)
     batches = dict.fromkeys(rates, poses) | {"pose by pose": POSE_PART}
     print_table("MPJPE and P-MPJPE", rates, ["pose by pose"], "poses", batches, ["distances alone"])
     seconds = poses / rates["ours"]

@@ -103,7 +103,7 @@ def measure(batch: int, arguments: argparse.Namespace) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = parser_of(__doc__, seconds=6, turns=3)
+    parser = parser_of(__doc__, seconds=3, turns=3)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8], help="crops a batch (default: 1 8)")
     parser.add_argument("--stacks", type=int, default=2, help="(default: 2)")
     parser.add_argument("--features", type=int, default=256, help="(default: 256)")

@@ -3,7 +3,8 @@
     python benchmarks/run_all.py                # `make bench`, on an idle machine
     python benchmarks/run_all.py network input --output /tmp/results.md
 
-A benchmark that fails or takes longer than `--limit` is reported, and the others run.
+A benchmark that fails or takes longer than `--limit` is reported, and the others run. After `--budget` seconds in all,
+those that are left are reported as not run.
 """
 
 import argparse
@@ -34,9 +35,10 @@ SUBJECTS = {
     "lifting": "Lifting",
     "scaling": "Several processes",
     "export": "Exported networks",
-    "end_to_end": "End to end",
     "video": "Video",
+    "end_to_end": "End to end",
 }
+LEAST = 5  # s; with less time left a benchmark is not begun
 VERDICT = re.compile(r"^\* (.+): (.+); asked for: (.+); (met|MISSED)$")
 
 
@@ -94,16 +96,20 @@ def main() -> None:
     parser.add_argument("subjects", nargs="*", help=f"by default all: {' '.join(SUBJECTS)}")
     parser.add_argument("--output", type=Path, default=FOLDER / "results.md", help="(default: benchmarks/results.md)")
     parser.add_argument("--limit", type=float, default=150, help="seconds for each benchmark (default: 150)")
+    parser.add_argument("--budget", type=float, default=580, help="seconds for all of them (default: 580)")
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.subjects) - set(SUBJECTS))
     if unknown:
         parser.error(f"unknown subject {unknown[0]!r}; subjects: {', '.join(SUBJECTS)}")
-    results = {}
+    results, end = {}, time.monotonic() + arguments.budget
     there = [name for name in SUBJECTS if (FOLDER / f"{name}.py").is_file()]
     for name in arguments.subjects or there:
         print(f"\n== {name}", flush=True)
         start = time.monotonic()
-        results[name] = (*run(name, arguments.limit), time.monotonic() - start)
+        if (left := min(arguments.limit, end - start)) > LEAST:
+            results[name] = (*run(name, left), time.monotonic() - start)
+        else:
+            results[name] = [], "not run, the time for all benchmarks was used up", 0.0
         write_text(arguments.output, page(results))  # after each, so that nothing is lost
     failed = [name for name, (_, fault, _) in results.items() if fault]
     print(f"\nwrote {arguments.output}" + (f"; incomplete: {', '.join(failed)}" if failed else ""))

@@ -87,7 +87,7 @@ def our_step(arguments: argparse.Namespace, precision: str) -> Step:
 
 
 def main() -> None:
-    parser = parser_of(__doc__, seconds=9, turns=3)
+    parser = parser_of(__doc__, seconds=6, turns=3)
     parser.add_argument("--batch", type=int, default=4, help="crops a step (default: 4)")
     parser.add_argument("--stacks", type=int, default=1, help="(default: 1)")
     parser.add_argument("--features", type=int, default=256, help="(default: 256)")

@@ -13,6 +13,7 @@ frame, and is given the track of each person.
 With several processes, each runs its part of the people or photos and gets the results of all.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ from stacked_hourglass.sample_predictions import PosePredictor, predict_samples,
 from stacked_hourglass.tracking import Tracker
 from utils.compute.batch_parts import shard
 from utils.compute.distributed import ALONE, Processes
+from utils.compute.pipeline import ahead
 from utils.compute.worker_processes import WorkerLoader, WorkerLost
 from utils.console.progress import progress
 from utils.imaging.base_source import FrameSource, ImageSource
@@ -241,7 +243,10 @@ def _run_photos(
     own = Findings(PoseResults(predictor.skeleton, predictor.score_threshold, image_kind=kind))
     if watch and isinstance(source, CameraSource):
         source.watch = watch.frame
-    people = follow(photo_loader(source, finder, workers), source)
+    photos = photo_loader(source, finder, workers, batch_size)
+    if not photos.num_workers and not isinstance(source, CameraSource):
+        photos = ahead(photos, batch_size)
+    people = follow(photos, source)
     if isinstance(source, FrameSource) and getattr(predictor, "over_time", False):
         predictor = predictor.in_video()
     try:
@@ -298,14 +303,18 @@ def _report(found: Findings, source: str, person_box: str) -> None:
         warn(f"no person found in {counted(len(found.empty), kind)} (--person_box {person_box}): {names}")
 
 
-def photo_loader(source: ImageSource, finder: PersonFinder, workers: int) -> DataLoader:
-    """A loader of `PhotoPeople`, in order. One worker decodes a video; a camera is read in this process."""
+def photo_loader(source: ImageSource, finder: PersonFinder, workers: int, batch_size: int = 16) -> DataLoader:
+    """A loader of `PhotoPeople`, in order. One worker decodes a video; a camera is read in this process.
+
+    Workers are a batch ahead of what is asked for, so that they decode while the network computes.
+    """
     video = isinstance(source, FrameSource)
-    most = 0 if isinstance(source, CameraSource) else 1 if video else workers
+    workers = min(workers, 0 if isinstance(source, CameraSource) else 1 if video else workers)
     return WorkerLoader(
         VideoCrops(source, finder) if video else PhotoCrops(source, finder),
         batch_size=None,
-        num_workers=min(workers, most),
+        num_workers=workers,
+        prefetch_factor=max(2, math.ceil(batch_size / workers)) if workers else None,
     )
 
 

@@ -3,7 +3,7 @@
 python viz.py video --img_dir clip.mp4 --2d_pose_estimations data/stitched_mpii/2d_pose_estimations.pt \\
     --3d_pose_estimations data/stitched_mpii/3d_pose_estimations.pt
 
-Frames are read, drawn and written one at a time.
+Frames are read, drawn and written one at a time, each in a thread of its own: memory is that of a few frames.
 """
 
 import math
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from stitched.pose_files import PosePair, load_pair
 from twod_threed.viz import CAMERA_TILT, keys_3d
+from utils.compute.pipeline import ahead, behind
 from utils.console.progress import progress
 from utils.imaging.captions import caption
 from utils.imaging.draw2d import move_to, resized, sketch_pose
@@ -124,12 +125,12 @@ def draw_video(
     source = source.with_names(names)
     begin = source.time(names[0])
     heard = Sound(source.root, source.start + begin, source.start + source.time(names[-1]) + 1 / source.fps)
-    with write_video(target, source.fps, size, heard) as write:
-        for name, frame in progress(source, len(names), "drawing", "frame"):
+    with write_video(target, source.fps, size, heard) as write, behind(write) as put:
+        for name, frame in progress(ahead(source), len(names), "drawing", "frame"):
             time = source.time(name) - begin
             figure = compose_frame(frame, name, pair, tracks, layout, view_azimuth(time), factor)
             canvas = Sketch(size, DARK.gap, [Inset(figure, 0, 0), Inset(legend, 0, size[1] - legend.size[1])])
-            write(canvas.raster(), time)
+            put(canvas.raster(), time)
     unshown = sorted({person for people in tracks.values() for person in people} - set(layout.slots))
     if unshown:
         warn(f"{len(unshown)} people have no 3D panel; the {MOST_PANELS} panels show those seen longest")

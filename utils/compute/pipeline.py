@@ -1,0 +1,102 @@
+"""Stages of work that overlap: a stage in a thread of its own, at most `count` items from its neighbour.
+
+    with write_video(path, fps, size) as write, behind(write) as put:
+        for name, frame in ahead(source):
+            put(draw(frame))
+
+Decoding, encoding and OpenCV release Python's global lock, so threads suffice. Memory is that of `count` items a stage.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+COUNT = 4
+_PATIENCE = 0.1  # s, after which a waiting thread looks whether its work is still wanted
+
+
+def ahead(items: Iterable[Item], count: int = COUNT) -> Iterator[Item]:
+    """The same items in the same order, made in another thread, up to `count` before they are asked for.
+
+    An exception of `items` is raised where the item was expected. If the loop over the items is left early, the thread
+    ends after the item that it is making.
+    """
+    made: queue.Queue = queue.Queue(count)
+    left = threading.Event()
+
+    def put(kind: str, value: object = None) -> bool:
+        while not left.is_set():
+            try:
+                made.put((kind, value), timeout=_PATIENCE)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def make() -> None:
+        try:
+            for item in items:
+                if not put("item", item):
+                    return
+        except BaseException as error:  # also KeyboardInterrupt: the main thread decides what follows
+            put("error", error)
+        else:
+            put("end")
+
+    thread = threading.Thread(target=make, daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = made.get()
+            if kind == "error":
+                raise value
+            if kind == "end":
+                return
+            yield value
+    finally:
+        left.set()
+        thread.join()
+
+
+@contextmanager
+def behind(work: Callable[..., object], count: int = COUNT) -> Iterator[Callable[..., None]]:
+    """Yield `put`, which takes the arguments of a call of `work` and returns at once, if fewer than `count` wait.
+
+    The calls are made in another thread, one after the other, and are done at the end of the context. An exception of
+    a call is raised by the next `put`, or at the end; no later call is made. If the context ends with an exception,
+    waiting calls are dropped.
+    """
+    waiting: queue.Queue = queue.Queue(count)
+    errors: list[BaseException] = []
+    dropped = threading.Event()
+
+    def call() -> None:
+        while (arguments := waiting.get()) is not None:
+            if errors or dropped.is_set():
+                continue
+            try:
+                work(*arguments)
+            except BaseException as error:
+                errors.append(error)
+
+    def put(*arguments: object) -> None:
+        if errors:
+            raise errors[0]
+        waiting.put(arguments)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    try:
+        yield put
+    except BaseException:
+        dropped.set()
+        raise
+    finally:
+        waiting.put(None)
+        thread.join()
+    if errors:
+        raise errors[0]
