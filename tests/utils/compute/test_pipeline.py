@@ -66,9 +66,13 @@ def test_an_error_of_a_call_is_raised_and_no_later_call_is_made():
             raise OSError("full")
         done.append(number)
 
-    with pytest.raises(OSError, match="full"), behind(work) as put:
-        for number in range(1000):
-            put(number)
+    def many():
+        with behind(work) as put:
+            for number in range(1000):
+                put(number)
+
+    with pytest.raises(OSError, match="full"):
+        many()
     assert failed.is_set()
     assert done == [0]
     with pytest.raises(OSError, match="full"), behind(work) as put:
