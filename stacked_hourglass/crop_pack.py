@@ -18,12 +18,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from stacked_hourglass.augmentation import LARGEST_SCALE
 from stacked_hourglass.people import People
 from utils.compute.cache import cache_folder, key_of
 from utils.compute.distributed import ALONE, Processes
+from utils.compute.worker_processes import WorkerLoader
 from utils.console.progress import progress
 from utils.imaging.images import (
     CROP_SIZE,
@@ -136,7 +137,7 @@ def _kept(path: Path, count: int) -> CropPack | None:
 
 def _write(path: Path, people: People, workers: int) -> CropPack:
     path.parent.mkdir(parents=True, exist_ok=True)
-    packed = DataLoader(_Packing(people), batch_size=None, num_workers=workers)
+    packed = WorkerLoader(_Packing(people), batch_size=None, num_workers=workers)
     offsets, matrices, sizes = [0], [], []
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         for data, matrix, size in progress(packed, len(packed), "packing crops (once)", "person"):

@@ -7,6 +7,7 @@
 Decoding, encoding and OpenCV release Python's global lock, so threads suffice. Memory is that of `count` items a stage.
 """
 
+import contextvars
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -47,7 +48,7 @@ def ahead(items: Iterable[Item], count: int = COUNT) -> Iterator[Item]:
         else:
             put("end")
 
-    thread = threading.Thread(target=make, daemon=True)
+    thread = _thread(make)
     thread.start()
     try:
         while True:
@@ -88,7 +89,7 @@ def behind(work: Callable[..., object], count: int = COUNT) -> Iterator[Callable
             raise errors[0]
         waiting.put(arguments)
 
-    thread = threading.Thread(target=call, daemon=True)
+    thread = _thread(call)
     thread.start()
     try:
         yield put
@@ -100,3 +101,8 @@ def behind(work: Callable[..., object], count: int = COUNT) -> Iterator[Callable
         thread.join()
     if errors:
         raise errors[0]
+
+
+def _thread(work: Callable[[], None]) -> threading.Thread:
+    """A thread that sees the context variables of this one, such as `--max_pixels`."""
+    return threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True)

@@ -1,6 +1,7 @@
 """Stages that overlap: order, errors, bounds, and ends."""
 
 import threading
+from contextvars import ContextVar
 
 import pytest
 
@@ -18,6 +19,16 @@ def test_items_come_in_order_from_another_thread():
     assert list(ahead(items(), 2)) == list(range(20))
     assert threading.get_ident() not in seen
     assert list(ahead([])) == []
+
+
+def test_context_variables_hold_in_the_threads():
+    variable, seen = ContextVar("variable", default=0), []
+    token = variable.set(5)
+    assert list(ahead(variable.get() for _ in range(2))) == [5, 5]
+    with behind(lambda: seen.append(variable.get())) as put:
+        put()
+    variable.reset(token)
+    assert seen == [5]
 
 
 def test_at_most_count_items_are_made_before_they_are_asked_for():
