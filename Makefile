@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help env demo demo-train demo-weights horovod test torture lint bench
+.PHONY: help env demo demo-train demo-weights figures horovod test torture lint bench
 
 help:
 	@echo "make env           create .venv and install everything (a no-op when nothing changed)"
 	@echo "make demo          estimate and draw 2D and 3D poses in a few photos with the demo weights"
+	@echo "make figures       make the pictures of README.md and docs/ whose data and checkpoints are there"
 	@echo "make test          run the tests, one process per core; Horovod tests need make horovod first"
 	@echo "make torture       the long form of the reliability tests, about an hour (docs/reliability.md)"
 	@echo "make demo-train    train a small hourglass on the embedded sample, score it, draw its poses"
@@ -30,6 +31,9 @@ $(STAMP): requirements.txt requirements-dev.txt constraints.txt
 
 demo: env
 	@scripts/demo.sh
+
+figures: env
+	@$(BIN)/python scripts/figures.py
 
 demo-train: env
 	@scripts/demo_training.sh

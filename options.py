@@ -54,6 +54,7 @@ from utils.command_line.script_kinds import (
     TRUTH_3D,
     UNLOCKED,
     VIEWER,
+    WORST,
     evaluation_2d,
     hourglass_run,
     hourglass_training,
@@ -301,6 +302,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         ),
         "viewer": VIEWER,
         "report": REPORT,
+        "worst": WORST,
         "saliency_and_prob_maps": saliency(
             "saliency_and_prob_maps", "Draw an hourglass's heat map and saliency map of every joint, one row per joint."
         ),
@@ -344,7 +346,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "utils.training.training_curves", "training_curves",
             "Draw training curves of one or more experiments.",
             "experiment folders written by train.py",
-            ("load", "output_dir", "debug_traceback"),
+            ("load", "by_part", "output_dir", "debug_traceback"),
             {"output_dir": Path("visualizations/training_curves")}, required=("load",),
             changes={"load": {"many": True, "help": "experiment folders, or their log.txt files"}},
         ),

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from utils.console.evaluation_tables import format_number
-from utils.osutils import atomic_path
+from utils.look.palette import model_line
+from utils.look.plots import plain_label, save_plot
 
 Curves = Mapping[str, Mapping[str, np.ndarray]]
 
@@ -40,7 +40,7 @@ class CurveAxes:
 
 
 def draw_grid(curves: Curves, axes: CurveAxes, path: Path, heading: str = "") -> None:
-    """Write one picture with a panel for each of `axes.titles`.
+    """Write one figure, as PNG and PDF, with a panel for each of `axes.titles`.
 
     `curves` holds (T,) percent at `axes.thresholds` by model and column; one line per model.
     """
@@ -51,14 +51,14 @@ def draw_grid(curves: Curves, axes: CurveAxes, path: Path, heading: str = "") ->
         _draw_panel(panel, curves, axes, column)
     if heading:
         figure.suptitle(heading, fontsize="x-large")
-    _save(figure, path)
+    save_plot(figure, path)
 
 
 def draw_single(curves: Curves, axes: CurveAxes, column: str, path: Path) -> None:
-    """Write the panel of a single column; arguments as for `draw_grid`."""
+    """Write the panel of a single column, as PNG and PDF; arguments as for `draw_grid`."""
     figure = Figure(figsize=(6.4, 4.8 + _legend_height(curves)), layout="constrained")
     _draw_panel(figure.subplots(), curves, axes, column)
-    _save(figure, path)
+    save_plot(figure, path)
 
 
 def _legend_height(curves: Curves) -> float:
@@ -70,10 +70,8 @@ def _draw_panel(panel: Axes, curves: Curves, axes: CurveAxes, column: str) -> No
     for index, (name, by_column) in enumerate(curves.items()):
         rate = format_number(by_column[column][-1] if axes.numbers is None else axes.numbers[name][column])
         short = name if len(name) <= 32 else f"{name[:15]}…{name[-16:]}"  # wider, legends of a row would overlap
-        # The rate comes first since matplotlib hides labels that begin with an underscore; $ would start a formula.
-        label = f"{rate}  {short}".replace("$", r"\$")
-        style = ("-", "--", ":", "-.")[index // 10 % 4]  # ten colours, then the next style
-        panel.plot(axes.thresholds, by_column[column], style, color=f"C{index % 10}", label=label)
+        color, style = model_line(index)
+        panel.plot(axes.thresholds, by_column[column], style, color=color, label=plain_label(f"{rate}  {short}"))
     panel.set(xlim=(axes.start, axes.thresholds[-1]), ylim=(0, 101), title=axes.titles[column])
     x_label = axes.x_label or f"normalised distance (fraction of {axes.unit})"
     panel.set(xlabel=x_label, ylabel=axes.y_label)
@@ -82,9 +80,3 @@ def _draw_panel(panel: Axes, curves: Curves, axes: CurveAxes, column: str) -> No
     # Below the axes, since inside it would hide lines in some panel.
     legend = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "frameon": False}
     panel.legend(title=f"{axes.metric} (%)", alignment="left", **legend)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    canvas = FigureCanvasAgg(figure)
-    with atomic_path(path) as temporary:
-        canvas.print_figure(temporary, dpi=120)

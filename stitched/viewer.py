@@ -15,7 +15,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
+from twod_threed.joint_order import doubtful_joints
 from utils.console.progress import progress
 from utils.formats.people import Person, read_people
 from utils.formats.requirements import METAS, POSES_2D, POSES_3D
@@ -23,6 +25,7 @@ from utils.imaging.base_source import ImageSource
 from utils.imaging.image_sources import open_source
 from utils.imaging.images import ImageError
 from utils.imaging.video_source import VideoSource
+from utils.look.palette import DARK, PERSON_COLORS, hexadecimal
 from utils.osutils import UserError, counted, first_few, inform, warn, write_text
 from utils.predictions.prediction_files import load_metas, load_predictions
 from utils.transform import H36M, Skeleton
@@ -80,6 +83,8 @@ def write_viewer(
         "title": source.root.name,
         "images": images,
         "bones": _bones(H36M),
+        "sides": {side: hexadecimal(color) for side, color in DARK.sides.items()},
+        "others": [hexadecimal(color) for color in PERSON_COLORS],
         **_space(runs),
         "models": [
             {"name": name, "threshold": threshold_of(folder, min_score), **_model(people, order)}
@@ -204,14 +209,24 @@ def _space(runs: Sequence[Sequence[Person]]) -> dict[str, Any]:
 
 
 def _model(people: Sequence[Person], order: dict[str, int]) -> dict[str, Any]:
-    """The bones of the 2D poses, and by image the people: number, joints (x, y, score), mean score, 3D joints."""
+    """Bones of the 2D poses, `_sources` of 3D joints, and the people by image.
+
+    A person has a number, joints (x, y, score), the mean score and 3D joints.
+    """
     by_image: list[list] = [[] for _ in order]
     for person in people:
         for row, image in enumerate(person.images):
             if image in order:
                 by_image[order[image]].append(_pose(person, row))
     skeleton = people[0].skeleton
-    return {"bones": _bones(skeleton) if skeleton else [], "people": by_image}
+    bones, sources = (_bones(skeleton), _sources(skeleton)) if skeleton else ([], [])
+    return {"bones": bones, "sources": sources, "people": by_image}
+
+
+def _sources(skeleton: Skeleton) -> list[list[int]]:
+    """Of every 3D joint, the 2D joints that it was lifted from: it is doubtful where one of them is unsure."""
+    each = doubtful_joints(torch.eye(len(skeleton), dtype=torch.bool), skeleton)  # (J, 17)
+    return [column.nonzero().flatten().tolist() for column in each.T]
 
 
 def _pose(person: Person, row: int) -> dict[str, Any]:

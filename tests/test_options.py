@@ -101,6 +101,7 @@ SURFACE = {
         "img_dir 2d_pose_estimations 3d_pose_estimations min_score max_side gif output_dir debug_traceback"
     ),
     ("viz", "viewer"): words("predictions model_names img_dir min_score num_pictures output_dir debug_traceback"),
+    ("viz", "worst"): words("predictions img_dir num_pictures style views color output_dir debug_traceback"),
     ("viz", "report"): words("predictions img_dir min_score num_pictures output_dir debug_traceback"),
     ("viz", "2d_gt_3d_gt_3d_pred"): words(
         "2d_pose_ground_truths 3d_pose_ground_truths 3d_pose_estimations model_names style views color output_dir "
@@ -115,7 +116,7 @@ SURFACE = {
     ("viz", "3d_pose_gan"): words(
         "data_dir load num_pictures interpolate nearest seed style output_dir allow_unsafe_load debug_traceback"
     ),
-    ("viz", "training_curves"): {"load", "output_dir", "debug_traceback"},
+    ("viz", "training_curves"): {"load", "by_part", "output_dir", "debug_traceback"},
     ("eval", "mpii_PCKh"): {"data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"},
     ("eval", "lsp_PCK"): {"data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"},
     ("eval", "coco_AP"): {"data_dir", "prediction_files", "model_names", "output_dir", "debug_traceback"},

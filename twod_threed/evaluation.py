@@ -2,7 +2,8 @@
 
     python eval.py h36m_MPJPE --prediction_files a/3d_pose_estimations.pt b/3d_pose_estimations.pt --model_names a b
 
-Tables for all files, and `mpjpe.json`. Every file is read and checked before anything is written. Poses are mm in
+Tables for all files, `mpjpe.json`, and plots as PNG and PDF: 3D PCK over thresholds (`mpjpe_pck`), MPJPE by joint and
+by action (`mpjpe_joints`, `mpjpe_actions`). Every file is read and checked before anything is written. Poses are mm in
 camera coordinates, moved here so that the hip is at the origin.
 """
 
@@ -15,7 +16,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from twod_threed.mpjpe import JOINT_SETS, Labels, MeasureMeans, average, from_hip, joint_velocity_errors, pose_scores
+from twod_threed.mpjpe import (
+    AUC_THRESHOLDS,
+    JOINT_SETS,
+    Labels,
+    MeasureMeans,
+    average,
+    detected,
+    from_hip,
+    joint_errors,
+    joint_velocity_errors,
+    pose_scores,
+)
 from twod_threed.pose_sequences import (
     KEY,
     Sequences,
@@ -84,7 +96,8 @@ def h36m_MPJPE(options: Namespace) -> None:
     }
     print(format_report(models, dict(zip(names, truth_paths, strict=True))))
     write_text(output_dir / "mpjpe.json", tables_as_json({name: as_table(model) for name, model in models.items()}))
-    print(f"\nwrote {output_dir / 'mpjpe.json'}")
+    plots = draw_plots(models, output_dir)
+    print(f"\nwrote {output_dir / 'mpjpe.json'} and {', '.join(plots)}, each also as PDF")
 
 
 # Truth
@@ -122,6 +135,7 @@ class Model:
         sequences, frames: their numbers.
         images: number of frames that are single images, which have no velocity.
         hip_offset: mm, the largest distance of a predicted or true hip from the origin before it was moved there.
+        pck_curve: 3D PCK in percent at `AUC_THRESHOLDS`, over all joints of the file.
     """
 
     averages: Mapping[int, Mapping[str, MeasureMeans]]
@@ -129,6 +143,7 @@ class Model:
     frames: int
     images: int
     hip_offset: float
+    pck_curve: Sequence[float]
 
     @property
     def joints(self) -> int:
@@ -151,7 +166,18 @@ def score(prediction: Sequences, truth: Sequences) -> Model:
         frames=sum(map(len, truth.values())),
         images=sum(len(poses) for key, poses in truth.items() if image_of(key)),
         hip_offset=max(offset.norm(dim=1).max().item() for offset in offsets),
+        pck_curve=_pck_curve(prediction, truth, JOINT_SETS[counts[0]]),
     )
+
+
+def _pck_curve(prediction: Sequences, truth: Sequences, counted: Sequence[str]) -> list[float]:
+    """3D PCK in percent at `AUC_THRESHOLDS` over all frames and the joints `counted`."""
+    joints = H36M.indices(counted)
+    errors = [
+        joint_errors(from_hip(prediction[key])[:, joints], from_hip(poses)[:, joints]) for key, poses in truth.items()
+    ]
+    together = torch.cat(errors)
+    return [detected(together, threshold).mean().item() for threshold in AUC_THRESHOLDS]
 
 
 def _join_images(poses: Sequences) -> dict[str, Tensor]:
@@ -254,6 +280,28 @@ def _joint_grid(name: str, model: Model) -> list[str]:
 
 def _short(measure: str) -> str:
     return COLUMNS[measure].replace("Protocol ", "P").replace("N-MPJPE", "N")
+
+
+def draw_plots(models: Mapping[str, Model], output_dir: Path) -> list[str]:
+    """Write all plots, and return the names of the PNG files."""
+    from twod_threed.error_plots import (  # noqa: PLC0415 - imports matplotlib
+        ACTIONS_FILE,
+        JOINTS_FILE,
+        PCK_FILE,
+        draw_error_bars,
+        draw_pck_3d,
+    )
+
+    draw_pck_3d({name: model.pck_curve for name, model in models.items()}, output_dir / PCK_FILE)
+    first = {name: model.averages[model.joints]["protocol_1"] for name, model in models.items()}
+    joints = {name: means.per_joint for name, means in first.items()}
+    actions = {
+        name: {action: means.per_action[action] for action in sorted(means.per_action, key=_place)}
+        for name, means in first.items()
+    }
+    draw_error_bars(joints, "MPJPE by joint (Protocol 1)", output_dir / JOINTS_FILE)
+    draw_error_bars(actions, "MPJPE by action (Protocol 1)", output_dir / ACTIONS_FILE)
+    return [PCK_FILE, JOINTS_FILE, ACTIONS_FILE]
 
 
 def as_table(model: Model) -> dict:

@@ -59,7 +59,11 @@ def test_curves_and_no_torch(data_dir, tmp_path):
     arguments = ["--data_dir", data_dir, "--prediction_files", *files, "--output_dir", tmp_path / "out"]
     assert "torch" not in modules_after("eval", "coco_AP", *arguments)
     pictures = {"coco_precision_recall.png", "coco_ap_over_oks.png"}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"coco_ap.json", *pictures}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "coco_ap.json",
+        *pictures,
+        *(f"{name[:-3]}pdf" for name in pictures),
+    }
     for name in pictures:
         with Image.open(tmp_path / "out" / name) as picture:
             assert picture.width > 600

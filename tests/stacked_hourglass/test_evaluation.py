@@ -140,7 +140,7 @@ def test_curves_are_drawn_whatever_the_names(data_dir, truth, tmp_path):
     evaluate(data_dir, files, ["_hidden", "$x_1$ 50%"])
     written = {path.name for path in (data_dir / "out").iterdir()}
     columns = ("head", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "mean", "all")
-    assert written == {"pckh.json", *(f"pckh_{column}.png" for column in columns)}
+    assert written == {"pckh.json", *(f"pckh_{column}.{kind}" for column in columns for kind in ("png", "pdf"))}
     with Image.open(data_dir / "out" / "pckh_all.png") as picture:
         assert picture.width > 1500
         colours = np.asarray(picture.convert("RGB")).reshape(-1, 3)

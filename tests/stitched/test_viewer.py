@@ -9,6 +9,7 @@ from command_line import call, files
 from predictions_folder import CLIP, clip_folder, joints_of, photo_folder
 from standing_people import write_photo
 
+from utils.look.palette import DARK, PERSON_COLORS
 from utils.predictions.prediction_files import load_predictions, save_predictions
 
 FRAMES = 5  # the last one was not run
@@ -62,7 +63,7 @@ def inked(page, canvas, color):
     )
 
 
-RIGHT, OTHER = (240, 110, 20), (110, 200, 90)
+RIGHT, OTHER = DARK.sides["r"], PERSON_COLORS[0]
 
 
 class TestPage:
@@ -119,7 +120,8 @@ class TestPage:
     def test_unsure_joints_are_hidden(self, page):
         page.value("$('confidence').value = 0.6; $('confidence').oninput({target: $('confidence')})")
         assert inked(page, "photo", RIGHT) == 0
-        assert inked(page, "pose", RIGHT) > 5
+        assert inked(page, "pose", RIGHT) == 0  # 3D limbs from unsure joints are faint
+        assert "dotted 3D limbs are doubtful" in page.value("$('scores').textContent")
 
 
 def view(folder, *argv):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy.io import savemat
 
+from twod_threed import evaluation
 from twod_threed.evaluation import GROUND_TRUTH_FILE, h36m_MPJPE
 from twod_threed.mpjpe import JOINT_SETS, mpjpe, mpjve, n_mpjpe, p_mpjpe
 from twod_threed.pose_sequences import ground_truth_of_folder
@@ -40,6 +41,18 @@ def folder(tmp_path, truth):
     """A folder with the ground truth, as run.py leaves it."""
     save_predictions(tmp_path / "run" / GROUND_TRUTH_FILE, truth)
     return tmp_path / "run"
+
+
+@pytest.fixture(autouse=True)
+def without_plots(monkeypatch, request):
+    """Plots take longer than the scores: one test draws them."""
+    if "real_plots" not in request.fixturenames:
+        monkeypatch.setattr(evaluation, "draw_plots", lambda models, output_dir: [])
+
+
+@pytest.fixture
+def real_plots():
+    """Leaves the drawing of plots as it is."""
 
 
 def write(path, poses):
@@ -85,6 +98,24 @@ def wrist_moved_by(distance):
         return pose
 
     return change
+
+
+def test_plots_are_drawn_as_png_and_pdf(folder, truth, real_plots, capsys):
+    paths = [write(folder / f"{name}.pt", noisy(truth, size)) for name, size in (("one", 20), ("_two$", 60))]
+    evaluate(folder, *paths)
+    expected = {f"mpjpe_{kind}.{suffix}" for kind in ("pck", "joints", "actions") for suffix in ("png", "pdf")}
+    assert {path.name for path in (folder / "out").iterdir()} == {"mpjpe.json", *expected}
+    assert "mpjpe_pck.png, mpjpe_joints.png, mpjpe_actions.png, each also as PDF" in capsys.readouterr().out
+
+
+def test_the_pck_curve_by_hand(truth):
+    poses = changed(truth, "S9/Walking 1/54138969", wrist_moved_by(34))
+    curve = evaluation.score(poses, truth).pck_curve
+    frames = sum(map(len, truth.values()))
+    assert len(curve) == 31
+    assert curve[0] == 0
+    assert curve[6] == pytest.approx(100 * (1 - 4 / (17 * frames)), abs=1e-3)  # 34 mm is not below 30
+    assert curve[7:] == pytest.approx([100] * 24)
 
 
 def test_errors_by_hand(folder, truth, capsys):

@@ -71,6 +71,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             number(int, 1, 64, "1 to 64"),
         ),
     ),
+    "training curves": (
+        Option("by_part", "add panels of metrics that are reported by part, e.g. MPJPE by action", False, bool),
+    ),
     "figures": (
         Option(
             "style", "look of figures; paper: white ground, and PDF and SVG files besides the pictures", "dark",

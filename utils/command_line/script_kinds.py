@@ -193,6 +193,18 @@ VIEWER = Script(
     },
     checks=(RUNS, PICTURES_OF_RUN),
 )  # fmt: skip
+WORST = Script(
+    "stitched.worst", "worst",
+    "Draw the people with the largest errors, the prediction beside the truth.",
+    "a folder that run.py wrote on MPII, COCO or Human3.6M, and the photos",
+    ("predictions", "img_dir", "num_pictures", "figures", "output_dir", "debug_traceback"),
+    {"num_pictures": 24, "output_dir": Path("visualizations/worst")}, required=("predictions",),
+    changes=RUN_PICTURES | {
+        "predictions": {"help": "folder that run.py wrote (its --output_dir), with ground truth beside the poses"},
+        "num_pictures": {"help": "number of people to draw, the worst first"},
+    },
+    checks=(RUNS, PICTURES_OF_RUN),
+)  # fmt: skip
 REPORT = Script(
     "stitched.report", "report",
     "Write one HTML file with a table of all people, the least confident first: thumbnails and joint scores.",

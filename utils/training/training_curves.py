@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from utils.osutils import UserError, atomic_path, inform
+from utils.look.palette import MODEL_COLORS
+from utils.look.plots import plain_label, save_plot
+from utils.osutils import UserError, inform
 from utils.training.log_files import (
     LOG_FILE,
     PERCENT,
@@ -32,8 +33,6 @@ from utils.training.log_files import (
 FILE = "training_curves.png"
 PARTS = {"val/": "-", "train/": "--", "": "-"}  # column prefix -> line style
 NO_CURVE = ("epoch", "seconds")
-# After Okabe and Ito (2008): distinguishable with every common form of colour blindness.
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 PANEL = (5.2, 3.6)  # inches
 COLUMNS = 3
 
@@ -60,18 +59,20 @@ class Run:
 def training_curves(options: Namespace) -> None:
     """`viz.py training_curves`."""
     loaded = options.load if isinstance(options.load, list | tuple) else [options.load]
-    draw_training_curves(loaded, options.output_dir)
+    draw_training_curves(loaded, options.output_dir, by_part=options.by_part)
 
 
-def draw_training_curves(experiments: Sequence[str | Path], output_dir: str | Path) -> Path:
-    """Draw one figure with a panel per quantity, a colour per training and the best epochs marked. Returns its path.
+def draw_training_curves(experiments: Sequence[str | Path], output_dir: str | Path, *, by_part: bool = False) -> Path:
+    """Draw one figure with a panel per quantity, a colour per training and the best epochs marked, as PNG and PDF.
 
-    Training and validation of one quantity share a panel, and so do the parts of a metric (MPJPE's actions). Whether
+    Returns the path of the PNG. Training and validation of one quantity share a panel. A quantity that never changes,
+    such as "SW_real", is a dotted line in the panel of the one that it is a reference for ("SW"). Whether
     higher or lower is better comes from the training's `options.json`, or from the metric's name in older ones.
 
     Args:
         experiments: folders that trainings wrote, or their `log.txt` files.
-        output_dir: folder for the picture.
+        output_dir: folder for the files.
+        by_part: add a panel for each metric that is reported by part (MPJPE by action).
 
     Raises UserError for a missing or malformed log, before anything is written; it names the line.
     """
@@ -79,8 +80,7 @@ def draw_training_curves(experiments: Sequence[str | Path], output_dir: str | Pa
     runs = [read_run(log, name) for log, name in zip(logs, run_names(logs), strict=True)]
     path = Path(output_dir) / FILE
     try:
-        with atomic_path(path) as temporary:
-            FigureCanvasAgg(draw(runs)).print_png(temporary)
+        save_plot(draw(runs, by_part), path)
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         raise UserError(f"--output_dir {output_dir}: not writable ({error.strerror})") from None
     inform("\n".join([*map(summary, runs), f"curves: {path}"]))
@@ -132,19 +132,21 @@ def run_names(logs: Sequence[Path]) -> list[str]:
     return names
 
 
-def draw(runs: Sequence[Run]) -> Figure:
-    """The figure of all quantities of all runs."""
-    quantities, by_part = shown_quantities(runs), with_parts(runs)
-    count = len(quantities) + len(by_part)
+def draw(runs: Sequence[Run], by_part: bool = False) -> Figure:
+    """The figure of all quantities of all runs; `by_part` as for `draw_training_curves`."""
+    shown, divided = shown_quantities(runs), with_parts(runs) if by_part else []
+    references = {name: target for name in shown if (target := reference_for(runs, name, shown)) is not None}
+    quantities = [name for name in shown if name not in references]
+    count = len(quantities) + len(divided)
     columns = 2 if count == 4 else min(COLUMNS, count)
     rows = math.ceil(count / columns)
-    handles = _legend(runs)
+    handles = _legend(runs, any(best(run, quantity) for run in runs for quantity in quantities))
     legend_height = 0.2 + 0.24 * math.ceil(len(handles) / columns)
     figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + legend_height), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, quantity in zip(panels, quantities, strict=False):
-        _draw_panel(panel, runs, quantity)
-    for panel, quantity in zip(panels[len(quantities) :], by_part, strict=False):
+        _draw_panel(panel, runs, quantity, [name for name, target in references.items() if target == quantity])
+    for panel, quantity in zip(panels[len(quantities) :], divided, strict=False):
         _draw_parts(panel, runs, quantity)
     for panel in panels[count:]:
         panel.set_axis_off()
@@ -162,6 +164,15 @@ def shown_quantities(runs: Sequence[Run]) -> list[str]:
     parts = [name for name in names if name != "loss" and name.endswith("_loss")]
     repeated = {name for name in parts if all(_is_whole_loss(run, name) for run in runs)}
     return sorted((name for name in names if name not in repeated), key=lambda name: name == "lr")
+
+
+def reference_for(runs: Sequence[Run], quantity: str, others: Sequence[str]) -> str | None:
+    """The quantity for which a constant is a reference: "SW" for "SW_real"; None if it changes or there is none."""
+    target = quantity.rpartition("_")[0]
+    curves = [curve for run in runs for prefix in PARTS if (curve := run.curves.get(prefix + quantity)) is not None]
+    constant = bool(curves) and all(len(np.unique(curve[np.isfinite(curve)])) == 1 for curve in curves)
+    several = any(len(run.epochs) > 1 for run in runs)
+    return target if constant and several and target in others else None
 
 
 def with_parts(runs: Sequence[Run]) -> list[str]:
@@ -182,6 +193,8 @@ def direction(run: Run, quantity: str) -> int:
     if run.better is not None:
         named = run.better.get(quantity, run.better.get(quantity.partition("/")[0]))
         return {"higher": 1, "lower": -1}.get(named, 0)
+    if re.search(r"critic|discr|generator|gan_", quantity, re.IGNORECASE):
+        return 0  # the loss of one of two opponents says nothing about quality
     if re.search(r"loss|error|mpjpe", quantity, re.IGNORECASE):
         return -1
     return int(bool(re.search(r"pck|auc|accuracy", quantity, re.IGNORECASE)))
@@ -202,7 +215,7 @@ def summary(run: Run) -> str:
     found = [(quantity, best(run, quantity)) for quantity in quantities]
     units = {quantity: f" {unit}" for quantity, unit in run.units.items()}
     values = [f"best val/{name} {b[1]:.4g}{units.get(name, '')} (epoch {b[0]:g})" for name, b in found if b]
-    parts = [f"{quantity} by part ({len(parts_of([run], quantity))}) in the picture" for quantity in with_parts([run])]
+    parts = [f"{quantity} by part ({len(parts_of([run], quantity))}): --by_part" for quantity in with_parts([run])]
     return ", ".join([f"{run.name}: {run.epochs[-1]:g} epoch{'' if run.epochs[-1] == 1 else 's'}", *values, *parts])
 
 
@@ -214,10 +227,11 @@ def _is_whole_loss(run: Run, part: str) -> bool:
     )
 
 
-def _draw_panel(panel: Axes, runs: Sequence[Run], quantity: str) -> None:
+def _draw_panel(panel: Axes, runs: Sequence[Run], quantity: str, references: Sequence[str] = ()) -> None:
+    """Draw the curves of a quantity; `references`: constants drawn as dotted lines."""
     values = []
     for index, run in enumerate(runs):
-        color = COLORS[index % len(COLORS)]
+        color = MODEL_COLORS[index % len(MODEL_COLORS)]
         for prefix, style in PARTS.items():
             curve = run.curves.get(prefix + quantity)
             if curve is not None:
@@ -230,6 +244,15 @@ def _draw_panel(panel: Axes, runs: Sequence[Run], quantity: str) -> None:
                 *mark, linestyle="", marker="*", markersize=13, color=color, markeredgecolor="white", label=label
             )
             panel.legend(title="best", fontsize=8, title_fontsize=8, framealpha=0.7)
+    for index, run in enumerate(runs):
+        for number, name in enumerate(references):
+            if (curve := run.curves.get(f"val/{name}")) is not None:
+                level = float(np.nanmax(curve))
+                label = f"{plain_label(name)}: {level:.4g}"
+                color = MODEL_COLORS[index % len(MODEL_COLORS)]
+                panel.axhline(level, linestyle=(0, (1, 1 + number)), color=color, label=label)
+                panel.legend(title="best, references", fontsize=8, title_fontsize=8, framealpha=0.7)
+                values.append(curve)
     panel.margins(y=0.08)
     finite = np.concatenate(values)
     finite = finite[np.isfinite(finite)]
@@ -239,8 +262,8 @@ def _draw_panel(panel: Axes, runs: Sequence[Run], quantity: str) -> None:
     if way > 0:
         panel.set_ylim(bottom=0)
     better = {-1: " (lower is better)", 0: "", 1: " (higher is better)"}[way]
-    unit = next((f", {run.units[quantity]}" for run in runs if quantity in run.units), "")
-    panel.set_title(_plain({"lr": "learning rate"}.get(quantity, quantity)) + unit + better, fontsize=11)
+    panel.set_title(plain_label({"lr": "learning rate"}.get(quantity, quantity)) + better, fontsize=11)
+    panel.set_ylabel(next((run.units[quantity] for run in runs if quantity in run.units), ""))
     panel.set_xlabel("epoch")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.grid(alpha=0.3)
@@ -255,24 +278,20 @@ def _draw_parts(panel: Axes, runs: Sequence[Run], quantity: str) -> None:
         values = [
             run.curves[column][row] if (column := f"val/{quantity}/{part}") in run.curves else np.nan for part in parts
         ]
-        panel.plot(values, range(len(parts)), "o", color=COLORS[index % len(COLORS)], markersize=5)
-    panel.set_yticks(range(len(parts)), [_plain(part) for part in parts], fontsize=7)
+        panel.plot(values, range(len(parts)), "o", color=MODEL_COLORS[index % len(MODEL_COLORS)], markersize=5)
+    panel.set_yticks(range(len(parts)), [plain_label(part) for part in parts], fontsize=7)
     panel.invert_yaxis()
-    panel.set_title(f"{_plain(quantity)} by part, at the best epoch", fontsize=11)
+    panel.set_xlabel(next((run.units[quantity] for run in runs if quantity in run.units), ""))
+    panel.set_title(f"{plain_label(quantity)} by part, at the best epoch", fontsize=11)
     panel.grid(alpha=0.3)
 
 
-def _legend(runs: Sequence[Run]) -> list[Line2D]:
+def _legend(runs: Sequence[Run], starred: bool) -> list[Line2D]:
     handles = [
-        Line2D([], [], color=COLORS[index % len(COLORS)], linewidth=3, label=_plain(run.name))
+        Line2D([], [], color=MODEL_COLORS[index % len(MODEL_COLORS)], linewidth=3, label=plain_label(run.name))
         for index, run in enumerate(runs)
     ]
     handles.append(Line2D([], [], color="grey", linestyle="-", label="validation"))
     handles.append(Line2D([], [], color="grey", linestyle="--", label="training"))
-    handles.append(Line2D([], [], color="grey", linestyle="", marker="*", markersize=11, label="best validation epoch"))
-    return handles
-
-
-def _plain(text: str) -> str:
-    """Escape text for matplotlib: $ would start a formula, a leading underscore would hide a legend label."""
-    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+    star = Line2D([], [], color="grey", linestyle="", marker="*", markersize=11, label="best validation epoch")
+    return [*handles, star] if starred else handles

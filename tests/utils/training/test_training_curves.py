@@ -10,9 +10,11 @@ from utils.imaging.images import read_image
 from utils.osutils import UserError
 from utils.training.training_curves import (
     best,
+    direction,
     draw,
     find_log,
     read_run,
+    reference_for,
     run_names,
     shown_quantities,
     summary,
@@ -36,7 +38,7 @@ def run(tmp_path: Path, *rows: str, header: str = HEADER):
 
 def refusal(tmp_path: Path, load) -> str:
     with pytest.raises(UserError) as caught:
-        training_curves(Namespace(load=load, output_dir=tmp_path / "out"))
+        training_curves(Namespace(load=load, output_dir=tmp_path / "out", by_part=False))
     assert not (tmp_path / "out").exists()
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -95,8 +97,8 @@ def test_names_tell_runs_apart(tmp_path):
 
 def test_writes_one_figure_for_folders_and_files(tmp_path, capsys):
     first, second = write_log(tmp_path / "_one$", *ROWS), write_log(tmp_path / "two", ROWS[0])
-    training_curves(Namespace(load=[first, second / "log.txt"], output_dir=tmp_path / "out"))
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["training_curves.png"]
+    training_curves(Namespace(load=[first, second / "log.txt"], output_dir=tmp_path / "out", by_part=False))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["training_curves.pdf", "training_curves.png"]
     picture = read_image(tmp_path / "out" / "training_curves.png")
     assert min(picture.shape[:2]) > 300
     assert len(np.unique(picture)) > 20
@@ -106,7 +108,7 @@ def test_writes_one_figure_for_folders_and_files(tmp_path, capsys):
 
 
 def test_one_path_alone(tmp_path):
-    training_curves(Namespace(load=write_log(tmp_path / "a", *ROWS), output_dir=tmp_path / "out"))
+    training_curves(Namespace(load=write_log(tmp_path / "a", *ROWS), output_dir=tmp_path / "out", by_part=False))
     assert (tmp_path / "out" / "training_curves.png").is_file()
 
 
@@ -124,14 +126,15 @@ def test_parts_of_a_metric_share_a_panel_and_a_word_in_the_summary(tmp_path, cap
     second = write_log(tmp_path / "b", "1\t0.1\t70\t65", header=header.rpartition("\t")[0])
     runs = [read_run(find_log(folder), folder.name) for folder in (first, second)]
     assert shown_quantities(runs) == ["MPJPE", "lr"]
-    panel = draw(runs).axes[2]
+    assert len(draw(runs).axes) == 2  # parts only where they are asked for
+    panel = draw(runs, by_part=True).axes[2]
     assert panel.get_title() == "MPJPE by part, at the best epoch"
     assert [label.get_text() for label in panel.get_yticklabels()] == ["Walking", "Sitting"]
     assert np.array_equal([line.get_xdata() for line in panel.lines], [[40, 60], [65, np.nan]], equal_nan=True)
-    training_curves(Namespace(load=[first, second], output_dir=tmp_path / "out"))
+    training_curves(Namespace(load=[first, second], output_dir=tmp_path / "out", by_part=False))
     assert capsys.readouterr().out.splitlines()[:2] == [
-        "a: 2 epochs, best val/MPJPE 50 (epoch 1), MPJPE by part (2) in the picture",
-        "b: 1 epoch, best val/MPJPE 70 (epoch 1), MPJPE by part (1) in the picture",
+        "a: 2 epochs, best val/MPJPE 50 (epoch 1), MPJPE by part (2): --by_part",
+        "b: 1 epoch, best val/MPJPE 70 (epoch 1), MPJPE by part (1): --by_part",
     ]
 
 
@@ -148,7 +151,8 @@ def test_rates_of_older_trainings_are_turned_into_percent(tmp_path):
     assert after.curves["val/PCKh@0.5"].tolist() == [0.25]  # a quarter of a percent
     assert before.units == after.units == units
     assert summary(after) == "new: 1 epoch, best val/PCKh@0.5 0.25 % (epoch 1)"
-    assert "PCKh@0.5, % (higher is better)" in [panel.get_title() for panel in draw([before, after]).axes]
+    [panel] = [panel for panel in draw([before, after]).axes if panel.get_title() == "PCKh@0.5 (higher is better)"]
+    assert panel.get_ylabel() == "%"
 
 
 class TestBadInput:
@@ -185,7 +189,7 @@ class TestBadInput:
         folder = write_log(tmp_path / "a", *ROWS)
         (tmp_path / "file").write_text("x")
         with pytest.raises(UserError, match="--output_dir"):
-            training_curves(Namespace(load=[folder], output_dir=tmp_path / "file"))
+            training_curves(Namespace(load=[folder], output_dir=tmp_path / "file", by_part=False))
 
 
 def test_the_training_says_which_way_is_better(tmp_path):
@@ -199,3 +203,16 @@ def test_the_training_says_which_way_is_better(tmp_path):
     write_options(tmp_path / "options.json", {"lr": 0.1}, None, better, {})
     new = read_run(tmp_path / "log.txt", "new")
     assert [best(new, name) for name in ("error_budget", "turned", "MPJPE/Walking")] == [(2, 3), (2, 1), (2, 20)]
+
+
+def test_constants_are_lines_and_opponents_losses_have_no_star(tmp_path):
+    header = "epoch\ttrain/critic_loss\tval/SW\tval/SW_real"
+    one = run(tmp_path, "1\t3\t50\t20", "2\t2\t40\t20", header=header)
+    assert direction(one, "critic_loss") == 0
+    assert reference_for([one], "SW_real", ["SW", "SW_real"]) == "SW"
+    assert reference_for([one], "SW", ["SW", "SW_real"]) is None
+    figure = draw([one])
+    assert [panel.get_title() for panel in figure.axes if panel.axison] == ["critic_loss", "SW"]
+    levels = [line.get_ydata() for line in figure.axes[1].lines]
+    assert any(list(level) == [20, 20] for level in levels)
+    assert "best validation epoch" not in [text.get_text() for text in figure.legends[0].get_texts()]
