@@ -30,14 +30,14 @@ from utils.predictions.picture_files import ContactSheet, find_skeleton
 from utils.predictions.prediction_files import load_predictions
 from utils.transform import Skeleton
 
-TRUTH_2D, TRUTH_3D = "2d_pose_ground_truths.pt", "3d_pose_ground_truths.pt"
+TRUE_POSES_2D, TRUE_POSES_3D = "2d_pose_ground_truths.pt", "3d_pose_ground_truths.pt"
 HEIGHT = 480  # px, of the cut-out person
 MARGIN = 0.25  # of the poses' size, around them
 ERROR_2D = "error: mean distance of the annotated joints from their truth, in % of the diagonal of the true pose's box"
 ERROR_3D = "MPJPE: mean over the joints, hips at the origin"
 
 
-class Found(NamedTuple):
+class LargeError(NamedTuple):
     """A person of an image, or a frame of a sequence, and the error in % or mm."""
 
     name: str
@@ -73,15 +73,15 @@ def draw_worst(
     Raises UserError for a folder without ground truth, and if no image can be read.
     """
     folder = Path(predictions)
-    if (folder / POSES_2D).is_file() and (folder / TRUTH_2D).is_file():
+    if (folder / POSES_2D).is_file() and (folder / TRUE_POSES_2D).is_file():
         figures = _worst_in_photos(folder, img_dir, num_pictures, style)
         definition = ERROR_2D
-    elif (folder / POSES_3D).is_file() and (folder / TRUTH_3D).is_file():
+    elif (folder / POSES_3D).is_file() and (folder / TRUE_POSES_3D).is_file():
         figures, definition = _worst_sequences(folder, num_pictures, style), ERROR_3D
     else:
         raise UserError(
-            f"--predictions {folder}: has no ground truth ({TRUTH_2D} or {TRUTH_3D}) beside its poses; give the "
-            "output folder of a run on annotated data"
+            f"--predictions {folder}: has no ground truth ({TRUE_POSES_2D} or {TRUE_POSES_3D}) beside its poses; "
+            "give the output folder of a run on annotated data"
         )
     sheet, paths = ContactSheet(list(figures), columns=3, cell=(560, 420), palette=style.palette), []
     for name, figure in figures.items():
@@ -93,7 +93,7 @@ def draw_worst(
     return paths
 
 
-def errors_2d(predictions: dict[str, Tensor], truth: dict[str, Tensor]) -> list[Found]:
+def errors_2d(predictions: dict[str, Tensor], truth: dict[str, Tensor]) -> list[LargeError]:
     """The error in % (see `ERROR_2D`) of every person with at least two annotated joints, (P, J, 2) px by image."""
     found = []
     for name in [name for name in predictions if name in truth]:
@@ -106,12 +106,12 @@ def errors_2d(predictions: dict[str, Tensor], truth: dict[str, Tensor]) -> list[
         distances = (joints - known).norm(dim=2).nan_to_num(nan=0.0) * annotated[..., 0]
         shares = 100 * distances.sum(dim=1) / annotated.sum(dim=(1, 2)) / (high - low).norm(dim=1)
         enough = annotated.sum(dim=(1, 2)) > 1
-        found += [Found(name, k, shares[k].item()) for k in enough.nonzero().flatten().tolist()]
+        found += [LargeError(name, k, shares[k].item()) for k in enough.nonzero().flatten().tolist()]
     return found
 
 
 def _worst_in_photos(folder: Path, img_dir: str | Path | None, count: int, style: FigureStyle) -> dict[str, Sketch]:
-    predictions, truth = load_predictions(folder / POSES_2D), load_predictions(folder / TRUTH_2D)
+    predictions, truth = load_predictions(folder / POSES_2D), load_predictions(folder / TRUE_POSES_2D)
     skeleton = find_skeleton(folder / POSES_2D, predictions)
     source = open_source(img_dir or image_folder_of(metas_of(folder), folder), "--img_dir")
     ranked = sorted(errors_2d(predictions, truth), key=lambda one: -one.error)[:count]
@@ -155,15 +155,15 @@ def photo_pair(
 
 
 def _worst_sequences(folder: Path, count: int, style: FigureStyle) -> dict[str, Sketch]:
-    predictions, truth = load_predictions(folder / POSES_3D), load_predictions(folder / TRUTH_3D)
-    inputs = load_predictions(folder / TRUTH_2D) if (folder / TRUTH_2D).is_file() else {}
+    predictions, truth = load_predictions(folder / POSES_3D), load_predictions(folder / TRUE_POSES_3D)
+    inputs = load_predictions(folder / TRUE_POSES_2D) if (folder / TRUE_POSES_2D).is_file() else {}
     found = []
     for name in [name for name in predictions if name in truth and len(predictions[name]) == len(truth[name])]:
         errors = [frame_mpjpe(*pair) for pair in zip(predictions[name], truth[name], strict=True)]
         frame = int(np.argmax(errors))
-        found.append(Found(name, frame, errors[frame]))
+        found.append(LargeError(name, frame, errors[frame]))
     if not found:
-        raise UserError(f"--predictions {folder}: no sequence of {POSES_3D} is in {TRUTH_3D} with as many frames")
+        raise UserError(f"--predictions {folder}: no sequence of {POSES_3D} is in {TRUE_POSES_3D} with as many frames")
     figures = {}
     for rank, one in enumerate(sorted(found, key=lambda one: -one.error)[:count], 1):
         pose, known = predictions[one.name][one.index], truth[one.name][one.index]

@@ -144,8 +144,8 @@ def test_curves_are_drawn_whatever_the_names(data_dir, truth, tmp_path):
     with Image.open(data_dir / "out" / "pckh_all.png") as picture:
         assert picture.width > 1500
         colours = np.asarray(picture.convert("RGB")).reshape(-1, 3)
-    # Matplotlib's first two line colours; a perfect model's line is the same for both, but the legend shows each.
-    for colour in ((31, 119, 180), (255, 127, 14)):
+    # The first two line colours; a perfect model's line is the same for both, but the legend shows each.
+    for colour in ((0, 114, 178), (213, 94, 0)):
         assert (colours == colour).all(axis=1).sum() > 100
 
 
