@@ -31,7 +31,7 @@ from stacked_hourglass.photos import predict_photos
 from stacked_hourglass.tracking import Tracker
 from stitched import StitchedPredictor, load_network
 from stitched.pose_files import PosePair
-from stitched.video import MAX_SIDE, canvas_size, compose_frame, fit_panels, scaled_size, stand, view_azimuth
+from stitched.video import MAX_SIDE, compose_frame, fit_panels, stand, view_azimuth
 from utils.console.messages import show_messages
 from utils.imaging.images import CROP_SIZE, read_image
 from utils.imaging.source_paths import require_path
@@ -126,14 +126,14 @@ def predicted(source: VideoSource, predictor: StitchedPredictor, people: list[Ph
 def drawn(source: VideoSource, frames: dict[str, np.ndarray], results: PoseResults) -> dict[str, np.ndarray]:
     """The pictures of `viz.py video`."""
     poses = {name: stand(people.double()) for name, people in results.joints_3d.items()}
-    pair = PosePair(results.joints, results.joints, results.skeleton, poses)
+    pair = PosePair(results.joints, results.joints, results.skeleton, poses, dict.fromkeys(frames, 0.0))
     tracks = {name: meta["tracks"] for name, meta in results.metas.items()}
     factor, layout = fit_panels(source.size, MAX_SIDE, tracks, poses)
-    width, height = canvas_size(scaled_size(source.size, factor), layout)
     pictures = {}
     for name, frame in frames.items():
-        picture = compose_frame(frame, name, pair, tracks, layout, view_azimuth(source.time(name)), factor)
-        pictures[name] = picture[: height - height % 2, : width - width % 2]
+        picture = compose_frame(frame, name, pair, tracks, layout, view_azimuth(source.time(name)), factor).raster()
+        height, width = (side // 2 * 2 for side in picture.shape[:2])
+        pictures[name] = picture[:height, :width]
     return pictures
 
 
