@@ -3,31 +3,42 @@
 # What they are, how good they are and how long this took: docs/model_card.md.
 #
 #   PHOTOS   an MPII folder (annotations, detections_our_format.mat, images): here 5,600 photos of LSP-extended
+#   PEOPLE   further folders to train on after that, in the MPII, LSP or COCO form; one that is named twice counts twice
 #   MOTION   a Human3.6M folder: here motion capture of the CMU database in that layout
 #   WORK     where everything in between goes; what is there already is not done again
 #   NETWORK, EPOCHS   the hourglass and its training on the photos; as they stand they are for a CPU core.
-#            For a GPU:  NETWORK="--stacks 2 --features 128 --train_batch_size 64 --lr 2e-3 --compile"
+#            For a GPU:  NETWORK="--stacks 2 --features 128 --train_batch_size 64 --lr 2e-3 --compile" WIDE=
 #            EPOCHS="--epochs 150 --schedule 100 135"  (2 stacks of 256 would be more than 20 MB with the 3D baseline)
+#   WIDE     features of the wider network that goes on from there; empty: none
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
 PHOTOS=${PHOTOS:-../shared/data/lspet_as_mpii}
+COCO=../shared/data/coco_people
+PEOPLE=${PEOPLE:-../shared/data/lspet_more_as_mpii $COCO $COCO $COCO $COCO $COCO}
 MOTION=${MOTION:-../shared/data/cmu_h36m_layout}
 WORK=${WORK:-data/demo_weights}
 DEVICE=${DEVICE:-auto}  # bf16 below is fp32 on a CPU without bf16 instructions
 NETWORK=${NETWORK:---stacks 1 --features 64 --train_batch_size 8 --lr 1e-3}
 EPOCHS=${EPOCHS:---epochs 16 --schedule 11 14}
+WIDE=${WIDE-128}
 say() { printf '\n== %s\n' "$*"; }
 trained() { [ -f "$WORK/model_checkpoints/$1/finished" ]; }
 finished() { touch "$WORK/model_checkpoints/$1/finished"; }
 
-for folder in "$PHOTOS" "$MOTION"; do
-    [ -d "$folder" ] || { echo "$folder is not there; say where with PHOTOS=… MOTION=… make demo-weights" >&2; exit 2; }
+for folder in "$PHOTOS" $PEOPLE "$MOTION"; do
+    [ -d "$folder" ] || {
+        echo "$folder is not there; say where with PHOTOS=… PEOPLE=… MOTION=… make demo-weights" >&2
+        exit 2
+    }
 done
 mkdir -p "$WORK"
 folders="--checkpoint_dir $WORK/model_checkpoints --tb_dir $WORK/tb_logs --device $DEVICE --precision bf16 --seed 0"
 hourglass="$folders $NETWORK --test_batch_size 50 --gamma 0.3
     --sigma 2 --sigma_decay 0.75 --location_loss_coeff 0.001 --flip"
+people="$folders $NETWORK --data_dir $PHOTOS $PEOPLE --test_batch_size 50 --schedule_type cosine --ema 0.999
+    --sigma 1.5 --location_loss_coeff 0.001 --flip --half_body_prob 0.1 --cut_off_prob 0.2 --box_jitter 0.05
+    --erase_prob 0.15 --blur_prob 0.1 --downscale_prob 0.1 --jpeg_prob 0.1"
 
 say "1/6 render 2,800 people"
 [ -d "$WORK/rendered" ] || $python -c "
@@ -35,7 +46,7 @@ from pathlib import Path
 from utils.sample.sample_data import make_mpii
 make_mpii(Path('$WORK/rendered'), training=2800, validation=100, seed=5, workers=2)"
 
-say "2/6 train the hourglass: two epochs of rendered people, then photos"
+say "2/6 train the hourglass: two epochs of rendered people, then photos, then more people"
 trained hourglass_mpii_rendered || {
     $python train.py hourglass_mpii --exp rendered --data_dir "$WORK/rendered" $hourglass --epochs 2 --schedule 90
     finished hourglass_mpii_rendered
@@ -46,9 +57,25 @@ trained hourglass_mpii_photos || {
     finished hourglass_mpii_photos
 }
 
+trained hourglass_mpii_people || {
+    $python train.py hourglass_mpii --exp people $people --epochs 3 --warmup 0.1 --lr 7e-4 \
+        --load "$WORK/model_checkpoints/hourglass_mpii_photos/checkpoint.pth.tar"
+    finished hourglass_mpii_people
+}
+best="$WORK/model_checkpoints/hourglass_mpii_people"
+if [ -n "$WIDE" ]; then
+    best="$WORK/model_checkpoints/hourglass_mpii_wide"
+    trained hourglass_mpii_wide || {
+        $python scripts/widen_hourglass.py --load "$WORK/model_checkpoints/hourglass_mpii_people" \
+            --features "$WIDE" --output "$WORK/wide.pth.tar"
+        $python train.py hourglass_mpii --exp wide $people --features "$WIDE" --epochs 2 --warmup 0.05 --lr 1e-3 --seed 1 \
+            --load "$WORK/wide.pth.tar"
+        finished hourglass_mpii_wide
+    }
+fi
+
 say "3/6 score it on the validation people"
-photos="$WORK/model_checkpoints/hourglass_mpii_photos"
-$python run.py hourglass_mpii --load "$photos" --data_dir "$PHOTOS" --flip --output_dir "$WORK/run" --device "$DEVICE"
+$python run.py hourglass_mpii --load "$best" --data_dir "$PHOTOS" --flip --output_dir "$WORK/run" --device "$DEVICE"
 $python eval.py mpii_PCKh --data_dir "$PHOTOS" --prediction_files "$WORK/run/preds_valid.mat" \
     --model_names demo --output_dir "$WORK/pckh"
 $python scripts/reliability.py --data_dir "$PHOTOS" --run_dir "$WORK/run" --output_dir "$WORK/reliability"
@@ -66,5 +93,5 @@ trained 2d3d_h36m_photos || {
 }
 
 say "6/6 pack them"
-$python scripts/pack_demo_weights.py --load_hourglass "$photos" \
+$python scripts/pack_demo_weights.py --load_hourglass "$best" \
     --load_2d3d "$WORK/model_checkpoints/2d3d_h36m_photos" --reliability "$WORK/reliability/reliability.json"
