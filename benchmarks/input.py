@@ -27,10 +27,10 @@ from measuring import Step, machine, parser_of, print_table, take_turns, verdict
 from PIL import Image
 from torch.utils.data import default_collate
 
-from stacked_hourglass.augmentation import draw_geometry, jitter_colour
-from stacked_hourglass.crop_pack import pack_crops
-from stacked_hourglass.datasets import PoseCrops
-from stacked_hourglass.people import People
+from stacked_hourglass.annotations.people import People
+from stacked_hourglass.samples.augmentation import draw_geometry, jitter_colour
+from stacked_hourglass.samples.crop_pack import pack_crops
+from stacked_hourglass.samples.datasets import PoseCrops
 from utils.imaging.heatmaps import crop_to_heatmap, render_heatmaps
 from utils.imaging.images import CROP_SIZE, crop_image, crop_matrix, read_image, shrink_for
 from utils.transform import MPII

@@ -19,7 +19,7 @@ import torch
 from baselines import p_mpjpe_one_by_one, pckh_one_by_one
 from measuring import machine, parser_of, print_table, take_turns, verdict
 
-from stacked_hourglass import pckh
+from stacked_hourglass.metrics import pckh
 from twod_threed.mpjpe import joint_errors, mpjpe, p_mpjpe
 from utils.compute.allocator import keep_large_blocks
 from utils.transform import H36M, MPII

@@ -32,8 +32,8 @@ from measuring import (
 )
 from network import operations
 
+from stacked_hourglass.annotations.people import People
 from stacked_hourglass.hourglass import MPII_MEAN, MPII_STDDEV, Architecture, HourglassNet
-from stacked_hourglass.people import People
 from stacked_hourglass.trainer import HourglassTrainer
 from utils.compute.allocator import KEEP_MEMORY, keep_large_blocks
 from utils.imaging.images import CROP_SIZE

@@ -24,11 +24,11 @@ FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))
 
 from stacked_hourglass.demo_weights import DEMO_WEIGHTS
-from stacked_hourglass.person_boxes import make_finder
-from stacked_hourglass.person_finder import PersonFinder
-from stacked_hourglass.photo_crops import PhotoPeople, crop_people
+from stacked_hourglass.finding.boxes import make_finder
+from stacked_hourglass.finding.finder import PersonFinder
+from stacked_hourglass.finding.photo_crops import PhotoPeople, crop_people
+from stacked_hourglass.finding.tracking import Tracker
 from stacked_hourglass.photos import predict_photos
-from stacked_hourglass.tracking import Tracker
 from stitched import StitchedPredictor, load_network
 from stitched.pose_files import PosePair
 from stitched.video import MAX_SIDE, compose_frame, fit_panels, stand, view_azimuth

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from stacked_hourglass.mpii_release import SPLIT_FORMS, convert_release, write_converted
+from stacked_hourglass.annotations.mpii_release import SPLIT_FORMS, convert_release, write_converted
 from utils.command_line.cli import Parser
 from utils.console.messages import show_messages
 from utils.osutils import UserError, fail

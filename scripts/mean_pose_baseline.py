@@ -12,8 +12,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from stacked_hourglass.annotations import load_mpii
-from stacked_hourglass.people import People
+from stacked_hourglass.annotations.mpii import load_mpii
+from stacked_hourglass.annotations.people import People
 from utils.console.messages import show_messages
 from utils.imaging.images import CROP_SIZE, apply_affine, crop_matrix, invert_affine
 from utils.osutils import UserError

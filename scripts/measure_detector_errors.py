@@ -12,7 +12,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from stacked_hourglass.evaluation import MPII_TRUTH_FILE, load_mpii_truth, validation_images
-from stacked_hourglass.validation_predictions import is_by_image, load_validation_predictions
+from stacked_hourglass.metrics.validation_predictions import is_by_image, load_validation_predictions
 from twod_threed.detector_errors import measure_errors, save_errors
 from utils.console.messages import show_messages
 from utils.osutils import UserError

@@ -22,14 +22,14 @@ from torch.utils.data import DataLoader
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from stacked_hourglass.coco_annotations import CocoPeople, coco_photos, read_coco, read_truth, scored_people
-from stacked_hourglass.coco_ap import coco_ap
-from stacked_hourglass.datasets import PoseCrops
+from stacked_hourglass.annotations.coco import CocoPeople, coco_photos, read_coco, read_truth, scored_people
 from stacked_hourglass.demo_weights import DEMO_WEIGHTS
 from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass
-from stacked_hourglass.oks import joint_similarities, oks, oks_scores, shared_with_coco
+from stacked_hourglass.metrics.coco_ap import coco_ap
+from stacked_hourglass.metrics.oks import joint_similarities, oks, oks_scores, shared_with_coco
 from stacked_hourglass.photos import find_poses
+from stacked_hourglass.samples.datasets import PoseCrops
 from utils.compute.devices import pick_device
 from utils.console.messages import show_messages
 from utils.osutils import UserError, write_text

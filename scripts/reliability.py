@@ -17,8 +17,8 @@ from scipy.optimize import isotonic_regression
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from stacked_hourglass.annotations import load_mpii
-from stacked_hourglass.pckh import normalised_errors
+from stacked_hourglass.annotations.mpii import load_mpii
+from stacked_hourglass.metrics.pckh import normalised_errors
 from stacked_hourglass.trainer import NOT_SCORED
 from utils.console.messages import show_messages
 from utils.osutils import UserError, atomic_path, write_text

@@ -13,8 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from stacked_hourglass.coco_annotations import annotation_file, read_truth
-from stacked_hourglass.coco_ap import COCO_DEFINITIONS, COCO_METRICS, OKS_THRESHOLDS, RECALLS, CocoScores, coco_ap
+from stacked_hourglass.annotations.coco import annotation_file, read_truth
+from stacked_hourglass.metrics.coco_ap import (
+    COCO_DEFINITIONS,
+    COCO_METRICS,
+    OKS_THRESHOLDS,
+    RECALLS,
+    CocoScores,
+    coco_ap,
+)
 from utils.console.evaluation_tables import format_rows, model_names, tables_as_json
 from utils.osutils import UserError, output_folder, write_text
 from utils.predictions.keypoint_results import load_keypoint_results
@@ -84,7 +91,7 @@ def format_coco_table(
 
 def draw_coco_curves(scores: Mapping[str, CocoScores], output_dir: Path) -> None:
     """Write precision over recall, one panel per OKS threshold, and AP over the OKS threshold."""
-    from stacked_hourglass.rate_curves import CurveAxes, draw_grid, draw_single  # noqa: PLC0415 - imports matplotlib
+    from stacked_hourglass.metrics.rate_curves import CurveAxes, draw_grid, draw_single  # noqa: PLC0415 - imports matplotlib
 
     columns = [f"{threshold:.2f}" for threshold in OKS_THRESHOLDS]
     precision = {name: dict(zip(columns, 100 * one.precision, strict=True)) for name, one in scores.items()}

@@ -8,7 +8,7 @@ save_keypoint_results("person_keypoints_val2017_results.json", records)
 from pathlib import Path
 from typing import Any
 
-from stacked_hourglass.coco_annotations import coco_photos, read_coco, scored_people
+from stacked_hourglass.annotations.coco import coco_photos, read_coco, scored_people
 from stacked_hourglass.photos import poses_of_people
 from stacked_hourglass.sample_predictions import PosePredictor
 from utils.compute.distributed import ALONE, Processes

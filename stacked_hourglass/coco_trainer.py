@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stacked_hourglass.coco_annotations import read_coco, read_truth, results_file, scored_people
-from stacked_hourglass.coco_ap import COCO_METRICS, coco_ap
+from stacked_hourglass.annotations.coco import read_coco, read_truth, results_file, scored_people
+from stacked_hourglass.annotations.people import People
 from stacked_hourglass.inference import to_photo
-from stacked_hourglass.oks import oks
-from stacked_hourglass.people import People
+from stacked_hourglass.metrics.coco_ap import COCO_METRICS, coco_ap
+from stacked_hourglass.metrics.oks import oks
 from stacked_hourglass.trainer import HourglassTrainer
 from utils.plotting_utils import Ratio
 from utils.predictions.keypoint_results import keypoint_results, save_keypoint_results
@@ -29,7 +29,7 @@ class CocoValidation:
     Attributes:
         image_ids: (N,) int64.
         area: (N,) px².
-        truth: images and people of the annotation file, see `coco_annotations.read_truth`.
+        truth: images and people of the annotation file, see `annotations.coco.read_truth`.
         results_file: name of the file of predictions.
     """
 
@@ -53,7 +53,7 @@ class CocoTrainer(HourglassTrainer):
 
     definitions = (
         "in %: AP, mean over the OKS thresholds 0.5, 0.55, ..., 0.95, boxes given; OKS, mean over people; PCK@0.2, "
-        "annotated joints closer than 0.2 × the torso; definitions: stacked_hourglass/coco_ap.py and oks.py"
+        "annotated joints closer than 0.2 × the torso; definitions: stacked_hourglass/metrics/coco_ap.py and oks.py"
     )
 
     def __init__(self, coco: CocoValidation, validation: People, *arguments: Any, **settings: Any):

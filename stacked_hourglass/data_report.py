@@ -6,15 +6,7 @@ Imports no torch at the top, so that a report on annotations is quick.
 from collections.abc import Sequence
 from pathlib import Path
 
-from stacked_hourglass.annotations import (
-    IMAGES_URL,
-    find_head_boxes,
-    is_annotated,
-    mpii_images,
-    read_head_sizes,
-    read_mpii,
-)
-from stacked_hourglass.coco_annotations import (
+from stacked_hourglass.annotations.coco import (
     LEAST_ANNOTATED_JOINTS,
     LEAST_AREA,
     coco_photos,
@@ -22,7 +14,15 @@ from stacked_hourglass.coco_annotations import (
     read_coco,
     scored_people,
 )
-from stacked_hourglass.lsp_annotations import is_lsp, read_lsp
+from stacked_hourglass.annotations.lsp import is_lsp, read_lsp
+from stacked_hourglass.annotations.mpii import (
+    IMAGES_URL,
+    find_head_boxes,
+    is_annotated,
+    mpii_images,
+    read_head_sizes,
+    read_mpii,
+)
 from utils.imaging.source_paths import is_camera
 from utils.osutils import DataReport, UserError, counted, first_few
 
@@ -102,7 +102,7 @@ def check_coco_truth(data_dir: Path) -> DataReport:
 
 def check_eva(data_dirs: Sequence[Path], sync: Path | None) -> DataReport:
     """Report on HumanEva-I: the clips whose place in their video is known, and why the others are left out."""
-    from stacked_hourglass.eva_annotations import find_clips, placement_lines, require_eva_folder  # noqa: PLC0415 - imports PyAV
+    from stacked_hourglass.annotations.eva import find_clips, placement_lines, require_eva_folder  # noqa: PLC0415 - imports PyAV
 
     try:
         require_eva_folder(data_dirs)

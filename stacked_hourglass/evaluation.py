@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stacked_hourglass import pckh
-from stacked_hourglass.annotations import find_head_boxes, validation_photos
-from stacked_hourglass.validation_predictions import is_by_image, load_validation_predictions
+from stacked_hourglass.annotations.mpii import find_head_boxes, validation_photos
+from stacked_hourglass.metrics import pckh
+from stacked_hourglass.metrics.validation_predictions import is_by_image, load_validation_predictions
 from utils.console.evaluation_tables import format_rows, model_names, tables_as_json
 from utils.files.mat_files import read_mat
 from utils.osutils import UserError, output_folder, write_text
@@ -158,7 +158,7 @@ def draw_pckh_curves(curves: Mapping[str, Mapping[str, np.ndarray]], output_dir:
 
     `curves`: (51,) percent at `pckh.CURVE_THRESHOLDS` by model and column; one line per model.
     """
-    from stacked_hourglass.rate_curves import CurveAxes, draw_grid, draw_single  # noqa: PLC0415 - imports matplotlib
+    from stacked_hourglass.metrics.rate_curves import CurveAxes, draw_grid, draw_single  # noqa: PLC0415 - imports matplotlib
 
     axes = CurveAxes(CURVE_TITLES, pckh.CURVE_THRESHOLDS, "head size", "PCKh@0.5")
     draw_grid(curves, axes, output_dir / "pckh_all.png")

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stacked_hourglass import pckh
-from stacked_hourglass.lsp_annotations import read_lsp
-from stacked_hourglass.lsp_pck import (
+from stacked_hourglass.annotations.lsp import read_lsp
+from stacked_hourglass.annotations.people import People
+from stacked_hourglass.metrics import pckh
+from stacked_hourglass.metrics.lsp_pck import (
     CONVENTIONS,
     GROUPING,
     LSP_METRICS,
@@ -24,8 +25,7 @@ from stacked_hourglass.lsp_pck import (
     lsp_tables,
     observer_order,
 )
-from stacked_hourglass.people import People
-from stacked_hourglass.validation_predictions import load_validation_predictions
+from stacked_hourglass.metrics.validation_predictions import load_validation_predictions
 from utils.console.evaluation_tables import format_rows, model_names, tables_as_json
 from utils.osutils import UserError, output_folder, write_text
 from utils.transform import LSP
@@ -105,7 +105,7 @@ def format_lsp_tables(tables: Mapping[str, Tables], people: People) -> str:
 
 def draw_lsp_curves(curves: Mapping[str, Mapping], output_dir: Path) -> list[Path]:
     """Write a picture per metric and convention, with a panel for each of `CURVE_TITLES`; returns the paths."""
-    from stacked_hourglass.rate_curves import CurveAxes, draw_grid  # noqa: PLC0415 - imports matplotlib
+    from stacked_hourglass.metrics.rate_curves import CurveAxes, draw_grid  # noqa: PLC0415 - imports matplotlib
 
     paths = []
     for convention in CONVENTIONS:

@@ -25,14 +25,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from stacked_hourglass.annotations import is_annotated, load_mpii, mpii_images
-from stacked_hourglass.datasets import PoseCrops
-from stacked_hourglass.people import People
-from stacked_hourglass.person_boxes import make_finder
-from stacked_hourglass.person_finder import PersonFinder
-from stacked_hourglass.photo_crops import FoundBefore, PhotoCrops, PhotoPeople, VideoCrops
+from stacked_hourglass.annotations.mpii import is_annotated, load_mpii, mpii_images
+from stacked_hourglass.annotations.people import People
+from stacked_hourglass.finding.boxes import make_finder
+from stacked_hourglass.finding.finder import PersonFinder
+from stacked_hourglass.finding.photo_crops import FoundBefore, PhotoCrops, PhotoPeople, VideoCrops
+from stacked_hourglass.finding.tracking import Tracker
 from stacked_hourglass.sample_predictions import PosePredictor, predict_samples, without_pose
-from stacked_hourglass.tracking import Tracker
+from stacked_hourglass.samples.datasets import PoseCrops
 from utils.compute.batch_parts import shard
 from utils.compute.distributed import ALONE, Processes
 from utils.compute.pipeline import ahead

@@ -12,7 +12,7 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
-from stacked_hourglass.coco_annotations import coco_photos, is_coco, results_file
+from stacked_hourglass.annotations.coco import coco_photos, is_coco, results_file
 from stacked_hourglass.coco_run import find_coco_poses
 from stacked_hourglass.demo_weights import weights_to_load
 from stacked_hourglass.inference import Predictor

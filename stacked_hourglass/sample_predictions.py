@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from stacked_hourglass.datasets import shard_loader
+from stacked_hourglass.samples.datasets import shard_loader
 from utils.compute.batch_parts import shard
 from utils.compute.distributed import ALONE, Processes
 from utils.compute.worker_processes import WorkerLost

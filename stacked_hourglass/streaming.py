@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from stacked_hourglass.attention import History
+from stacked_hourglass.finding.tracking import MAX_LOST
 from stacked_hourglass.hourglass import HourglassNet
-from stacked_hourglass.tracking import MAX_LOST
 
 
 class PastOfTracks:

@@ -19,23 +19,23 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset
 
-from stacked_hourglass.annotations import load_mpii
-from stacked_hourglass.augmentation import RandomMasking
+from stacked_hourglass.annotations.coco import load_coco
+from stacked_hourglass.annotations.eva import load_eva
+from stacked_hourglass.annotations.eva_frames import picture_files
+from stacked_hourglass.annotations.joined import load_joined
+from stacked_hourglass.annotations.lsp import load_lsp
+from stacked_hourglass.annotations.mpii import load_mpii
+from stacked_hourglass.annotations.people import People
 from stacked_hourglass.clip_trainer import ClipTrainer
-from stacked_hourglass.clips import ClipCrops
-from stacked_hourglass.coco_annotations import load_coco
 from stacked_hourglass.coco_trainer import CocoTrainer, CocoValidation
-from stacked_hourglass.crop_pack import pack_crops
-from stacked_hourglass.datasets import PoseCrops, shard_loader, statistics, training_loader
-from stacked_hourglass.degradation import Degradation, RandomErasing
-from stacked_hourglass.eva_annotations import load_eva
-from stacked_hourglass.eva_frames import picture_files
-from stacked_hourglass.framing import Framing
 from stacked_hourglass.hourglass import MPII_MEAN, MPII_STDDEV, Architecture, HourglassNet, scale_weights
-from stacked_hourglass.joined_data import load_joined
 from stacked_hourglass.loading import count_parameters, hourglass_architecture, hourglass_part
-from stacked_hourglass.lsp_annotations import load_lsp
-from stacked_hourglass.people import People
+from stacked_hourglass.samples.augmentation import RandomMasking
+from stacked_hourglass.samples.clips import ClipCrops
+from stacked_hourglass.samples.crop_pack import pack_crops
+from stacked_hourglass.samples.datasets import PoseCrops, shard_loader, statistics, training_loader
+from stacked_hourglass.samples.degradation import Degradation, RandomErasing
+from stacked_hourglass.samples.framing import Framing
 from stacked_hourglass.trainer import (
     HourglassAugmentation,
     HourglassLosses,

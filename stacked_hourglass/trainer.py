@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stacked_hourglass.augmentation import RandomMasking, jitter_colour
-from stacked_hourglass.batch_hits import pck_hits, pckh_hits
-from stacked_hourglass.degradation import Degradation, RandomErasing
-from stacked_hourglass.framing import Framing
+from stacked_hourglass.annotations.people import People
 from stacked_hourglass.inference import batch_statistics, to_photo
 from stacked_hourglass.loading import hourglass_part
-from stacked_hourglass.people import People
+from stacked_hourglass.metrics.batch_hits import pck_hits, pckh_hits
+from stacked_hourglass.samples.augmentation import RandomMasking, jitter_colour
+from stacked_hourglass.samples.degradation import Degradation, RandomErasing
+from stacked_hourglass.samples.framing import Framing
 from stacked_hourglass.visibility import visibility_loss
 from utils.compute.batch_parts import shard
 from utils.compute.devices import GradientStep, autocast, batch_generator, to_device
@@ -127,7 +127,7 @@ class HourglassTrainer:
 
     definitions = (
         "PCKh@0.5, in %: annotated joints (without pelvis and thorax, mean over joints) closer than 0.5 × the head "
-        "size; PCK@0.2, in %: than 0.2 × the torso; definitions: stacked_hourglass/pckh.py"
+        "size; PCK@0.2, in %: than 0.2 × the torso; definitions: stacked_hourglass/metrics/pckh.py"
     )
 
     def __init__(

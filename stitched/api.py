@@ -19,11 +19,11 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 import torch
 
+from stacked_hourglass.annotations.people import crop_of_box
 from stacked_hourglass.demo_weights import weights_to_load
-from stacked_hourglass.people import crop_of_box
-from stacked_hourglass.person_boxes import PERSON_BOX_KINDS, make_finder
-from stacked_hourglass.person_finder import FoundPeople, PersonFinder, inside_image
-from stacked_hourglass.photo_crops import crop_people
+from stacked_hourglass.finding.boxes import PERSON_BOX_KINDS, make_finder
+from stacked_hourglass.finding.finder import FoundPeople, PersonFinder, inside_image
+from stacked_hourglass.finding.photo_crops import crop_people
 from stacked_hourglass.photos import predict_photos
 from stitched.crop_predictor import StitchedPredictor
 from stitched.loading import load_network

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from stacked_hourglass.annotations import is_annotated
+from stacked_hourglass.annotations.mpii import is_annotated
 from stacked_hourglass.demo_weights import weights_to_load
 from stacked_hourglass.photos import find_poses, image_folder
 from stacked_hourglass.sample_predictions import predict_samples, without_pose

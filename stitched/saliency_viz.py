@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from stacked_hourglass.demo_weights import weights_to_load
+from stacked_hourglass.finding.boxes import make_finder
+from stacked_hourglass.finding.finder import PersonFinder
+from stacked_hourglass.finding.photo_crops import PhotoPeople, crop_people
 from stacked_hourglass.hourglass import HourglassNet
 from stacked_hourglass.inference import as_input, skeleton_of
 from stacked_hourglass.joint_maps import draw_joint_maps, notes
 from stacked_hourglass.loading import load_hourglass
-from stacked_hourglass.person_boxes import make_finder
-from stacked_hourglass.person_finder import PersonFinder
-from stacked_hourglass.photo_crops import PhotoPeople, crop_people
 from stacked_hourglass.saliency import saliency_maps
 from twod_threed.viz import spread_frames
 from utils.compute.devices import pick_device

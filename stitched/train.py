@@ -15,8 +15,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from stacked_hourglass.datasets import shard_loader, training_loader
 from stacked_hourglass.loading import count_parameters
+from stacked_hourglass.samples.datasets import shard_loader, training_loader
 from stitched.loading import load_network
 from stitched.stitched_network import StitchedNetwork
 from stitched.trainer import NETWORK_PARTS, StitchedTrainer, StitchedTraining

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stacked_hourglass.augmentation import jitter_colour
+from stacked_hourglass.samples.augmentation import jitter_colour
 from stitched.loading import stitched_extras
 from stitched.stitched_network import StitchedNetwork, StitchedOutput
 from twod_threed.mpjpe import joint_errors, procrustes_align

@@ -11,7 +11,7 @@ import torch
 from command_line import ROOT, call_script, load_script
 from PIL import Image
 
-from stacked_hourglass import pckh
+from stacked_hourglass.metrics import pckh
 from stitched import SoftArgmax2D
 from twod_threed.mpjpe import p_mpjpe
 from twod_threed.normalisation import fit

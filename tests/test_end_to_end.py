@@ -13,7 +13,7 @@ import torch
 from command_line import EXPERIMENT, ROOT, TRAINED_FILES, Experiment, call, files, spawn, train_arguments
 from PIL import Image
 
-from stacked_hourglass.annotations import load_mpii
+from stacked_hourglass.annotations.mpii import load_mpii
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from utils.imaging.draw2d import enlarge_small
 from utils.imaging.image_sources import open_source

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent / "stacked_hourglass"))
 from coco_files import make, person
 from measure_oks import ap_lines, average_precision, keep_joints, measure, people_to_measure, table_of
 
-from stacked_hourglass.oks import shared_with_coco
+from stacked_hourglass.metrics.oks import shared_with_coco
 from utils.imaging.draw2d import save_image
 from utils.transform import COCO, MPII
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from command_line import load_script
 
-from stacked_hourglass.annotations import load_mpii
+from stacked_hourglass.annotations.mpii import load_mpii
 from utils.predictions.prediction_files import load_predictions, save_metas, save_predictions
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stacked_hourglass import load_hourglass
-from stacked_hourglass.annotations import load_mpii
+from stacked_hourglass.annotations.mpii import load_mpii
 from stacked_hourglass.hourglass import Architecture
 from stacked_hourglass.train import train_hourglass
 from twod_threed import load_lifter

@@ -21,12 +21,12 @@ from mutations import (
 from PIL import Image
 from tiny_checkpoints import hourglass_file, lifter_file, stitched_file
 
-from stacked_hourglass.annotations import load_mpii_training, read_head_sizes
-from stacked_hourglass.box_file import read_box_file
-from stacked_hourglass.coco_annotations import read_coco, read_truth
+from stacked_hourglass.annotations.coco import read_coco, read_truth
+from stacked_hourglass.annotations.lsp import read_lsp
+from stacked_hourglass.annotations.mpii import load_mpii_training, read_head_sizes
 from stacked_hourglass.evaluation import load_mpii_truth
+from stacked_hourglass.finding.box_file import read_box_file
 from stacked_hourglass.loading import load_hourglass
-from stacked_hourglass.lsp_annotations import read_lsp
 from stitched.loading import load_network
 from stitched.video import read_tracks
 from twod_threed.detector_errors import load_errors, save_errors

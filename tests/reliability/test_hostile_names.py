@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stacked_hourglass.annotations import load_mpii
-from stacked_hourglass.coco_annotations import read_coco
+from stacked_hourglass.annotations.coco import read_coco
+from stacked_hourglass.annotations.mpii import load_mpii
 from utils.files.inside import fault_of_file, fault_of_name, inside, safe_names
 from utils.human36m_frames import read_listed_frames
 from utils.imaging.draw2d import save_png

@@ -14,7 +14,8 @@ from PIL import Image
 from tiny_checkpoints import hourglass_file
 from torch.utils.data import get_worker_info
 
-from stacked_hourglass import datasets, photo_crops
+from stacked_hourglass.finding import photo_crops
+from stacked_hourglass.samples import datasets
 from utils.compute.worker_processes import WorkerLoader
 from utils.files.sizes import max_pixels
 from utils.imaging.video_writer import write_video

@@ -11,8 +11,8 @@ from option_effects import Run, refused_training, run_once
 from trainer_cases import CPU, MEAN, STDDEV
 
 from stacked_hourglass import trainer
-from stacked_hourglass.annotations import load_mpii
-from stacked_hourglass.people import People
+from stacked_hourglass.annotations.mpii import load_mpii
+from stacked_hourglass.annotations.people import People
 from stacked_hourglass.trainer import (
     HourglassAugmentation,
     HourglassLosses,

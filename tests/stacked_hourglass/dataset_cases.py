@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stacked_hourglass.people import People
+from stacked_hourglass.annotations.people import People
 from utils.transform import MPII, Skeleton
 
 # One colour a joint, far from the others and from black.

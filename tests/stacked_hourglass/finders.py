@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stacked_hourglass.person_boxes import make_finder
+from stacked_hourglass.finding.boxes import make_finder
 from utils.osutils import UserError
 
 

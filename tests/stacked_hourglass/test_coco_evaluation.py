@@ -10,8 +10,8 @@ from evaluations import evaluated
 from PIL import Image
 
 from stacked_hourglass import coco_evaluation
-from stacked_hourglass.coco_annotations import read_truth
-from stacked_hourglass.coco_ap import COCO_METRICS, coco_ap
+from stacked_hourglass.annotations.coco import read_truth
+from stacked_hourglass.metrics.coco_ap import COCO_METRICS, coco_ap
 from utils.osutils import UserError
 from utils.predictions.keypoint_results import keypoint_results, save_keypoint_results
 

@@ -7,12 +7,12 @@ import pytest
 from command_line import call
 
 from stacked_hourglass import Predictor, load_hourglass, train_hourglass
-from stacked_hourglass.coco_annotations import load_coco, read_coco, read_truth, scored_people
-from stacked_hourglass.coco_ap import COCO_METRICS, coco_ap
+from stacked_hourglass.annotations.coco import load_coco, read_coco, read_truth, scored_people
 from stacked_hourglass.coco_run import find_coco_poses
 from stacked_hourglass.coco_trainer import CocoValidation
 from stacked_hourglass.hourglass import Architecture
-from stacked_hourglass.oks import oks
+from stacked_hourglass.metrics.coco_ap import COCO_METRICS, coco_ap
+from stacked_hourglass.metrics.oks import oks
 from utils.osutils import UserError
 from utils.predictions.keypoint_results import load_keypoint_results
 from utils.sample.coco import make_coco

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from dataset_cases import people_of, save
 
-from stacked_hourglass.datasets import statistics
-from stacked_hourglass.people import People
+from stacked_hourglass.annotations.people import People
+from stacked_hourglass.samples.datasets import statistics
 from utils.transform import MPII
 
 

@@ -11,9 +11,9 @@ from PIL import Image
 from scipy.io import loadmat, savemat
 
 from stacked_hourglass import evaluation
-from stacked_hourglass.annotations import load_mpii
+from stacked_hourglass.annotations.mpii import load_mpii
 from stacked_hourglass.evaluation import load_mpii_truth, mpii_PCKh
-from stacked_hourglass.validation_predictions import load_validation_predictions
+from stacked_hourglass.metrics.validation_predictions import load_validation_predictions
 from utils.osutils import UserError
 from utils.predictions.coco_results import save_coco_results
 from utils.predictions.prediction_arrays import save_prediction_array

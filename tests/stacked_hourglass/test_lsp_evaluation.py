@@ -11,9 +11,9 @@ from PIL import Image
 from scipy.io import savemat
 
 from stacked_hourglass import lsp_evaluation
-from stacked_hourglass.lsp_annotations import load_lsp
+from stacked_hourglass.annotations.lsp import load_lsp
 from stacked_hourglass.lsp_evaluation import lsp_PCK
-from stacked_hourglass.lsp_pck import lsp_tables
+from stacked_hourglass.metrics.lsp_pck import lsp_tables
 from utils.predictions.prediction_arrays import save_prediction_array
 from utils.predictions.prediction_files import save_predictions
 from utils.transform import LSP

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from stacked_hourglass.person_boxes import make_finder
-from stacked_hourglass.person_finder import FoundPeople, PersonFinder, WholeImage
-from stacked_hourglass.photo_crops import FoundBefore, PhotoCrops, PhotoPeople, VideoCrops, crop_people
+from stacked_hourglass.finding.boxes import make_finder
+from stacked_hourglass.finding.finder import FoundPeople, PersonFinder, WholeImage
+from stacked_hourglass.finding.photo_crops import FoundBefore, PhotoCrops, PhotoPeople, VideoCrops, crop_people
 from stacked_hourglass.photos import follow, photo_loader, predict_photos
 from utils.imaging.image_sources import open_source
 from utils.imaging.images import ImageError, apply_affine

@@ -12,11 +12,11 @@ from PIL import Image
 
 from stacked_hourglass import demo_weights, photos
 from stacked_hourglass import run as run_module
-from stacked_hourglass.annotations import load_mpii
+from stacked_hourglass.annotations.mpii import load_mpii
+from stacked_hourglass.finding.finder import PersonFinder
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass
-from stacked_hourglass.person_finder import PersonFinder
 from stacked_hourglass.run import hourglass_mpii
 from utils.imaging import camera_source
 from utils.imaging.images import read_image

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from stacked_hourglass.finding.tracking import MAX_LOST
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.inference import Predictor
 from stacked_hourglass.photos import predict_photos
 from stacked_hourglass.streaming import PastOfTracks
-from stacked_hourglass.tracking import MAX_LOST
 
 LENGTH = 2
 
@@ -66,7 +66,7 @@ def test_lost_tracks_are_forgotten(network):
 
 def crop_photos(count: int) -> list[SimpleNamespace]:
     """Frames with one person each, as `photo_crops.PhotoPeople`."""
-    from stacked_hourglass.photo_crops import PhotoPeople
+    from stacked_hourglass.finding.photo_crops import PhotoPeople
 
     rng = np.random.default_rng(0)
     eye = np.float32([[[1, 0, 0], [0, 1, 0]]])

@@ -3,7 +3,7 @@
 import pytest
 from hourglass_training import train_small
 
-import stacked_hourglass.datasets
+import stacked_hourglass.samples.datasets
 import stacked_hourglass.trainer
 from stacked_hourglass.train import check_options, settle_options
 from utils.osutils import UserError
@@ -20,12 +20,12 @@ def test_workers_reach_every_loader(tiny_mpii, tmp_path, monkeypatch):
     monkeypatch.setenv("HUMAN_POSE_CACHE", str(tmp_path / "cache"))
     asked = []
 
-    class Loader(stacked_hourglass.datasets.DataLoader):
+    class Loader(stacked_hourglass.samples.datasets.DataLoader):
         def __init__(self, dataset, num_workers, persistent_workers, **options):
             asked.append((num_workers, persistent_workers))
             super().__init__(dataset, **options)
 
-    monkeypatch.setattr(stacked_hourglass.datasets, "DataLoader", Loader)
+    monkeypatch.setattr(stacked_hourglass.samples.datasets, "DataLoader", Loader)
     train_small(tmp_path, tiny_mpii, "--evaluate", "--workers", 1)
     assert asked == [(1, True)] * 3  # statistics, training, validation
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from trainer_cases import MEAN, minibatch, network, step
 
-from stacked_hourglass.augmentation import RandomMasking
-from stacked_hourglass.degradation import Degradation, RandomErasing
+from stacked_hourglass.samples.augmentation import RandomMasking
+from stacked_hourglass.samples.degradation import Degradation, RandomErasing
 from stacked_hourglass.trainer import HourglassAugmentation, HourglassTargets
 from utils.training.settings import Optimisation
 

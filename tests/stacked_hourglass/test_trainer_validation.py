@@ -13,12 +13,12 @@ from scipy.io import loadmat
 from torch.utils.data import default_collate
 from trainer_cases import MEAN, STDDEV, Fixed, minibatch, network, step
 
-from stacked_hourglass import pckh
-from stacked_hourglass.annotations import load_mpii
-from stacked_hourglass.datasets import PoseCrops
+from stacked_hourglass.annotations.mpii import load_mpii
+from stacked_hourglass.annotations.people import People
 from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass
-from stacked_hourglass.people import People
+from stacked_hourglass.metrics import pckh
+from stacked_hourglass.samples.datasets import PoseCrops
 from stacked_hourglass.trainer import NOT_SCORED, HourglassValidation
 from utils.imaging.images import apply_affine
 from utils.plotting_utils import Averages

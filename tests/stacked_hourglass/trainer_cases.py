@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from stacked_hourglass.datasets import PoseCrops
+from stacked_hourglass.annotations.people import People
 from stacked_hourglass.hourglass import Architecture, HourglassNet
-from stacked_hourglass.people import People
+from stacked_hourglass.samples.datasets import PoseCrops
 from stacked_hourglass.trainer import HourglassTrainer
 
 MEAN, STDDEV = [0.4, 0.45, 0.5], [0.2, 0.21, 0.22]

@@ -12,7 +12,7 @@ from tiny_fine_tuning import NAME, SMALL, VALIDATION, fine_tune, make_images, ma
 from torch import nn
 from training_results import content_of, log_of, same
 
-from stacked_hourglass.datasets import make_loader
+from stacked_hourglass.samples.datasets import make_loader
 from stitched.loading import load_network
 from stitched.stitched_network import StitchedOutput
 from stitched.train import images_of

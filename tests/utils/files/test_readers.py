@@ -256,7 +256,7 @@ class TestMat:
 
 
 def test_keypoints_of_many_digits_are_refused(tmp_path):
-    from stacked_hourglass.json_entries import numbers
+    from stacked_hourglass.annotations.json_entries import numbers
 
     entries = json.loads(json.dumps([{"scale": 1}, {"scale": int("9" * 400)}, {"scale": 1e300}]))
     with pytest.raises(UserError, match="entry 1 .* scale is not one finite number"):

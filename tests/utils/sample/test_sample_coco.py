@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from stacked_hourglass.annotations import load_mpii
-from stacked_hourglass.coco_annotations import load_coco, read_coco
-from stacked_hourglass.oks import shared_with_coco
+from stacked_hourglass.annotations.coco import load_coco, read_coco
+from stacked_hourglass.annotations.mpii import load_mpii
+from stacked_hourglass.metrics.oks import shared_with_coco
 from utils.sample.coco import make_coco
 from utils.sample.sample_data import make_mpii
 from utils.transform import COCO, MPII

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from stacked_hourglass.annotations import load_mpii
-from stacked_hourglass.lsp_annotations import load_lsp
+from stacked_hourglass.annotations.lsp import load_lsp
+from stacked_hourglass.annotations.mpii import load_mpii
 from utils.sample.lsp import make_lsp
 from utils.sample.sample_data import MAKERS, SampleMaker, ensure_sample, make_mpii
 from utils.transform import LSP, MPII, joint_map

@@ -1,0 +1,1 @@
+"""Scores of 2D poses, without a network."""

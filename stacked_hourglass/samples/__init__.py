@@ -1,0 +1,1 @@
+"""From people to training samples: crops, augmentation, clips."""
