@@ -20,12 +20,12 @@ def test_workers_reach_every_loader(tiny_mpii, tmp_path, monkeypatch):
     monkeypatch.setenv("HUMAN_POSE_CACHE", str(tmp_path / "cache"))
     asked = []
 
-    class Loader(stacked_hourglass.samples.datasets.DataLoader):
+    class Loader(stacked_hourglass.samples.datasets.WorkerLoader):
         def __init__(self, dataset, num_workers, persistent_workers, **options):
             asked.append((num_workers, persistent_workers))
             super().__init__(dataset, **options)
 
-    monkeypatch.setattr(stacked_hourglass.samples.datasets, "DataLoader", Loader)
+    monkeypatch.setattr(stacked_hourglass.samples.datasets, "WorkerLoader", Loader)
     train_small(tmp_path, tiny_mpii, "--evaluate", "--workers", 1)
     assert asked == [(1, True)] * 3  # statistics, training, validation
 

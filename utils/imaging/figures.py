@@ -7,7 +7,6 @@ import numpy as np
 
 from utils.imaging.draw2d import resized, save_image, sketch_pose
 from utils.imaging.sketch import Line, Sketch, arranged
-from utils.imaging.vector import VECTOR_SUFFIXES, save_vector
 from utils.imaging.view3d import TURNED
 from utils.look.palette import PALETTES, Palette
 from utils.transform import Skeleton
@@ -48,6 +47,8 @@ def save_figure(path: str | Path, figure: Sketch, style: FigureStyle, whole_name
     """
     save_image(path, figure.raster())
     if style.style == "paper":
+        from utils.imaging.vector import VECTOR_SUFFIXES, save_vector  # noqa: PLC0415 - imports matplotlib
+
         for suffix in VECTOR_SUFFIXES:
             save_vector(Path(path).with_name((Path(path).name if whole_name else Path(path).stem) + suffix), figure)
 

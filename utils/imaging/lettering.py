@@ -4,9 +4,9 @@ A text size is the height of the font's em in px: capitals are 0.73, small lette
 """
 
 from functools import cache, lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import ImageFont
 
@@ -23,7 +23,8 @@ def size_for(width: int) -> int:
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), size)
+    folder = Path(find_spec("matplotlib").origin).parent  # without importing it, which takes a second
+    return ImageFont.truetype(str(folder / "mpl-data/fonts/ttf/DejaVuSans.ttf"), size)
 
 
 @lru_cache(4096)
