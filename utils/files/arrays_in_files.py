@@ -71,6 +71,11 @@ def read_dataset(group: h5py.Group, name: str, most: int | None = None) -> np.nd
     return np.asarray(dataset[()])
 
 
+def member_names(group: h5py.Group) -> list[str]:
+    """The names in a group; h5py gives those that are not UTF-8 as bytes."""
+    return [name if isinstance(name, str) else name.decode(errors="backslashreplace") for name in group]
+
+
 def require_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     dataset = group[name]
     if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:

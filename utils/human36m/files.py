@@ -31,7 +31,7 @@ from utils.camera_utils import (
     get_camera,
     read_cameras,
 )
-from utils.files.arrays_in_files import HDF5_ERRORS, numeric_dataset, require_dataset
+from utils.files.arrays_in_files import HDF5_ERRORS, member_names, numeric_dataset, require_dataset
 from utils.files.sizes import TooLarge, require_honest
 from utils.human36m.actions import ACTIONS, SUBJECTS
 from utils.human36m.folder import HOW_TO_GET, require_h36m_folder
@@ -286,7 +286,7 @@ def _read_h5(path: Path, shape_only: bool = False) -> np.ndarray | int:
     try:
         with h5py.File(path, "r") as file:
             if "3D_positions" not in file:
-                raise UserError(f"{path}: no dataset 3D_positions; it has {', '.join(file) or 'nothing'}")
+                raise UserError(f"{path}: no dataset 3D_positions; it has {', '.join(member_names(file)) or 'nothing'}")
             shape = require_dataset(file, "3D_positions").shape
             # 96 × 96 is ambiguous and read as the format defines it: one column per frame.
             if len(shape) != 2 or columns not in shape or 0 in shape:

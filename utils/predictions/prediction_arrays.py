@@ -115,10 +115,10 @@ def _read_mat(path: Path) -> tuple[np.ndarray | None, list[str]]:
 def _read_h5(path: Path) -> tuple[np.ndarray | None, list[str]]:
     import h5py
 
-    from utils.files.arrays_in_files import read_dataset
+    from utils.files.arrays_in_files import member_names, read_dataset
 
     with h5py.File(path, "r") as file:
-        return (read_dataset(file, ARRAY_KEY) if ARRAY_KEY in file else None), list(file)
+        return (read_dataset(file, ARRAY_KEY) if ARRAY_KEY in file else None), member_names(file)
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray | None, list[str]]:
