@@ -51,16 +51,26 @@ def test_an_ignored_signal_stays_ignored():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_command_stopped_while_it_reads_data_cleans_up(tiny_h36m, tmp_path, number):
-    arguments = ["2d3d_h36m", "--data_dir", tiny_h36m, "--checkpoint_dir", tmp_path / "out", "--tb_dir", tmp_path]
+    arguments = [
+        "2d3d_h36m",
+        "--epochs",
+        1,
+        "--data_dir",
+        tiny_h36m,
+        "--checkpoint_dir",
+        tmp_path / "out",
+        "--tb_dir",
+        tmp_path,
+    ]
 
     def stopped() -> None:
-        import twod_threed.train
+        from utils.doors import human36m
 
         def reading(*_):
             os.kill(os.getpid(), number)
             time.sleep(60)
 
-        twod_threed.train.find_sequences = reading
+        human36m.find_sequences = reading
         main("train", SCRIPTS["train"], GROUPS, list(map(str, arguments)))
 
     assert status_of_child(stopped) == 128 + number
