@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stitched.viz import compose
+from stitched.viz import Scene, compose
+from twod_threed.joint_order import doubtful_joints
 from utils.osutils import inform
 from utils.transform import H36M, Skeleton
 
@@ -68,9 +69,15 @@ class LiveWindow:
     def poses(self, name: str, joints: Tensor, scores: Tensor, joints_3d: Tensor | None = None) -> None:
         """Show an image with its P people: (P, J, 2) px, (P, J), and (P, 17, 3) mm."""
         image = self._frames.pop(name)
-        seen = joints.masked_fill(~(scores >= self._threshold)[..., None], torch.nan)
-        poses = torch.zeros(len(joints), len(H36M), 3) if joints_3d is None else joints_3d
-        picture = cv2.cvtColor(compose(image, seen, self._skeleton, poses), cv2.COLOR_RGB2BGR)
+        unsure = ~(scores >= self._threshold)
+        scene = Scene(
+            joints.masked_fill(unsure[..., None], torch.nan),
+            self._skeleton,
+            {"": torch.zeros(len(joints), len(H36M), 3) if joints_3d is None else joints_3d},
+            doubtful=doubtful_joints(unsure, self._skeleton),
+            threshold=self._threshold,
+        )
+        picture = cv2.cvtColor(compose(image, scene).raster(), cv2.COLOR_RGB2BGR)
         jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
         with self._news:
             self._jpeg, self._shown = jpeg, self._shown + 1

@@ -314,7 +314,7 @@ def test_training_curves(trained, resumed, tmp_path):
     arguments = ["--load", trained.folder, resumed.folder, "--output_dir", tmp_path]
     result = spawn("viz", "training_curves", *arguments).succeeded()
     assert "PCKh@0.5" in result.out
-    assert files(tmp_path) == ["training_curves.png"]
+    assert files(tmp_path) == ["training_curves.pdf", "training_curves.png"]
     assert read_image(tmp_path / "training_curves.png").std() > 5
 
 

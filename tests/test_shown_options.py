@@ -63,6 +63,6 @@ def test_a_test_with_a_mark(parse_options):
 def test_options_without_a_test_are_named():
     with pytest.raises(AssertionError, match="no test shows these options"):
         assert_all_shown(SHOWN_SCRIPTS, [sys.modules[__name__]])
-    assert_all_shown(SHOWN_SCRIPTS, [sys.modules[__name__]], ["output_dir", "debug_traceback"])
+    assert_all_shown(SHOWN_SCRIPTS, [sys.modules[__name__]], ["by_part", "output_dir", "debug_traceback"])
     with pytest.raises(AssertionError, match="no option of the scripts"):
-        assert_all_shown(SHOWN_SCRIPTS, [sys.modules[__name__]], ["output_dir", "debug_traceback", "lr"])
+        assert_all_shown(SHOWN_SCRIPTS, [sys.modules[__name__]], ["by_part", "output_dir", "debug_traceback", "lr"])
