@@ -8,6 +8,7 @@ import argparse
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,10 @@ from launchers import why_no_horovod
 from options import GROUPS, SCRIPTS
 from utils.command_line import cli
 from utils.console.messages import show_messages
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and with them every process that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ("shown_options",)
 pytest.register_assert_rewrite("evaluations", "option_effects", "training_option_tests")
