@@ -22,7 +22,6 @@ from utils.predictions.picture_files import (
     find_skeleton,
     hidden_note,
     matching_names,
-    score_thresholds,
     warn_about_nan,
 )
 from utils.predictions.prediction_files import load_predictions
@@ -59,8 +58,7 @@ def draw_overlays(
     source = open_source(img_dir, "--img_dir")
     names = matching_names(source, predictions, pose_2d_estimations)
     drawn = {name: predictions[name] for name in names}
-    shown = confident_joints(drawn, pose_2d_estimations, min_score)
-    thresholds = score_thresholds(names, pose_2d_estimations, min_score)
+    shown, thresholds = confident_joints(drawn, pose_2d_estimations, min_score)
 
     def draw(name: str, image: np.ndarray) -> Sketch:
         note = hidden_note(drawn[name], shown[name], skeleton, thresholds[name])

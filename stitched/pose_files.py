@@ -10,7 +10,7 @@ from torch import Tensor
 from twod_threed.joint_order import doubtful_joints
 from twod_threed.mpjpe import from_hip
 from utils.osutils import UserError, first_few
-from utils.predictions.picture_files import confident_joints, find_skeleton, score_thresholds
+from utils.predictions.picture_files import confident_joints, find_skeleton
 from utils.predictions.prediction_files import load_predictions
 from utils.transform import H36M, Skeleton
 
@@ -63,8 +63,8 @@ def load_pair(
                 f"({first_few(lacking, ',', 2)}); give both files of the same run"
             )
     require_same_people(joints, poses, "--2d_pose_estimations", "--3d_pose_estimations")
-    shown = confident_joints(joints, Path(pose_2d_estimations), min_score)
-    return PosePair(joints, shown, skeleton, poses, score_thresholds(joints, pose_2d_estimations, min_score))
+    shown, thresholds = confident_joints(joints, pose_2d_estimations, min_score)
+    return PosePair(joints, shown, skeleton, poses, thresholds)
 
 
 def load_truth(path: str | Path, poses: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:

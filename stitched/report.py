@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from stitched.viewer import image_folder_of, jpeg_uri, metas_of, threshold_of, wanted_images
+from stitched.viewer import image_folder_of, jpeg_uri, threshold_of, wanted_images
 from utils.console.progress import progress
 from utils.formats.people import Person, read_people
 from utils.formats.requirements import POSES_2D
@@ -24,6 +24,7 @@ from utils.imaging.images import ImageError
 from utils.imaging.photo_source import PhotoSource
 from utils.imaging.video_source import VideoSource
 from utils.osutils import UserError, counted, first_few, inform, warn, write_text
+from utils.predictions.prediction_files import metas_of
 
 TEMPLATE = Path(__file__).with_name("report.html")
 THUMBNAIL = 160  # px, longer side

@@ -27,7 +27,7 @@ from utils.imaging.images import ImageError
 from utils.imaging.video_source import VideoSource
 from utils.look.palette import DARK, PERSON_COLORS, hexadecimal
 from utils.osutils import UserError, counted, first_few, inform, warn, write_text
-from utils.predictions.prediction_files import load_metas, load_predictions
+from utils.predictions.prediction_files import load_predictions, metas_of
 from utils.transform import H36M, Skeleton
 
 TEMPLATE = Path(__file__).with_name("viewer.html")
@@ -100,12 +100,6 @@ def write_viewer(
 
 
 # ------------------------------------------------------------------------------------------ what is shown
-def metas_of(folder: str | Path) -> dict[str, Any]:
-    """`metas.pt` of a folder of predictions; empty without one."""
-    path = Path(folder) / METAS
-    return load_metas(path) if path.is_file() else {}
-
-
 def image_folder_of(metas: dict[str, Any], folder: str | Path) -> str:
     """Where the images are, as a run noted it."""
     found = next((meta["img_dir"] for meta in metas.values() if isinstance(meta, dict) and meta.get("img_dir")), None)

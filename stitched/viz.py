@@ -206,11 +206,15 @@ def _same_people(path: str | Path, pair: PosePair) -> dict[str, Tensor]:
 
 def _largest(joints: Tensor, most: int) -> list[int]:
     """Ascending indices of the `most` largest people (P, J, 2)."""
+    return sorted(box_diagonals(joints).argsort(descending=True, stable=True)[:most].tolist())
+
+
+def box_diagonals(joints: Tensor) -> Tensor:
+    """(P,) px, diagonals of the boxes around the finite joints (P, J, 2); 0 without any."""
     finite = joints.isfinite().all(dim=2, keepdim=True)
     high = joints.masked_fill(~finite, -torch.inf).amax(dim=1)
     low = joints.masked_fill(~finite, torch.inf).amin(dim=1)
-    extents = (high - low).clamp(min=0).norm(dim=1)
-    return sorted(extents.argsort(descending=True, stable=True)[:most].tolist())
+    return (high - low).clamp(min=0).norm(dim=1)
 
 
 def _blocks(scene: Scene, people: list[int], size: tuple[int, int], text_size: int, style: FigureStyle) -> list[Sketch]:

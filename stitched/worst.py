@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stitched.viewer import image_folder_of, metas_of
+from stitched.viewer import image_folder_of
+from stitched.viz import box_diagonals
 from twod_threed.viz import draw_comparison, frame_mpjpe
 from utils.doors.option_rules import from_options
 from utils.files.inside import inside
@@ -27,7 +28,7 @@ from utils.imaging.images import ImageError
 from utils.imaging.sketch import Sketch
 from utils.osutils import UserError, inform, warn
 from utils.predictions.picture_files import ContactSheet, find_skeleton
-from utils.predictions.prediction_files import load_predictions
+from utils.predictions.prediction_files import load_predictions, metas_of
 from utils.transform import Skeleton
 
 TRUE_POSES_2D, TRUE_POSES_3D = "2d_pose_ground_truths.pt", "3d_pose_ground_truths.pt"
@@ -86,8 +87,7 @@ def draw_worst(
     sheet, paths = ContactSheet(list(figures), columns=3, cell=(560, 420), palette=style.palette), []
     for name, figure in figures.items():
         paths.append(inside(Path(output_dir), f"{name}.png"))
-        save_figure(paths[-1], figure, style)
-        sheet.add(name, figure.raster())
+        sheet.add(name, save_figure(paths[-1], figure, style))
     inform(f"the {len(paths)} largest errors in {output_dir}, the worst first\n{definition}")
     sheet.save(Path(output_dir))
     return paths
@@ -100,12 +100,10 @@ def errors_2d(predictions: dict[str, Tensor], truth: dict[str, Tensor]) -> list[
         joints, known = predictions[name].double(), truth[name].double()
         if joints.shape != known.shape:
             raise UserError(f"{name!r} has {tuple(joints.shape)} predictions, its truth {tuple(known.shape)}")
-        annotated = known.isfinite().all(dim=2, keepdim=True)
-        high = known.masked_fill(~annotated, -torch.inf).amax(dim=1)
-        low = known.masked_fill(~annotated, torch.inf).amin(dim=1)
-        distances = (joints - known).norm(dim=2).nan_to_num(nan=0.0) * annotated[..., 0]
-        shares = 100 * distances.sum(dim=1) / annotated.sum(dim=(1, 2)) / (high - low).norm(dim=1)
-        enough = annotated.sum(dim=(1, 2)) > 1
+        annotated = known.isfinite().all(dim=2)
+        distances = (joints - known).norm(dim=2).nan_to_num(nan=0.0) * annotated
+        shares = 100 * distances.sum(dim=1) / annotated.sum(dim=1) / box_diagonals(known)
+        enough = annotated.sum(dim=1) > 1
         found += [LargeError(name, k, shares[k].item()) for k in enough.nonzero().flatten().tolist()]
     return found
 

@@ -38,7 +38,7 @@ from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
 from utils.osutils import UserError, counted, warn, written_together
 from utils.predictions.coco_results import save_coco_results
-from utils.predictions.prediction_files import load_metas, load_predictions, save_metas, save_predictions
+from utils.predictions.prediction_files import load_predictions, metas_of, save_metas, save_predictions
 from utils.transform import H36M, H36M_2D, MPII, SKELETONS
 
 POSES_2D_FILE, POSES_3D_FILE = "2d_pose_estimations.pt", "3d_pose_estimations.pt"
@@ -202,8 +202,7 @@ def _metas_path(path: Path) -> Path:
 
 def _entries_of_metas(path: Path) -> list[dict]:
     """The entries of `metas.pt` beside a prediction file; empty if there is no such file."""
-    beside = _metas_path(path)
-    return [meta for meta in load_metas(beside).values() if isinstance(meta, dict)] if beside.is_file() else []
+    return [meta for meta in metas_of(path.parent).values() if isinstance(meta, dict)]
 
 
 def _order_in_metas(path: Path) -> str | None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from utils.formats.requirements import METAS, POSES_2D, POSES_3D
 from utils.osutils import UserError
 from utils.predictions.picture_files import find_skeleton
-from utils.predictions.prediction_files import load_metas, load_predictions
+from utils.predictions.prediction_files import load_predictions, metas_of
 from utils.transform import H36M, Skeleton
 
 FRAME_NAME = re.compile(r"(.+)/(\d{6,})")
@@ -98,7 +98,7 @@ def read_people(folder: str | Path, fps: float | None = None) -> list[Person]:
     """
     folder = Path(folder)
     joints, poses = (_load(folder / name) for name in (POSES_2D, POSES_3D))
-    metas = load_metas(folder / METAS) if (folder / METAS).is_file() else {}
+    metas = metas_of(folder)
     if fps is not None and not any(_is_sequence(metas.get(name)) for name in joints or poses):
         raise UserError(f"--fps {fps:g}: has no effect: it is for sequences of run.py 2d3d_h36m; videos have their own")
     _require_17_joints(poses, folder / POSES_3D)

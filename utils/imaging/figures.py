@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.imaging.draw2d import resized, save_image, sketch_pose
-from utils.imaging.sketch import Line, Sketch, arranged
+from utils.imaging.sketch import Sketch, arranged, corners_of, outlined
 from utils.imaging.view3d import TURNED
 from utils.look.palette import PALETTES, Palette
 from utils.transform import Skeleton
@@ -40,17 +40,20 @@ class FigureStyle:
 DARK_STYLE = FigureStyle()
 
 
-def save_figure(path: str | Path, figure: Sketch, style: FigureStyle, whole_name: bool = False) -> None:
+def save_figure(path: str | Path, figure: Sketch, style: FigureStyle, whole_name: bool = False) -> np.ndarray:
     """Write a figure atomically as a picture, and in the style for papers as PDF and SVG beside it.
 
-    `whole_name`: keep the picture's suffix in the names of the other two (a.jpg.pdf in place of a.pdf).
+    Returns the picture. `whole_name`: keep the picture's suffix in the names of the other two (a.jpg.pdf in place of
+    a.pdf).
     """
-    save_image(path, figure.raster())
+    picture = figure.raster()
+    save_image(path, picture)
     if style.style == "paper":
         from utils.imaging.vector import VECTOR_SUFFIXES, save_vector  # noqa: PLC0415 - imports matplotlib
 
         for suffix in VECTOR_SUFFIXES:
             save_vector(Path(path).with_name((Path(path).name if whole_name else Path(path).stem) + suffix), figure)
+    return picture
 
 
 def photo_panels(
@@ -75,9 +78,8 @@ def photo_panels(
         return sketch_pose(photo, joints, skeleton, numbers=numbers, **look)
     whole = sketch_pose(photo, joints, skeleton, **look)
     left, top, right, bottom = box
-    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)]) - 0.5
-    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        whole.add(Line(start, end, palette.outline, 4), Line(start, end, (255, 255, 255), 2))
+    corners = corners_of(box) - 0.5
+    whole.add(*outlined(np.concatenate([corners, corners[:1]]), (255, 255, 255), palette.outline, 2))
     large, spans = resized(photo[top:bottom, left:right], photo.shape[0] / (bottom - top))
     moved = (joints - (left, top) + 0.5) * spans - 0.5
     zoomed = sketch_pose(large, moved, skeleton, numbers=numbers, **look)

@@ -1,7 +1,7 @@
 """Draws predictions image by image: matches images with poses, names the output files, adds a contact sheet."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from utils.imaging.sketch import Image, Sketch, arranged
 from utils.imaging.video_source import VideoSource
 from utils.look.palette import DARK, Palette
 from utils.osutils import UserError, counted, first_few, inform, warn
-from utils.predictions.prediction_files import load_metas
+from utils.predictions.prediction_files import metas_of
 from utils.transform import COCO, EVA, LSP, MPII, SKELETONS, Skeleton, spoken
 
 SHEET = "contact_sheet.png"
@@ -99,8 +99,8 @@ def draw_images(
             unreadable.append(str(image))
             continue
         figure, target = draw(name, image), targets[name]
-        save_figure(target, figure, style, whole_name=stems[target.with_suffix("")] > 1)
-        sheet.add(name, figure.raster())
+        picture = save_figure(target, figure, style, whole_name=stems[target.with_suffix("")] > 1)
+        sheet.add(name, picture)
         drawn += 1
     report_unreadable(unreadable, drawn + len(unreadable), "not drawn", f"--img_dir {source.root}", "image")
     if not drawn:
@@ -145,47 +145,38 @@ def _warn_of_unpredicted(source: PhotoSource, predictions: Mapping[str, Tensor])
         warn(f"{len(others) - len(unreadable)} of {total} without a predicted pose, not drawn")
 
 
-def confident_joints(joints: Mapping[str, Tensor], path: Path, min_score: float | None) -> dict[str, Tensor]:
-    """The joints (P, J, 2) to draw: those with a score below `min_score` become NaN, and their number is reported.
+def confident_joints(
+    joints: Mapping[str, Tensor], path: str | Path, min_score: float | None
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """The joints (P, J, 2) to draw: those with a score below a threshold become NaN, and their number is reported.
 
     Args:
         path: the prediction file; the scores are in `metas.pt` beside it. Without scores all joints are drawn.
-        min_score: None for the threshold stored in `metas.pt`, which comes from the network's checkpoint.
+        min_score: the threshold; None for the one stored in `metas.pt`, which comes from the network's checkpoint.
+
+    Returns the joints and the thresholds by image name; 0 for none.
 
     Raises UserError if `min_score` is given without scores, or if scores and joints differ in shape.
     """
     metas_path = Path(path).with_name("metas.pt")
-    metas = load_metas(metas_path) if metas_path.is_file() else {}
-    thresholds = score_thresholds(joints, path, min_score)
-    shown, hidden, limits = {}, 0, set()
+    metas = metas_of(metas_path.parent)
+    shown, thresholds, hidden, limits = {}, {}, 0, set()
     for name, places in joints.items():
         meta = metas[name] if isinstance(metas.get(name), dict) else {}
-        least = thresholds[name]
-        shown[name] = places
+        least = float(meta.get("score_threshold", 0.0)) if min_score is None else min_score
+        shown[name], thresholds[name] = places, least
         if least:
             unsure = ~(_scores(meta, name, places, metas_path) >= least)
             shown[name] = places.masked_fill(unsure[..., None], torch.nan)
             hidden += int(unsure.sum())
-            limits.add(float(least))
+            limits.add(least)
     if hidden:
         total = sum(places.shape[:-1].numel() for places in joints.values())
         inform(
             f"{hidden} of {counted(total, 'joint')} in 2D not drawn: confidence below {min(limits):.2g}; "
             "--min_score 0 draws all"
         )
-    return shown
-
-
-def score_thresholds(names: Iterable[str], path: str | Path, min_score: float | None) -> dict[str, float]:
-    """Image name -> the score below which its joints are not drawn, as for `confident_joints`; 0 for none."""
-    if min_score is not None:
-        return dict.fromkeys(names, min_score)
-    metas_path = Path(path).with_name("metas.pt")
-    metas = load_metas(metas_path) if metas_path.is_file() else {}
-    return {
-        name: float(metas[name].get("score_threshold", 0.0)) if isinstance(metas.get(name), dict) else 0.0
-        for name in names
-    }
+    return shown, thresholds
 
 
 def hidden_note(joints: Tensor, shown: Tensor, skeleton: Skeleton, threshold: float) -> str:
@@ -252,15 +243,13 @@ def find_skeleton(path: Path, predictions: Mapping[str, Tensor]) -> Skeleton:
 def named_skeleton(path: str | Path, predictions: Mapping[str, Tensor | np.ndarray]) -> Skeleton | None:
     """The skeleton that the `metas.pt` beside a file of poses names, if it has their number of joints."""
     counts = {poses.shape[1] for poses in predictions.values()}
-    named = _skeletons_in_metas(Path(path).with_name("metas.pt"), predictions)
+    named = _skeletons_in_metas(Path(path).parent, predictions)
     return next((skeleton for skeleton in named if counts == {len(skeleton)}), None)
 
 
-def _skeletons_in_metas(path: Path, predictions: Mapping[str, Tensor]) -> list[Skeleton]:
+def _skeletons_in_metas(folder: Path, predictions: Mapping[str, Tensor]) -> list[Skeleton]:
     """Skeletons named in `metas.pt`, for all images or per image; empty without the file."""
-    if not path.is_file():
-        return []
-    metas = load_metas(path)
+    metas = metas_of(folder)
     entries = [metas] + [metas[name] for name in predictions if isinstance(metas.get(name), dict)]
     named = dict.fromkeys(entry.get("skeleton") for entry in entries)
     return [skeleton for name in named if (skeleton := _skeleton_by_name(name)) is not None]

@@ -130,6 +130,12 @@ def load_metas(path: str | Path) -> dict[str, Any]:
     return content
 
 
+def metas_of(folder: str | Path) -> dict[str, Any]:
+    """`load_metas` of a folder of predictions; empty without the file."""
+    path = Path(folder) / "metas.pt"
+    return load_metas(path) if path.is_file() else {}
+
+
 def _plain(value: Any, where: str) -> Any:
     """`value` with its tensors copied to the CPU. Exact types only: np.float64 is a float but pickles as NumPy."""
     if isinstance(value, Tensor):

@@ -85,7 +85,7 @@ class TestConfidentJoints:
         return folder / "2d_pose_estimations.pt"
 
     def hidden(self, *arguments):
-        shown = confident_joints({"a.jpg": self.joints}, *arguments)["a.jpg"]
+        shown = confident_joints({"a.jpg": self.joints}, *arguments)[0]["a.jpg"]
         gone = shown.isnan().all(-1)
         assert (shown == self.joints)[~gone].all()
         return gone.tolist()
