@@ -5,13 +5,14 @@
 No torch import here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from utils.imaging.images import CROP_MARGIN, JOINTS_MARGIN
+from utils.osutils import file_digest
 from utils.transform import EVA, LSP, MPII, Skeleton
 
 # PCKh's reference length is 0.6 × the head box's diagonal, which in MPII is 0.75 × the distance from upper neck to
@@ -135,6 +136,19 @@ class People:
     def photo(self, index: int) -> Path | np.ndarray:
         """A person's photo: its path, or the array if it is in memory."""
         return self.image_paths[index] if self.images is None else self.images[index]
+
+    def identity(self) -> Iterator[str | bytes]:
+        """Annotation files, photos and crops, for the key of what is made of them and cached.
+
+        Photos in memory by their pixels, files by their paths.
+        """
+        yield from (file_digest(path) for path in self.source)
+        if self.images is None:
+            yield from (str(path.resolve()) for path in self.image_paths)
+        else:
+            yield from (part for image in self.images for part in (str(image.shape), image.tobytes()))
+        yield self.center.tobytes()
+        yield self.side.tobytes()
 
     def select(self, indices: Sequence[int] | Sequence[bool] | np.ndarray) -> "People":
         """The people at `indices` (integers, or N booleans), in that order."""

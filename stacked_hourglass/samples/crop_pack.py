@@ -35,16 +35,16 @@ from utils.imaging.images import (
     crop_matrix,
     crop_photo,
     invert_affine,
+    product_of_affine,
 )
-from utils.osutils import UserError, atomic_path, file_digest, inform, warn
+from utils.osutils import UserError, atomic_path, inform, warn
 
 VERSION = 1
 PACK_SIZE = 384  # px, most
 QUALITY = 90  # of JPEG
 PACK_MARGIN = LARGEST_SCALE * math.sqrt(2)  # side of what is stored / side of the crop: any scale, any rotation
-LEAST_ZOOM = (
-    0.6  # px of the pack a px of the sample, below which a sample comes from the photo; at scale 0.75 it is 0.64
-)
+# Px of the pack a px of the sample, below which a sample comes from the photo. At scale 0.75 it is 0.64.
+LEAST_ZOOM = 0.6
 EDGE = 1e-3  # px, for rounding
 
 
@@ -89,7 +89,7 @@ class CropPack:
         if not side:
             return None
         to_pack = self.matrices[index]
-        from_crop = _product(to_pack, invert_affine(matrix))  # crop px -> px of the pack
+        from_crop = product_of_affine(to_pack, invert_affine(matrix))  # crop px -> px of the pack
         scale, stored = (math.sqrt(abs(np.linalg.det(part[:, :2]))) for part in (from_crop, to_pack))
         if scale < LEAST_ZOOM and stored < 1:  # at 1 the photo has no more
             return None
@@ -177,20 +177,10 @@ class _Packing(Dataset):
         return cv2.imencode(".jpg", crop[:, :, ::-1], quality)[1].tobytes(), matrix, size
 
 
-def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The (2, 3) map that applies `right`, then `left`."""
-    return np.column_stack([left[:, :2] @ right[:, :2], left[:, :2] @ right[:, 2] + left[:, 2]])
-
-
 def _identity(people: People) -> Iterator[str | bytes]:
-    """What a pack is made of, for its name: annotations, photos as they are on the disk, crops, settings."""
+    """What a pack is made of, for its name: the crops, photos as they are on the disk, settings."""
     yield f"v{VERSION} {PACK_SIZE} {QUALITY} {PACK_MARGIN}"
-    yield from (file_digest(path) for path in people.source)
-    yield people.center.tobytes()
-    yield people.side.tobytes()
-    if people.images is not None:
-        yield from (part for image in people.images for part in (str(image.shape), image.tobytes()))
-        return
-    for path in people.image_paths:
+    yield from people.identity()
+    for path in people.image_paths if people.images is None else []:
         state = path.stat() if path.is_file() else None
-        yield f"{path.resolve()} {state.st_size if state else ''} {state.st_mtime_ns if state else ''}"
+        yield f"{state.st_size} {state.st_mtime_ns}" if state else ""

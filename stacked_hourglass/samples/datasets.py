@@ -28,7 +28,6 @@ from utils.compute.worker_processes import WorkerLoader
 from utils.console.progress import progress
 from utils.files.schema import numbers
 from utils.imaging.images import CROP_SIZE, ImageError, apply_affine, crop_matrix, crop_photo, invert_affine
-from utils.osutils import file_digest
 from utils.training.samplers import EpochSampler
 
 STATISTICS_VERSION = 1
@@ -173,10 +172,4 @@ def _measure(people: People, workers: int) -> dict:
 def _identity(people: People) -> Iterator[str | bytes]:
     """The input of the statistics, for the cache key."""
     yield f"v{STATISTICS_VERSION} {CROP_SIZE} {people.skeleton.name}"
-    yield from (file_digest(path) for path in people.source)
-    if people.images is None:
-        yield from (str(path.resolve()) for path in people.image_paths)
-    else:
-        yield from (part for image in people.images for part in (str(image.shape), image.tobytes()))
-    yield people.center.tobytes()
-    yield people.side.tobytes()
+    yield from people.identity()

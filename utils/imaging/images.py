@@ -154,6 +154,11 @@ def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return points @ np.swapaxes(matrix[..., :2], -1, -2) + matrix[..., None, :, 2]
 
 
+def product_of_affine(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The (2, 3) map that applies `right`, then `left`."""
+    return np.column_stack([left[:, :2] @ right[:, :2], left[:, :2] @ right[:, 2] + left[:, 2]])
+
+
 def crop_image(image: np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE, shrink: int = 1) -> np.ndarray:
     """Warp `image`, a photo already shrunk by `shrink`, into a (size, size, 3) crop, black outside the photo.
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from utils.imaging.lettering import CAP_HEIGHT, text_width
-from utils.imaging.sketch import Line, Polygon, Sketch, Text
+from utils.imaging.sketch import Polygon, Sketch, Text, corners_of, outlined
 from utils.look.palette import Palette, person_color
 
 MARGIN = 0.06  # of a person's size, between joints and box
@@ -26,9 +26,8 @@ def add_tags(sketch: Sketch, people: Sequence[np.ndarray], numbers: Sequence[int
     boxes = [_box_around(joints, sketch.size) for joints, _ in shown]
     width = max(2, round(size / 8))
     for box, (_, number) in zip(boxes, shown, strict=True):
-        corners = np.array([box[[0, 1]], box[[2, 1]], box[[2, 3]], box[[0, 3]]])
-        for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-            sketch.add(Line(start, end, palette.outline, width + 2), Line(start, end, person_color(number), width))
+        corners = corners_of(box)
+        sketch.add(*outlined(np.concatenate([corners, corners[:1]]), person_color(number), palette.outline, width))
     plates = tag_places(boxes, [_plate_size(number, size) for _, number in shown], sketch.size)
     for box, plate, (_, number) in zip(boxes, plates, shown, strict=True):
         _add_tag(sketch, box, plate, number, size, palette)
@@ -87,10 +86,9 @@ def _add_tag(sketch: Sketch, box: np.ndarray, plate: np.ndarray, number: int, si
     near = np.clip((plate[:2] + plate[2:]) / 2, box[:2], box[2:])  # the box's nearest point
     if not _overlap(plate + np.array([-2, -2, 2, 2]), box):
         middle = (plate[:2] + plate[2:]) / 2
-        width = max(2, size // 8)
-        sketch.add(Line(middle, near, palette.outline, width + 2), Line(middle, near, color, width))
+        sketch.add(*outlined(np.array([middle, near]), color, palette.outline, max(2, size // 8)))
     left, top, right, bottom = plate
-    sketch.add(Polygon(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]), color))
+    sketch.add(Polygon(corners_of(plate), color))
     base = round((top + bottom + CAP_HEIGHT * size) / 2)
     text = str(number)
     sketch.add(Text(text, round((left + right - text_width(text, size)) / 2), base, size, (20, 20, 20)))

@@ -5,6 +5,7 @@ Coordinates are px of the drawing, x right, y down, pixel centres at integers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import cv2
@@ -128,6 +129,17 @@ def arranged(cells: Sequence[Sketch | np.ndarray], columns: int, gap: int, groun
 def stacked(parts: Sequence[Sketch | np.ndarray], ground: Color, gap: int = 0) -> Sketch:
     """Drawings below one another."""
     return arranged(parts, 1, gap, ground)
+
+
+def outlined(points: np.ndarray, color: Color, outline: Color, width: int) -> list[Line]:
+    """Lines from point to point, (N, 2) px, each on a wider one of the outline's colour."""
+    return [line for pair in pairwise(points) for line in (Line(*pair, outline, width + 2), Line(*pair, color, width))]
+
+
+def corners_of(box: Sequence[float]) -> np.ndarray:
+    """(4, 2): the corners of a box (left, top, right, bottom), in turn."""
+    left, top, right, bottom = box
+    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
 
 
 def dashes(line: Line) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from utils.look.palette import MODEL_COLORS
+from utils.look.palette import model_line
 from utils.look.plots import plain_label, save_plot
 from utils.osutils import UserError, inform
 from utils.training.log_files import (
@@ -231,7 +231,7 @@ def _draw_panel(panel: Axes, runs: Sequence[Run], quantity: str, references: Seq
     """Draw the curves of a quantity; `references`: constants drawn as dotted lines."""
     values = []
     for index, run in enumerate(runs):
-        color = MODEL_COLORS[index % len(MODEL_COLORS)]
+        color = model_line(index)[0]
         for prefix, style in PARTS.items():
             curve = run.curves.get(prefix + quantity)
             if curve is not None:
@@ -249,7 +249,7 @@ def _draw_panel(panel: Axes, runs: Sequence[Run], quantity: str, references: Seq
             if (curve := run.curves.get(f"val/{name}")) is not None:
                 level = float(np.nanmax(curve))
                 label = f"{plain_label(name)}: {level:.4g}"
-                color = MODEL_COLORS[index % len(MODEL_COLORS)]
+                color = model_line(index)[0]
                 panel.axhline(level, linestyle=(0, (1, 1 + number)), color=color, label=label)
                 panel.legend(title="best, references", fontsize=8, title_fontsize=8, framealpha=0.7)
                 values.append(curve)
@@ -278,7 +278,7 @@ def _draw_parts(panel: Axes, runs: Sequence[Run], quantity: str) -> None:
         values = [
             run.curves[column][row] if (column := f"val/{quantity}/{part}") in run.curves else np.nan for part in parts
         ]
-        panel.plot(values, range(len(parts)), "o", color=MODEL_COLORS[index % len(MODEL_COLORS)], markersize=5)
+        panel.plot(values, range(len(parts)), "o", color=model_line(index)[0], markersize=5)
     panel.set_yticks(range(len(parts)), [plain_label(part) for part in parts], fontsize=7)
     panel.invert_yaxis()
     panel.set_xlabel(next((run.units[quantity] for run in runs if quantity in run.units), ""))
@@ -288,7 +288,7 @@ def _draw_parts(panel: Axes, runs: Sequence[Run], quantity: str) -> None:
 
 def _legend(runs: Sequence[Run], starred: bool) -> list[Line2D]:
     handles = [
-        Line2D([], [], color=MODEL_COLORS[index % len(MODEL_COLORS)], linewidth=3, label=plain_label(run.name))
+        Line2D([], [], color=model_line(index)[0], linewidth=3, label=plain_label(run.name))
         for index, run in enumerate(runs)
     ]
     handles.append(Line2D([], [], color="grey", linestyle="-", label="validation"))
