@@ -30,7 +30,7 @@ from utils.predictions.pose_results import PoseResults
 
 
 class TimedPredictor(Predictor):
-    """Counts the frames with people and the seconds spent on them; without `history` each frame stands alone."""
+    """Counts the people and the seconds spent on them; without `history` each frame stands alone."""
 
     def __init__(self, *args, history: bool, **kwargs):
         super().__init__(*args, **kwargs)

@@ -17,8 +17,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -29,6 +27,7 @@ from stacked_hourglass.loading import load_hourglass
 from stacked_hourglass.metrics.coco_ap import coco_ap
 from stacked_hourglass.metrics.oks import joint_similarities, oks, oks_scores, shared_with_coco
 from stacked_hourglass.photos import find_poses
+from stacked_hourglass.sample_predictions import PosePredictor, predict_samples
 from stacked_hourglass.samples.datasets import PoseCrops
 from utils.compute.devices import pick_device
 from utils.console.messages import show_messages
@@ -39,21 +38,9 @@ from utils.transform import COCO
 LEAST_HEIGHT, LEAST_JOINTS = 96.0, 10
 
 
-def people_to_measure(data_dir: Path) -> CocoPeople:
-    """Validation people taller than 96 px with at least 10 annotated joints. Raises UserError like `read_coco`."""
-    people = scored_people(read_coco(data_dir, "val2017"))
-    tall = people.box[:, 3] > LEAST_HEIGHT
-    return people.select(tall & (people.people.annotated.sum(axis=1) >= LEAST_JOINTS))
-
-
-def predict(predictor: Predictor, people: CocoPeople, batch_size: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Joints (N, J, 2), photo pixels, NaN for unreadable photos, and scores (N, J), in the predictor's joint order."""
-    found = []
-    for batch in DataLoader(PoseCrops(people.people), batch_size):
-        joints, scores = predictor(batch["image"], batch["to_photo"])
-        found.append((joints.masked_fill(~batch["readable"][:, None, None], torch.nan), scores))
-    joints, scores = map(torch.cat, zip(*found, strict=True))
-    return joints.numpy(), scores.numpy()
+def is_measured(people: CocoPeople) -> np.ndarray:
+    """(N,) bool: people taller than 96 px with at least 10 annotated joints, whose OKS counts."""
+    return (people.box[:, 3] > LEAST_HEIGHT) & (people.people.annotated.sum(axis=1) >= LEAST_JOINTS)
 
 
 def measure(predicted: np.ndarray, joints: tuple[str, ...], people: CocoPeople) -> dict:
@@ -66,15 +53,25 @@ def measure(predicted: np.ndarray, joints: tuple[str, ...], people: CocoPeople) 
     return scores | {"per_joint": dict(zip(joints, means, strict=True))}
 
 
-def average_precision(predictor: Predictor, data_dir: Path, person_box: str) -> dict[str, dict[str, float]]:
-    """AP and its relatives over the shared joints, of everybody in val2017: {"given": ..., "found": ...}."""
+def in_given_boxes(predictor: PosePredictor, people: CocoPeople) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the J joints shared with COCO: joints (N, J, 2) px, NaN if unreadable, scores (N, J), and image ids (N,)."""
+    own = predictor.skeleton.indices(shared_with_coco(predictor.skeleton))
+    (joints, scores, *_), _ = predict_samples(predictor, PoseCrops(people.people), "people")
+    return joints[:, own].numpy(), scores[:, own].numpy(), people.image_ids
+
+
+def average_precision(
+    predictor: PosePredictor, given: tuple[np.ndarray, np.ndarray, np.ndarray], data_dir: Path, person_box: str
+) -> dict[str, dict[str, float]]:
+    """AP and its relatives over the shared joints, of everybody in val2017: {"given": ..., "found": ...}.
+
+    `given`: joints (N, J, 2) px, scores (N, J) and image ids (N,) in the annotated boxes, of the J shared joints.
+    """
     joints = shared_with_coco(predictor.skeleton)
     columns, own = COCO.indices(joints), predictor.skeleton.indices(joints)
     truth = read_truth(data_dir)
     for person in truth["annotations"]:
         keep_joints(person, columns)
-    people = scored_people(read_coco(data_dir, "val2017"))
-    given = *(values[:, own] for values in predict(predictor, people)), people.image_ids
     numbers = {image["file_name"]: image["id"] for image in truth["images"]}
     poses = find_poses(predictor, coco_photos(data_dir, "val2017"), person_box=person_box)
     names = [name for name in poses.joints if name in numbers]
@@ -119,15 +116,16 @@ def main() -> None:
     options = parser.parse_args()
     show_messages()
     try:
-        people, device, results = people_to_measure(options.data_dir), pick_device(options.device), {}
-        if not len(people):
+        people = scored_people(read_coco(options.data_dir, "val2017"))
+        measured, device, results = is_measured(people), pick_device(options.device), {}
+        if not measured.any():
             raise UserError(f"--data_dir {options.data_dir}: nobody is taller than 96 px with 10 annotated joints")
         for path in options.load:
             predictor = Predictor(load_hourglass(path, device), flip=True)
-            joints = shared_with_coco(predictor.skeleton)
-            found = predict(predictor, people)[0][:, predictor.skeleton.indices(joints)]
-            precision = average_precision(predictor, options.data_dir, options.person_box)
-            results[str(path)] = measure(found, joints, people) | {"ap": precision}
+            given, joints = in_given_boxes(predictor, people), shared_with_coco(predictor.skeleton)
+            precision = average_precision(predictor, given, options.data_dir, options.person_box)
+            scores = measure(given[0][measured], joints, people.select(measured))
+            results[str(path)] = scores | {"ap": precision}
             print(table_of(path, results[str(path)]))
         if options.output:
             write_text(options.output, json.dumps(results, indent=1))

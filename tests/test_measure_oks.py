@@ -12,8 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 sys.path.insert(0, str(Path(__file__).parent / "stacked_hourglass"))
 
 from coco_files import make, person
-from measure_oks import ap_lines, average_precision, keep_joints, measure, people_to_measure, table_of
+from measure_oks import ap_lines, average_precision, in_given_boxes, is_measured, keep_joints, measure, table_of
 
+from stacked_hourglass.annotations.coco import read_coco, scored_people
 from stacked_hourglass.metrics.oks import shared_with_coco
 from utils.imaging.draw2d import save_image
 from utils.transform import COCO, MPII
@@ -25,7 +26,8 @@ def test_who_counts_and_what(tmp_path):
         person(1, bbox=tall), person(2, bbox=[4.0, 10.0, 140.0, 96.0]), person(3, bbox=tall, joints=9),
         person(4, bbox=tall, joints=10), person(5, bbox=tall, iscrowd=1),
     ])  # fmt: skip
-    people = people_to_measure(tmp_path)
+    people = scored_people(read_coco(tmp_path, "val2017"))
+    people = people.select(is_measured(people))
     assert people.annotation_ids.tolist() == [101, 104]
     joints = shared_with_coco(MPII)
     truth = people.people.joints[:, COCO.indices(joints)]
@@ -64,7 +66,8 @@ def test_average_precision_in_given_and_in_found_boxes(tmp_path):
     names = {image["id"]: image["file_name"] for image in content["images"]}
     found = {names[one["image_id"]]: [one["bbox"]] for one in content["annotations"][:1]}
     (tmp_path / "boxes.json").write_text(json.dumps(found))
-    scores = average_precision(TruthTeller(), tmp_path, str(tmp_path / "boxes.json"))
+    given = in_given_boxes(TruthTeller(), scored_people(read_coco(tmp_path, "val2017")))
+    scores = average_precision(TruthTeller(), given, tmp_path, str(tmp_path / "boxes.json"))
     assert scores["given"]["AP"] == pytest.approx(1)
     assert scores["given"]["AR"] == pytest.approx(1)
     assert scores["found"]["AR"] == pytest.approx(0.5)
