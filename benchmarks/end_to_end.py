@@ -3,7 +3,7 @@
     python benchmarks/end_to_end.py
     python benchmarks/end_to_end.py --photos 100
 
-The demo weights (1 stack × 64 features) on photos of 1280 × 720 px, each taken as one person, without start-up. Ways
+The demo weights' hourglass on photos of 1280 × 720 px, each taken as one person, without start-up. Ways
 differ in how the cores are shared: workers that decode, and threads of the network. The floor is the network on crops
 in memory with all threads. The baseline reads photo by photo and runs the network on each, for a tenth of the photos.
 """

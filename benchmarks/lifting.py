@@ -27,13 +27,14 @@ from torch.utils.data import DataLoader, Dataset
 FOLDER = Path(__file__).resolve().parent
 sys.path[:0] = [str(FOLDER.parent), str(FOLDER)]
 
-from measuring import cpu_has_bf16, machine, parser_of, print_table, take_turns, verdict
+from measuring import machine, parser_of, print_table, take_turns, verdict
 
 from twod_threed.model import LinearModel
 from twod_threed.normalisation import Normalisation, fit
 from twod_threed.train import LifterShape
 from twod_threed.trainer import LifterTrainer, LifterTraining
 from utils.camera_utils import Camera, stack_cameras
+from utils.compute.devices import has_bf16_instructions
 from utils.data_utils import LIFTER_INPUT_JOINTS, OrthogonalAugmentation
 from utils.human36m.actions import ACTIONS, TRAIN_SUBJECTS
 from utils.human36m.files import Sequence, find_sequences
@@ -235,7 +236,7 @@ def measure_training(poses: PoseSet, normalisation: Normalisation, arguments: ar
     best = max(rates[name] for name in baselines)
     verdict(f"lifting, training in fp32, batch {BATCH}", rates[f"ours, fp32, batch {BATCH}"] / best, BARS["fp32"])
     verdict(f"lifting, training in bf16, batch {large}", rates[f"ours, bf16, batch {large}"] / best, BARS["bf16"])
-    if not cpu_has_bf16():
+    if not has_bf16_instructions():
         print("This CPU has no bf16 arithmetic, so the last is not required.")
 
 

@@ -159,20 +159,17 @@ def verdict(what: str, value: float, bar: float, unit: str = "×", at_most: bool
 
 
 # ------------------------------------------------------------------------------------------ the machine
-def cpu_has_bf16() -> bool:
-    path = Path("/proc/cpuinfo")
-    flags = path.read_text().split() if path.is_file() else []
-    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", "bf16"))
-
-
 def machine() -> str:
     """Processor, cores, threads and versions, in a line."""
     import torch  # noqa: PLC0415 - `run_all.py` needs it last
 
+    from utils.compute.devices import has_bf16_instructions  # noqa: PLC0415
+
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.is_file() else []
     name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
-    kinds = f"{torch.backends.cpu.get_cpu_capability()}, {'with' if cpu_has_bf16() else 'without'} bf16 instructions"
+    bf16 = f"{'with' if has_bf16_instructions() else 'without'} bf16 instructions"
+    kinds = f"{torch.backends.cpu.get_cpu_capability()}, {bf16}"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return (

@@ -20,7 +20,6 @@ import torch
 from baselines import common_training_step, render_one_by_one
 from measuring import (
     Step,
-    cpu_has_bf16,
     machine,
     matrix_product,
     other_process,
@@ -36,6 +35,7 @@ from stacked_hourglass.annotations.people import People
 from stacked_hourglass.hourglass import MPII_MEAN, MPII_STDDEV, Architecture, HourglassNet
 from stacked_hourglass.trainer import HourglassTrainer
 from utils.compute.allocator import KEEP_MEMORY, keep_large_blocks
+from utils.compute.devices import has_bf16_instructions
 from utils.imaging.images import CROP_SIZE
 from utils.training.settings import Experiment, Optimisation
 from utils.transform import MPII
@@ -105,7 +105,7 @@ def main() -> None:
     with other_process(__file__, "--serve", *sizes, environment=environment) as baseline:
         contenders = {"common way": baseline, "matrix product": lambda: product() * operations_of_product / work}
         contenders["ours, fp32"] = our_step(arguments, "fp32")
-        if cpu_has_bf16():
+        if has_bf16_instructions():
             contenders["ours, bf16"] = our_step(arguments, "bf16")
         rates = take_turns(contenders, arguments, warm_up=1)
     batches = dict.fromkeys(rates, arguments.batch) | {"matrix product": 1}
@@ -115,7 +115,7 @@ def main() -> None:
         if f"ours, {precision}" in rates:
             ratio = rates[f"ours, {precision}"] / rates["common way"]
             verdict(f"training step, {precision}", ratio, bar)
-    if not cpu_has_bf16():
+    if not has_bf16_instructions():
         print("bf16: not measured, this CPU has no bf16 instructions.")
 
 

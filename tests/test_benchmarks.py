@@ -15,7 +15,6 @@ from stacked_hourglass.metrics import pckh
 from stitched import SoftArgmax2D
 from twod_threed.mpjpe import p_mpjpe
 from twod_threed.normalisation import fit
-from utils.compute.distributed import ALONE
 from utils.human36m.actions import ACTIONS, TRAIN_SUBJECTS
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
@@ -163,15 +162,6 @@ def test_end_to_end():
     done = call_script(load_script("benchmarks", "end_to_end"), *QUICK, "--photos", 2).succeeded()
     assert len(ratios(done.out)) >= 4
     assert verdicts(done.out) == 1
-
-
-def test_two_processes():
-    options = Namespace(turns=2, steps=1, stacks=1, features=8, batch=2, size=64, threads=1)
-    times = load_script("benchmarks", "scaling").measure(options, ALONE)
-    assert set(times) == {"one", "two"}
-    for turns in times.values():
-        assert len(turns) == 2  # without the first
-        assert all(clock > 0 and work > 0 for clock, work in turns)
 
 
 def test_the_page_has_a_row_per_verdict_and_says_what_failed(tmp_path, monkeypatch):

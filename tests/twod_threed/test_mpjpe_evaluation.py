@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from pose_cases import changed, noisy, write
 from scipy.io import savemat
 
 from twod_threed import evaluation
@@ -53,21 +54,6 @@ def without_plots(monkeypatch, request):
 @pytest.fixture
 def real_plots():
     """Leaves the drawing of plots as it is."""
-
-
-def write(path, poses):
-    save_predictions(path, poses)
-    return path
-
-
-def noisy(poses, size=20.0):
-    generator = torch.Generator().manual_seed(1)
-    return {key: value + size * torch.randn(value.shape, generator=generator) for key, value in poses.items()}
-
-
-def changed(poses, key, change):
-    """`poses` with `change` applied to a copy of the entry `key`."""
-    return poses | {key: change(poses[key].clone())}
 
 
 def evaluate(folder, *paths, names=None, truth=None, data_dir="data/none", given=()):

@@ -69,13 +69,18 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
 
 @cache
 def cpu_has_bf16() -> bool:
-    """Whether the CPU has bf16 instructions. Warns once if not: with emulation a step can take 90 times as long."""
+    """`has_bf16_instructions`. Warns once if not: with emulation a step can take 90 times as long."""
+    if not has_bf16_instructions():
+        warn("--precision bf16: this CPU has no bf16 instructions and emulation is far slower; using fp32")
+        return False
+    return True
+
+
+def has_bf16_instructions() -> bool:
+    """Whether the CPU has bf16 instructions."""
     capabilities = torch.cpu.get_capabilities()
     names = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")  # x86-64, then ARM
-    supported = any(capabilities.get(name, False) for name in names)
-    if not supported:
-        warn("--precision bf16: this CPU has no bf16 instructions and emulation is far slower; using fp32")
-    return supported
+    return any(capabilities.get(name, False) for name in names)
 
 
 def to_device(minibatch: dict, device: torch.device) -> dict:
