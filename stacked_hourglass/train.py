@@ -11,7 +11,7 @@ In Python: train_hourglass(training, validation, Experiment("people"), architect
 """
 
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,7 @@ from utils.console.evaluation_tables import print_averages
 from utils.doors.experiments import experiment_of, settle_experiment
 from utils.doors.option_rules import from_options, processes_of, refuse_disagreement, refuse_useless, with_values
 from utils.osutils import UserError, inform
+from utils.training.freezing import freeze
 from utils.training.settings import Experiment, Loading, Optimisation
 from utils.training_utils import train
 from utils.transform import COCO
@@ -107,6 +108,7 @@ def _train_as_told(
         evaluation=from_options(HourglassValidation, options),
         coco=read_coco_validation(options.data_dir[0]) if read_coco_validation else None,
         scale_weight_factor=options.scale_weight_factor,
+        frozen=options.freeze_modules or (),
         pack_data=options.pack_data,
         device=options.device,
         compiled=options.compile,
@@ -152,6 +154,7 @@ def check_options(options: Namespace) -> None:
         (not options.location_loss_coeff, ["location_loss_saturation"], "needs --location_loss_coeff"),
         (cosine, ["gamma"], "is of --schedule_type steps"),
         (cosine and not options.sigma_decay, ["schedule"], "is of --schedule_type steps, and of --sigma_decay"),
+        (not (options.load or options.resume), ["freeze_modules"], "needs --load: a new network has nothing to keep"),
         (options.use_amsprop, ["momentum"], "is RMSprop's, and --use_amsprop takes Adam with AMSGrad"),
     ]
     refuse_useless(options, rules)
@@ -174,6 +177,7 @@ def train_hourglass(
     evaluation: HourglassValidation | None = None,
     coco: CocoValidation | None = None,
     scale_weight_factor: float = 1.0,
+    frozen: Sequence[str] = (),
     pack_data: bool = False,
     device: str = "auto",
     compiled: bool = False,
@@ -192,6 +196,7 @@ def train_hourglass(
         coco: COCO's fields of the validation people, in their order, to validate by AP and write official results. The
             network must predict all 17 joints.
         scale_weight_factor: factor on all weights at initialization.
+        frozen: names of modules that keep the weights and norm statistics of the checkpoint to start from.
         pack_data: read training crops from a `crop_pack`, made on first use; not for clips.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         compiled: compile the network: slower start, faster steps.
@@ -207,6 +212,7 @@ def train_hourglass(
     architecture = architecture or (hourglass_architecture(start, experiment.start_path()) if start else Architecture())
     training, validation = (people.first_joints(architecture.num_classes) for people in (training, validation))
     model = new_network(architecture, scale_weight_factor).to(place, memory_format=torch.channels_last)
+    still = freeze(model, frozen)
     seed, workers, history = optimisation.seed, loading.workers, architecture.history_length
     crops, validation_crops = _datasets(training, validation, history, augmentation, seed)
     if pack_data and not history and not experiment.evaluate:
@@ -238,7 +244,7 @@ def train_hourglass(
         evaluation=evaluation,
         processes=processes,
     )
-    hooks = replace(trainer.hooks(), sample_names=training.names)
+    hooks = replace(trainer.hooks(), sample_names=training.names, frozen=still)
     averages = train(model, hooks, train_loader, validation_loader, optimisation, experiment, processes)
     if experiment.evaluate:
         trainer.write_predictions(experiment.directory)

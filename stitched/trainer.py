@@ -15,6 +15,7 @@ from utils.compute.distributed import ALONE, Processes
 from utils.human36m_frames import target_heatmaps
 from utils.plotting_utils import Ratio
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
+from utils.training.freezing import freeze
 from utils.training.log_files import MILLIMETRES
 from utils.training.settings import Experiment, Optimisation
 from utils.training.unreadable import Unreadable
@@ -65,6 +66,7 @@ class StitchedTrainer:
         self.optimisation, self.experiment, self.processes = optimisation, experiment, processes
         self.settings = settings or StitchedTraining()
         self.trained = [part for part in NETWORK_PARTS if part != self.settings.freeze]
+        self.frozen = freeze(model, [part for part in NETWORK_PARTS if part not in self.trained])
         maps, targets = shared_joints(model.skeleton)
         self.maps, self.targets = (torch.tensor(one, device=device) for one in (maps, targets))
         self.step = GradientStep(device, optimisation.precision, optimisation.clip)
@@ -82,16 +84,15 @@ class StitchedTrainer:
             best_metric="MPJPE",
             lower_is_better=("loss", "heatmap_loss", "pose_3d_loss", *UNITS_OF_ERRORS),
             units=UNITS_OF_ERRORS,
+            frozen=self.frozen,
         )
 
     # ---------------------------------------------------------------------------------------------- the hooks
     def make_optimizer(self, model: StitchedNetwork, lr: float, weight_decay: float) -> torch.optim.Optimizer:
         """Adam, optionally with AMSGrad, with one parameter group and learning rate per network.
 
-        A frozen network has no group, and its parameters require no gradient.
+        A frozen network has no group.
         """
-        for part in NETWORK_PARTS:
-            getattr(model, part).requires_grad_(part in self.trained)
         groups = [
             {"name": part, "params": list(getattr(model, part).parameters()), "lr": self.learning_rate(part, lr)}
             for part in self.trained
@@ -105,8 +106,6 @@ class StitchedTrainer:
         """One training step on a minibatch of `FrameCrops`."""
         self.unreadable.note("training", minibatch)
         batch = to_device(minibatch, self.device)
-        for part in NETWORK_PARTS:  # the loop sets the whole network to training mode
-            getattr(model, part).train(part in self.trained)
         with autocast(self.device, optimisation.precision):
             output = model(self.prepare(model, batch, iteration), batch["to_photo"])
         losses = self.losses(output, batch)

@@ -22,6 +22,7 @@ from utils.plotting_utils import Averages, Magnitudes
 from utils.training.bad_steps import BadSteps
 from utils.training.checkpoint_paths import find_checkpoint
 from utils.training.experiment_lock import locked
+from utils.training.freezing import training_mode
 from utils.training.log_files import LOG_FILE, OPTIONS_FILE
 from utils.training.recovery import best_on_disk
 from utils.training.settings import Experiment, Optimisation
@@ -57,6 +58,7 @@ class TrainingHooks:
             indices themselves.
         average: moving average of the weights, which is validated and saved as "state_dict"; the checkpoint functions
             must also store its state.
+        frozen: modules that stay in evaluation mode while the others train, see `freeze`.
     """
 
     make_optimizer_fn: Callable
@@ -73,6 +75,7 @@ class TrainingHooks:
     best_of: Callable[[Mapping], float | None] = lambda checkpoint: checkpoint.get("best")
     sample_names: Callable[[Sequence[int]], list[str]] | None = None
     average: WeightAverage | None = None
+    frozen: Sequence[nn.Module] = ()
 
     def is_better(self, value: float, best: float | None) -> bool:
         """Whether `value` improves on `best`. NaN never does; else anything improves on None and `uninformative`."""
@@ -184,7 +187,7 @@ def _train_epoch(run: _Run, epoch: float) -> tuple[float, dict[str, float]]:
     iteration = int(epoch) * steps + done
     averages, shown = Averages(), Averages()
     magnitudes = Magnitudes(run.model)
-    run.model.train()
+    training_mode(run.model, run.hooks.frozen)
     title = f"epoch {int(epoch) + 1}/{optimisation.epochs}"
     # The progress line shows this process's samples only, to avoid a synchronisation.
     for minibatch in progress(loader, steps - done, title, status=lambda: _in_words(averages.result())):

@@ -36,6 +36,21 @@ def test_load_starts_from_weights_alone(run, tiny_mpii, tmp_path):
     assert started["step"] == 2
 
 
+@pytest.mark.shows("load", "freeze_modules")
+def test_frozen_modules_stay_as_loaded(run, tiny_mpii, tmp_path):
+    """Weights and norm statistics, and those of no other module; also with an average of the weights and resumed."""
+    source = run("--seed", 1)
+    names = ("conv1", "bn1", "hg.0.hg.1")
+    argv = ("--load", source.checkpoints, "--freeze_modules", *names, "--ema", 0.9)
+    tuned = train_small(tmp_path, tiny_mpii, *argv)
+    resumed = train_small(tmp_path, tiny_mpii, "--resume", "--epochs", 2)
+    before = source.state()
+    for after in (tuned.state(), resumed.state()):
+        same = {name for name in before if torch.equal(after[name], before[name])}
+        assert same == {name for name in before if name.startswith(tuple(f"{name}." for name in names))}
+    assert epochs(resumed) == 2
+
+
 @pytest.mark.shows("load")
 def test_load_takes_a_published_checkpoint(tiny_mpii, tmp_path):
     torch.manual_seed(3)

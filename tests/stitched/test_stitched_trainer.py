@@ -22,6 +22,7 @@ from utils.human36m.actions import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS
 from utils.human36m.files import find_sequences
 from utils.human36m_frames import FrameCrops, target_heatmaps
 from utils.plotting_utils import Averages
+from utils.training.freezing import training_mode
 from utils.training.settings import Experiment, Optimisation
 from utils.transform import H36M, H36M_2D, MPII, joint_map
 
@@ -72,7 +73,7 @@ def perfect_output(batch):
 def step(trainer, model, batch, iteration=0):
     """One training step as the loop does it: the losses."""
     optimizer = trainer.make_optimizer(model, trainer.optimisation.lr, 0)
-    model.train()
+    training_mode(model, trainer.hooks().frozen)
     return trainer.update(model, optimizer, batch, iteration, trainer.optimisation)
 
 

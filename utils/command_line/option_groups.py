@@ -182,6 +182,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "faster than decoding large photos, and almost the same samples",
             False, bool,
         ),
+        Option(
+            "freeze_modules",
+            "modules of the loaded network that are not trained, e.g. conv1 bn1 layer1 for the first layers: their "
+            "weights and norm statistics stay, and steps are faster",
+            None, many=True,
+        ),
         Option("scale_weight_factor", "factor applied to all weights at initialization", 1.0, positive),
         Option("remove_intermediate_supervision", "apply the loss to the last stack only", False, bool),
         Option("joint_visibility_loss_coeff", "weight of the joint-visibility loss", 1.0, not_negative),
