@@ -2,10 +2,11 @@
 
     python benchmarks/start_up.py
 
-Each command is a process of its own; times are wall-clock medians. What is imported is counted as well: modules that
-take long to import and that one photo does not need should be missing.
+Each command is a process of its own, with Python's cache of compiled modules; times are wall-clock medians. What is
+imported is counted as well: modules that take long to import and that one photo does not need should be missing.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,11 +20,13 @@ from measuring import ROOT, machine, parser_of, print_table, seconds_of, verdict
 
 PHOTO = ROOT / "docs" / "photos" / "astronaut.jpg"
 HELP_BAR, PHOTO_BAR = 0.15, 2.0  # s; the second beyond the import of torch
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 HEAVY = ("torch._dynamo", "torch._inductor", "torch.onnx", "sympy", "matplotlib", "scipy", "torchvision")
 
 
 def run(*arguments: object) -> None:
-    subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, *map(str, arguments)]
+    subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, check=True, stdout=subprocess.DEVNULL)
 
 
 def heavy_modules(*arguments: object) -> list[str]:

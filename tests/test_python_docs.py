@@ -12,7 +12,7 @@ from command_line import ROOT
 
 from utils.compute import allocator
 from utils.imaging.draw2d import save_image
-from utils.osutils import LOGGER
+from utils.osutils import logger
 from utils.transform import H36M, MPII
 
 PAGE = "docs/python.md"
@@ -72,14 +72,14 @@ def run(place, names, monkeypatch):
     """`run(block)`: the names after the block. The logger and the allocator stay as they were for other tests."""
     monkeypatch.chdir(place)
     monkeypatch.setattr(allocator, "keep_large_blocks", lambda: False)
-    level = LOGGER.level
+    level = logger().level
 
     def run_block(code: str) -> dict[str, Any]:
         exec(compile(code, PAGE, "exec"), names)
         return names
 
     yield run_block
-    LOGGER.setLevel(level)
+    logger().setLevel(level)
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_generated_poses(run_section):
 
 def test_messages(run_section, capsys):
     run_section("Messages, cache, memory")
-    LOGGER.warning("not shown")
+    logger().warning("not shown")
     assert not logging.getLogger("human_pose").isEnabledFor(logging.WARNING)
     assert "not shown" not in capsys.readouterr().err
 

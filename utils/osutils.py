@@ -1,26 +1,23 @@
-"""Files, messages and errors: exceptions for users, logging, atomic writes, hashes."""
+"""Files, messages and errors: exceptions for users, logging, atomic writes, hashes.
 
-import difflib
+`--help` imports this module, so the parts of the standard library that take long to import are imported where they are
+used: logging, hashlib, socket, tempfile, difflib.
+"""
+
 import errno
-import hashlib
-import logging
 import os
 import re
-import socket
 import sys
-import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 UNPRINTABLE = ("Cc", "Cs")  # Unicode's categories of control characters and lone surrogates
-LOGGER = logging.getLogger("human_pose")  # for all library code; silence it with setLevel(logging.ERROR)
 
 
 class UserError(Exception):
@@ -37,8 +34,7 @@ class RunFailed(RuntimeError):
     """
 
 
-@dataclass(frozen=True)
-class DataReport:
+class DataReport(NamedTuple):
     """What `--check_data` finds in a folder.
 
     Attributes:
@@ -69,14 +65,21 @@ def printable(message: str, kept: str = "\n\t") -> str:
     return "".join(escaped)
 
 
+def logger():
+    """The `logging.Logger` of all library code, "human_pose"; silence it with setLevel(logging.ERROR)."""
+    import logging
+
+    return logging.getLogger("human_pose")
+
+
 def warn(message: str) -> None:
     """Log a warning about something skipped or changed; command lines print it on stderr."""
-    LOGGER.warning("%s", message)
+    logger().warning("%s", message)
 
 
 def inform(message: str) -> None:
     """Log information, e.g. where a result was written; command lines print it on stdout."""
-    LOGGER.info("%s", message)
+    logger().info("%s", message)
 
 
 def first_few(items: list[str], separator: str, shown: int = 5) -> str:
@@ -92,8 +95,7 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 
 
 # ------------------------------------------------------------------------------------------ owners of files
-@dataclass(frozen=True)
-class Owner:
+class Owner(NamedTuple):
     """A process, named so that it can later be told whether it still runs.
 
     Attributes:
@@ -139,6 +141,8 @@ TEMPORARY = re.compile(rf"\..*\.tmp_(?P<owner>{OWNER.pattern})_[^.]*(\.[^.]*)?")
 
 @cache
 def _host() -> str:
+    import socket
+
     namespace = ""
     with suppress(OSError):  # Linux only
         namespace = "." + "".join(filter(str.isdigit, os.readlink("/proc/self/ns/pid")))
@@ -169,6 +173,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     Raises RunFailed for a full disk.
     """
+    import tempfile
+
     path, pending = Path(path), _PENDING.get()
     with full_disk_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -274,6 +280,8 @@ def write_text(path: str | Path, text: str) -> None:
 # ------------------------------------------------------------------------------------------ reading, names
 def file_digest(path: str | Path) -> str:
     """SHA-256 of a file's content, as 64 hex digits."""
+    import hashlib
+
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -296,6 +304,8 @@ def _umask() -> int:
 
 def suggestion(name: str, known: Sequence[str] | Mapping) -> str:
     """ ", did you mean X?" for the closest known name, or "" without one."""
+    import difflib
+
     undashed = {one.lstrip("-"): one for one in known}  # leading dashes would count as similarity
     close = difflib.get_close_matches(name.lstrip("-"), undashed, n=1, cutoff=0.6)
     return f", did you mean {undashed[close[0]]}?" if close else ""

@@ -1,12 +1,12 @@
 """The command line shared by the four entry points: options, help, suggestions for misspelt names, errors.
 
-Nothing here or in `options.py` imports torch or NumPy, so that `--help` answers at once.
+Nothing here or in `options.py` imports torch or NumPy, so that `--help` answers at once; what only a running script
+needs is imported where it is used.
 """
 
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -18,7 +18,6 @@ from utils.command_line.declarations import OUTPUT_FOLDERS, Groups, Option, Scri
 from utils.compute.allocator import keep_large_blocks
 from utils.compute.early_signals import ending_signals
 from utils.compute.launcher import TORCHRUN
-from utils.console.messages import show_messages
 from utils.files.sizes import MAX_PIXELS, pixels_limited
 from utils.osutils import RunFailed, UserError, fail, first_few, full_disk, suggestion
 
@@ -51,8 +50,10 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
         what = "the first argument is the script's name" if name.startswith("-") else f"unknown script {name!r}"
         fail(prog, f"{what}{suggestion(name, scripts)}; scripts: {', '.join(scripts)}")
     script = scripts[name]
-    show_messages()
     options = parse(prog, name, script, groups, argv[1:], scripts)
+    from utils.console.messages import show_messages
+
+    show_messages()
     keep_large_blocks()
     try:
         with pixels_limited(getattr(options, "max_pixels", MAX_PIXELS)):
@@ -74,13 +75,19 @@ def main(entry: str, scripts: Mapping[str, Script], groups: Groups, argv: Sequen
     except BrokenPipeError:  # the reader of the output (head, less) has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (UserError, OSError) as error:  # OSError: a file instead of a folder, no permission, disk full
-        if options.debug_traceback:
-            traceback.print_exc()
+        _print_traceback(options)
         fail(f"{prog} {name}", str(error), status=1 if full_disk(error) else 2)
     except RunFailed as error:
-        if options.debug_traceback:
-            traceback.print_exc()
+        _print_traceback(options)
         fail(f"{prog} {name}", str(error), status=1)
+
+
+def _print_traceback(options: argparse.Namespace) -> None:
+    """Print the current exception's traceback with `--debug_traceback`."""
+    if options.debug_traceback:
+        import traceback
+
+        traceback.print_exc()
 
 
 def parse(

@@ -1,13 +1,17 @@
-"""How options, checks and scripts are declared, and the types of option values. Imports nothing heavy."""
+"""How options, checks and scripts are declared, and the types of option values. Imports nothing heavy.
+
+The declarations are named tuples, which take a third of the time of dataclasses to import.
+"""
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 OUTPUT_FOLDERS = ("output_dir", "checkpoint_dir", "tb_dir")
 EVERY_SCRIPT = "every script"  # title of the option group that all scripts take
+NOTHING: Mapping = MappingProxyType({})
 
 
 # ------------------------------------------------------------------------------------------ argument types
@@ -44,8 +48,7 @@ def boolean(text: str) -> bool:
 
 
 # ------------------------------------------------------------------------------------------ declarations
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One option, declared once.
 
     Attributes:
@@ -74,7 +77,7 @@ class Option:
 def accepts(option: Option, value: Any) -> bool:
     """Whether a command line could have given `value`, in the plain types in which a checkpoint stores it."""
     if option.many:
-        one = replace(option, many=False)
+        one = option._replace(many=False)
         return all(accepts(one, item) for item in (value if isinstance(value, list) else [value]))
     if value is None:
         return option.default is None
@@ -89,8 +92,7 @@ def accepts(option: Option, value: Any) -> bool:
     return option.choices is None or parsed in option.choices
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """A check of options and files that runs before heavy imports, so that errors appear at once.
 
     Attributes:
@@ -111,8 +113,7 @@ class Check:
         return getattr(import_module(module), function)(*(getattr(options, name) for name in self.options), *self.also)
 
 
-@dataclass(frozen=True)
-class Script:
+class Script(NamedTuple):
     """One script of an entry point.
 
     Attributes:
@@ -133,9 +134,9 @@ class Script:
     summary: str
     prerequisites: str
     takes: tuple[str, ...]
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = NOTHING
     required: tuple[str, ...] = ()
-    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    changes: Mapping[str, Mapping[str, Any]] = NOTHING
     sample: str | None = None
     several: bool = False
     checks: tuple[Check, ...] = ()
@@ -149,7 +150,7 @@ class Script:
                     changes = dict(self.changes.get(option.name, {}))
                     if option.name in self.defaults:
                         changes["default"] = self.defaults[option.name]
-                    yield title, replace(option, required=option.name in self.required, **changes)
+                    yield title, option._replace(required=option.name in self.required, **changes)
 
 
 Groups = Mapping[str, Sequence[Option]]

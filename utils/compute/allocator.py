@@ -5,7 +5,6 @@ hundreds of megabytes per pass, so the system maps and clears the same pages rep
 Kept blocks are reused as they are; memory use is about that of the largest pass.
 """
 
-import ctypes
 import os
 
 KEEP_MEMORY = "HUMAN_POSE_KEEP_MEMORY"  # the environment variable; 0 leaves the allocator alone
@@ -28,6 +27,8 @@ def keep_large_blocks() -> bool:
     """
     if os.environ.get(KEEP_MEMORY) == "0" or _set_by_user() or not _is_glibc():
         return False
+    import ctypes  # noqa: PLC0415 - slow, and --help imports this module
+
     mallopt = ctypes.CDLL(None).mallopt
     if not any(mallopt(M_MMAP_THRESHOLD, size) for size in MMAP_THRESHOLDS):
         return False

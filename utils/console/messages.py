@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from utils.osutils import LOGGER, printable
+from utils.osutils import logger, printable
 
 
 class _Console(logging.Handler):
@@ -21,6 +21,6 @@ def show_messages() -> None:
 
     Command lines call this. In Python, configure `logging.getLogger("human_pose")` like any other logger.
     """
-    if not any(isinstance(handler, _Console) for handler in LOGGER.handlers):
-        LOGGER.addHandler(_Console())
-        LOGGER.setLevel(logging.INFO)
+    if not any(isinstance(handler, _Console) for handler in logger().handlers):
+        logger().addHandler(_Console())
+        logger().setLevel(logging.INFO)

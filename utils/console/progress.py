@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from utils.osutils import LOGGER
+from utils.osutils import logger
 
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 20.0
@@ -24,7 +24,7 @@ def progress(
         title: what is being done.
         status: called when something is shown (at most a few times a second), gives e.g. "loss 0.00123".
     """
-    if not LOGGER.isEnabledFor(logging.WARNING):
+    if not logger().isEnabledFor(logging.WARNING):
         yield from items
     elif sys.stderr.isatty():
         yield from _bar(items, total, title, unit, status)

@@ -1,7 +1,6 @@
 """How much a file may unfold to: what it declares is compared with what it holds, before memory is taken for it."""
 
 import os
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -31,6 +30,8 @@ def require_stored(path: str | Path) -> None:
 
     Raises BadZipFile, ValueError and NotImplementedError for a damaged one.
     """
+    import zipfile  # noqa: PLC0415 - slow, and --help imports this module
+
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             declared, held = sum(member.file_size for member in archive.infolist()), os.path.getsize(path)

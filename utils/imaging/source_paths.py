@@ -3,7 +3,6 @@
 No torch import here, so that a wrong path is refused before torch is imported.
 """
 
-import difflib
 import os
 import re
 from collections.abc import Sequence
@@ -61,6 +60,8 @@ def _files_in(folder: Path) -> str:
 
 def _nearest(path: Path) -> str:
     """A hint to the closest existing name, else to what is wrong with the path."""
+    import difflib  # noqa: PLC0415 - slow, and --help imports this module
+
     parent = path.parent
     if not parent.is_dir():
         existing = next((p for p in parent.parents if p.is_dir()), None)

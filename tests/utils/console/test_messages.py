@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from utils.console.messages import show_messages
-from utils.osutils import LOGGER, inform, warn
+from utils.osutils import inform, logger, warn
 
 ROOT = Path(__file__).parents[3]
 
@@ -25,7 +25,7 @@ def test_messages_reach_loggers_above(caplog):
 
 
 def test_a_python_user_can_silence_warnings(capsys, monkeypatch):
-    monkeypatch.setattr(LOGGER, "level", LOGGER.level)
+    monkeypatch.setattr(logger(), "level", logger().level)
     logging.getLogger("human_pose").setLevel(logging.ERROR)
     warn("3 photos can't be read")
     logging.getLogger("human_pose").setLevel(logging.INFO)
@@ -33,9 +33,11 @@ def test_a_python_user_can_silence_warnings(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("setting", "out", "err"), [("", "", "skipped\n"), ("LOGGER.setLevel('ERROR')", "", "")], ids=["default", "silent"]
+    ("setting", "out", "err"),
+    [("", "", "skipped\n"), ("logger().setLevel('ERROR')", "", "")],
+    ids=["default", "silent"],
 )
 def test_without_a_command_line_python_decides(setting, out, err):
-    code = f"from utils.osutils import LOGGER, inform, warn\n{setting}\nwarn('skipped'); inform('done')"
+    code = f"from utils.osutils import inform, logger, warn\n{setting}\nwarn('skipped'); inform('done')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == (out, err)

@@ -6,7 +6,7 @@ import pytest
 
 from utils.console import progress as progress_module
 from utils.console.progress import progress
-from utils.osutils import LOGGER
+from utils.osutils import logger
 
 
 class Terminal(io.StringIO):
@@ -68,9 +68,9 @@ def test_a_bar_shows_the_status(monkeypatch):
 
 def test_a_logger_that_is_silent_silences_progress(clock, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
-    LOGGER.setLevel(logging.ERROR)
+    logger().setLevel(logging.ERROR)
     try:
         assert list(progress(range(100), 100, "epoch 3/9")) == list(range(100))
     finally:
-        LOGGER.setLevel(logging.INFO)
+        logger().setLevel(logging.INFO)
     assert sys.stderr.getvalue() == ""
