@@ -157,7 +157,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "Estimate 3D poses from 2D poses with a trained 3D baseline.",
             "a 2d3d_h36m checkpoint; Human3.6M or a 2d_pose_estimations.pt",
             (
-                "data_dir", "load", "output_dir", "run_with_train", "process_as_video", "input_joint_order", "machine",
+                "data_dir", "load", "output_dir", "run_with_train", "process_as_video", "input_joint_order",
+                "smooth", "absolute", "focal", "machine",
                 "test_batch_size", "action", "use_hg", "fully connected network", "dataset_normalization",
             ),
             {

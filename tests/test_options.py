@@ -70,6 +70,7 @@ SURFACE = {
     | words("num_discriminator_steps_per_generator_step gradient_penalty_coeff clip_max held_out"),
     ("run", "2d3d_h36m"): words(
         "load data_dir output_dir test_batch_size run_with_train process_as_video input_joint_order action use_hg "
+        "smooth absolute focal "
         "linear_size num_stage dataset_normalization "
         "device precision compile workers seed allow_unsafe_load debug_traceback"
     ),

@@ -18,7 +18,7 @@ TRAJECTORY = ZeroPhase(0.25)  # s; a root moves more slowly than hands, and its 
 EXIF_IFD, FOCAL_35MM, FILM_DIAGONAL = 0x8769, 0xA405, 43.27  # tags of EXIF 2.3; mm
 
 
-def place_people(results: PoseResults, folder: Path, focal: float | None) -> str:
+def place_people(results: PoseResults, folder: Path | None, focal: float | None) -> str:
     """Move the 3D poses from the hip to their positions in camera coordinates; returns a summary.
 
     `metas` say `root`: "camera", and have `focal` (px), `focal_source` and `root_positions` (P, 3) mm. In a video the
@@ -26,13 +26,13 @@ def place_people(results: PoseResults, folder: Path, focal: float | None) -> str
 
     Args:
         results: `metas` have each image's `size`.
-        folder: the photos, for EXIF; a video has none.
+        folder: the photos, for EXIF; a video has none. None if they are not at hand.
         focal: px; None to read EXIF, else assume `ASSUMED_VIEW` degrees.
     """
     sources = {}
     for name, poses in results.joints_3d.items():
         meta = results.metas[name]
-        length, source = _focal(meta["size"], _photo(folder, name), focal)
+        length, source = _focal(meta["size"], _photo(folder, name) if folder else None, focal)
         sources[source] = sources.get(source, 0) + 1
         center = torch.tensor([(side - 1) / 2 for side in meta["size"]])
         common = common_joints(results.skeleton)

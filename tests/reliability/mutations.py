@@ -23,6 +23,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,14 @@ def change_gzip(data: bytes, rng: random.Random) -> bytes:
     return gzip.compress(change_json(gzip.decompress(data), rng), 1)
 
 
+@lru_cache(maxsize=1)
+def loaded(data: bytes) -> Any:
+    """The content of the undamaged file, which all its mutations start from; they change copies."""
+    import torch
+
+    return torch.load(io.BytesIO(data), weights_only=True)
+
+
 def change_torch(data: bytes, rng: random.Random) -> bytes:
     """A value of a checkpoint or of metas, or the type, shape or memory of a tensor in it."""
     import torch
@@ -136,7 +145,7 @@ def change_torch(data: bytes, rng: random.Random) -> bytes:
             lambda: value.to_sparse() if value.is_floating_point() else value.bool(), lambda: value.to(torch.int8),
         ])()  # fmt: skip
 
-    content = with_value(torch.load(io.BytesIO(data), weights_only=True), rng, change)
+    content = with_value(loaded(data), rng, change)
     buffer = io.BytesIO()
     torch.save(content, buffer)
     return buffer.getvalue()

@@ -164,7 +164,9 @@ def test_a_published_checkpoint_on_a_folder_takes_its_statistics(run, published,
     assert poses[:, 1:].abs().amax((0, 2)).min() > 0
 
 
-@pytest.mark.parametrize("argv", [("--process_as_video",), ("--input_joint_order", "MPII")])
+@pytest.mark.parametrize(
+    "argv", [("--process_as_video",), ("--input_joint_order", "MPII"), ("--smooth", "one_euro"), ("--absolute",)]
+)
 def test_options_of_a_file_are_refused_for_a_folder(run, trained, tiny_h36m, argv):
     assert argv[0] in run(trained, tiny_h36m, *argv).refusal()
 
@@ -174,7 +176,8 @@ def test_options_of_a_file_are_refused_for_a_folder(run, trained, tiny_h36m, arg
 
 def test_a_file_in_the_lifters_order(run, trained, people, tmp_path):
     run(trained, tmp_path / "people.pt").succeeded()
-    assert files(tmp_path / "out") == ["3d_pose_estimations.pt", "metas.pt", "predictions.json"]
+    written_files = ["2d_pose_estimations.pt", "3d_pose_estimations.pt", "metas.pt", "predictions.json"]
+    assert files(tmp_path / "out") == written_files
     lifted = written(tmp_path)
     assert list(lifted) == ["a.jpg", "b.jpg"]
     for name, poses in people.items():
@@ -255,7 +258,7 @@ def test_a_runs_folder_stands_for_its_file_and_the_printed_command_draws(run, tr
 def test_the_metas_of_the_input_are_not_overwritten(run, trained, people, tmp_path):
     save_predictions(tmp_path / "out/2d_pose_estimations.pt", people)
     save_metas(tmp_path / "out/metas.pt", {name: {"skeleton": "H36M_2D"} for name in people})
-    assert "metas.pt would be overwritten" in run(trained, tmp_path / "out").refusal()
+    assert "would be overwritten; give another folder" in run(trained, tmp_path / "out").refusal()
 
 
 def test_options_that_shaped_the_network_are_checked(run, trained, people, tmp_path):

@@ -1,18 +1,21 @@
-"""Collects the poses of a run photo by photo and writes its output files."""
+"""Collects the poses of a run photo by photo, writes its output files, and reads its 2D poses again."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from utils.compute.distributed import ALONE, Processes
-from utils.osutils import RunFailed, counted, written_together
+from utils.osutils import RunFailed, UserError, counted, written_together
 from utils.predictions.coco_results import save_coco_results
 from utils.predictions.prediction_arrays import save_prediction_array
-from utils.predictions.prediction_files import save_metas, save_predictions
+from utils.predictions.prediction_files import load_predictions, metas_of, save_metas, save_predictions
 from utils.transform import H36M, Skeleton
 
 VALIDATION_FILE = "preds_valid.mat"
+OF_PEOPLE = ("scores", "boxes", "box_scores", "tracks")  # fields of metas with a row per person
+OF_3D = ("skeleton_3d", "unit", "root", "root_positions", "focal", "focal_source", "raw_joints_3d")
 
 
 @dataclass
@@ -74,8 +77,12 @@ class PoseResults:
         certainty = {"scores": scores.float().cpu(), "score_threshold": self.score_threshold}
         self.metas[name] = {"skeleton": self.skeleton.name} | certainty | meta
         if joints_3d is not None:
-            self.joints_3d[name] = joints_3d
-            self.metas[name] |= {"skeleton_3d": H36M.name, "unit": "mm", "root": "hip"}
+            self.add_3d(name, joints_3d)
+
+    def add_3d(self, name: str, joints_3d: Tensor) -> None:
+        """Add the 3D poses (P, 17, 3) mm of a photo that has been added."""
+        self.joints_3d[name] = joints_3d
+        self.metas[name] |= {"skeleton_3d": H36M.name, "unit": "mm", "root": "hip"}
 
     def extend(self, other: "PoseResults") -> None:
         """Append the people of other photos."""
@@ -104,3 +111,39 @@ class PoseResults:
                 for name in arrays:
                     save_prediction_array(directory / name, self.in_validation_order)
         return [directory / name for name in (*names, *arrays, "metas.pt", "predictions.json")]
+
+
+def load_results_2d(path: str | Path, skeleton: Skeleton) -> PoseResults:
+    """The 2D poses of a `.pt` file, with what `metas.pt` beside it says of each image; fields of 3D poses are left out.
+
+    Scores are 1 where `metas.pt` has none.
+
+    Args:
+        path: image name -> (P, J, 2) px.
+        skeleton: the joint order of the file.
+
+    Raises UserError for damaged files, and where `metas.pt` is of another number of people.
+    """
+    joints, known = load_predictions(path), metas_of(Path(path).parent)
+    metas = {name: known[name] if isinstance(known.get(name), dict) else {} for name in joints}
+    for name, meta in metas.items():
+        people, count = joints[name].shape[:2]
+        for kind in OF_PEOPLE:
+            values = meta.get(kind)
+            if values is not None and (len(values) != people or (kind == "scores" and values.shape[1] != count)):
+                shape = " × ".join(map(str, values.shape)) if isinstance(values, Tensor) else len(values)
+                raise UserError(
+                    f"{Path(path).with_name('metas.pt')}: {name!r} has {shape} {kind} for {people} people with {count} "
+                    "joints; give files of the same run"
+                )
+    scores = {name: meta.get("scores") for name, meta in metas.items()}
+    return PoseResults(
+        skeleton,
+        joints=joints,
+        scores={k: torch.ones(joints[k].shape[:2]) if one is None else one for k, one in scores.items()},
+        metas={
+            name: {kind: value for kind, value in meta.items() if kind not in OF_3D} | {"skeleton": skeleton.name}
+            for name, meta in metas.items()
+        },
+        image_kind="frame" if any("tracks" in meta for meta in metas.values()) else "photo",
+    )

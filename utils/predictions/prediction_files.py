@@ -99,6 +99,8 @@ META = {
     "scores": nothing() | tensor(None, None, kinds="f"),
     "score_threshold": number(-1e3, 1e3),
     "tracks": nothing() | several(whole()),
+    "boxes": nothing() | tensor(None, 4),
+    "box_scores": nothing() | tensor(None),
     "annotation_index": several(whole()),
     "entry": text(),
     "img_dir": nothing() | text(),

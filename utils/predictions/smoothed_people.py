@@ -61,7 +61,9 @@ def _fields(results: PoseResults) -> dict[str, list[Tensor]]:
         {"joints_3d": results.joints_3d} if results.joints_3d else {}
     )
     fields = {kind: [values[name] for name in results.metas] for kind, values in kinds.items()}
-    return fields | {kind: [meta[kind] for meta in results.metas.values()] for kind in ("boxes", "box_scores")}
+    metas = results.metas.values()
+    noted = [kind for kind in ("boxes", "box_scores") if all(meta.get(kind) is not None for meta in metas)]
+    return fields | {kind: [meta[kind] for meta in metas] for kind in noted}
 
 
 def _places(results: PoseResults) -> dict[int, dict[int, int]]:
