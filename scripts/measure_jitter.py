@@ -3,9 +3,8 @@
 python scripts/measure_jitter.py --load CHECKPOINT --data_dir clip.mp4
 
 A network with attention over time (train.py hourglass_* --add_attention) runs twice: as `run.py` does, with a history
-for each person who is followed, and with every frame on its own. Jitter is the mean length of the joints' acceleration,
-|p(t-1) - 2 p(t) + p(t+1)|, in px a frame², over all people, joints and three frames in a row with the person. Frames a
-second: of the network alone, all people of a frame at once.
+for each person who is followed, and with every frame on its own. Jitter is in px per frame². Frames a second: of the
+network alone, all people of a frame at once.
 """
 
 import argparse
@@ -14,7 +13,6 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -26,6 +24,7 @@ from stacked_hourglass.photos import find_poses
 from utils.compute.allocator import keep_large_blocks
 from utils.console.messages import show_messages
 from utils.osutils import UserError
+from utils.predictions.jitter import JITTER_DEFINITION, jitter, poses_over_time
 from utils.predictions.pose_results import PoseResults
 
 
@@ -48,21 +47,6 @@ class TimedPredictor(Predictor):
         return found
 
 
-def jitter(results: PoseResults) -> tuple[float, int]:
-    """Mean acceleration in px a frame², and the number of people × three frames in a row; NaN where there are none."""
-    tracks: dict[int, dict[int, Tensor]] = defaultdict(dict)
-    for number, (name, meta) in enumerate(results.metas.items()):
-        for track, joints in zip(meta["tracks"], results.joints[name], strict=True):
-            tracks[track][number] = joints
-    accelerations = [
-        (frames[number - 1] - 2 * frames[number] + frames[number + 1]).norm(dim=-1)
-        for frames in tracks.values()
-        for number in frames
-        if number - 1 in frames and number + 1 in frames
-    ]
-    return (torch.stack(accelerations).mean().item() if accelerations else float("nan")), len(accelerations)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--load", type=Path, default=DEMO_WEIGHTS, help="an hourglass's or a stitched checkpoint")
@@ -80,17 +64,18 @@ def main() -> None:
             if results.image_kind != "frame":
                 raise UserError(f"--data_dir {options.data_dir}: expected a video")
             print(line_of(results, predictor))
+        print(JITTER_DEFINITION)
     except UserError as error:
         parser.error(str(error))
 
 
 def line_of(results: PoseResults, predictor: TimedPredictor) -> str:
     """What was measured, in words."""
-    value, triples = jitter(results)
+    value, times = jitter(poses_over_time(results.metas, results.joints))
     people, seconds = int(predictor.timer["people"]), predictor.timer["seconds"]
     how = "with history" if predictor.over_time else "single frames"
     return (
-        f"{how}: jitter {value:.2f} px a frame², from {triples} times a person was in three frames in a row; "
+        f"{how}: jitter {value:.2f} px per frame², from {times} times a person was in three frames in a row; "
         f"{people} people in {seconds:.1f} s, {people / seconds if seconds else 0:.1f} people/s"
     )
 

@@ -32,6 +32,7 @@ from utils.data_utils import lifter_input_joints
 from utils.human36m.actions import TEST_SUBJECTS
 from utils.human36m.files import find_sequences, load_motions
 from utils.osutils import UserError
+from utils.predictions.jitter import JITTER_DEFINITION, jitter
 from utils.predictions.limb_swaps import SIDED_JOINTS, repair_swaps, swap_sides
 from utils.predictions.smoothed_people import BODY, median_size, smooth_poses
 from utils.transform import H36M_2D, H36M_SLOTS
@@ -121,9 +122,9 @@ def report(data: list[Sequence], lifter: LinearModel) -> None:
     by_method = [methods(sequence, lifter) for sequence in data]
     truth = torch.cat([sequence.poses for sequence in data])
     for name in by_method[0]:
-        error = mpjpe(torch.cat([one[name] for one in by_method]), truth)
-        print(f"  {name:<26} MPJPE {error:6.1f} mm, jitter {jitter([one[name] for one in by_method]):6.1f} mm")
-    print(f"  {'truth':<26} {'':15} jitter {jitter([sequence.poses for sequence in data]):6.1f} mm")
+        poses = [one[name] for one in by_method]
+        print(f"  {name:<26} MPJPE {mpjpe(torch.cat(poses), truth):6.1f} mm, {jitter_of(poses)}")
+    print(f"  {'truth':<26} {'':15} {jitter_of([sequence.poses for sequence in data])}")
     gains = torch.cat([swap_gain(sequence.found, sequence.true) for sequence in data])
     swapped = [repair_swaps(sequence.found, H36M_2D, median_size(sequence.found))[1] for sequence in data]
     exchanged = torch.cat(swapped).repeat_interleave(3, dim=1)  # of each limb's three pairs
@@ -135,9 +136,8 @@ def report(data: list[Sequence], lifter: LinearModel) -> None:
     )
 
 
-def jitter(sequences: list[Tensor]) -> float:
-    """Mean distance of a joint from its position in the frame before."""
-    return float(torch.cat([poses.diff(dim=0).norm(dim=-1) for poses in sequences]).mean())
+def jitter_of(sequences: list[Tensor]) -> str:
+    return f"jitter {jitter(sequences)[0]:6.1f} mm per frame²"
 
 
 def main() -> None:
@@ -163,7 +163,7 @@ def main() -> None:
             report(data, network.lifter)
     except UserError as error:
         parser.error(str(error))
-    print("MPJPE: 17 joints, hips aligned. Jitter: mean distance of a joint from its position in the frame before")
+    print(f"MPJPE: mean distance over 17 joints, hips aligned. {JITTER_DEFINITION}")
 
 
 if __name__ == "__main__":
