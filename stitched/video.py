@@ -33,6 +33,7 @@ from utils.look.palette import DARK, person_color
 from utils.osutils import UserError, counted, inform, warn
 from utils.predictions.picture_files import matching_names, warn_about_nan
 from utils.predictions.prediction_files import load_metas
+from utils.predictions.tracks import LEAST_FRAMES, brief_tracks
 from utils.transform import H36M
 
 SWING = 60.0  # degrees to either side of the camera's view
@@ -131,8 +132,11 @@ def draw_video(
             figure = compose_frame(frame, name, pair, tracks, layout, view_azimuth(time), factor)
             canvas = Sketch(size, DARK.gap, [Inset(figure, 0, 0), Inset(legend, 0, size[1] - legend.size[1])])
             put(canvas.raster(), time)
-    unshown = sorted({person for people in tracks.values() for person in people} - set(layout.slots))
-    if unshown:
+    people = {person for of_frame in tracks.values() for person in of_frame}
+    brief = brief_tracks(tracks.values()) - set(layout.slots)
+    if brief:
+        inform(f"{counted(len(brief), 'person', 'people')} seen in fewer than {LEAST_FRAMES} frames: no 3D panel")
+    if unshown := people - brief - set(layout.slots):
         warn(f"{len(unshown)} people have no 3D panel; the {MOST_PANELS} panels show those seen longest")
     for kind, poses in (("2D", pair.joints), ("3D", pair.poses)):
         warn_about_nan({name: poses[name] for name in names}, kind)
@@ -173,11 +177,14 @@ def read_tracks(path: Path, poses: Mapping[str, Tensor], names: list[str]) -> di
 
 def assign_slots(tracks: Mapping[str, list[int]], most: int) -> dict[int, int]:
     """Person -> panel, below `most`. People in more frames have priority, and keep their panel from their first to
-    their last frame. People without a panel are missing. `tracks`: frame name -> people, frames in order."""
+    their last frame. People without a panel are missing; `brief_tracks` have none if there are others. `tracks`: frame
+    name -> people, frames in order."""
     spans: dict[int, list[int]] = {}
     for place, people in enumerate(tracks.values()):
         for person in people:
             spans.setdefault(person, []).append(place)
+    brief = brief_tracks(tracks.values())
+    spans = {person: places for person, places in spans.items() if person not in brief} or spans
     taken: list[list[tuple[int, int]]] = [[] for _ in range(most)]
     slots = {}
     for person, places in sorted(spans.items(), key=lambda item: (-len(item[1]), item[0])):

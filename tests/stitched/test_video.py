@@ -1,5 +1,7 @@
 """`viz.py video`: a video in, and out again with 2D poses on its frames and 3D poses beside them."""
 
+import re
+
 import cv2
 import numpy as np
 import PIL.Image
@@ -189,6 +191,11 @@ class TestVideo:
         assert (render.folder / "clip.mp4").read_bytes() == after
 
 
+def _size(out):
+    """The size of the video, as its line says."""
+    return re.search(r"(\d+ × \d+) px", out)[1]
+
+
 class TestPeople:
     def test_without_tracks_several_people_are_warned_about(self, render):
         assert "no tracks for 2 frames" in render({0: people(2), 1: people(2)}).warnings()[-1]
@@ -204,7 +211,15 @@ class TestPeople:
         assert assign_slots(tracks, 1) == {0: 0}
         assert assign_slots({"a": [], "b": [7], "c": []}, 2) == {7: 0}
         # Whoever is away for a while keeps the panel.
-        assert assign_slots({"a": [0], "b": [1], "c": [0]}, 2) == {0: 0, 1: 1}
+        assert assign_slots({"a": [0], "b": [1], "c": [1], "d": [0]}, 2) == {0: 0, 1: 1}
+
+    def test_a_false_detection_of_one_frame_has_no_panel(self, render):
+        poses = {number: people(2 if number == 3 else 1) for number in range(FRAMES)}
+        result = render(poses, {number: [4, 9] if number == 3 else [4] for number in poses}).succeeded()
+        assert "1 person seen in fewer than 5 frames: no 3D panel" in result.out
+        one = render(poses | {3: people(1)}, {number: [4] for number in poses}).succeeded()
+        assert "no 3D panel" not in one.out
+        assert _size(result.out) == _size(one.out), "no second panel makes the picture wider"
 
     @given(st.lists(st.sets(st.integers(0, 6), max_size=4), max_size=12))
     def test_nobody_shares_a_panel_at_one_time(self, frames):

@@ -5,7 +5,7 @@ Pixel coordinates are zero-based both on file and in memory, pixel centres at in
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 from utils.files.json_files import read_json
 from utils.osutils import UserError, write_text
 from utils.predictions.prediction_arrays import Values, as_array, require_file
+from utils.predictions.tracks import brief_tracks
 
 
 class CocoResults(NamedTuple):
@@ -40,8 +41,8 @@ def save_coco_results(
     """Write a list with one record per person, in the style of COCO keypoint results.
 
     A record: `image`, `person` (index within the image), `category_id` 1, `keypoints` flat [x, y, score] × J,
-    `score` (mean over the joints), and `keypoints_3d` flat [x, y, z] × J3 and `track` if given. Non-finite numbers are
-    written as null. An image without people has no record.
+    `score` (mean over the joints), and `keypoints_3d` flat [x, y, z] × J3 and `track` if given, with `brief` true for
+    `brief_tracks`. Non-finite numbers are written as null. An image without people has no record.
 
     Args:
         path: the `.json` file. All poses may be arrays or tensors.
@@ -52,7 +53,7 @@ def save_coco_results(
 
     Raises ValueError if shapes disagree.
     """
-    records = []
+    records, brief = [], brief_tracks((tracks or {}).values())
     for name, values in keypoints.items():
         points = as_array(values)
         certainty = np.ones(points.shape[:2]) if scores is None else as_array(scores[name])
@@ -64,13 +65,18 @@ def save_coco_results(
         numbers = (tracks or {}).get(name)
         if numbers is not None and len(numbers) != len(points):
             raise ValueError(f"{name!r}: {len(numbers)} tracks for {len(points)} people")
-        records += _records(name, points, certainty, poses_3d, numbers)
+        records += _records(name, points, certainty, poses_3d, numbers, brief)
     lines = ",\n".join(json.dumps(record, allow_nan=False) for record in records)
     write_text(path, f"[\n{lines}\n]\n")
 
 
 def _records(
-    name: str, points: np.ndarray, scores: np.ndarray, poses_3d: np.ndarray | None, tracks: Sequence[int] | None
+    name: str,
+    points: np.ndarray,
+    scores: np.ndarray,
+    poses_3d: np.ndarray | None,
+    tracks: Sequence[int] | None,
+    brief: Set[int],
 ) -> list[dict]:
     triples = np.concatenate([points, scores[..., None]], axis=2)
     records = []
@@ -78,6 +84,7 @@ def _records(
         record = {"image": name, "person": person, "category_id": 1}
         if tracks is not None:
             record["track"] = int(tracks[person])
+            record |= {"brief": True} if tracks[person] in brief else {}
         record |= {"keypoints": _finite_or_none(joints), "score": mean if math.isfinite(mean) else None}
         if poses_3d is not None:
             record["keypoints_3d"] = _finite_or_none(poses_3d[person])

@@ -11,6 +11,7 @@ from utils.osutils import RunFailed, UserError, counted, written_together
 from utils.predictions.coco_results import save_coco_results
 from utils.predictions.prediction_arrays import save_prediction_array
 from utils.predictions.prediction_files import load_predictions, metas_of, save_metas, save_predictions
+from utils.predictions.tracks import LEAST_FRAMES, brief_tracks
 from utils.transform import H36M, Skeleton
 
 VALIDATION_FILE = "preds_valid.mat"
@@ -57,10 +58,13 @@ class PoseResults:
 
     def summary(self, seconds: float) -> str:
         """A line with the number of people and photos and the speed, followed by the note."""
-        tracks = {track for meta in self.metas.values() for track in meta.get("tracks", ())}
+        frames = [meta.get("tracks", ()) for meta in self.metas.values()]
+        tracks = {track for people in frames for track in people}
         people = counted(self.people, "person", "people")
         if tracks:
             people = f"{counted(self.people, 'pose')} of {counted(len(tracks), 'person', 'people')}"
+            if brief := len(brief_tracks(frames)):
+                people += f" ({brief} of them in fewer than {LEAST_FRAMES} frames)"
         line = f"{people} in {counted(len(self.metas), self.image_kind)}, {seconds:.1f} s"
         if self.people:
             line += f", {self.people / seconds:.1f} {'poses' if tracks else 'people'}/s"

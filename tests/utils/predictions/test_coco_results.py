@@ -39,6 +39,14 @@ def test_the_people_of_a_video_have_their_track_numbers(tmp_path):
         save_coco_results(path, {"a/0": torch.zeros(2, 3, 2)}, tracks={"a/0": [4]})
 
 
+def test_people_of_a_few_frames_are_marked(tmp_path):
+    tracks = {f"a/{frame}": [1, 2] if frame == 0 else [1, 3] if frame < 6 else [1] for frame in range(20)}
+    save_coco_results(tmp_path / "a.json", {k: torch.zeros(len(v), 3, 2) for k, v in tracks.items()}, tracks=tracks)
+    records = json.loads((tmp_path / "a.json").read_text())
+    assert [record["track"] for record in records if record.get("brief")] == [2]
+    assert sum(record["track"] == 3 for record in records) == 5
+
+
 def test_coco_results_do_without_scores(tmp_path):
     save_coco_results(tmp_path / "a.json", {"a": torch.zeros(1, 16, 2), "nobody": torch.zeros(0, 16, 2)})
     loaded = load_coco_results(tmp_path / "a.json")

@@ -71,7 +71,8 @@ def test_the_summary_of_one_person_of_nobody_and_of_a_video():
     for name, tracks in (("clip/000000", [0]), ("clip/000001", [0, 3]), ("clip/000002", [])):
         count = len(tracks)
         video.add(name, {"tracks": tracks}, people(count), people(count)[..., 0])
-    assert video.summary(0.5) == "3 poses of 2 people in 3 frames, 0.5 s, 6.0 poses/s"
+    line = "3 poses of 2 people (1 of them in fewer than 5 frames) in 3 frames, 0.5 s, 6.0 poses/s"
+    assert video.summary(0.5) == line
 
 
 def test_the_array_in_validation_order(results, tmp_path):
