@@ -290,6 +290,18 @@ def test_other_maps_are_refused_in_a_line(maps, error, says):
         SoftArgmax2D()(maps)
 
 
+def test_one_module_takes_maps_of_changing_size():
+    """What it keeps for maps of one size is of no other: 6 × 9, 9 × 6, and 6 × 9 while it is traced."""
+    soft_argmax = SoftArgmax2D(window_fn="Parzen", window_width=6)
+    for size in ((6, 9), (9, 6), (6, 9)):
+        maps = random_maps(2, *size)
+        expected = SoftArgmax2D(window_fn="Parzen", window_width=6)(maps)
+        assert torch.equal(soft_argmax(maps), expected)
+        traced = torch.export.export(soft_argmax, (maps,)).module()
+        assert torch.equal(traced(maps), expected)
+        assert torch.equal(soft_argmax(maps), expected)
+
+
 def test_the_window_is_on_the_maps_device():
     """Also after maps of the meta device, whose window has no values."""
     soft_argmax, maps = SoftArgmax2D(window_fn="Parzen"), random_maps(2, 9, 9)
