@@ -4,7 +4,8 @@
     python benchmarks/input.py --people 50 --seconds 2
 
 On one thread, as in a worker of a DataLoader. A photo is 1280 × 720 px with a person half as high; every sample is
-augmented. The decoders of JPEG that are installed are compared too.
+augmented. The common way runs under the C library's usual allocator in a process of its own. The decoders of JPEG that
+are installed are compared too.
 """
 
 import argparse
@@ -23,7 +24,7 @@ import cv2
 import numpy as np
 import torch
 from baselines import common_sample
-from measuring import Step, machine, parser_of, print_table, take_turns, verdict
+from measuring import Step, machine, other_process, parser_of, print_table, serve, take_turns, verdict
 from PIL import Image
 from torch.utils.data import default_collate
 
@@ -31,6 +32,7 @@ from stacked_hourglass.annotations.people import People
 from stacked_hourglass.samples.augmentation import draw_geometry, jitter_colour
 from stacked_hourglass.samples.crop_pack import pack_crops
 from stacked_hourglass.samples.datasets import PoseCrops
+from utils.compute.allocator import KEEP_MEMORY, keep_large_blocks
 from utils.imaging.heatmaps import crop_to_heatmap, render_heatmaps
 from utils.imaging.images import CROP_SIZE, crop_image, crop_matrix, read_image, shrink_for
 from utils.transform import MPII
@@ -141,17 +143,28 @@ def compare_decoders(people: People, arguments: argparse.Namespace) -> None:
 def main() -> None:
     parser = parser_of(__doc__, seconds=3)
     parser.add_argument("--people", type=int, default=40, help="photos, each with a person (default: 40)")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    if arguments.serve:
+        serve(step_of(partial(common, make_people(arguments.serve, arguments.people)), arguments.people))
+        return
+    keep_large_blocks()
     print(machine())
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory() as other_folder,
+        other_process(
+            __file__, "--serve", other_folder, "--people", arguments.people, environment={KEEP_MEMORY: "0"}
+        ) as baseline,
+    ):
         people = make_people(Path(folder), arguments.people)
         ours = PoseCrops(people, augment=True)
         pack = PoseCrops(people, augment=True, pack=pack_crops(people, folder=Path(folder)))
         number = len(people)
         contenders = {
-            "common way": step_of(partial(common, people), number),
+            "common way": baseline,
             "scaled decode and one warp": step_of(partial(decode_and_warp, people), number),
             "ours": step_of(lambda epoch, index: ours[epoch, index], number),
             "ours, crop pack": step_of(lambda epoch, index: pack[epoch, index], number),

@@ -26,8 +26,8 @@ def draw_geometry(rng: np.random.Generator) -> tuple[float, float, bool]:
     Scale and rotation are normal with standard deviations 0.25 and 30°, clipped to ±0.25 and ±60°; 40 % of the samples
     are not rotated.
     """
-    scale = 1 + np.clip(rng.standard_normal() * SCALE_RANGE, -SCALE_RANGE, SCALE_RANGE)
-    rotation = np.clip(rng.standard_normal() * ROTATION_STD, -2 * ROTATION_STD, 2 * ROTATION_STD)
+    scale = 1 + min(max(rng.standard_normal() * SCALE_RANGE, -SCALE_RANGE), SCALE_RANGE)
+    rotation = min(max(rng.standard_normal() * ROTATION_STD, -2 * ROTATION_STD), 2 * ROTATION_STD)
     rotated, flipped = rng.random(2) < (ROTATION_PROB, FLIP_PROB)
     return float(scale), float(rotation) if rotated else 0.0, bool(flipped)
 

@@ -30,7 +30,6 @@ from utils.imaging.images import (
     CROP_SIZE,
     JPEG_FLAGS,
     ImageError,
-    apply_affine,
     crop_image,
     crop_matrix,
     crop_photo,
@@ -72,6 +71,8 @@ class CropPack:
             raise UserError(f"{path}: not a pack of crops, or damaged ({error})") from None
         if not whole or not len(self._offsets) - 1 == len(self.matrices) == len(self.sizes):
             raise UserError(f"{path}: not a pack of crops, or damaged")
+        self._to_photo = invert_affine(self.matrices)
+        self._scales = np.sqrt(np.abs(np.linalg.det(self.matrices[:, :, :2])))  # px of the pack a px of the photo
         self._data: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -88,15 +89,17 @@ class CropPack:
         side = int(self.sizes[index])
         if not side:
             return None
-        to_pack = self.matrices[index]
-        from_crop = product_of_affine(to_pack, invert_affine(matrix))  # crop px -> px of the pack
-        scale, stored = (math.sqrt(abs(np.linalg.det(part[:, :2]))) for part in (from_crop, to_pack))
-        if scale < LEAST_ZOOM and stored < 1:  # at 1 the photo has no more
+        to_crop = product_of_affine(matrix, self._to_photo[index])  # px of the pack -> crop px
+        rows = invert_affine(to_crop).tolist()
+        (a, b, _), (c, d, _) = rows
+        if abs(a * d - b * c) < LEAST_ZOOM**2 and self._scales[index] < 1:  # at 1 the photo has no more
             return None
-        corners = apply_affine(from_crop, np.array([[0, 0], [0, size - 1], [size - 1, 0], [size - 1, size - 1]]))
-        if corners.min() < -EDGE - 0.5 or corners.max() > side - 0.5 + EDGE:
-            return None
-        return crop_image(self._decoded(index), invert_affine(from_crop), size)
+        for along_x, along_y, start in rows:  # of the crop's corners, the least and the largest x, then y
+            reach = along_x * (size - 1), along_y * (size - 1)
+            low, high = start + sum(min(part, 0) for part in reach), start + sum(max(part, 0) for part in reach)
+            if low < -EDGE - 0.5 or high > side - 0.5 + EDGE:
+                return None
+        return crop_image(self._decoded(index), to_crop, size)
 
     def _decoded(self, index: int) -> np.ndarray:
         if self._data is None:

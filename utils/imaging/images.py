@@ -164,9 +164,10 @@ def crop_image(image: np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE, shr
 
     `matrix` (2, 3) maps pixels of the full-size photo to crop pixels.
     """
-    offset = (shrink - 1) / 2
-    enlarge = np.array([[shrink, 0, offset], [0, shrink, offset], [0, 0, 1]])
-    return cv2.warpAffine(image, matrix @ enlarge, (size, size), flags=cv2.INTER_LINEAR)
+    if shrink > 1:
+        offset = (shrink - 1) / 2
+        matrix = matrix @ np.array([[shrink, 0, offset], [0, shrink, offset], [0, 0, 1]])
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
 
 
 def shrink_for(side: float, size: int = CROP_SIZE) -> int:
