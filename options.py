@@ -8,6 +8,7 @@ from pathlib import Path
 from utils.command_line.declarations import Check, Script
 from utils.command_line.option_groups import GROUPS
 from utils.command_line.script_kinds import (
+    BROWSE,
     CHECKPOINT,
     COCO_FOLDER,
     COCO_OR_PHOTOS,
@@ -304,6 +305,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         "viewer": VIEWER,
         "report": REPORT,
         "worst": WORST,
+        "browse": BROWSE,
         "saliency_and_prob_maps": saliency(
             "saliency_and_prob_maps", "Draw an hourglass's heat map and saliency map of every joint, one row per joint."
         ),

@@ -1,25 +1,35 @@
 """Makes the pictures of README.md and docs/ with the project's own commands: `make figures`.
 
-python scripts/figures.py                       # all pictures whose data and checkpoints are there
-python scripts/figures.py demo.jpg              # some of them
+python scripts/figures.py                                # all pictures whose data and checkpoints are there
+python scripts/figures.py demo.jpg walk.gif              # some of them
+python scripts/figures.py --mpii FOLDER                  # with the annotated photos of this folder
 
 A recipe that needs a trained network or data that are not there is skipped, and what it needs is printed.
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from utils.imaging.draw2d import resized, save_image
 from utils.imaging.images import read_image
+from utils.imaging.video_writer import write_video
+from utils.sample.clips import RATE, render_clip
 
 IMAGES, WORK = Path("docs/images"), Path("visualizations/figures")
+PHOTOS = Path("docs/photos")
+MPII, MOTION = "data/mpii", "data/h36m"
 MOST_WIDTH = 1660  # px: twice the column of a page
+CLIP_SEED, CLIP_FRAMES, CLIP_SIDE = 12, 75, 400
 
 
 class Recipe(NamedTuple):
@@ -29,75 +39,152 @@ class Recipe(NamedTuple):
         made: the picture that the last command leaves.
         commands: arguments of the Python interpreter, from the repository's root.
         needs: folders and files that must be there, and how to get them.
+        prepare: makes the commands' input in a folder, or None.
+        input: that folder.
     """
 
     made: Path
     commands: tuple[tuple[str, ...], ...]
     needs: dict[str, str]
+    prepare: Callable[[Path], None] | None = None
+    input: Path = Path()
 
 
 def words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-DEMO, MPII_RUN = WORK / "demo", WORK / "mpii"
-MPII_DATA = {"data/mpii": "MPII, see docs/data.md"}
-ON_MPII = words(f"run.py hourglass_mpii --data_dir data/mpii --flip --output_dir {MPII_RUN}")
+# ------------------------------------------------------------------------------------------ input
+def difficult_photos(folder: Path) -> None:
+    """Variants of docs/photos on which the demo weights fail: cut off, upside down, two people in one crop, covered."""
+    photos = {path.stem: read_image(path) for path in (ROOT / PHOTOS).glob("*.jpg")}
+    save_image(folder / "a_cut_off.png", photos["photographer"][:, : photos["photographer"].shape[1] * 3 // 5])
+    save_image(folder / "b_upside_down.png", np.ascontiguousarray(photos["rendered_reaching"][::-1, ::-1]))
+    pair = [photos[f"rendered_{name}"] for name in ("walking", "running")]
+    height = min(photo.shape[0] for photo in pair)
+    same = [resized(photo, height / photo.shape[0])[0][:height] for photo in pair]
+    save_image(folder / "c_two_people.png", np.concatenate(same, axis=1))
+    covered = photos["rendered_kicking"].copy()
+    covered[covered.shape[0] * 11 // 20 :] = (96, 66, 54)
+    save_image(folder / "d_covered.png", covered)
+
+
+def rendered_walk(folder: Path) -> None:
+    """Three seconds of a rendered person, walk.mp4."""
+    frames = render_clip(np.random.default_rng(CLIP_SEED), CLIP_FRAMES, panels=False, side=CLIP_SIDE)
+    with write_video(folder / "walk.mp4", RATE, (CLIP_SIDE, CLIP_SIDE)) as write:
+        for picture, _, _ in frames:
+            write(np.ascontiguousarray(picture[..., ::-1]))
+
+
+# ------------------------------------------------------------------------------------------ recipes
+DEMO, MPII_RUN, FAILURES, WALK = WORK / "demo", WORK / "mpii", WORK / "failures", WORK / "walk"
+MPII_DATA = {MPII: "MPII, see docs/data.md; or --mpii FOLDER"}
+ON_MPII = words(f"run.py hourglass_mpii --data_dir {MPII} --flip --output_dir {MPII_RUN}")
+
+
+def photo_commands(photos: Path, folder: Path, *more: str) -> tuple[tuple[str, ...], ...]:
+    """Estimate 2D and 3D poses in a folder of photos, and draw them."""
+    return (
+        (*words(f"run.py stitched_mpii --data_dir {photos} --flip --output_dir {folder}/run"), *more),
+        words(
+            f"viz.py 2d_overlay_3d_pred --img_dir {photos} --output_dir {folder}/poses "
+            f"--2d_pose_estimations {folder}/run/2d_pose_estimations.pt "
+            f"--3d_pose_estimations {folder}/run/3d_pose_estimations.pt"
+        ),
+    )
+
+
 RECIPES = {
-    "demo.jpg": Recipe(
-        DEMO / "poses/contact_sheet.png",
+    "demo.jpg": Recipe(DEMO / "poses/contact_sheet.png", photo_commands(PHOTOS, DEMO), {}),
+    "walk.gif": Recipe(
+        WALK / "video/walk.gif",
         (
-            words(f"run.py stitched_mpii --data_dir docs/photos --flip --output_dir {DEMO}/run"),
             words(
-                f"viz.py 2d_overlay_3d_pred --img_dir docs/photos --output_dir {DEMO}/poses "
-                f"--2d_pose_estimations {DEMO}/run/2d_pose_estimations.pt "
-                f"--3d_pose_estimations {DEMO}/run/3d_pose_estimations.pt"
+                f"run.py stitched_mpii --data_dir {WALK}/input/walk.mp4 --person_box whole --flip --smooth zero_phase "
+                f"--every 2 --output_dir {WALK}/run"
+            ),
+            words(
+                f"viz.py video --img_dir {WALK}/input/walk.mp4 --2d_pose_estimations {WALK}/run/2d_pose_estimations.pt "
+                f"--3d_pose_estimations {WALK}/run/3d_pose_estimations.pt --gif --output_dir {WALK}/video"
             ),
         ),
         {},
+        rendered_walk,
+        WALK / "input",
     ),
     "demo_failures.jpg": Recipe(
-        WORK / "failures/contact_sheet.png",
-        (ON_MPII, words(f"viz.py worst --predictions {MPII_RUN} --num_pictures 6 --output_dir {WORK}/failures")),
-        MPII_DATA,
+        FAILURES / "poses/contact_sheet.png",
+        photo_commands(FAILURES / "input", FAILURES, "--person_box", "whole"),
+        {},
+        difficult_photos,
+        FAILURES / "input",
+    ),
+    "training_samples.jpg": Recipe(
+        WORK / "browse/training_samples.png",
+        (
+            words(
+                "viz.py browse --data_dir sample --num_pictures 8 --seed 1 --sigma 2 --add_random_masking "
+                "--half_body_prob 0.2 --cut_off_prob 0.2 --erase_prob 0.2 --downscale_prob 0.2 "
+                f"--output_dir {WORK}/browse"
+            ),
+        ),
+        {},
     ),
     "demo_reliability.png": Recipe(
         WORK / "reliability/reliability.png",
         (
             ON_MPII,
-            words(f"scripts/reliability.py --data_dir data/mpii --run_dir {MPII_RUN} --output_dir {WORK}/reliability"),
+            words(f"scripts/reliability.py --data_dir {MPII} --run_dir {MPII_RUN} --output_dir {WORK}/reliability"),
         ),
         MPII_DATA,
     ),
     "lspet_curves.png": Recipe(
         WORK / "curves/training_curves.png",
-        (words(f"viz.py training_curves --load model_checkpoints/hourglass_mpii_lspet --output_dir {WORK}/curves"),),
-        {"model_checkpoints/hourglass_mpii_lspet": "the training of docs/results.md, with --exp lspet"},
+        (words(f"viz.py training_curves --load docs/logs/hourglass_mpii_lspet --output_dir {WORK}/curves"),),
+        {},
     ),
     "pose_gan.jpg": Recipe(
         WORK / "gan/generated.png",
-        (words(f"viz.py 3d_pose_gan --load model_checkpoints/3d_pose_gan_default --output_dir {WORK}/gan"),),
+        (
+            words(
+                f"viz.py 3d_pose_gan --data_dir {MOTION} --load model_checkpoints/3d_pose_gan_default "
+                f"--output_dir {WORK}/gan"
+            ),
+        ),
         {
             "model_checkpoints/3d_pose_gan_default": "python train.py 3d_pose_gan",
-            "data/h36m": "Human3.6M, see docs/data.md",
+            MOTION: "Human3.6M, see docs/data.md; or --motion FOLDER",
         },
     ),
 }
 
 
-def make(name: str) -> bool:
-    """Make a picture; False, with a line that says why, where something that it needs is missing."""
+def make(name: str, folders: dict[str, str]) -> bool:
+    """Make a picture; False, with a line that says why, where something that it needs is missing.
+
+    `folders`: what to take in place of `MPII` and `MOTION`.
+    """
     recipe = RECIPES[name]
-    missing = [f"{path} ({how})" for path, how in recipe.needs.items() if not (ROOT / path).exists()]
+    missing = [f"{path} ({how})" for path, how in recipe.needs.items() if not (ROOT / folders.get(path, path)).exists()]
     if missing:
         print(f"{name}: skipped, needs {' and '.join(missing)}")
         return False
+    if recipe.prepare:
+        shutil.rmtree(ROOT / recipe.input, ignore_errors=True)
+        recipe.prepare(ROOT / recipe.input)
     for command in recipe.commands:
-        print("python", *command, flush=True)
-        subprocess.run([sys.executable, *command], cwd=ROOT, check=True)
-    picture = read_image(ROOT / recipe.made)
+        arguments = [folders.get(word, word) for word in command]
+        print("python", *arguments, flush=True)
+        subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True)
+    made, target = ROOT / recipe.made, ROOT / IMAGES / name
+    if made.suffix == target.suffix == ".gif":
+        shutil.copyfile(made, target)
+        print(f"{IMAGES / name}: {target.stat().st_size / 1e6:.1f} MB")
+        return True
+    picture = read_image(made)
     smaller, _ = resized(picture, min(1.0, MOST_WIDTH / picture.shape[1]))
-    save_image(ROOT / IMAGES / name, smaller)
+    save_image(target, smaller)
     print(f"{IMAGES / name}: {smaller.shape[1]} × {smaller.shape[0]} px")
     return True
 
@@ -105,11 +192,16 @@ def make(name: str) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pictures", nargs="*", metavar="PICTURE", help=f"of {', '.join(RECIPES)}; by default all")
-    chosen = parser.parse_args().pictures or list(RECIPES)
+    parser.add_argument("--mpii", type=Path, help=f"folder in the form of MPII, by default {MPII}")
+    parser.add_argument("--motion", type=Path, help=f"folder in the form of Human3.6M, by default {MOTION}")
+    options = parser.parse_args()
+    chosen = options.pictures or list(RECIPES)
     unknown = [name for name in chosen if name not in RECIPES]
     if unknown:
         parser.error(f"{unknown[0]}: no such picture; expected some of {', '.join(RECIPES)}")
-    made = sum(make(name) for name in chosen)
+    given = {MPII: options.mpii, MOTION: options.motion}
+    folders = {name: str(folder.resolve()) for name, folder in given.items() if folder}
+    made = sum(make(name, folders) for name in chosen)
     print(f"{made} of {len(chosen)} pictures made")
 
 

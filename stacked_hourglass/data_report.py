@@ -14,6 +14,7 @@ from stacked_hourglass.annotations.coco import (
     read_coco,
     scored_people,
 )
+from stacked_hourglass.annotations.joined import require_coco_first, require_lsp_first, require_mpii_first
 from stacked_hourglass.annotations.lsp import is_lsp, read_lsp
 from stacked_hourglass.annotations.mpii import (
     IMAGES_URL,
@@ -42,6 +43,21 @@ def check_joined(data_dirs: Sequence[Path], first: str) -> DataReport:
         tuple(line for report in reports for line in report.lines),
         tuple(fault for report in reports for fault in report.missing),
     )
+
+
+def check_training(data_set: str, data_dirs: Sequence[Path], sync: Path | None = None) -> DataReport:
+    """Report on the folders of a training of any data set."""
+    return check_eva(data_dirs, sync) if data_set == "eva" else check_joined(data_dirs, data_set)
+
+
+def require_training_folder(data_set: str, data_dirs: Sequence[Path]) -> None:
+    """Raise UserError unless the folders look like those of a training of this data set. No torch."""
+    if data_set == "eva":
+        from stacked_hourglass.annotations.eva import require_eva_folder  # noqa: PLC0415 - imports PyAV
+
+        require_eva_folder(data_dirs)
+    else:
+        {"mpii": require_mpii_first, "lsp": require_lsp_first, "coco": require_coco_first}[data_set](data_dirs)
 
 
 def check_mpii(data_dir: Path, validates: bool = True) -> DataReport:

@@ -92,9 +92,6 @@ def _train_as_told(
         if not len(people) and not (options.evaluate and people is training):
             folders = ", ".join(map(str, options.data_dir if people is training else options.data_dir[:1]))
             raise UserError(f"{folders}: no {name} people; docs/data.md tells how to get the data")
-    masking = from_options(RandomMasking, options) if options.add_random_masking else None
-    kinds = {"framing": Framing, "degradation": Degradation, "erasing": RandomErasing}
-    augmentation = {name: from_options(kind, options) for name, kind in kinds.items()}
     averages = train_hourglass(
         training,
         validation,
@@ -104,7 +101,7 @@ def _train_as_told(
         loading=from_options(Loading, options),
         targets=from_options(HourglassTargets, options),
         losses=from_options(HourglassLosses, options),
-        augmentation=from_options(HourglassAugmentation, options, masking=masking, **augmentation),
+        augmentation=augmentation_of(options),
         evaluation=from_options(HourglassValidation, options),
         coco=read_coco_validation(options.data_dir[0]) if read_coco_validation else None,
         scale_weight_factor=options.scale_weight_factor,
@@ -116,6 +113,14 @@ def _train_as_told(
     )
     if options.evaluate:
         print_averages(averages)
+
+
+def augmentation_of(options: Namespace) -> HourglassAugmentation:
+    """The augmentation that the options ask for."""
+    masking = from_options(RandomMasking, options) if options.add_random_masking else None
+    kinds = {"framing": Framing, "degradation": Degradation, "erasing": RandomErasing}
+    parts = {name: from_options(kind, options) for name, kind in kinds.items()}
+    return from_options(HourglassAugmentation, options, masking=masking, **parts)
 
 
 def settle_options(options: Namespace, processes: Processes = ALONE) -> Namespace:
@@ -138,19 +143,14 @@ def settle_options(options: Namespace, processes: Processes = ALONE) -> Namespac
 
 def check_options(options: Namespace) -> None:
     """Raise UserError for options that contradict each other or would have no effect."""
-    masks = [field.name for field in fields(RandomMasking)]
     batch_norms = ["no_batch_norm_affine", "batch_norm_momentum", "use_train_mode_to_eval", "sync_batch_norm"]
     cosine = options.schedule_type == "cosine"
     rules = [
         (options.use_layer_norm, batch_norms, "concerns batch norm, and --use_layer_norm leaves none"),
         (not options.predict_joint_visibility, ["joint_visibility_loss_coeff"], "needs --predict_joint_visibility"),
-        (not options.add_random_masking, masks, "needs --add_random_masking"),
         (options.add_attention, ["pack_data"], "is for single photos, and --add_attention trains on clips"),
         (not options.add_attention, ["attention_history_length", "attention_heads"], "needs --add_attention"),
-        (not options.blur_prob, ["max_blur"], "needs --blur_prob"),
-        (not options.downscale_prob, ["max_downscale"], "needs --downscale_prob"),
-        (not options.jpeg_prob, ["min_jpeg_quality"], "needs --jpeg_prob"),
-        (not options.erase_prob, ["max_erased_area"], "needs --erase_prob"),
+        *augmentation_rules(options),
         (not options.location_loss_coeff, ["location_loss_saturation"], "needs --location_loss_coeff"),
         (cosine, ["gamma"], "is of --schedule_type steps"),
         (cosine and not options.sigma_decay, ["schedule"], "is of --schedule_type steps, and of --sigma_decay"),
@@ -160,6 +160,18 @@ def check_options(options: Namespace) -> None:
     refuse_useless(options, rules)
     _check_features(options.features)
     _check_heads(from_options(Architecture, options))
+
+
+def augmentation_rules(options: Namespace) -> list[tuple[bool, list[str], str]]:
+    """For `refuse_useless`: options of an augmentation that is off."""
+    masks = [field.name for field in fields(RandomMasking)]
+    return [
+        (not options.add_random_masking, masks, "needs --add_random_masking"),
+        (not options.blur_prob, ["max_blur"], "needs --blur_prob"),
+        (not options.downscale_prob, ["max_downscale"], "needs --downscale_prob"),
+        (not options.jpeg_prob, ["min_jpeg_quality"], "needs --jpeg_prob"),
+        (not options.erase_prob, ["max_erased_area"], "needs --erase_prob"),
+    ]
 
 
 # ------------------------------------------------------------------------------------------ the training
@@ -214,7 +226,7 @@ def train_hourglass(
     model = new_network(architecture, scale_weight_factor).to(place, memory_format=torch.channels_last)
     still = freeze(model, frozen)
     seed, workers, history = optimisation.seed, loading.workers, architecture.history_length
-    crops, validation_crops = _datasets(training, validation, history, augmentation, seed)
+    crops, validation_crops = training_and_validation_samples(training, validation, history, augmentation, seed)
     if pack_data and not history and not experiment.evaluate:
         crops.pack = pack_crops(training, workers, processes=processes)
     mean, stddev = colour_statistics(training, start, loading.workers, processes)
@@ -271,7 +283,7 @@ def _check_heads(architecture: Architecture) -> None:
         raise UserError(f"--attention_heads {heads}: must divide --features {features}")
 
 
-def _datasets(
+def training_and_validation_samples(
     training: People, validation: People, history: int, augmentation: HourglassAugmentation, seed: int
 ) -> tuple[Dataset, Dataset]:
     """Samples to train and to validate on: clips for a network that looks `history` frames back, else people."""

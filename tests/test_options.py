@@ -103,6 +103,12 @@ SURFACE = {
     ),
     ("viz", "viewer"): words("predictions model_names img_dir min_score num_pictures output_dir debug_traceback"),
     ("viz", "worst"): words("predictions img_dir num_pictures style views color output_dir debug_traceback"),
+    ("viz", "browse"): words(
+        "data_set data_dir sync num_pictures num_classes add_attention attention_history_length train_batch_size "
+        "workers seed sigma label_type style output_dir debug_traceback augment_training_data add_random_masking "
+        "mask_prob orientation_prob mean_valued_prob max_cover_ratio noise_std half_body_prob cut_off_prob box_jitter "
+        "erase_prob max_erased_area blur_prob max_blur downscale_prob max_downscale jpeg_prob min_jpeg_quality"
+    ),
     ("viz", "report"): words("predictions img_dir min_score num_pictures output_dir debug_traceback"),
     ("viz", "2d_gt_3d_gt_3d_pred"): words(
         "2d_pose_ground_truths 3d_pose_ground_truths 3d_pose_estimations model_names style views color output_dir "
@@ -134,7 +140,7 @@ READ_PHOTOS = {
     *(("train", f"hourglass_{name}") for name in ("mpii", "lsp", "coco", "eva")), ("train", "stitched_fine_tune"),
     *(("run", name) for name in ("hourglass_mpii", "hourglass_coco", "stitched_mpii", "stitched_h36m")),
     *(("viz", name) for name in ("2d_overlay", "2d_overlay_3d_pred", "2d_overlay_3d_gt_3d_pred", "video", "viewer")),
-    *(("viz", f"saliency_and_prob_maps{end}") for end in ("", "_with_skeleton")), ("viz", "report"),
+    *(("viz", f"saliency_and_prob_maps{end}") for end in ("", "_with_skeleton")), ("viz", "report"), ("viz", "browse"),
 }  # fmt: skip
 SURFACE = {
     script: taken | {"check_data"} | ({"max_pixels"} if script in READ_PHOTOS else set())

@@ -242,11 +242,12 @@ def _prepare(options: argparse.Namespace, script: Script) -> None:
     for name in OUTPUT_FOLDERS:
         if getattr(options, name, None):
             _require_writable(name, getattr(options, name))
-    if script.sample and _wants_sample(options):
+    data_set = script.sample_of(options)
+    if data_set and _wants_sample(options):
         from utils.doors.option_rules import processes_of
         from utils.sample.sample_data import ensure_sample
 
-        sample = processes_of(options).on_main(lambda: ensure_sample(script.sample))
+        sample = processes_of(options).on_main(lambda: ensure_sample(data_set))
         several = isinstance(options.data_dir, list)
         folders = [sample if str(one) == "sample" else one for one in options.data_dir] if several else sample
         options.data_dir = folders

@@ -47,7 +47,7 @@ def _inputs(script: Script, groups: Groups) -> Iterator[Option]:
 
 def _report(option: Option, paths: list[Path], options: argparse.Namespace, script: Script) -> DataReport:
     if option.name == "data_dir" and script.data:
-        return _data_report(paths, options, script.sample, script.data)
+        return _data_report(paths, options, script.sample_of(options), script.data)
     found = [_described(path) for path in paths if path.exists()]
     if option.name in CHECKPOINTS and not option.many:
         return DataReport(tuple(found))  # `_checkpoint_faults` says what is missing

@@ -123,7 +123,7 @@ class Script(NamedTuple):
         defaults: defaults of this script, by option name.
         required: options that must be given.
         changes: other attributes of `Option` that differ for this script (help, many), by option name.
-        sample: the data set of `--data_dir sample` ("mpii", …), if the script reads data.
+        sample: the data set of `--data_dir sample` ("mpii", …), if the script reads data; see `sample_of`.
         several: whether it can run in several processes (torchrun, horovodrun).
         checks: run before the module is imported.
         data: gives the `DataReport` of `--data_dir` for `--check_data`.
@@ -141,6 +141,10 @@ class Script(NamedTuple):
     several: bool = False
     checks: tuple[Check, ...] = ()
     data: Check | None = None
+
+    def sample_of(self, options: argparse.Namespace) -> str | None:
+        """The data set of `--data_dir sample`: that of `--data_set`, where the script takes it."""
+        return getattr(options, "data_set", self.sample)
 
     def options(self, groups: "Groups") -> Iterator[tuple[str, Option]]:
         """(group title, option) of all its options, in the order of the groups."""

@@ -23,6 +23,7 @@ from utils.look.names import STYLES, view_names
 
 GROUPS: dict[str, tuple[Option, ...]] = {
     "input and output": (
+        Option("data_set", "format of the first data folder", "mpii", choices=("mpii", "lsp", "coco", "eva")),
         Option("data_dir", "data folder; 'sample' generates a small data set on first use", None, Path),
         Option("load", "checkpoint file or its folder, from this project or published", None, Path),
         Option("load_hourglass", "hourglass checkpoint (hourglass_mpii); use with --load_2d3d", None, Path),

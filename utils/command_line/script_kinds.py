@@ -75,6 +75,7 @@ H36M_FOLDER = Check("utils.human36m.folder:require_h36m_folder", ("data_dir",))
 PHOTOS = Check("stacked_hourglass.annotations.mpii:require_photos", ("data_dir",))
 COCO_OR_PHOTOS = Check("stacked_hourglass.annotations.coco:require_coco_or_photos", ("data_dir",))
 EVA_FOLDER = Check("stacked_hourglass.annotations.eva:require_eva_folder", ("data_dir",))
+TRAINING_FOLDER = Check("stacked_hourglass.data_report:require_training_folder", ("data_set", "data_dir"))
 SMOOTHED_FRAMES = Check("utils.imaging.source_paths:require_frames", ("smooth", "data_dir"))
 IMG_DIR = Check("utils.imaging.source_paths:require_path", ("img_dir",))
 PREDICTION_FOLDER = Check("utils.formats.requirements:require_predictions", ("data_dir", "to"))
@@ -85,6 +86,7 @@ MPII_REPORT, LSP_REPORT, COCO_REPORT = (
     Check(f"{REPORTS}:check_joined", ("data_dir",), (name,)) for name in ("mpii", "lsp", "coco")
 )
 EVA_REPORT = Check(f"{REPORTS}:check_eva", ("data_dir", "sync"))
+TRAINING_REPORT = Check(f"{REPORTS}:check_training", ("data_set", "data_dir", "sync"))
 PHOTOS_REPORT = Check(f"{REPORTS}:check_photos", ("data_dir", "run_with_train"))
 COCO_OR_PHOTOS_REPORT = Check(f"{REPORTS}:check_coco_or_photos", ("data_dir", "run_with_train"))
 MPII_TRUTH_REPORT = Check(f"{REPORTS}:check_mpii_truth", ("data_dir",))
@@ -204,6 +206,24 @@ WORST = Script(
         "num_pictures": {"help": "number of people to draw, the worst first"},
     },
     checks=(RUNS, PICTURES_OF_RUN),
+)  # fmt: skip
+BROWSE = Script(
+    "stacked_hourglass.browse", "browse",
+    "Draw the first training samples as train.py hourglass_* gives them to the network, with their target heat maps.",
+    "MPII, LSP, COCO or HumanEva-I, or --data_dir sample",
+    (
+        "data_set", "data_dir", "sync", "max_pixels", "num_pictures", "num_classes", "add_attention",
+        "attention_history_length", "train_batch_size", "workers", "seed", "sigma", "label_type", "augmentation",
+        "style", "output_dir", "debug_traceback",
+    ),
+    {"num_pictures": 24, "num_classes": None, "output_dir": Path("visualizations/browse")}, required=("data_dir",),
+    changes={
+        "data_dir": {"many": True, "help": SEVERAL_FOLDERS["data_dir"]["help"].replace("validates and ", "")},
+        "num_pictures": {"help": "number of samples to draw, in the order of the training"},
+        "num_classes": {"help": "number of joints, from the start of the joint order; by default all"},
+        "add_attention": {"help": "draw clips, a row each, as they are for attention over time"},
+    },
+    checks=(TRAINING_FOLDER,), data=TRAINING_REPORT,
 )  # fmt: skip
 REPORT = Script(
     "stitched.report", "report",

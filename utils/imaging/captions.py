@@ -78,7 +78,10 @@ def caption(
 def captioned(figure: Sketch | np.ndarray, keys: Sequence[Key], sentences: Sequence[str], palette: Palette) -> Sketch:
     """A figure with a `caption` below it."""
     figure = as_sketch(figure)
-    return stacked([figure, caption(figure.size[0], keys, sentences, palette)], palette.ground)
+    strip = caption(figure.size[0], keys, sentences, palette)
+    whole = stacked([figure, strip], palette.ground)
+    whole.legend, whole.caption_height = tuple(keys), strip.size[1]
+    return whole
 
 
 def titled(panel: Sketch | np.ndarray, title: str, palette: Palette, size: int, color: Color | None = None) -> Sketch:

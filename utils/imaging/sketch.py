@@ -72,11 +72,18 @@ class Inset(NamedTuple):
 
 @dataclass
 class Sketch:
-    """What is drawn, in order, on a ground of one colour."""
+    """What is drawn, in order, on a ground of one colour.
 
-    size: tuple[int, int]  # (width, height) px
+    Attributes:
+        size: (width, height) px.
+        legend, caption_height: entries of the legend of a captioned figure, and px of its caption at the bottom.
+    """
+
+    size: tuple[int, int]
     ground: Color
     marks: list[Any] = field(default_factory=list)
+    legend: tuple[Any, ...] = ()
+    caption_height: int = 0
 
     def add(self, *marks: Any) -> "Sketch":
         """Draw marks on top of the others."""

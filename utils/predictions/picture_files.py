@@ -1,5 +1,6 @@
 """Draws predictions image by image: matches images with poses, names the output files, adds a contact sheet."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 from utils.console.progress import progress
 from utils.files.inside import inside
 from utils.imaging.base_source import ImageSource
+from utils.imaging.captions import Key, captioned
 from utils.imaging.draw2d import can_write, resized, save_image
 from utils.imaging.figures import DARK_STYLE, FigureStyle, save_figure
 from utils.imaging.images import ImageError, is_readable, report_unreadable
@@ -30,7 +32,10 @@ MOST_HIDDEN = 6  # joints that a caption names; of more it gives the number
 
 
 class ContactSheet:
-    """Thumbnails of up to `pictures` evenly spaced pictures on one page, each above its name."""
+    """Thumbnails of up to `pictures` evenly spaced figures on one page, each above its name.
+
+    Captions would be too small to read: thumbnails go without, and one legend stands below them all.
+    """
 
     def __init__(
         self,
@@ -40,19 +45,27 @@ class ContactSheet:
         cell: tuple[int, int] = (480, 360),
         palette: Palette = DARK,
     ) -> None:
-        """`keys`: names of all pictures, in order. `pictures`: maximum shown. `cell`: (width, height) px."""
+        """`keys`: names of all pictures, in order. `pictures`, `columns`: at most. `cell`: (width, height) px."""
         places = np.linspace(0, len(keys) - 1, min(pictures, len(keys))).round().astype(int)
         self._shown = {keys[place] for place in places}
-        self._columns, self._cell, self._palette = columns, cell, palette
+        self._columns = min(columns, math.ceil(math.sqrt(len(self._shown))))
+        self._cell, self._palette = cell, palette
         self._thumbnails: list[Sketch] = []
+        self._legend: list[Key] = []
 
-    def add(self, key: Hashable, picture: np.ndarray, name: str | None = None) -> None:
-        """Add a picture if it is one of those shown. `name`: what is written below it, by default its key."""
+    def add(self, key: Hashable, picture: np.ndarray, figure: Sketch | None = None, name: str | None = None) -> None:
+        """Add a picture if it is one of those shown.
+
+        `figure`: of which it is the picture. `name`: what is written below it, by default its key.
+        """
         if key not in self._shown:
             return
+        if figure is not None:
+            picture = picture[: len(picture) - figure.caption_height]
+            self._legend += [entry for entry in figure.legend if entry not in self._legend]
         width, height = self._cell
         small, _ = resized(picture, min(width / picture.shape[1], height / picture.shape[0]))
-        size = size_for(min(self._columns, len(self._shown)) * width)
+        size = size_for(self._columns * width)
         cell = Sketch((width, small.shape[0] + round(1.6 * size)), self._palette.ground)
         cell.add(Image(small, 0, 0))
         cell.write(
@@ -64,6 +77,8 @@ class ContactSheet:
         """Write the page into a folder and report it; does nothing for a single picture."""
         if len(self._thumbnails) > 1:
             page = arranged(self._thumbnails, self._columns, SHEET_GAP, self._palette.ground)
+            if self._legend:
+                page = captioned(page, self._legend, [], self._palette)
             save_image(folder / SHEET, page.raster())
             inform(f"{len(self._thumbnails)} of them at a glance: {folder / SHEET}")
 
@@ -100,7 +115,7 @@ def draw_images(
             continue
         figure, target = draw(name, image), targets[name]
         picture = save_figure(target, figure, style, whole_name=stems[target.with_suffix("")] > 1)
-        sheet.add(name, picture)
+        sheet.add(name, picture, figure)
         drawn += 1
     report_unreadable(unreadable, drawn + len(unreadable), "not drawn", f"--img_dir {source.root}", "image")
     if not drawn:
