@@ -23,13 +23,13 @@ sys.path.insert(0, str(ROOT))
 from utils.imaging.draw2d import resized, save_image
 from utils.imaging.images import read_image
 from utils.imaging.video_writer import write_video
-from utils.sample.clips import RATE, render_clip
+from utils.sample.clips import render_clip
 
 IMAGES, WORK = Path("docs/images"), Path("visualizations/figures")
 PHOTOS = Path("docs/photos")
 MPII, MOTION = "data/mpii", "data/h36m"
 MOST_WIDTH = 1660  # px: twice the column of a page
-CLIP_SEED, CLIP_FRAMES, CLIP_SIDE = 12, 75, 400
+CLIP_SEED, CLIP_FRAMES, CLIP_RATE, CLIP_SIDE = 12, 75, 25, 400  # frames a second, px
 
 
 class Recipe(NamedTuple):
@@ -72,7 +72,7 @@ def difficult_photos(folder: Path) -> None:
 def rendered_walk(folder: Path) -> None:
     """Three seconds of a rendered person, walk.mp4."""
     frames = render_clip(np.random.default_rng(CLIP_SEED), CLIP_FRAMES, panels=False, side=CLIP_SIDE)
-    with write_video(folder / "walk.mp4", RATE, (CLIP_SIDE, CLIP_SIDE)) as write:
+    with write_video(folder / "walk.mp4", CLIP_RATE, (CLIP_SIDE, CLIP_SIDE)) as write:
         for picture, _, _ in frames:
             write(np.ascontiguousarray(picture[..., ::-1]))
 
@@ -101,7 +101,7 @@ RECIPES = {
         WALK / "video/walk.gif",
         (
             words(
-                f"run.py stitched_mpii --data_dir {WALK}/input/walk.mp4 --person_box whole --flip --smooth zero_phase "
+                f"run.py stitched_mpii --data_dir {WALK}/input/walk.mp4 --flip --smooth zero_phase "
                 f"--every 2 --output_dir {WALK}/run"
             ),
             words(

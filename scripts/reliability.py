@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.optimize import isotonic_regression
 
@@ -21,7 +20,9 @@ from stacked_hourglass.annotations.mpii import load_mpii
 from stacked_hourglass.metrics.pckh import normalised_errors
 from stacked_hourglass.trainer import NOT_SCORED
 from utils.console.messages import show_messages
-from utils.osutils import UserError, atomic_path, write_text
+from utils.look.palette import model_line
+from utils.look.plots import save_plot
+from utils.osutils import UserError, write_text
 from utils.predictions.prediction_files import load_metas, load_predictions
 
 RIGHT = 0.5  # head sizes, as in PCKh@0.5
@@ -130,26 +131,24 @@ def table(joints: Joints, found: dict) -> str:
 
 
 def draw(joints: Joints, found: dict, path: Path) -> None:
-    """Plot the fraction of correct joints, and the median error, against confidence."""
+    """Plot the fraction of correct joints, and the median error, against confidence, as PNG and PDF."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
     rates, errors = figure.subplots(1, 2)
     middles = [(part["from"] + part["to"]) / 2 for part in found["bins"]]
-    for kind, limit, hits in (("right", RIGHT, joints.right), ("near", NEAR, joints.near)):
-        [line] = rates.step(
-            joints.scores, 100 * calibrate(hits), where="post", label=f"closer than {limit:g} × head size"
-        )
-        rates.plot(middles, [part[f"{kind}_percent"] for part in found["bins"]], "o", color=line.get_color())
+    for index, (kind, limit, hits) in enumerate((("right", RIGHT, joints.right), ("near", NEAR, joints.near))):
+        color, look = model_line(index)[0], ("-", "--")[index]
+        label = f"closer than {limit:g} × head size"
+        rates.step(joints.scores, 100 * calibrate(hits), look, color=color, where="post", label=label)
+        rates.plot(middles, [part[f"{kind}_percent"] for part in found["bins"]], "os"[index], color=color)
     rates.set(ylabel=f"joints, % (isotonic fit; dots: {BINS} equal parts)", ylim=(0, 100))
-    errors.plot(middles, [part["median_error_head_sizes"] for part in found["bins"]], "o-")
+    errors.plot(middles, [part["median_error_head_sizes"] for part in found["bins"]], "o-", color=model_line(2)[0])
     errors.set(ylabel="median error, head sizes", ylim=(0, None))
     for axes in (rates, errors):
-        axes.axvline(found["threshold"], linestyle="--", color="gray", label=f"threshold {found['threshold']:.3f}")
+        axes.axvline(found["threshold"], linestyle=":", color="black", label=f"threshold {found['threshold']:.3f}")
         axes.set(xlabel="confidence (height of the peak)", xlim=(0, None))
         axes.grid(alpha=0.3)
     rates.legend()
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    save_plot(figure, path)
 
 
 def main() -> None:

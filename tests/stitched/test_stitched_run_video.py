@@ -94,7 +94,7 @@ def test_smoothing_keeps_the_raw_poses_and_fills_short_gaps(run, tmp_path, metho
     ],
 )
 def test_some_frames_of_a_video(run, tmp_path, chosen, frames):
-    result = run(write_video(tmp_path / "clip.avi", 6), *chosen, "--draw", "--person_box", "whole").succeeded()
+    result = run(write_video(tmp_path / "clip.avi", 7), *chosen, "--draw", "--person_box", "whole").succeeded()
     assert result.warnings() == []
     assert list(poses(tmp_path / "out")) == [f"clip/{number:06d}" for number in frames]
     source = open_source(tmp_path / "out/pictures/clip.mp4")
