@@ -1,7 +1,7 @@
 """Makes the pictures of README.md and docs/ with the project's own commands: `make figures`.
 
 python scripts/figures.py                                # all pictures whose data and checkpoints are there
-python scripts/figures.py demo.jpg walk.gif              # some of them
+python scripts/figures.py demo.jpg clip.gif              # some of them
 python scripts/figures.py --mpii FOLDER                  # with the annotated photos of this folder
 
 A recipe that needs a trained network or data that are not there is skipped, and what it needs is printed.
@@ -29,7 +29,7 @@ IMAGES, WORK = Path("docs/images"), Path("visualizations/figures")
 PHOTOS = Path("docs/photos")
 MPII, MOTION = "data/mpii", "data/h36m"
 MOST_WIDTH = 1660  # px: twice the column of a page
-CLIP_SEED, CLIP_FRAMES, CLIP_RATE, CLIP_SIDE = 12, 75, 25, 400  # frames a second, px
+CLIP_SEED, CLIP_FRAMES, CLIP_RATE, CLIP_SIDE = 5, 75, 25, 400  # frames a second, px
 
 
 class Recipe(NamedTuple):
@@ -69,16 +69,16 @@ def difficult_photos(folder: Path) -> None:
     save_image(folder / "d_covered.png", covered)
 
 
-def rendered_walk(folder: Path) -> None:
-    """Three seconds of a rendered person, walk.mp4."""
+def rendered_clip(folder: Path) -> None:
+    """Three seconds of a rendered person, clip.mp4."""
     frames = render_clip(np.random.default_rng(CLIP_SEED), CLIP_FRAMES, panels=False, side=CLIP_SIDE)
-    with write_video(folder / "walk.mp4", CLIP_RATE, (CLIP_SIDE, CLIP_SIDE)) as write:
+    with write_video(folder / "clip.mp4", CLIP_RATE, (CLIP_SIDE, CLIP_SIDE)) as write:
         for picture, _, _ in frames:
             write(np.ascontiguousarray(picture[..., ::-1]))
 
 
 # ------------------------------------------------------------------------------------------ recipes
-DEMO, MPII_RUN, FAILURES, WALK = WORK / "demo", WORK / "mpii", WORK / "failures", WORK / "walk"
+DEMO, MPII_RUN, FAILURES, CLIP = WORK / "demo", WORK / "mpii", WORK / "failures", WORK / "clip"
 MPII_DATA = {MPII: "MPII, see docs/data.md; or --mpii FOLDER"}
 ON_MPII = words(f"run.py hourglass_mpii --data_dir {MPII} --flip --output_dir {MPII_RUN}")
 
@@ -97,21 +97,21 @@ def photo_commands(photos: Path, folder: Path, *more: str) -> tuple[tuple[str, .
 
 RECIPES = {
     "demo.jpg": Recipe(DEMO / "poses/contact_sheet.png", photo_commands(PHOTOS, DEMO), {}),
-    "walk.gif": Recipe(
-        WALK / "video/walk.gif",
+    "clip.gif": Recipe(
+        CLIP / "video/clip.gif",
         (
             words(
-                f"run.py stitched_mpii --data_dir {WALK}/input/walk.mp4 --flip --smooth zero_phase "
-                f"--every 2 --output_dir {WALK}/run"
+                f"run.py stitched_mpii --data_dir {CLIP}/input/clip.mp4 --flip --smooth zero_phase "
+                f"--every 2 --output_dir {CLIP}/run"
             ),
             words(
-                f"viz.py video --img_dir {WALK}/input/walk.mp4 --2d_pose_estimations {WALK}/run/2d_pose_estimations.pt "
-                f"--3d_pose_estimations {WALK}/run/3d_pose_estimations.pt --gif --output_dir {WALK}/video"
+                f"viz.py video --img_dir {CLIP}/input/clip.mp4 --2d_pose_estimations {CLIP}/run/2d_pose_estimations.pt "
+                f"--3d_pose_estimations {CLIP}/run/3d_pose_estimations.pt --gif --output_dir {CLIP}/video"
             ),
         ),
         {},
-        rendered_walk,
-        WALK / "input",
+        rendered_clip,
+        CLIP / "input",
     ),
     "demo_failures.jpg": Recipe(
         FAILURES / "poses/contact_sheet.png",

@@ -151,7 +151,7 @@ class View(NamedTuple):
 
 
 def read_view(folder: Path) -> View:
-    """A run's folder. NaN where nobody was found. Raises UserError where it is none of stitched_mpii."""
+    """A run's folder. NaN where nobody was found. Raises UserError if run.py stitched_mpii did not write it."""
     flat, solid = (load_predictions(folder / f"{kind}_pose_estimations.pt") for kind in ("2d", "3d"))
     metas, records = load_metas(folder / "metas.pt"), _scores(folder)
     of_2d, of_3d = MPII.indices(LIMBS), H36M.indices(LIMBS)

@@ -46,7 +46,7 @@ class Scene(NamedTuple):
     """What is known of the people in one photo.
 
     Attributes:
-        joints: (P, J, 2) px of the photo, NaN for what is not to be drawn, order `skeleton`.
+        joints: (P, J, 2) px of the photo, NaN for joints that are hidden, order `skeleton`.
         poses: model -> (P, 17, 3) mm, camera coordinates, hip at the origin. A single model may have the name "".
         truth: (P, 17, 3) likewise, or None.
         doubtful: (P, 17) bool, 3D joints that are not to be trusted; None for none.

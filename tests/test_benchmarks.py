@@ -1,4 +1,4 @@
-"""The benchmarks run on tiny sizes and print tables; nothing is said about how fast. Both ways compute the same."""
+"""The benchmarks run on tiny sizes and print tables; both ways compute the same. Speed is not checked."""
 
 import re
 from argparse import Namespace

@@ -1,4 +1,4 @@
-"""The benchmark of a video's steps runs and prints a line for each; nothing is said about how fast."""
+"""The benchmark of a video's steps runs and prints one line per step. Speed is not checked."""
 
 import re
 

@@ -26,7 +26,7 @@ def place_people(results: PoseResults, folder: Path | None, focal: float | None)
 
     Args:
         results: `metas` have each image's `size`.
-        folder: the photos, for EXIF; a video has none. None if they are not at hand.
+        folder: the photos, for EXIF; a video has none. None if they are missing.
         focal: px; None to read EXIF, else assume `ASSUMED_VIEW` degrees.
     """
     sources = {}
@@ -54,7 +54,7 @@ def common_joints(skeleton: Skeleton) -> list[str]:
 
 
 def _focal(size: list[int], photo: Path | None, focal: float | None) -> tuple[float, str]:
-    """Focal length in px, and where it is from."""
+    """Focal length in px, and its source."""
     if focal is not None:
         return focal, f"{focal:g} px (--focal)"
     film = _film_focal(photo) if photo else None

@@ -42,7 +42,7 @@ def test_a_block_by_hand():
 
 
 def test_samples_do_not_see_one_another(network):
-    """A gradient penalty is on the gradient of each sample by itself: there may be no batch norm."""
+    """The gradient penalty needs each sample's own gradient, so batch norm is not allowed."""
     x = torch.randn(6, 5)
     together, alone = network.train()(x)[0], network(x[2:3])[0]
     torch.testing.assert_close(together[2:3], alone)

@@ -113,9 +113,9 @@ def test_bad_input_is_refused(data_dir, joints, tmp_path):
     save_prediction_array(good, joints[3:])
     save_prediction_array(tmp_path / "short.mat", joints[4:])
     save_prediction_array(tmp_path / "mpii.npz", np.zeros((3, 16, 2)))
-    spoilt = joints[3:].copy()
-    spoilt[1, LSP.index("neck")] = np.nan
-    save_prediction_array(tmp_path / "nan.h5", spoilt)
+    damaged = joints[3:].copy()
+    damaged[1, LSP.index("neck")] = np.nan
+    save_prediction_array(tmp_path / "nan.h5", damaged)
     save_predictions(tmp_path / "other.pt", by_photo(joints[3:], first=5))
     refused(
         data_dir, [good, tmp_path / "short.mat"], r"short\.mat: 2 predictions for 3 validation people; expected one"

@@ -212,16 +212,16 @@ def test_every_output_is_compared_in_every_batch():
         (0, 0)
     }
     for batch in export.BATCHES:
-        for spoilt in range(2):
+        for damaged in range(2):
 
-            def run(inputs, spoilt=spoilt, batch=batch):
-                off = [0.1 if spoilt == place and len(inputs[0]) == batch else 0.0 for place in range(2)]
+            def run(inputs, damaged=damaged, batch=batch):
+                off = [0.1 if damaged == place and len(inputs[0]) == batch else 0.0 for place in range(2)]
                 double = 2 * inputs[0] + off[0]
                 return double, double + 10 + off[1]
 
             differences = list(export.output_differences(network, run, 0).values())
-            assert differences[spoilt].absolute == pytest.approx(0.1, abs=1e-5)
-            assert differences[1 - spoilt].absolute == 0, "what follows from a wrong output is right"
+            assert differences[damaged].absolute == pytest.approx(0.1, abs=1e-5)
+            assert differences[1 - damaged].absolute == 0, "what follows from a wrong output is right"
 
 
 def test_a_file_that_differs_is_not_written(run, loads, tmp_path, monkeypatch):

@@ -163,9 +163,9 @@ class TestVideo:
             assert (np.abs(warmth(frame[:, : size // 2])) > 60).any()
 
     def test_joints_that_are_missing_are_said(self, render):
-        spoilt = people(1)
-        spoilt[0, H36M.index("l_wrist"), 2] = torch.nan
-        warnings = render({0: spoilt, 1: people(1)}).warnings()
+        damaged = people(1)
+        damaged[0, H36M.index("l_wrist"), 2] = torch.nan
+        warnings = render({0: damaged, 1: people(1)}).warnings()
         assert any("1 joint of the 3D poses NaN" in line for line in warnings)
 
     def test_odd_sides_get_an_even_frame(self, render, tmp_path):

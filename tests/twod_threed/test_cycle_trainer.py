@@ -144,7 +144,7 @@ class TestUpdate:
             def poses(self, index, augmentation=None, generator=None):
                 poses_2d, poses_3d = pose_sets[0].poses(index)
                 asked.append(index)
-                # Of the minibatch and of every second draw the 3D poses are of no use; of the others the 2D poses.
+                # The 3D poses of the minibatch and of every second draw are unused; of the others, the 2D poses.
                 useless = poses_3d if len(asked) in (1, 3) else poses_2d
                 useless.fill_(torch.nan)
                 return poses_2d, poses_3d

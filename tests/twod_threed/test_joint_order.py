@@ -24,8 +24,8 @@ def test_the_threshold_is_a_share_of_the_diagonal(joints):
 
 
 def test_poses_with_nan_are_left_out():
-    spoilt = standing(16, 0)
-    spoilt[0, 3, 1] = torch.inf
-    whole = whole_poses([torch.cat([spoilt, standing(16, 1)]), torch.empty(0, 16, 2)])
+    damaged = standing(16, 0)
+    damaged[0, 3, 1] = torch.inf
+    whole = whole_poses([torch.cat([damaged, standing(16, 1)]), torch.empty(0, 16, 2)])
     assert whole.shape == (1, 16, 2)
     assert whole[0, 0, 1] == 1

@@ -50,9 +50,9 @@ def test_joint_orders_are_told_by_name(lifter):
 
 def test_batches_nan_and_nobody(lifter):
     torch.testing.assert_close(lift(POSES, lifter, batch_size=2), lift(POSES, lifter), rtol=1e-4, atol=1e-3)
-    spoilt = POSES.clone()
-    spoilt[1, 4] = torch.nan
-    lifted = lift(spoilt, lifter)
+    damaged = POSES.clone()
+    damaged[1, 4] = torch.nan
+    lifted = lift(damaged, lifter)
     assert lifted[1].isnan().any()
     assert lifted[[0, 2, 3, 4]].isfinite().all()
     assert lift(POSES[:0], lifter).shape == lift(POSES[:0].numpy(), lifter).shape == (0, 17, 3)

@@ -277,10 +277,10 @@ def test_nan_is_named(folder, truth):
         pose[3, HIP] = torch.inf
         return pose
 
-    spoilt = changed(truth, "S9/Walking 1/54138969", spoil)
+    damaged = changed(truth, "S9/Walking 1/54138969", spoil)
     named = r"2 of 10 frames .* first frame 2 \(from 0\) of 'S9/Walking 1/54138969' \(r_wrist\)"
-    refused(folder, write(folder / "nan.pt", spoilt), message=rf"nan\.pt: {named}")
-    good, wrong = write(folder / "good.pt", truth), write(folder / "truth.pt", spoilt)
+    refused(folder, write(folder / "nan.pt", damaged), message=rf"nan\.pt: {named}")
+    good, wrong = write(folder / "good.pt", truth), write(folder / "truth.pt", damaged)
     refused(folder, good, message=rf"truth\.pt: {named}", truth=wrong)
 
 

@@ -291,7 +291,7 @@ def remove_the_subjects(path):
 
 
 @pytest.mark.parametrize("spoil", [truncate, drop_a_part, spoil_a_rotation, remove_the_subjects, Path.unlink])
-def test_a_spoilt_h5_table_is_one_line(tmp_path, spoil):
+def test_a_damaged_h5_table_is_one_line(tmp_path, spoil):
     path = tmp_path / "cameras.h5"
     write_cameras_h5(path, small_table())
     spoil(path)
@@ -305,7 +305,7 @@ def test_a_spoilt_h5_table_is_one_line(tmp_path, spoil):
     ["", "{", "[]", "{}", '{"extrinsics": {"S1": {"54138969": {}}}, "intrinsics": {}}', '{"extrinsics": {}}',
      '{"extrinsics": {"S1": {"7": {"R": 1}}}, "intrinsics": {"7": {"calibration_matrix": 1, "distortion": 2}}}'],
 )  # fmt: skip
-def test_a_spoilt_json_table_is_one_line(tmp_path, text):
+def test_a_damaged_json_table_is_one_line(tmp_path, text):
     (tmp_path / "camera-parameters.json").write_text(text)
     with pytest.raises(UserError, match=r"camera-parameters\.json: ") as error:
         read_cameras(tmp_path / "camera-parameters.json")
@@ -313,7 +313,7 @@ def test_a_spoilt_json_table_is_one_line(tmp_path, text):
 
 
 @pytest.mark.parametrize("text", ["", "<w0>[1 2 3]</w0>", "<w0>[1 two]</w0>", f"<w0>[{'1 ' * 150}", "<w0>[nan]</w0>"])
-def test_a_spoilt_xml_table_is_one_line(tmp_path, text):
+def test_a_damaged_xml_table_is_one_line(tmp_path, text):
     (tmp_path / "metadata.xml").write_text(text)
     with pytest.raises(UserError, match=r"metadata\.xml: ") as error:
         read_cameras(tmp_path / "metadata.xml")

@@ -187,8 +187,8 @@ def test_a_conversion_by_name_alone_is_the_permutation():
 def test_nan_spoils_only_what_is_made_from_it():
     points = np.ones((1, 17, 2))
     points[0, COCO.index("l_ear")] = np.nan
-    spoilt = np.isnan(convert_joints(points, COCO, MPII)).any(axis=2)[0]
-    assert [joint for joint, bad in zip(MPII.joints, spoilt, strict=True) if bad] == ["upper_neck", "head_top"]
+    damaged = np.isnan(convert_joints(points, COCO, MPII)).any(axis=2)[0]
+    assert [joint for joint, bad in zip(MPII.joints, damaged, strict=True) if bad] == ["upper_neck", "head_top"]
 
 
 def test_what_cannot_be_made_is_an_error():

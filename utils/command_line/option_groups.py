@@ -55,7 +55,10 @@ GROUPS: dict[str, tuple[Option, ...]] = {
             "sync.csv in the data folder if it is there", None, Path,
         ),
         Option("output_dir", "output folder", None, Path),
-        Option("max_pixels", "largest photo or video frame to read, in pixels; larger: unreadable", MAX_PIXELS, count),
+        Option(
+            "max_pixels", "largest photo or video frame to read, in pixels; larger ones count as unreadable",
+            MAX_PIXELS, count,
+        ),
         Option(
             "min_score", "lowest confidence (0 to 1) of a 2D joint to draw; by default the network's threshold",
             None, share,
@@ -77,13 +80,13 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     ),
     "figures": (
         Option(
-            "style", "look of figures; paper: white ground, and PDF and SVG files besides the pictures", "dark",
+            "style", "style of figures; paper: white background, and PDF and SVG files besides PNG", "dark",
             choices=STYLES,
         ),
         Option(
             "views",
-            "views of 3D poses, a panel each: one or more of turned (25 degrees to the right), front, side and top, "
-            "with commas, e.g. front,side,top", "turned", view_names,
+            "views of 3D poses, one panel each: turned (by 25 degrees), front, side or top, or several separated by "
+            "commas, e.g. front,side,top", "turned", view_names,
         ),
         Option(
             "color", "what the colours of predicted 3D limbs show: the person's side, or the error of each joint",
@@ -91,7 +94,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         ),
     ),
     EVERY_SCRIPT: (
-        Option("check_data", "print what is there, counts and what is missing, and exit; writes nothing", False, bool),
+        Option("check_data", "report which data are found and what is missing, then exit; writes nothing", False, bool),
     ),
     "experiment": (
         Option("exp", "experiment name; checkpoints and logs go to folders named SCRIPT_EXP", "default"),

@@ -53,13 +53,11 @@ STITCHED_HELP = (
 )
 COMPARED_MODELS = {
     "3d_pose_estimations": {
-        "many": True, "help": "3d_pose_estimations.pt from run.py, or several, one a model, drawn side by side"
+        "many": True, "help": "3d_pose_estimations.pt from run.py, or several, one per model, drawn side by side"
     },
     "model_names": {"help": "one name per file of 3D poses; by default the folders' names"},
 }  # fmt: skip
-RUN_PICTURES = {
-    "img_dir": {"help": "folder of photos, one photo, or a video; by default what the run noted in metas.pt"}
-}
+RUN_PICTURES = {"img_dir": {"help": "folder of photos, one photo, or a video; by default the path stored in metas.pt"}}
 
 # Checks that run before torch is imported, so that these errors appear at once.
 CHECKPOINT = Check("utils.training.checkpoint_paths:require_checkpoint", ("load",))
@@ -203,7 +201,7 @@ WORST = Script(
     {"num_pictures": 24, "output_dir": Path("visualizations/worst")}, required=("predictions",),
     changes=RUN_PICTURES | {
         "predictions": {"help": "folder that run.py wrote (its --output_dir), with ground truth beside the poses"},
-        "num_pictures": {"help": "number of people to draw, the worst first"},
+        "num_pictures": {"help": "number of people to draw, largest errors first"},
     },
     checks=(RUNS, PICTURES_OF_RUN),
 )  # fmt: skip
@@ -219,9 +217,9 @@ BROWSE = Script(
     {"num_pictures": 24, "num_classes": None, "output_dir": Path("visualizations/browse")}, required=("data_dir",),
     changes={
         "data_dir": {"many": True, "help": SEVERAL_FOLDERS["data_dir"]["help"].replace("validates and ", "")},
-        "num_pictures": {"help": "number of samples to draw, in the order of the training"},
+        "num_pictures": {"help": "number of samples to draw, in training order"},
         "num_classes": {"help": "number of joints, from the start of the joint order; by default all"},
-        "add_attention": {"help": "draw clips, a row each, as they are for attention over time"},
+        "add_attention": {"help": "draw the clips of a training with attention over time, one per row"},
     },
     checks=(TRAINING_FOLDER,), data=TRAINING_REPORT,
 )  # fmt: skip
@@ -233,7 +231,7 @@ REPORT = Script(
     {"num_pictures": 1000, "output_dir": Path("visualizations/report")}, required=("predictions",),
     changes=RUN_PICTURES | {
         "predictions": {"help": "folder that run.py wrote (its --output_dir)"},
-        "num_pictures": {"help": "largest number of rows: the least confident people"},
+        "num_pictures": {"help": "maximum number of rows; the least confident people are kept"},
         "min_score": {
             "help": "confidence (0 to 1) below which a joint is unsure; by default the network's threshold"
         },

@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 def in_kind(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Decorator of a function or method of tensors: where it is given arrays, it gives arrays back.
+    """Decorator of a function or method of tensors: given arrays, it returns arrays.
 
         @in_kind
         def mpjpe(pred: Tensor, gt: Tensor) -> Tensor: ...

@@ -59,7 +59,7 @@ def cached(
 
 
 def _kept(path: Path, schema: Schema) -> dict[str, Any] | None:
-    """The result in a file; None, and the file gone, where it is damaged or not as the schema says."""
+    """The result in a file; None, and the file is deleted, if it is damaged or does not match the schema."""
     try:
         content = read_json(path, "it is computed again")
         if not isinstance(content, dict):

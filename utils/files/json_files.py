@@ -20,7 +20,7 @@ def read_json(path: str | Path, advice: str, option: str = "") -> Any:
 
     Args:
         advice: what to do about a file that can't be read, for the error.
-        option: goes before the path in the error, such as "--person_box ".
+        option: prefix of the path in the error, e.g. "--person_box ".
 
     Raises UserError for a file that can't be opened, isn't whole, isn't JSON, is nested too deeply, or unfolds to far
     more than it holds.

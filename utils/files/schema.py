@@ -17,7 +17,7 @@ import numpy as np
 
 from utils.osutils import UserError
 
-LONGEST = 10_000  # numbers, texts or keys in what is no array
+LONGEST = 10_000  # numbers, strings or keys outside arrays
 
 
 @dataclass(frozen=True)

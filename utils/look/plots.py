@@ -16,6 +16,7 @@ def save_plot(figure: Figure, path: str | Path) -> None:
     canvas, path = FigureCanvasAgg(figure), Path(path)
     with atomic_path(path) as temporary:
         canvas.print_figure(temporary, dpi=DPI, format="png")
+    figure.set_layout_engine(None)  # the layout stays that of the PNG; computing it again would take as long as drawing
     # Text stays text. No dates: files of equal figures are equal.
     with atomic_path(path.with_suffix(".pdf")) as temporary, rc_context({"pdf.fonttype": 42}):
         figure.savefig(temporary, format="pdf", metadata={"CreationDate": None})

@@ -127,7 +127,7 @@ def _length(value: Any) -> int | None:
 
 
 def _group_fault(group: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:
-    """Why the settings of a group of parameters are of no use; None where they are."""
+    """Why the settings of a parameter group are unusable; None if they are valid."""
     for name, value in own.items():
         if name == "params" or name not in group:
             continue

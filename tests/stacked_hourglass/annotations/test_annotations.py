@@ -275,7 +275,7 @@ def shared(name):
 
 
 def test_real_annotations_agree_with_those_of_the_simple_baselines(tmp_path, capsys):
-    """All of MPII's annotations with the five photos at hand: the same five people in both forms."""
+    """All of MPII's annotations with the five available photos: the same five people in both forms."""
     real, sample = shared("mpii"), shared("mpii/mmpose_sample")
     for name in ("mpii_annotations.json.gz", "detections_our_format.mat"):
         (tmp_path / name).symlink_to(real / name)

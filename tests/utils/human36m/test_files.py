@@ -125,11 +125,11 @@ def test_positions_in_another_unit_are_refused(folder, scale, said):
 
 
 def test_frames_with_nan_are_dropped_and_counted_once(folder, capsys):
-    spoilt, others = some_positions(9, 5), some_positions(6, 2)
-    spoilt[0, 3], spoilt[4, 3, 1] = np.nan, np.inf
-    spoilt[6, 31] = np.nan  # a slot that does not move, which nothing looks at
+    damaged, others = some_positions(9, 5), some_positions(6, 2)
+    damaged[0, 3], damaged[4, 3, 1] = np.nan, np.inf
+    damaged[6, 31] = np.nan  # a slot that does not move, which nothing looks at
     others[5, 0, 2] = np.nan
-    write_positions(h5_path(folder, 9, "WalkDog 1"), spoilt)
+    write_positions(h5_path(folder, 9, "WalkDog 1"), damaged)
     write_positions(h5_path(folder, 1, "Sitting 1"), others)
     motions = load_motions(find_sequences(folder).sequences, H36M_SLOTS)
     assert capsys.readouterr().err.splitlines() == [
@@ -138,7 +138,7 @@ def test_frames_with_nan_are_dropped_and_counted_once(folder, capsys):
     last = motions[-1]
     assert last.sequence.frames == 9
     assert last.frames.tolist() == [1, 2, 3, 5, 6, 7, 8]
-    np.testing.assert_array_equal(last.positions, spoilt[last.frames][:, H36M_SLOTS])
+    np.testing.assert_array_equal(last.positions, damaged[last.frames][:, H36M_SLOTS])
     assert motions[1].frames.tolist() == list(range(7))
 
 
