@@ -288,13 +288,13 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "a video, and the files that run.py stitched_mpii wrote for it",
             (
                 "img_dir", "max_pixels", "2d_pose_estimations", "3d_pose_estimations", "min_score", "max_side", "gif",
-                "output_dir",
-                "debug_traceback",
+                "style", "output_dir", "debug_traceback",
             ),
             {"output_dir": Path("visualizations/video")},
             required=("img_dir", "2d_pose_estimations", "3d_pose_estimations"),
             changes={
                 "img_dir": {"help": "video file"},
+                "style": {"help": "colours of panels and caption; paper: white background"},
                 "2d_pose_estimations": {
                     "help": "2d_pose_estimations.pt from run.py; tracks are read from metas.pt beside it"
                 },

@@ -23,11 +23,13 @@ from utils.imaging.image_sources import open_source
 from utils.imaging.images import ImageError
 from utils.imaging.photo_source import PhotoSource
 from utils.imaging.video_source import VideoSource
+from utils.look.palette import DARK, contrast, css_variables, hexadecimal, ramp_color
 from utils.osutils import UserError, counted, first_few, inform, warn, write_text
 from utils.predictions.prediction_files import metas_of
 
 TEMPLATE = Path(__file__).with_name("report.html")
 THUMBNAIL = 160  # px, longer side
+RAMP_STEPS = 20  # colours of scores from 0 to 1
 MARGIN = 0.2  # of a person's size, around the joints
 
 
@@ -89,13 +91,21 @@ def write_report(
         "summary": f"{counted(len(found), 'pose')}{left_out}. {mean}confidence: mean score (height of the heat map's "
         f"peak) over {len(people[0].skeleton)} joints; unsure: below {least:.2f}",
         "joints": people[0].skeleton.joints,
+        "ramp": [_shade(step / RAMP_STEPS) for step in range(RAMP_STEPS + 1)],
         "rows": rows,
     }
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     path = Path(output_dir) / "report.html"
-    write_text(path, TEMPLATE.read_text(encoding="utf-8").replace("DATA", text, 1))
+    template = TEMPLATE.read_text(encoding="utf-8").replace("COLORS", css_variables(DARK), 1)
+    write_text(path, template.replace("DATA", text, 1))
     inform(f"{counted(len(rows), 'row')}, {len(text) / 1e6:.1f} MB: {path}")
     return path
+
+
+def _shade(score: float) -> tuple[str, str]:
+    """A cell's colour at a score from 0 to 1, and that of its text."""
+    color = ramp_color(score)
+    return hexadecimal(color), hexadecimal(max(DARK.outline, DARK.ink, key=lambda ink: contrast(ink, color)))
 
 
 def _found(people: Sequence[Person]) -> list[Found]:

@@ -20,16 +20,17 @@ from stitched.pose_files import PosePair, load_pair
 from twod_threed.viz import CAMERA_TILT, keys_3d
 from utils.compute.pipeline import ahead, behind
 from utils.console.progress import progress
+from utils.doors.option_rules import from_options
 from utils.imaging.captions import caption
 from utils.imaging.draw2d import move_to, resized, sketch_pose
 from utils.imaging.draw3d import FLOOR_GRID, POSE_PANEL, floor_shift, pose_limits, sketch_pose_3d
-from utils.imaging.figures import DARK_STYLE, PANEL_GAP
+from utils.imaging.figures import DARK_STYLE, PANEL_GAP, FigureStyle
 from utils.imaging.image_sources import open_source
 from utils.imaging.sketch import Inset, Sketch, arranged
 from utils.imaging.sound import Sound
 from utils.imaging.video_source import VideoSource
 from utils.imaging.video_writer import write_video
-from utils.look.palette import DARK, person_color
+from utils.look.palette import DARK, Palette, person_color
 from utils.osutils import UserError, counted, inform, warn
 from utils.predictions.picture_files import matching_names, warn_about_nan
 from utils.predictions.prediction_files import load_metas
@@ -71,6 +72,7 @@ def video(options: Namespace) -> None:
         min_score=options.min_score,
         max_side=options.max_side,
         gif=options.gif,
+        style=from_options(FigureStyle, options),
     )
 
 
@@ -83,6 +85,7 @@ def draw_video(
     min_score: float | None = None,
     max_side: int | None = None,
     gif: bool = False,
+    style: FigureStyle = DARK_STYLE,
 ) -> None:
     """Draw the frames of a run with their 2D poses, and the 3D poses beside them, as a video.
 
@@ -98,6 +101,7 @@ def draw_video(
         min_score: see `confident_joints`.
         max_side: longer side of the result in px, if it would be larger; default `MAX_SIDE`, for a GIF `MAX_GIF_SIDE`.
         gif: write `<stem>.gif`, without audio.
+        style: of panels and caption.
 
     Raises UserError, with nothing written: `img_dir` is no video, the two files are no pair, no frame has a person,
     `metas.pt` has another number of people, or the result would overwrite the video itself.
@@ -121,7 +125,7 @@ def draw_video(
     threshold = max(pair.thresholds[name] for name in names) if doubtful else None
     factor, layout = fit_panels(source.size, side, tracks, pair.poses, threshold)
     size = canvas_size(scaled_size(source.size, factor), layout, threshold)
-    legend = explanation(size[0], threshold)
+    legend = explanation(size[0], threshold, style)
 
     source = source.with_names(names)
     begin = source.time(names[0])
@@ -129,8 +133,8 @@ def draw_video(
     with write_video(target, source.fps, size, heard) as write, behind(write) as put:
         for name, frame in progress(ahead(source), len(names), "drawing", "frame"):
             time = source.time(name) - begin
-            figure = compose_frame(frame, name, pair, tracks, layout, view_azimuth(time), factor)
-            canvas = Sketch(size, DARK.gap, [Inset(figure, 0, 0), Inset(legend, 0, size[1] - legend.size[1])])
+            figure = compose_frame(frame, name, pair, tracks, layout, view_azimuth(time), factor, style.palette)
+            canvas = Sketch(size, style.palette.gap, [Inset(figure, 0, 0), Inset(legend, 0, size[1] - legend.size[1])])
             put(canvas.raster(), time)
     people = {person for of_frame in tracks.values() for person in of_frame}
     brief = brief_tracks(tracks.values()) - set(layout.slots)
@@ -240,9 +244,9 @@ def canvas_size(size: tuple[int, int], layout: Layout, threshold: float | None =
     return width, height + height % 2
 
 
-def explanation(width: int, threshold: float | None) -> Sketch:
+def explanation(width: int, threshold: float | None, style: FigureStyle = DARK_STYLE) -> Sketch:
     """The strip below all frames. `threshold`: the confidence below which joints are doubtful, if there are any."""
-    return caption(width, keys_3d(DARK_STYLE, truth=False, threshold=threshold), [VIEW, FLOOR_GRID], DARK)
+    return caption(width, keys_3d(style, truth=False, threshold=threshold), [VIEW, FLOOR_GRID], style.palette)
 
 
 # ------------------------------------------------------------------------------------------ drawing
@@ -254,15 +258,16 @@ def compose_frame(
     layout: Layout,
     azimuth: float,
     factor: float = 1.0,
+    palette: Palette = DARK,
 ) -> Sketch:
     """One frame (H, W, 3) scaled by `factor`, with its 2D poses and all panels beside it; bare without people."""
     frame, spans = resized(frame, factor)
     people = tracks.get(name, [])
     numbered = len(layout.slots) > 1
     joints = move_to(pair.shown[name], spans) if people else np.zeros((0, len(pair.skeleton), 2))
-    shown = sketch_pose(frame, joints, pair.skeleton, min_side=0, numbers=people if numbered else ())
+    shown = sketch_pose(frame, joints, pair.skeleton, min_side=0, numbers=people if numbered else (), palette=palette)
     places = {layout.slots[person]: place for place, person in enumerate(people) if person in layout.slots}
-    view = {"camera_tilt": CAMERA_TILT, "limits": layout.limits, "azimuth": azimuth, "walls": False}
+    view = {"camera_tilt": CAMERA_TILT, "limits": layout.limits, "azimuth": azimuth, "walls": False, "palette": palette}
     panels = []
     for slot in range(layout.panels):
         place, who = places.get(slot), {"titled": numbered}
@@ -273,4 +278,4 @@ def compose_frame(
             who |= {"title": f"person {people[place]}", "title_color": person_color(people[place])}
         panels.append(sketch_pose_3d(pose, H36M, layout.size, **who, **view))
     columns = math.ceil(layout.panels / layout.rows)
-    return arranged([shown, arranged(panels, columns, PANEL_GAP, DARK.gap)], 2, PANEL_GAP, DARK.gap)
+    return arranged([shown, arranged(panels, columns, PANEL_GAP, palette.gap)], 2, PANEL_GAP, palette.gap)

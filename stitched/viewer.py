@@ -25,7 +25,7 @@ from utils.imaging.base_source import ImageSource
 from utils.imaging.image_sources import open_source
 from utils.imaging.images import ImageError
 from utils.imaging.video_source import VideoSource
-from utils.look.palette import DARK, PERSON_COLORS, hexadecimal
+from utils.look.palette import DARK, PERSON_COLORS, css_variables, hexadecimal
 from utils.osutils import UserError, counted, first_few, inform, warn, write_text
 from utils.predictions.prediction_files import load_predictions, metas_of
 from utils.transform import H36M, Skeleton
@@ -135,7 +135,8 @@ def wanted_images(source: ImageSource, predicted: set[str], count: int | None = 
 
 def _page(data: str, pictures: Sequence[str]) -> str:
     """The HTML of `viewer.html` with its data and pictures."""
-    begin, _, rest = TEMPLATE.read_text(encoding="utf-8").partition("DATA")
+    template = TEMPLATE.read_text(encoding="utf-8").replace("COLORS", css_variables(DARK), 1)
+    begin, _, rest = template.partition("DATA")
     middle, _, end = rest.partition("PICTURES")
     tags = (f'<script type="text/plain" id="picture{place}">{uri}</script>' for place, uri in enumerate(pictures))
     return "".join([begin, data, middle, "\n".join(tags), end])

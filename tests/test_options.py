@@ -99,7 +99,7 @@ SURFACE = {
         "output_dir debug_traceback"
     ),
     ("viz", "video"): words(
-        "img_dir 2d_pose_estimations 3d_pose_estimations min_score max_side gif output_dir debug_traceback"
+        "img_dir 2d_pose_estimations 3d_pose_estimations min_score max_side gif style output_dir debug_traceback"
     ),
     ("viz", "viewer"): words("predictions model_names img_dir min_score num_pictures output_dir debug_traceback"),
     ("viz", "worst"): words("predictions img_dir num_pictures style views color output_dir debug_traceback"),

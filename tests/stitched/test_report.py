@@ -11,6 +11,7 @@ from predictions_folder import clip_folder, photo_folder
 from standing_people import write_photo
 
 from stitched.report import write_report
+from utils.look.palette import contrast, luminance
 from utils.predictions.prediction_files import load_metas, save_metas
 from utils.transform import MPII
 
@@ -52,6 +53,15 @@ def test_rows(photos):
     assert one["link"] == "../my%20photos/sub/one.jpg"
     assert one["scores"] == [0.0] * 4 + [0.5] * 12
     assert one["score"] == pytest.approx(0.375)
+
+
+def test_scores_can_be_read_on_their_colours(photos):
+    report(photos, "--img_dir", photos / "my photos").succeeded()
+    pairs = [[tuple(bytes.fromhex(color[1:])) for color in pair] for pair in content(photos)["ramp"]]
+    assert min(contrast(*pair) for pair in pairs) > 4
+    grounds = [luminance(ground) for ground, _ in pairs]
+    assert grounds == sorted(grounds)  # also in greyscale
+    assert "COLORS" not in (photos / "page/report.html").read_text()
 
 
 def test_the_least_sure_are_kept(photos):

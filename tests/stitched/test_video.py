@@ -91,6 +91,11 @@ class TestVideo:
         assert [frame[470, 10, 0] for frame in frames] == pytest.approx([*[LEVELS[0]] * 4, *[LEVELS[1]] * 4], abs=6)
         assert capfd.readouterr() == ("", "")
 
+    def test_paper_has_a_white_ground(self, render):
+        render({number: people(1) for number in range(FRAMES)}, None, "--style", "paper").succeeded()
+        panel = frames_of(render.folder)[0][:HEIGHT, WIDTH + PANEL_GAP :]
+        assert (panel > 240).all(axis=2).mean() > 0.5
+
     def test_left_is_left_and_the_view_turns(self, render):
         render({number: people(1) for number in range(FRAMES)}).succeeded()
         frames = frames_of(render.folder)

@@ -114,6 +114,20 @@ def hexadecimal(color: Color) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
+def css_variables(palette: Palette) -> str:
+    """The colours of a page: a rule that defines --ground, --gap, --grid, --outline, --ink, --faint and --link."""
+    colors = {
+        "ground": palette.ground,
+        "gap": palette.gap,
+        "grid": palette.grid,
+        "outline": palette.outline,
+        "ink": palette.ink,
+        "faint": palette.faint_ink,
+        "link": palette.sides["l"],
+    }
+    return ":root {" + " ".join(f"--{name}: {hexadecimal(color)};" for name, color in colors.items()) + "}"
+
+
 def luminance(color: Color) -> float:
     """Relative luminance, 0 to 1 (WCAG 2.2)."""
     share = np.array(color) / 255
