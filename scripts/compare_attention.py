@@ -2,31 +2,36 @@
 
     python scripts/compare_attention.py
     python scripts/compare_attention.py --seeds 0 1 2 --steps 400 --branch_steps 300 --output attention.json
-    python scripts/compare_attention.py --load stitched/pretrained/demo.pth.tar --steps 150
+    python scripts/compare_attention.py --load network.pth.tar --steps 0 --attention_levels 3
 
-For each seed a single-frame network is trained, from scratch or from the weights of --load, then trained further twice
-on the same minibatches: unchanged, and with attention, whose gain starts at 0. Both are scored on every frame of the
-validation clips: on covered joints that were in view within the history, on all covered joints, and on all joints.
-Error: mean distance in px of the 128 px frame. PCKh@0.5: closer than half of 0.75 × the distance from upper neck to
-head top; in %.
+For each seed a single-frame network of one stack is trained, from scratch or from the weights of --load. Its features
+before the way up are then computed once, for clips with panels of random paths, and what follows is trained twice, on
+the same minibatches: unchanged, and with attention, whose gain starts at 0. Both are scored on every frame of the
+validation clips: on covered joints that were in view within the history, on all covered joints, and on all joints;
+beside them two bounds: a covered joint stays where the common network saw it last, or where it truly was. Error: mean
+distance in px of the 128 px frame. PCKh@0.5: closer than half of 0.75 × the distance from upper neck to head top; in %.
 """
 
 import argparse
 import json
+import re
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from stacked_hourglass.attention import PassOverTime
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.loading import checkpoint_of, load_hourglass
 from utils.imaging.heatmaps import (
@@ -38,6 +43,7 @@ from utils.imaging.heatmaps import (
 )
 from utils.sample.clips import render_clip
 from utils.training.checkpoints import write_checkpoint
+from utils.training.freezing import freeze, training_mode
 from utils.transform import MPII
 
 SIDE = 128  # px
@@ -45,6 +51,7 @@ FRAMES, TRAINED = 12, 8  # of a rendered clip, of a clip in a minibatch
 COVERED_AT_MOST = 0.45  # maximum panel side / frame side
 HEAD = (MPII.index("upper_neck"), MPII.index("head_top"))
 GROUPS = ("covered, seen before", "covered", "all")
+BEFORE_THE_WAY_UP = re.compile(r"(conv1|bn1|layer\d|hg\.0\.hg\.\d+\.[013])$")  # names of modules
 
 
 @dataclass(frozen=True)
@@ -135,39 +142,108 @@ def cover(images: Tensor, joints: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(covered[:, :, None], F.interpolate(colours, (SIDE, SIDE))[:, None], images)
 
 
-def train(model: HourglassNet, clips: Clips, steps: int, options: argparse.Namespace, seed: int, rate: float) -> None:
-    """Train with Adam and a cosine learning rate schedule."""
-    model.train()
-    optimizer = torch.optim.Adam(model.parameters(), rate)
+# ------------------------------------------------------------------------------------------ features before the way up
+@dataclass(frozen=True)
+class Encoded:
+    """N clips of F frames: the skips from the lowest level up and the bottleneck, each (N, F, C, h, w) float16, and
+    joints (N, F, J, 2) px and which count, (N, F, J) bool."""
+
+    levels: tuple[Tensor, ...]
+    joints: Tensor
+    counted: Tensor
+
+
+@torch.no_grad()
+def encode(model: HourglassNet, parts: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Encoded:
+    """Of minibatches: images (B, F, 3, H, W) in [0, 1], joints, and which count."""
+    model.eval()
+    rows = []
+    for images, joints, counted in parts:
+        inputs = (images - model.mean[:, None, None]).flatten(0, 1).contiguous()
+        skips, bottom = model.hg[0].down(model.stem(inputs))
+        rows.append([*(one.half().unflatten(0, images.shape[:2]) for one in (*skips, bottom)), joints, counted])
+    *levels, joints, counted = (torch.cat(column) for column in zip(*rows, strict=True))
+    return Encoded(tuple(levels), joints, counted)
+
+
+def decode(model: HourglassNet, encoded: Encoded, chosen: Tensor | slice) -> Tensor:
+    """(B · F, J, h, w) heat maps of the chosen clips."""
+    *skips, bottom = (level[chosen].float() for level in encoded.levels)
+    before_up = None
+    if model.architecture.history_length:
+        history = model.empty_history(bottom.new_empty(len(bottom), 3, SIDE, SIDE))
+        before_up = partial(model.with_past, PassOverTime(history), 0)
+    features = model.hg[0].up([skip.flatten(0, 1) for skip in skips], bottom.flatten(0, 1), before_up)
+    return model.score[0](model.fc[0](model.res[0](features)))
+
+
+def train(
+    model: HourglassNet,
+    forward: Callable[[], tuple[Tensor, Tensor, Tensor]],
+    steps: int,
+    rate: float,
+    lr_factor: float = 1.0,
+    frozen: Sequence[nn.Module] = (),
+) -> None:
+    """Train what needs a gradient, with Adam and a cosine learning rate schedule.
+
+    `forward` gives heat maps (N, J, h, w) of a minibatch, joints (N, J, 2) px, and which count, (N, J).
+    """
+    training_mode(model, frozen)
+    trained = {name: one for name, one in model.named_parameters() if one.requires_grad}
+    of_attention = [one for name, one in trained.items() if name.startswith("attention.")]
+    others = [one for name, one in trained.items() if not name.startswith("attention.")]
+    optimizer = torch.optim.Adam([{"params": others}, {"params": of_attention, "lr": rate * lr_factor}], rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    generator = torch.Generator().manual_seed(seed)
     start = time.monotonic()
     for step in range(steps):
-        images, joints, counted = minibatch(clips, options.batch, generator)
-        maps = model((images - model.mean[:, None, None]).contiguous())[-1].flatten(0, 1)
-        targets = render_heatmaps(crop_to_heatmap(joints.flatten(0, 1)), maps.shape[-2:])
-        counted = counted.flatten(0, 1)
+        maps, joints, counted = forward()
+        targets = render_heatmaps(crop_to_heatmap(joints), maps.shape[-2:])
         loss = ((maps - targets) * counted[..., None, None]).square().mean()
         loss = loss + 0.01 * location_loss(maps, targets, counted)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
+        torch.nn.utils.clip_grad_norm_(others, 10.0)
         optimizer.step()
         schedule.step()
         if (step + 1) % 50 == 0:
             print(f"  step {step + 1}: loss {loss.item():.4f}, {time.monotonic() - start:.0f} s", flush=True)
 
 
+def train_common(model: HourglassNet, clips: Clips, options: argparse.Namespace, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+
+    def forward() -> tuple[Tensor, Tensor, Tensor]:
+        images, joints, counted = (one.flatten(0, 1) for one in minibatch(clips, options.batch, generator))
+        return model((images - model.mean[:, None, None]).contiguous())[-1], joints, counted
+
+    train(model, forward, options.steps, 1e-3 if options.load else 3e-3)
+
+
+def train_way_up(model: HourglassNet, encoded: Encoded, options: argparse.Namespace, seed: int) -> None:
+    frozen = freeze(model, [name for name, _ in model.named_modules() if BEFORE_THE_WAY_UP.match(name)])
+    generator = torch.Generator().manual_seed(seed)
+
+    def forward() -> tuple[Tensor, Tensor, Tensor]:
+        chosen = torch.randint(len(encoded.joints), (options.batch,), generator=generator)
+        joints, counted = encoded.joints[chosen].flatten(0, 1), encoded.counted[chosen].flatten(0, 1)
+        return decode(model, encoded, chosen), joints, counted
+
+    train(model, forward, options.branch_steps, 1e-3, options.attention_lr_factor, frozen)
+
+
 # ------------------------------------------------------------------------------------------ scores
 @torch.no_grad()
-def score(model: HourglassNet, clips: Clips, length: int) -> dict[str, tuple[float, float, int]]:
-    """Group of joints -> mean error in px, PCKh@0.5 in %, and number of joints."""
+def predict(model: HourglassNet, encoded: Encoded) -> Tensor:
+    """(N, F, J, 2) px."""
     model.eval()
-    found = []
-    for images in clips.images.split(4):
-        maps = model(images.float() / 255 - model.mean[:, None, None])[-1]
-        found.append(heatmap_to_crop(decode_heatmaps(maps.flatten(0, 1))[0]).unflatten(0, maps.shape[:2]))
-    errors = (torch.cat(found) - clips.joints).norm(dim=-1)
+    parts = [decode(model, encoded, slice(start, start + 8)) for start in range(0, len(encoded.joints), 8)]
+    return heatmap_to_crop(decode_heatmaps(torch.cat(parts))[0]).unflatten(0, encoded.joints.shape[:2])
+
+
+def score(found: Tensor, clips: Clips, length: int) -> dict[str, tuple[float, float, int]]:
+    """Of joints (N, F, J, 2) px: group of them -> mean error in px, PCKh@0.5 in %, and number of joints."""
+    errors = (found - clips.joints).norm(dim=-1)
     head = 0.75 * (clips.joints[:, :, HEAD[0]] - clips.joints[:, :, HEAD[1]]).norm(dim=-1)
     hits = errors < 0.5 * head[..., None]
     before = seen_before(clips.inside & ~clips.covered, length)
@@ -184,9 +260,23 @@ def seen_before(seen: Tensor, length: int) -> Tensor:
     return padded.unfold(1, length, 1).any(-1)
 
 
-def with_attention(model: HourglassNet, length: int, seed: int) -> HourglassNet:
+def where_last_seen(joints: Tensor, otherwise: Tensor, clips: Clips, length: int) -> Tensor:
+    """`otherwise` (N, F, J, 2), but covered joints where `joints` has them in the last frame that shows them."""
+    seen, held = clips.inside & ~clips.covered, otherwise.clone()
+    for ago in range(length, 0, -1):
+        chosen = clips.covered[:, ago:] & seen[:, :-ago]
+        held[:, ago:] = torch.where(chosen[..., None], joints[:, :-ago], held[:, ago:])
+    return held
+
+
+def with_attention(model: HourglassNet, options: argparse.Namespace, seed: int) -> HourglassNet:
     torch.manual_seed(seed)
-    over_time = HourglassNet(replace(model.architecture, add_attention=True, attention_history_length=length))
+    attention = {
+        "add_attention": True,
+        "attention_history_length": options.length,
+        "attention_levels": options.attention_levels,
+    }
+    over_time = HourglassNet(replace(model.architecture, **attention))
     over_time.load_state_dict(model.state_dict(), strict=False)
     return over_time
 
@@ -202,7 +292,10 @@ def main() -> None:
     parser.add_argument(
         "--load", type=Path, help="start from the weights of this checkpoint, with its number of features"
     )
+    parser.add_argument("--encoded", type=int, default=360, help=f"clips of {TRAINED} frames for both branches")
     parser.add_argument("--length", type=int, default=6, help="frames of history")
+    parser.add_argument("--attention_levels", type=int, default=3, help="as for train.py")
+    parser.add_argument("--attention_lr_factor", type=float, default=10, help="rate of attention / rate of the others")
     parser.add_argument("--cache", type=Path, help="folder that keeps rendered clips and common networks")
     parser.add_argument("--output", type=Path, help="JSON file of the scores")
     parser.add_argument("--save", type=Path, help="folder for the trained networks, as checkpoints")
@@ -225,19 +318,34 @@ def main() -> None:
         if kept and kept.is_file():
             common.load_state_dict(torch.load(kept, weights_only=True))
         else:
-            train(common, training, options.steps, options, seed, 1e-3 if options.load else 3e-3)
+            train_common(common, training, options, seed)
             if kept:
                 torch.save(common.state_dict(), kept)
-        report(results, seed, "before", score(common, validation, options.length))
-        over_time = with_attention(common, options.length, seed)
+        generator = torch.Generator().manual_seed(seed)
+        encoded = encode(common, (minibatch(training, 8, generator) for _ in range(options.encoded // 8)))
+        seen = encode(common, parts_of(validation))
+        report_bounds(results, seed, predict(common, seen), validation, options.length)
+        over_time = with_attention(common, options, seed)
         for name, model in (("single frames", common), ("attention", over_time)):
-            train(model, training, options.branch_steps, options, seed + 1000, 1.5e-3)
-            report(results, seed, name, score(model, validation, options.length))
+            train_way_up(model, encoded, options, seed + 1000)
+            report(results, seed, name, score(predict(model, seen), validation, options.length))
             if options.save:
                 path = options.save / f"{name.replace(' ', '_')}_{seed}.pth.tar"
                 write_checkpoint(path, checkpoint_of(model))
     if options.output:
         options.output.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def parts_of(clips: Clips) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    for images, joints, inside in zip(clips.images.split(4), clips.joints.split(4), clips.inside.split(4), strict=True):
+        yield images.float() / 255, joints, inside
+
+
+def report_bounds(results: dict, seed: int, found: Tensor, clips: Clips, length: int) -> None:
+    """Of what the common network found, and what would be if covered joints stayed where they were last seen."""
+    report(results, seed, "before", score(found, clips, length))
+    for name, joints in (("where the network saw them", found), ("where they were", clips.joints)):
+        report(results, seed, name, score(where_last_seen(joints, found, clips, length), clips, length))
 
 
 def report(results: dict, seed: int, name: str, scores: dict[str, tuple[float, float, int]]) -> None:

@@ -1,12 +1,13 @@
-"""Attention over time between the lowest features of an hourglass.
+"""Attention over time between the lower features of an hourglass.
 
     heatmaps = network(clips)                              # (B, F, 3, 256, 256): a whole clip at once
     history = network.empty_history(people)
     heatmaps, history = network.stream(crops, history)     # one frame at a time, the same values
 
-The bottleneck of each frame queries those of the T frames before it: multi-head attention (Vaswani et al., "Attention
-Is All You Need", NeurIPS 2017) with a softmax over all places of all T frames. A frame only sees the past, so a stream
-needs no more than the last T bottlenecks.
+Before the way up from a level, the features of each frame query those of the T frames before it: multi-head attention
+(Vaswani et al., "Attention Is All You Need", NeurIPS 2017) with a softmax over all places of all T frames. The lowest
+level is the bottleneck; `Architecture.attention_levels` says how many levels have attention. A frame only sees the
+past, so a stream needs no more than the features of the last T frames.
 """
 
 from typing import NamedTuple
@@ -15,13 +16,15 @@ import torch
 from torch import Tensor, nn
 
 OFFSETS = 4  # places of a 4 × 4 bottleneck; larger offsets share the bias of the largest
+SAME_PLACE, NEXT_PLACE, LAST_FRAME = 3.0, 1.5, 1.0  # biases at the start
 
 
 class History(NamedTuple):
-    """The bottlenecks of the last T frames of B people: a window of fixed size that moves with the stream.
+    """The features of the last T frames of B people: a window of fixed size that moves with the stream.
 
     Attributes:
-        features: (B, stacks, T, C, h, w), the latest frame last.
+        features: (B, stacks, T, C, places), the latest frame last; the places of the bottleneck come first, row by row,
+            then those of the levels above it.
         frames: (B,) int64, how many of the T were seen, the latest ones; the others are ignored.
     """
 
@@ -38,7 +41,8 @@ class TemporalAttention(nn.Module):
 
     Query, key and value are 1 × 1 convolutions of the features after a layer norm over channels. Each head has a
     learned key for how long ago a frame was, and a learned bias for how long ago and how far away a place was. `gain`
-    (C,) starts at 0, so that a new module changes nothing.
+    (C,) starts at 0, so that a new module changes nothing. What it would add at first is what was at the same place,
+    above all in the last frame: value and output start as the identity.
 
     Attributes:
         length: T.
@@ -54,8 +58,11 @@ class TemporalAttention(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.query, self.key, self.value, self.out = (nn.Conv2d(channels, channels, 1) for _ in range(4))
         self.age = nn.Parameter(torch.randn(length, heads, channels // heads) / (channels // heads) ** 0.5)
-        self.place = nn.Parameter(torch.zeros(heads, length, 2 * OFFSETS - 1, 2 * OFFSETS - 1))
+        self.place = nn.Parameter(_favour_same_place(torch.zeros(heads, length, 2 * OFFSETS - 1, 2 * OFFSETS - 1)))
         self.gain = nn.Parameter(torch.zeros(channels))
+        for layer in (self.value, self.out):
+            nn.init.dirac_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, now: Tensor, past: Tensor, frames: Tensor) -> Tensor:
         """
@@ -106,21 +113,32 @@ class TemporalAttention(nn.Module):
         return age <= before
 
 
+def _favour_same_place(place: Tensor) -> Tensor:
+    """The biases (heads, T, rows, columns) for a start at the same place, in the last frame more than in others."""
+    middle = OFFSETS - 1
+    place[..., middle, middle - 1 : middle + 2] = place[..., middle - 1 : middle + 2, middle] = NEXT_PLACE
+    place[..., middle, middle] = SAME_PLACE
+    place[:, -1:] += LAST_FRAME
+    return place
+
+
 class PassOverTime:
-    """One forward pass of B people and F frames: hands each hourglass its past, and keeps what comes after it."""
+    """One forward pass of B people and F frames: hands each attention its past, and keeps what comes after it."""
 
     def __init__(self, history: History):
-        self._history, self._bottoms = history, []
+        self._history, self._seen = history, [[] for _ in range(history.features.shape[1])]
 
-    def __call__(self, attention: TemporalAttention, now: Tensor) -> Tensor:
-        """(B · F, C, h, w) of the next hourglass -> the same with what its past holds."""
+    def __call__(self, stack: int, attention: TemporalAttention, now: Tensor) -> Tensor:
+        """(B · F, C, h, w) of the next level with attention in an hourglass -> the same with what its past holds."""
         features, frames = self._history
+        size, start = now.shape[2:], sum(level.shape[-1] for level in self._seen[stack])
+        past = features[:, stack, ..., start : start + size.numel()]
         now = now.unflatten(0, (features.shape[0], -1))
-        past = features[:, len(self._bottoms)]
-        self._bottoms.append(torch.cat([past, now.to(past.dtype)], 1)[:, -attention.length :])
-        return attention(now, past.to(now.dtype), frames).flatten(0, 1)
+        kept = torch.cat([past, now.flatten(3).to(past.dtype)], 1)
+        self._seen[stack].append(kept[:, -attention.length :])
+        return attention(now, past.unflatten(-1, size).to(now.dtype), frames).flatten(0, 1)
 
     def history(self, frames: int) -> History:
         """After these `frames` frames."""
-        features = torch.stack(self._bottoms, 1)
+        features = torch.stack([torch.cat(levels, -1) for levels in self._seen], 1)
         return History(features, (self._history.frames + frames).clamp(max=features.shape[2]))

@@ -34,9 +34,10 @@ class Architecture:
         no_batch_norm_affine: batch norm without gain and bias.
         batch_norm_momentum: share of the new batch in the running statistics (PyTorch's convention).
         predict_joint_visibility: with a `VisibilityNet` on the last stack's features.
-        add_attention: with a `TemporalAttention` at the bottom of every hourglass.
+        add_attention: with a `TemporalAttention` at the lower levels of every hourglass.
         attention_history_length: how many frames it looks back; with 0 there is none.
         attention_heads: a divisor of `features`.
+        attention_levels: from the bottleneck up, 1 to 4; each has twice the resolution of the one below it.
     """
 
     stacks: int = 2
@@ -50,6 +51,7 @@ class Architecture:
     add_attention: bool = False
     attention_history_length: int = 8
     attention_heads: int = 4
+    attention_levels: int = 1
 
     @property
     def history_length(self) -> int:
@@ -114,19 +116,27 @@ class Hourglass(nn.Module):
             nn.ModuleList(branch() for _ in range(4 if level == 0 else 3)) for level in range(DEPTH)
         )
 
-    def forward(self, x: Tensor, at_bottom: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """`at_bottom` is applied to the lowest features (B, features, H / 16, W / 16) before the way up."""
-        return self._level(DEPTH - 1, x, at_bottom)
+    def forward(self, x: Tensor, before_up: Callable[[int, Tensor], Tensor] | None = None) -> Tensor:
+        """`before_up` as in `up`."""
+        return self.up(*self.down(x), before_up)
 
-    def _level(self, level: int, x: Tensor, at_bottom: Callable[[Tensor], Tensor] | None) -> Tensor:
-        skip, inwards, outwards, *innermost = self.hg[level]
-        low = inwards(F.max_pool2d(x, 2))
-        if level:
-            low = self._level(level - 1, low, at_bottom)
-        else:
-            low = innermost[0](low)
-            low = at_bottom(low) if at_bottom else low
-        return skip(x) + F.interpolate(outwards(low), scale_factor=2, mode="nearest")
+    def down(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """What is kept for each level of the way up, from level 0, the lowest, on; and the bottleneck."""
+        skips = []
+        for skip, inwards, *_ in reversed(self.hg):
+            skips.append(skip(x))
+            x = inwards(F.max_pool2d(x, 2))
+        return skips[::-1], self.hg[0][3](x)
+
+    def up(
+        self, skips: Sequence[Tensor], low: Tensor, before_up: Callable[[int, Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """`before_up(level, low)` is applied to the features before the way up from each level: of level 0, the
+        bottleneck, (B, features, H / 16, W / 16), and twice the resolution at each level above."""
+        for level, (skip, (_, _, outwards, *_)) in enumerate(zip(skips, self.hg, strict=True)):
+            low = before_up(level, low) if before_up else low
+            low = skip + F.interpolate(outwards(low), scale_factor=2, mode="nearest")
+        return low
 
 
 class HourglassNet(nn.Module):
@@ -179,8 +189,9 @@ class HourglassNet(nn.Module):
         if a.predict_joint_visibility:
             self.visibility = VisibilityNet(width, a.num_classes)
         if a.history_length:  # made last: the same seed gives the other weights of a network without attention
-            self.attention = nn.ModuleList(
-                TemporalAttention(width, a.history_length, a.attention_heads) for _ in range(a.stacks)
+            self.attention = nn.ModuleList(  # of the first stack from the bottleneck up, of the next stack, ...
+                TemporalAttention(width, a.history_length, a.attention_heads)
+                for _ in range(a.stacks * a.attention_levels)
             )
 
     @network_in_kind
@@ -212,27 +223,38 @@ class HourglassNet(nn.Module):
     def empty_history(self, images: Tensor) -> History:
         """The history before the first frame, of people whose frames are as `images` (B, 3, H, W)."""
         a, (count, _, height, width) = self.architecture, images.shape
-        stride = 4 * 2**DEPTH  # image px a place
-        shape = (count, a.stacks, a.history_length, a.features, height // stride, width // stride)
+        places = sum(  # of a level's square of 4 · 2^DEPTH / 2^level image px
+            (height << level) // (4 << DEPTH) * ((width << level) // (4 << DEPTH))
+            for level in range(a.attention_levels)
+        )
+        shape = (count, a.stacks, a.history_length, a.features, places)
         device = images.device
         return History(
             torch.zeros(shape, dtype=self.mean.dtype, device=device),
             torch.zeros(count, dtype=torch.long, device=device),
         )
 
+    def stem(self, images: Tensor) -> Tensor:
+        """What the first hourglass sees of images (B, 3, H, W): (B, features, H / 4, W / 4)."""
+        x = self.relu(self.bn1(self.conv1(images)))
+        return self.layer3(self.layer2(F.max_pool2d(self.layer1(x), 2)))
+
     def _stacks(self, images: Tensor, over_time: PassOverTime | None = None) -> tuple[list[Tensor], Tensor]:
         """Heat maps of each stack and the last one's features; with `over_time` images are (B · F, 3, H, W)."""
-        x = self.relu(self.bn1(self.conv1(images)))
-        x = self.layer2(F.max_pool2d(self.layer1(x), 2))
-        x = self.layer3(x)
+        x = self.stem(images)
         heatmaps: list[Tensor] = []
         for stack, (hourglass, res, fc, score) in enumerate(zip(self.hg, self.res, self.fc, self.score, strict=True)):
-            at_bottom = partial(over_time, self.attention[stack]) if over_time else None
-            features = fc(res(hourglass(x, at_bottom)))
+            before_up = partial(self.with_past, over_time, stack) if over_time else None
+            features = fc(res(hourglass(x, before_up)))
             heatmaps.append(score(features))
             if stack < len(self.fc_):
                 x = x + self.fc_[stack](features) + self.score_[stack](heatmaps[-1])
         return heatmaps, features
+
+    def with_past(self, over_time: PassOverTime, stack: int, level: int, low: Tensor) -> Tensor:
+        """`before_up` of this stack's `Hourglass.up`: attention, at the levels that have it."""
+        levels = self.architecture.attention_levels
+        return over_time(stack, self.attention[stack * levels + level], low) if level < levels else low
 
 
 def scale_weights(model: nn.Module, factor: float) -> None:
@@ -253,9 +275,15 @@ def infer_architecture(state_dict: dict[str, Tensor], known: dict | None = None)
     stacks = {key.split(".")[1] for key in state_dict if key.startswith("score.")}
     if len(stacks) * len(blocks) > len(state_dict):  # each of them has weights
         raise KeyError("res")
+    attentions = {key.split(".")[1] for key in state_dict if key.startswith("attention.")}
     over_time = {}
     if (age := state_dict.get("attention.0.age")) is not None:
-        over_time = {"add_attention": True, "attention_history_length": age.shape[0], "attention_heads": age.shape[1]}
+        over_time = {
+            "add_attention": True,
+            "attention_history_length": age.shape[0],
+            "attention_heads": age.shape[1],
+            "attention_levels": min(max(len(attentions) // len(stacks), 1), DEPTH),
+        }
     return Architecture(
         stacks=len(stacks),
         features=state_dict["fc.0.0.weight"].shape[0],

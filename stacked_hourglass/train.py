@@ -54,6 +54,8 @@ from utils.training.settings import Experiment, Loading, Optimisation
 from utils.training_utils import train
 from utils.transform import COCO
 
+OF_ATTENTION = ["attention_history_length", "attention_heads", "attention_levels"]
+
 
 # ------------------------------------------------------------------------------------------ the scripts
 def hourglass_mpii(options: Namespace) -> None:
@@ -133,7 +135,7 @@ def settle_options(options: Namespace, processes: Processes = ALONE) -> Namespac
         if "batch_norm_momentum" in options.given:  # affects no shapes, so training may change it
             loaded = replace(loaded, batch_norm_momentum=options.batch_norm_momentum)
         if options.add_attention and not loaded.history_length:  # added to a network of single images
-            names = ("add_attention", "attention_history_length", "attention_heads")
+            names = ("add_attention", *OF_ATTENTION)
             loaded = replace(loaded, **{name: getattr(options, name) for name in names})
         refuse_disagreement(options, vars(loaded), options.load)
         options = with_values(options, **vars(loaded))
@@ -149,7 +151,7 @@ def check_options(options: Namespace) -> None:
         (options.use_layer_norm, batch_norms, "concerns batch norm, and --use_layer_norm leaves none"),
         (not options.predict_joint_visibility, ["joint_visibility_loss_coeff"], "needs --predict_joint_visibility"),
         (options.add_attention, ["pack_data"], "is for single photos, and --add_attention trains on clips"),
-        (not options.add_attention, ["attention_history_length", "attention_heads"], "needs --add_attention"),
+        (not options.add_attention, OF_ATTENTION, "needs --add_attention"),
         *augmentation_rules(options),
         (not options.location_loss_coeff, ["location_loss_saturation"], "needs --location_loss_coeff"),
         (cosine, ["gamma"], "is of --schedule_type steps"),

@@ -28,7 +28,7 @@ HOURGLASS = words(
     "sigma sigma_decay label_type momentum flip use_train_mode_to_eval debug "
     "schedule_type warmup ema location_loss_saturation half_body_prob cut_off_prob box_jitter erase_prob "
     "max_erased_area blur_prob max_blur downscale_prob max_downscale jpeg_prob min_jpeg_quality "
-    "add_attention attention_history_length attention_heads pack_data freeze_modules"
+    "add_attention attention_history_length attention_heads attention_levels pack_data freeze_modules"
 )
 TRAIN_HOURGLASS = GENERAL | HOURGLASS | {"sync_batch_norm", "evaluate", "allow_unsafe_load", "debug_traceback"}
 LIFTER = GENERAL | words(
@@ -41,7 +41,7 @@ LIFTER = GENERAL | words(
 )
 NETWORK = words(
     "stacks features blocks num_classes use_layer_norm no_batch_norm_affine batch_norm_momentum "
-    "predict_joint_visibility add_attention attention_history_length attention_heads"
+    "predict_joint_visibility add_attention attention_history_length attention_heads attention_levels"
 )
 FRAMES = words("max_frames start end every smooth")
 RUN_STITCHED = NETWORK | words(

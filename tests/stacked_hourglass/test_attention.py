@@ -14,7 +14,9 @@ LENGTH = 3
 OVER_TIME = Architecture(
     stacks=2, features=8, add_attention=True, attention_history_length=LENGTH, attention_heads=2, num_classes=4
 )
+LEVELS = replace(OVER_TIME, attention_levels=3)
 PLAIN = Architecture(stacks=2, features=8, num_classes=4)
+both = pytest.mark.parametrize("architecture", [OVER_TIME, LEVELS], ids=["bottleneck", "three_levels"])
 
 
 def network(architecture: Architecture = OVER_TIME, trained: bool = False) -> HourglassNet:
@@ -45,6 +47,7 @@ def identity_attention(length: int = 2, gain: float = 1.0) -> TemporalAttention:
     attention = TemporalAttention(2, length, 1)
     attention.norm = torch.nn.Identity()
     with torch.no_grad():
+        attention.place.zero_()
         for layer in (attention.query, attention.key, attention.value, attention.out):
             layer.bias.zero_()
             layer.weight.copy_(torch.eye(2)[..., None, None])
@@ -91,20 +94,35 @@ def test_the_age_is_a_key():
     assert found[0, 0, 0].item() == pytest.approx(15)
 
 
+def test_at_first_it_adds_what_was_at_the_same_place():
+    """With a gain of 1: most from the last frame, none of the present, nothing but the features after the norm."""
+    attention = TemporalAttention(4, 2, 2)
+    torch.nn.init.ones_(attention.gain)
+    past = torch.zeros(1, 2, 4, 4, 4)
+    past[0, 1, :2, 1, 2], past[0, 1, 2:, 1, 2] = 1, -1  # one place of the last frame; its norm over channels is 1
+    with torch.no_grad():
+        found = attention(torch.zeros(1, 1, 4, 4, 4), past, torch.tensor([2]))[0, 0]
+    assert found.abs().amax(0).flatten().argmax() == 4 * 1 + 2
+    assert found[:2].min() >= 0
+    assert found[2:].max() <= 0
+
+
 def test_heads_must_divide_the_channels():
     with pytest.raises(ValueError, match="8 channels and 3 heads"):
         TemporalAttention(8, 2, 3)
 
 
 # ------------------------------------------------------------------------------------------ the network
-def test_a_new_module_changes_nothing():
-    over_time, plain, images = network(), network(PLAIN), clip()
+@both
+def test_a_new_module_changes_nothing(architecture):
+    over_time, plain, images = network(architecture), network(PLAIN), clip()
     for one, other in zip(over_time(images), plain(images), strict=True):
         assert torch.equal(one, other)
 
 
-def test_a_network_of_single_images_is_what_an_empty_history_gives():
-    over_time, plain, images = network(trained=True), network(PLAIN), clip()[:, 0]
+@both
+def test_a_network_of_single_images_is_what_an_empty_history_gives(architecture):
+    over_time, plain, images = network(architecture, trained=True), network(PLAIN), clip()[:, 0]
     assert torch.equal(over_time(images)[-1], plain(images)[-1])
     assert torch.equal(over_time.stream(images, over_time.empty_history(images))[0][-1], plain(images)[-1])
 
@@ -118,14 +136,15 @@ def test_without_history_there_is_no_attention():
 
 
 @settings(max_examples=5, deadline=None)
-@given(frames=st.integers(1, 8))
-def test_streaming_gives_what_the_whole_clip_gives(frames):
-    model, images = network(trained=True), clip(frames)
+@given(frames=st.integers(1, 8), levels=st.sampled_from([1, 3]))
+def test_streaming_gives_what_the_whole_clip_gives(frames, levels):
+    model, images = network(replace(OVER_TIME, attention_levels=levels), trained=True), clip(frames)
     with torch.no_grad():
         found, history = streamed(model, images)
         whole = model(images)[-1]
     assert (found - whole).abs().max() < 1e-5
-    assert history.features.shape == (2, 2, LENGTH, 8, 1, 1)  # however long the clip
+    places = {1: 1, 3: 1 + 4 + 16}[levels]
+    assert history.features.shape == (2, 2, LENGTH, 8, places)  # however long the clip
     assert history.frames.tolist() == [min(frames, LENGTH)] * 2
 
 
@@ -147,8 +166,9 @@ def test_people_have_a_history_each():
     assert torch.allclose(both[1:], second, atol=1e-6)
 
 
-def test_every_parameter_gets_a_gradient():
-    model = network(trained=True).train()
+@both
+def test_every_parameter_gets_a_gradient(architecture):
+    model = network(architecture, trained=True).train()
     sum(maps.square().sum() for maps in model(clip(4))).backward()
     without = [name for name, one in model.named_parameters() if one.grad is None or not one.grad.isfinite().all()]
     assert not without
@@ -169,8 +189,9 @@ def test_visibility_of_clips():
 
 
 # ------------------------------------------------------------------------------------------ its weights
-def test_the_architecture_is_read_from_the_weights():
-    assert infer_architecture(network().state_dict()) == OVER_TIME
+@both
+def test_the_architecture_is_read_from_the_weights(architecture):
+    assert infer_architecture(network(architecture).state_dict()) == architecture
 
 
 def test_weights_of_single_images_load():

@@ -86,6 +86,7 @@ EFFECTS = OF_ALL_TRAININGS | {
     "add_attention": Effect(OVER_TIME, shapes),
     "attention_history_length": Effect(("--attention_history_length", 1), shapes, base=OVER_TIME),
     "attention_heads": Effect(("--attention_heads", 2), shapes, base=OVER_TIME),
+    "attention_levels": Effect(("--attention_levels", 2), shapes, base=OVER_TIME),
     # training
     "pack_data": Effect(("--pack_data",), weights),
     "scale_weight_factor": Effect(("--scale_weight_factor", 0.5), weights),

@@ -273,6 +273,7 @@ OF_HOURGLASS = (
     ("stacks", 2, 1), ("features", 16, 8), ("blocks", 2, 1), ("num_classes", 14, 16), ("use_layer_norm", True, False),
     ("no_batch_norm_affine", True, False), ("batch_norm_momentum", 0.7, 0.1), ("predict_joint_visibility", True, False),
     ("add_attention", True, False), ("attention_history_length", 3, 8), ("attention_heads", 2, 4),
+    ("attention_levels", 2, 1),
 )  # fmt: skip
 OF_LIFTER = (("linear_size", 32, 16), ("num_stage", 2, 1), ("dataset_normalization", True, "instance"))
 PATH_OF = {"hourglass": "--load_hourglass", "lifter": "--load_2d3d"}

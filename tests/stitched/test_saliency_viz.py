@@ -200,7 +200,7 @@ def test_published_checkpoints_and_other_joint_orders(draw, photos, checkpoint, 
 ARCHITECTURE = {
     "stacks": 3, "features": 12, "blocks": 2, "num_classes": 14, "use_layer_norm": True, "no_batch_norm_affine": True,
     "batch_norm_momentum": 0.7, "predict_joint_visibility": True, "add_attention": True, "attention_history_length": 3,
-    "attention_heads": 2,
+    "attention_heads": 2, "attention_levels": 2,
 }  # fmt: skip
 
 

@@ -203,6 +203,7 @@ STORED = [
     ("add_attention", True, False),
     ("attention_history_length", 3, 8),
     ("attention_heads", 2, 4),
+    ("attention_levels", 2, 1),
     ("linear_size", 32, 16),
     ("num_stage", 2, 1),
     ("dataset_normalization", True, "instance"),

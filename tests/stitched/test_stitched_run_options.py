@@ -23,6 +23,7 @@ OTHER_SHAPES = {
     "no_batch_norm_affine": (True, False), "batch_norm_momentum": (0.7, 0.1), "predict_joint_visibility": (True, False),
     "linear_size": (32, 16), "num_stage": (2, 1), "dataset_normalization": (True, "instance"),
     "add_attention": (True, False), "attention_history_length": (3, 8), "attention_heads": (2, 4),
+    "attention_levels": (2, 1),
 }  # fmt: skip
 OF_LIFTER = ("linear_size", "num_stage", "dataset_normalization")
 

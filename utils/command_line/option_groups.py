@@ -178,6 +178,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("add_attention", "attention over time: each frame of a clip also sees those before it", False, bool),
         Option("attention_history_length", "frames that --add_attention looks back; 0: none", 8, whole),
         Option("attention_heads", "attention heads; a divisor of --features", 4, count),
+        Option(
+            "attention_levels",
+            "resolutions in each hourglass with attention, from the lowest up: 4 x 4 places, 8 x 8, 16 x 16, 32 x 32",
+            1, number(int, 1, 4, "a whole number from 1 to 4"),
+        ),
     ),
     "hourglass training": (
         Option(

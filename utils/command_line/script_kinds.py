@@ -32,7 +32,7 @@ HOURGLASS_SHAPE, LIFTER_SHAPE = (
         (
             "stacks", "features", "blocks", "num_classes", "use_layer_norm", "no_batch_norm_affine",
             "batch_norm_momentum", "predict_joint_visibility", "add_attention", "attention_history_length",
-            "attention_heads",
+            "attention_heads", "attention_levels",
         ),
         ("linear_size", "num_stage", "dataset_normalization"),
     )
