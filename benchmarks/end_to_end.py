@@ -1,7 +1,7 @@
-"""run.py on 600 photos from end to end: decoding, crops, network, joints; compared with the network alone.
+"""run.py on photos from end to end: decoding, crops, network, joints; compared with the network alone.
 
-    python benchmarks/end_to_end.py
-    python benchmarks/end_to_end.py --photos 100
+    python benchmarks/end_to_end.py --photos 600
+    python benchmarks/end_to_end.py               # 128 photos, for `make bench`
 
 The demo weights' hourglass on photos of 1280 × 720 px, each taken as one person, without start-up. Ways
 differ in how the cores are shared: workers that decode, and threads of the network. The floor is the network on crops
@@ -72,7 +72,7 @@ def whole_run(predictor: Predictor, folder: Path, number: int, batch: int, worke
 
 def main() -> None:
     parser = parser_of(__doc__, seconds=1, turns=1)
-    parser.add_argument("--photos", type=int, default=600, help="(default: 600)")
+    parser.add_argument("--photos", type=int, default=128, help="(default: 128)")
     arguments = parser.parse_args()
     keep_large_blocks()
     print(machine())

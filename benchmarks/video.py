@@ -4,10 +4,16 @@
     python benchmarks/video.py --video clip.mp4 --frames 200
 
 The steps run one after the other, each over all frames, in one process. "s" is elapsed time and "CPU s" the time of all
-threads, both per 1,000 frames. `run.py` decodes, finds and crops in a second process, while this one predicts.
+threads, both per 1,000 frames.
+
+Then the whole, without start-up: what `run.py stitched_mpii` does, which decodes, finds and crops in a second process
+while this one predicts, and what `viz.py video` does, with a thread each for decoding, drawing and encoding. Both are
+compared with the slowest of their steps alone. Steps overlap only as far as there are cores: "cores" is the time that
+all steps' CPU seconds take if no core ever waits.
 """
 
 import argparse
+import os
 import platform
 import sys
 import tempfile
@@ -21,18 +27,19 @@ import numpy as np
 import torch
 
 FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER.parent))
+sys.path[:0] = [str(FOLDER.parent), str(FOLDER)]
+
+from measuring import verdict
 
 from stacked_hourglass.demo_weights import DEMO_WEIGHTS
 from stacked_hourglass.finding.boxes import make_finder
 from stacked_hourglass.finding.finder import PersonFinder
 from stacked_hourglass.finding.photo_crops import PhotoPeople, crop_people
 from stacked_hourglass.finding.tracking import Tracker
-from stacked_hourglass.photos import predict_photos
+from stacked_hourglass.photos import find_poses, predict_photos
 from stitched import StitchedPredictor, load_network
 from stitched.pose_files import PosePair
-from stitched.video import MAX_SIDE, compose_frame, fit_panels, stand, view_azimuth
-from utils.console.messages import show_messages
+from stitched.video import MAX_SIDE, compose_frame, draw_video, fit_panels, stand, view_azimuth
 from utils.imaging.images import CROP_SIZE, read_image
 from utils.imaging.source_paths import require_path
 from utils.imaging.video_source import FrameRange, VideoSource, open_video
@@ -44,6 +51,8 @@ from utils.predictions.smoothed_people import smooth_people
 PHOTO = FOLDER.parent / "docs" / "photos" / "photographer.jpg"
 SIZE, RATE = (1280, 720), 25  # of the video made from it
 BATCH = 16
+PREDICTION, DRAWING = ("decode", "find", "crop", "track", "network"), ("decode", "draw", "encode")
+BAR = 85  # % of the rate of the slowest step alone
 
 
 class Times:
@@ -108,6 +117,36 @@ def measure(source: VideoSource, predictor: StitchedPredictor, person_box: str, 
     return times, results.people
 
 
+def measure_whole(video: Path, predictor: StitchedPredictor, person_box: str, frames: int, folder: Path) -> Times:
+    """Times of prediction and of drawing as the scripts do them, less the time that one frame takes."""
+    times = Times()
+    for count in (1, frames):
+        which = {"frames": FrameRange(max_frames=count), "batch_size": BATCH, "workers": 1}
+        with times.of(f"prediction, {count}"):
+            results = find_poses(predictor, video, person_box=person_box, **which)
+        results.save(folder)
+        files = [folder / f"{kind}_pose_estimations.pt" for kind in ("2d", "3d")]
+        with times.of(f"drawing, {count}"):
+            draw_video(video, *files, folder / "drawn")
+    return times
+
+
+def report_whole(steps: Times, whole: Times, frames: int) -> None:
+    """Rates of prediction and of drawing, beside their slowest step alone and what the cores allow."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    print(f"\n{'frames/s':<12} {'whole':>8} {'slowest step alone':>28} {'cores':>8}")
+    shares = {}
+    for what, parts in (("prediction", PREDICTION), ("drawing", DRAWING)):
+        seconds = (whole.steps[f"{what}, {frames}"][0] - whole.steps[f"{what}, 1"][0]) / (frames - 1)
+        slowest = max(parts, key=lambda step: steps.steps[step][0])
+        alone = steps.steps[slowest][0] / frames
+        least = sum(steps.steps[step][1] for step in parts) / cores / frames
+        print(f"{what:<12} {1 / seconds:8.2f} {f'{slowest} {1 / alone:.2f}':>28} {1 / least:8.2f}")
+        shares[what] = 100 * alone / seconds
+    for what, share in shares.items():
+        verdict(f"video, {what}, share of its slowest step alone", share, BAR, "%", digits=0)
+
+
 def warm_up(finder: PersonFinder, predictor: StitchedPredictor, frame: tuple[str, np.ndarray]) -> None:
     """Load what is loaded at first use: networks' kernels, and SciPy for the tracker."""
     finder(frame[1], frame[0])
@@ -145,7 +184,6 @@ def main() -> None:
     parser.add_argument("--load", type=Path, default=DEMO_WEIGHTS, help="stitched checkpoint (default: demo weights)")
     parser.add_argument("--device", default="cpu", type=torch.device, help="cpu or cuda (default: cpu)")
     arguments = parser.parse_args()
-    show_messages()
     with tempfile.TemporaryDirectory() as folder:
         try:
             if arguments.video:
@@ -154,13 +192,17 @@ def main() -> None:
             source = open_video(video, "--video", FrameRange(max_frames=arguments.frames))
             predictor = StitchedPredictor(load_network(arguments.load, device=arguments.device))
             times, poses = measure(source, predictor, arguments.person_box, Path(folder))
+            count = len(source)
+            whole = measure_whole(video, predictor, arguments.person_box, count, Path(folder)) if count > 1 else None
         except UserError as error:
             parser.error(str(error))
     print(
         f"{arguments.device}, {torch.get_num_threads()} threads, torch {torch.__version__}, Python "
-        f"{platform.python_version()}\n{len(source)} frames of {source.size[0]} × {source.size[1]} px with {poses} "
-        f"poses; times per 1,000 frames\n\n{times.table(len(source))}"
+        f"{platform.python_version()}\n{count} frames of {source.size[0]} × {source.size[1]} px with {poses} "
+        f"poses; times per 1,000 frames\n\n{times.table(count)}"
     )
+    if whole:
+        report_whole(times, whole, count)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ def test_it_prints_a_line_for_every_step(tmp_path):
     done = call_script(benchmark, "--frames", 3, "--person_box", "whole", cwd=tmp_path).succeeded()
     assert re.findall(r"^(\w+) +\d+\.\d\d +\d+\.\d\d", done.out, re.MULTILINE) == STEPS
     assert "3 frames of 1280 × 720 px with 3 poses; times per 1,000 frames" in done.out
+    for what in ("prediction", "drawing"):
+        assert re.search(rf"^{what} +\d+\.\d\d +\w+ \d+\.\d\d +\d+\.\d\d$", done.out, re.MULTILINE)
+        assert f"video, {what}, share of its slowest step alone" in done.out
     assert not list(tmp_path.iterdir())
 
 
