@@ -38,6 +38,7 @@ SUBJECTS = {
     "video": "Video",
     "end_to_end": "End to end",
 }
+UNMEASURED = "Nothing here was measured on a GPU: TF32, bf16, `--compile` and data waits on CUDA are unmeasured."
 LEAST = 5  # s; with less time left a benchmark is not begun
 VERDICT = re.compile(r"^\* (.+): (.+); asked for: (.+); (met|MISSED)$")
 
@@ -66,22 +67,23 @@ def run(name: str, limit: float, *arguments: str) -> tuple[list[str], str | None
 
 def page(results: dict[str, tuple[list[str], str | None, float]]) -> str:
     """The Markdown page: facts, a row per verdict, then the output of each benchmark."""
-    seconds = sum(took for _, _, took in results.values())
+    seconds, facts = sum(took for _, _, took in results.values()), machine()
     rows, parts = [], []
     for name, (lines, fault, took) in results.items():
         rows += [found.groups() for line in lines if (found := VERDICT.match(line))]
         own = [line for line in lines if not VERDICT.match(line)]
-        own = own[1:] if own[:1] == [machine()] else own
+        own = own[1:] if own[:1] == [facts] else own
         parts += [f"## {SUBJECTS[name]}", "", f"`python benchmarks/{name}.py`, {took:.0f} s."]
         parts += [f"**Incomplete: {fault}.**"] if fault else []
         parts += [*own, ""]
     head = [
         "# Benchmarks",
         "",
-        f"Written by `make bench` on {date.today().isoformat()}, in {seconds:.0f} s. {machine()}.",
+        f"Written by `make bench` on {date.today().isoformat()}, in {seconds:.0f} s. {facts}.",
         "",
         "Contenders of a table run in alternating turns, in one run; rates are medians. What is compared with what is "
         "said at the top of each script. Absolute rates are this machine's; ratios carry further.",
+        *(["", UNMEASURED] if "no GPU" in facts else []),
         "",
         "| what | measured | asked for | |",
         "|---|---:|---:|---|",

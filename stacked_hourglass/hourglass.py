@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stacked_hourglass.attention import History, PassOverTime, TemporalAttention
+from stacked_hourglass.convolution import SpatialConv2d
 from stacked_hourglass.visibility import VisibilityNet
 from utils.compute.arrays import network_in_kind
 
@@ -76,7 +77,7 @@ class Bottleneck(nn.Module):
         self.bn1 = architecture.norm(inplanes)
         self.conv1 = nn.Conv2d(inplanes, planes, 1)
         self.bn2 = architecture.norm(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, padding=1)
+        self.conv2 = SpatialConv2d(planes, planes, 3, padding=1)
         self.bn3 = architecture.norm(planes)
         self.conv3 = nn.Conv2d(planes, EXPANSION * planes, 1)
         self.relu = nn.ReLU(inplace=True)
@@ -172,7 +173,7 @@ class HourglassNet(nn.Module):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
         a, width = architecture, architecture.features
         planes = width // EXPANSION
-        self.conv1 = nn.Conv2d(3, width // 4, 7, stride=2, padding=3)
+        self.conv1 = SpatialConv2d(3, width // 4, 7, stride=2, padding=3)
         self.bn1 = a.norm(width // 4)
         self.relu = nn.ReLU(inplace=True)
         self.layer1 = residual(a, width // 4, width // 4, 1)
