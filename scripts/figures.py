@@ -153,7 +153,7 @@ RECIPES = {
             ),
         ),
         {
-            "model_checkpoints/3d_pose_gan_default": "python train.py 3d_pose_gan",
+            "model_checkpoints/3d_pose_gan_default": "train.py 3d_pose_gan --epochs 26 --schedule 16 22 --gamma 0.3",
             MOTION: "Human3.6M, see docs/data.md; or --motion FOLDER",
         },
     ),

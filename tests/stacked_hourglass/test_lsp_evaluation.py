@@ -129,7 +129,7 @@ def test_bad_input_is_refused(data_dir, joints, tmp_path):
     refused(data_dir, [good], "no readable array 'joints'")
 
 
-def test_predictions_of_a_training_on_the_sample(tmp_path, sample_lsp):
+def test_predictions_of_a_training_on_the_sample(tmp_path, sample_lsp, undrawn):
     """What train.py hourglass_lsp writes is scored as it is, and PCK is that of the training's log."""
     small = ["--stacks", 1, "--features", 8, "--epochs", 1, "--workers", 0, "--train_batch_size", 4]
     folders = ["--checkpoint_dir", tmp_path / "checkpoints", "--tb_dir", tmp_path / "tb"]
