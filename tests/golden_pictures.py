@@ -12,6 +12,7 @@ import torch
 from standing_people import joints_of, people
 
 from generative_models.viz import draw_beside
+from stacked_hourglass.browse import Shown, draw_sample
 from stacked_hourglass.joint_maps import draw_joint_maps
 from stacked_hourglass.viz import overlay_figure
 from stitched.viz import Scene, compose
@@ -85,10 +86,19 @@ def worst() -> Sketch:
     return photo_pair(photo(), joints + 30, joints, H36M_2D, "a.png, person 0, error 11 %")
 
 
+def training_sample() -> Sketch:
+    crop = torch.from_numpy(photo(256, 256)).permute(2, 0, 1) / 255
+    joints = torch.stack([torch.tensor([30.0 + 12 * joint, 220.0 - 12 * joint]) for joint in range(len(MPII))])
+    joints[3:5] = torch.nan  # not annotated
+    targets = render_heatmaps(crop_to_heatmap(joints)[None], sigma=1.5)[0]
+    return draw_sample(Shown("a.jpg", crop, joints, targets, "not counted"), MPII)
+
+
 PICTURES: dict[str, Callable[[], Sketch]] = {
     drawing.__name__: drawing
     for drawing in (
         overlay, crowd, small_person, doubtful, paper, truth_and_prediction, generated, joint_maps, worst,
+        training_sample,
     )
 }  # fmt: skip
 
