@@ -109,7 +109,7 @@ def data_of_several(made_once, tiny_h36m) -> dict[str, Path]:
     from shared_launch import make_data
 
     folder = made_once("of_several", make_data)
-    return {name: folder / name for name in ("mpii", "photos", "images")} | {"h36m": tiny_h36m, "folder": folder}
+    return {name: folder / name for name in ("mpii", "eva", "photos", "images")} | {"h36m": tiny_h36m, "folder": folder}
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from launchers import finish, launcher, start, two_machines
+from tiny_eva import make_tiny_eva
 from tiny_fine_tuning import make_images, make_networks
 
 from utils.sample.sample_data import make_mpii
@@ -21,6 +22,7 @@ NORMS = ("--features", 16, "--use_amsprop", "--lr", 1e-5)
 SMALL_LIFTER = ("--linear_size", 16, "--num_stage", 1, "--action", "Walking", "--test_batch_size", 64)
 LIFTER = (*SMALL_LIFTER, "--dropout", 0, "--orthogonal_data_augmentation", "--drop_joint_prob", 0.1)
 NETWORKS = ("--load_hourglass", "hourglass.pth.tar", "--load_2d3d", "2d3d.pth.tar")
+OVER_TIME = ("--add_attention", "--attention_history_length", 2, "--add_random_masking")
 GAN = ("--linear_size", 16, "--num_stage", 1, "--action", "Walking")
 
 # Where a gradient is nothing but rounding (a bias before a norm), Adam and RMSprop would make full steps of it: weight
@@ -30,6 +32,8 @@ TRAININGS = {
     # 7 people: minibatches of 4 and 3, of which one process has 1 and the other 2.
     "hourglass": ("hourglass_mpii", 2, (*HOURGLASS, *NO_NORMS, *LOSSES), ()),
     "hourglass_norms": ("hourglass_mpii", 2, (*HOURGLASS, *NORMS), ("--sync_batch_norm",)),
+    # 6 clips of 3 frames: minibatches of 4 and 2.
+    "eva": ("hourglass_eva", 2, (*HOURGLASS, "--features", 8, "--use_layer_norm", "--lr", 5e-6, *OVER_TIME), ()),
     "lifter": ("2d3d_h36m", 12, (*LIFTER, "--epochs", 1), ("--sync_batch_norm",)),
     "cycle_gan": ("2d3d_h36m", 12, (*LIFTER, "--epochs", 1, "--cycle_gan"), ("--sync_batch_norm",)),
     "pose_gan": ("3d_pose_gan", 6, (*GAN, "--epochs", 2), ()),
@@ -45,7 +49,7 @@ RUNS = ("people", "photos", "one_photo", "frames", "poses")
 
 def training(name: str, data: dict[str, Path], processes: int) -> list[object]:
     script, batch, argv, of_two = TRAININGS[name]
-    places = {"hourglass_mpii": "mpii", "stitched_fine_tune": "images"}
+    places = {"hourglass_mpii": "mpii", "hourglass_eva": "eva", "stitched_fine_tune": "images"}
     return [
         "train", script, "--data_dir", data[places.get(script, "h36m")], "--exp", name, "--device", "cpu",
         "--tb_log_freq", 1, "--weight_decay", 0.01, "--train_batch_size", batch * 2 // processes, *argv,
@@ -97,6 +101,7 @@ def make_data(folder: Path) -> None:
     make_mpii(folder / "mpii", training=7, validation=5)
     shutil.copytree(folder / "mpii/images", folder / "photos")
     (folder / "photos/broken.jpg").write_text("no photo")
+    make_tiny_eva(folder / "eva")
     images = make_images(folder / "images")
     make_networks(folder, images, use_layer_norm=True)
 

@@ -6,25 +6,17 @@ import numpy as np
 import pytest
 from command_line import call
 from scipy.io import loadmat
+from tiny_eva import CHUNKS, FRAMES, make_tiny_eva
 
 from utils.human36m.object_npz import read_object_npz
 from utils.imaging.video_source import open_video
-from utils.sample import eva
 from utils.training.log_files import read_log
-
-FRAMES, CHUNKS = 12, {"Train": (1, 7), "Validate": (8, 11)}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """One walker of 12 frames, 6 of them to train on and 3 to validate on, in three cameras."""
     folder = tmp_path_factory.mktemp("eva") / "data"
-    folder.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(eva, "FRAMES", FRAMES)
-        patch.setattr(eva, "CHUNKS", CHUNKS)
-        patch.setattr(eva, "SAMPLE_SUBJECTS", ("S1",))
-        eva.make_eva(folder)
+    make_tiny_eva(folder)
     return folder
 
 
