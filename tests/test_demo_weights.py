@@ -39,7 +39,7 @@ def test_the_file_is_small_and_in_half_precision():
     assert network.normalisation.kind == "instance"
 
 
-def test_a_person_who_walks_stands_on_his_feet(found):
+def test_a_walking_person_is_upright(found):
     """In the picture, and in 3D: the head above the hips, the hips above the feet; about as tall as people are."""
     name = "rendered_walking.jpg"
     [joints], [pose] = (load_predictions(found / f"{kind}_pose_estimations.pt")[name] for kind in ("2d", "3d"))

@@ -100,7 +100,7 @@ class TestTraining:
         assert preds.shape == (4, 16, 2)
         assert np.isfinite(preds).all()
 
-    def test_resume_goes_on(self, trained, resumed):
+    def test_resume_continues(self, trained, resumed):
         assert resumed.log()[:2] == trained.log()
         assert [row["epoch"] for row in resumed.log()] == [1, 2, 3]
         assert torch.load(resumed.checkpoint, weights_only=True)["epoch"] == 3

@@ -60,7 +60,7 @@ NO_TOOLKIT = "--gpu: no nvcc; install the CUDA toolkit, or set HOROVOD_CUDA_HOME
         (["--gpu", "CUDA"], {"HOROVOD_CUDA_HOME": "/no_toolkit"}, NO_TOOLKIT),
     ],
 )
-def test_what_is_missing_is_said_in_one_line(argv, environment, fault, tmp_path):
+def test_missing_tools_are_named_in_one_line(argv, environment, fault, tmp_path):
     stand_in = interpreter(tmp_path, cuda="13.2" if "CUDA" in argv else "None")
     argv = [stand_in if argument in ("PYTHON", "CUDA") else argument for argument in argv]
     done = install(*argv, HOROVOD_CACHE=tmp_path / "cache", **environment)

@@ -42,13 +42,13 @@ def wait_for_epoch(process: subprocess.Popen, start: str = "epoch ") -> None:
     assert line, "the training ended too early"
 
 
-def test_interrupted_and_killed_training_goes_on(tiny_mpii, tmp_path, start):
+def test_interrupted_and_killed_training_continues(tiny_mpii, tmp_path, start):
     experiment = Experiment(tmp_path)
     endless = train_arguments(tiny_mpii, tmp_path, "--epochs", 100_000)
 
     process = start(*endless)
     wait_for_epoch(process, "epoch 2 ")
-    time.sleep(0.3)  # most often within the next epoch; right behind that line counts as well
+    time.sleep(0.3)  # most often within the next epoch; directly after that line counts as well
     os.killpg(process.pid, signal.SIGINT)  # to the workers too, as Ctrl-C does
     assert process.wait(timeout=180) == 130
     errors = (tmp_path / "stderr_0.txt").read_text()

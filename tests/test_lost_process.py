@@ -66,7 +66,7 @@ def assert_checkpoint_is_whole(folder: Path, training, tmp_path: Path) -> None:
     assert_as_never_killed(folder, training, done + 1, tmp_path)
 
 
-def test_torchrun_goes_on_once_after_a_kill_and_ends_after_another(training, tmp_path):
+def test_torchrun_continues_after_one_kill_and_ends_after_another(training, tmp_path):
     folder = tmp_path / "killed"
     folder.mkdir()
     call("train", *training(64, "--epochs", 1), cwd=folder).succeeded()  # an earlier experiment of that name

@@ -20,7 +20,7 @@ from utils.imaging.draw2d import save_image
 from utils.transform import COCO, MPII
 
 
-def test_who_counts_and_what(tmp_path):
+def test_which_people_and_joints_count(tmp_path):
     tall = [4.0, 10.0, 40.0, 97.0]
     make(tmp_path, validation=[
         person(1, bbox=tall), person(2, bbox=[4.0, 10.0, 140.0, 96.0]), person(3, bbox=tall, joints=9),

@@ -151,7 +151,7 @@ class TrainingOptionTests:
         assert average == pytest.approx(run().log()[-1][f"val/{self.metric}"], rel=1e-4)
 
     @pytest.mark.shows("resume")
-    def test_resume_goes_on_as_if_never_stopped(self, run, launch, tmp_path):
+    def test_resume_continues_as_if_never_stopped(self, run, launch, tmp_path):
         self.trained(launch, tmp_path)
         resumed = self.trained(launch, tmp_path, "--resume", "--epochs", 2)
         assert epochs(resumed) == 2
@@ -182,5 +182,5 @@ class TrainingOptionTests:
         [pytest.param(argv, named, marks=pytest.mark.shows(*shown)) for argv, named, shown in REFUSED],
         ids=[" ".join(map(str, argv)) for argv, *_ in REFUSED],
     )
-    def test_what_contradicts_itself_or_has_no_effect_is_refused(self, fails, argv, named):
+    def test_contradicting_and_useless_options_are_refused(self, fails, argv, named):
         assert named in fails(*argv)

@@ -57,7 +57,7 @@ class TestCheckpoints:
         assert not (tmp_path / "out").exists()
         assert not (tmp_path / "checkpoints").exists()
 
-    def test_option_that_agrees_is_no_error(self, photos, tmp_path, run):
+    def test_matching_option_is_accepted(self, photos, tmp_path, run):
         assert run(photos, "--features", 8, "--stacks", 1).warnings() == []
         having = poses(tmp_path / "out")
         run(photos).succeeded()

@@ -125,7 +125,7 @@ def test_a_run_leaves_the_stated_files_and_measures(run):
     assert run().checkpoint()["best"] == pytest.approx(run().log()[-1]["val/SW"], rel=1e-4)
 
 
-def test_what_is_printed_says_what_it_is(run):
+def test_printed_numbers_have_their_definitions(run):
     for part in ("50 is perfect", "sliced 2-Wasserstein distance, mm", "asymmetry: mm", "held-out poses (S9, S11)"):
         assert part in run().out
 
@@ -141,7 +141,7 @@ def test_a_penalised_critic_is_not_clipped_and_the_other_way_round(run):
 
 
 @pytest.mark.shows("workers")
-def test_workers_are_said_to_be_of_no_use(run):
+def test_workers_are_reported_as_ignored(run):
     assert "--workers 1: ignored" in run("--workers", 1).out
     assert "ignored" not in run().out
 
@@ -195,7 +195,7 @@ def test_resume_keeps_the_experiment_and_takes_a_new_rate_for_both_optimizers(la
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-def test_what_contradicts_itself_or_has_no_effect_is_refused(fails, argv, named):
+def test_contradicting_and_useless_options_are_refused(fails, argv, named):
     assert named in fails(*argv)
 
 

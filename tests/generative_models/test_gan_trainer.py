@@ -102,7 +102,7 @@ class TestUpdate:
         assert not torch.equal(critic_after(), critic_after(start=1))
         assert not torch.equal(critic_after(), critic_after(seed=1))
 
-    def test_critic_is_trainable_again_behind_a_generator_step(self, trainer, poses):
+    def test_critic_is_trainable_again_after_a_generator_step(self, trainer, poses):
         model = small_gan(poses)
         steps(trainer(num_discriminator_steps_per_generator_step=1), model, 1)
         assert all(parameter.requires_grad for parameter in model.critic.parameters())

@@ -41,6 +41,6 @@ def test_too_few_sequences_to_hold_out_a_fourth(tiny_h36m, tmp_path):
         load_split(find_sequences(tmp_path), ["Walking"], "clips")
 
 
-def test_it_is_said_in_words():
+def test_the_split_is_described_in_words():
     assert name_of("people") == "S9, S11"
     assert name_of("clips") == "every fourth sequence of the training people"

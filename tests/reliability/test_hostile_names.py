@@ -145,7 +145,7 @@ def test_refused_names_stay_apart():
 
 
 # ------------------------------------------------------------------------------------------ folders of photos
-def test_what_is_no_file_is_left_out(tmp_path, caplog):
+def test_non_files_are_left_out(tmp_path, caplog):
     Image.new("RGB", (20, 20)).save(tmp_path / "good.png")
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "zero.png").symlink_to("/dev/zero")

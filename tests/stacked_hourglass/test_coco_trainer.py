@@ -115,5 +115,5 @@ def test_at_0_the_latest_is_the_best():
 
 
 @pytest.mark.parametrize("higher", [(), ("loss",)])
-def test_0_after_0_is_no_better_for_other_metrics(higher):
+def test_0_after_0_is_not_better_for_other_metrics(higher):
     assert not TrainingHooks(*[None] * 5, higher_is_better=higher).is_better(0.0, 0.0)

@@ -28,7 +28,7 @@ VARIANTS = {
     "visibility": replace(SMALL, predict_joint_visibility=True),
 }
 
-# Keys of the public checkpoints with 2 stacks of 256 features and 1 block, and the shapes behind them.
+# Keys of the public checkpoints with 2 stacks of 256 features and 1 block, and their shapes.
 PUBLISHED = {
     "conv1.weight": (64, 3, 7, 7),
     "conv1.bias": (64,),
@@ -77,7 +77,7 @@ def network(architecture: Architecture, seed: int = 0) -> HourglassNet:
 
 
 def shapes(architecture: Architecture) -> dict[str, Tensor]:
-    """The state dict without memory behind it."""
+    """The state dict on the meta device, without memory."""
     with torch.device("meta"):
         return HourglassNet(architecture).state_dict()
 
@@ -120,7 +120,7 @@ def test_every_module_has_a_published_name():
     assert {key.rpartition(".")[0] for key in shapes(Architecture())} == expected
 
 
-def test_more_blocks_are_numbered_behind_the_first():
+def test_further_blocks_are_numbered_after_the_first():
     state = shapes(Architecture(blocks=3))
     assert "hg.0.hg.2.1.2.conv1.weight" in state
     assert "res.1.2.bn1.weight" in state
@@ -296,7 +296,7 @@ def test_layer_norm_replaces_every_batch_norm():
 def test_batch_norm_options_reach_every_norm():
     model = network(replace(SMALL, batch_norm_momentum=0.25, no_batch_norm_affine=True))
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    # Stem; 3 each in 3 bottlenecks of the stem, in 2 · 13 of the hourglasses, and 2 more; 2 behind fc.
+    # Stem; 3 each in 3 bottlenecks of the stem, in 2 · 13 of the hourglasses, and 2 more; 2 after fc.
     assert len(norms) == 1 + 3 * (3 + 2 * 13 + 2) + 2
     assert all(norm.momentum == 0.25 and not norm.affine and norm.weight is None for norm in norms)
 

@@ -106,7 +106,7 @@ class TestPanels:
         spots = [np.abs(panel(sketch, joint, 1)[190:210, 40:60] - 90).mean() for joint in ("pelvis", "l_knee")]
         assert spots[0] < 0.5 * spots[1]
 
-    def test_joints_below_the_threshold_are_not_marked_and_said(self):
+    def test_joints_below_the_threshold_are_not_marked_and_named(self):
         heights = torch.ones(len(MPII))
         heights[MPII.index("l_knee")] = 0.1
         sketch = draw(heights, min_score=0.2)

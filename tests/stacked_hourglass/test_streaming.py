@@ -46,7 +46,7 @@ def test_a_new_track_begins_without_a_past(network):
 
 
 @torch.no_grad()
-def test_a_track_that_comes_back_goes_on(network):
+def test_a_track_that_comes_back_continues(network):
     images, past = frames(3), PastOfTracks(network)
     past.heatmaps(images[0], [0, 1])
     past.heatmaps(images[1, :1], [0])

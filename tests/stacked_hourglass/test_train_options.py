@@ -145,7 +145,7 @@ class TestOptions(TrainingOptionTests):
         assert "PCKh@0.5" in averages
 
     @pytest.mark.shows("resume")
-    def test_resume_goes_on_as_if_never_stopped(self, run, launch, tmp_path):
+    def test_resume_continues_as_if_never_stopped(self, run, launch, tmp_path):
         self.trained(launch, tmp_path)
         resumed = self.trained(launch, tmp_path, "--resume", "--epochs", 2)
         straight = run("--epochs", 2)

@@ -65,7 +65,7 @@ def test_workers_reach_every_loader(tiny_mpii, tmp_path, monkeypatch):
     ],
     ids=lambda argv: " ".join(map(str, argv)),
 )
-def test_what_contradicts_itself_or_has_no_effect_is_refused(parse_options, argv):
+def test_contradicting_and_useless_options_are_refused(parse_options, argv):
     with pytest.raises(UserError) as error:
         settle_options(parse_options(*argv))
     message = str(error.value)

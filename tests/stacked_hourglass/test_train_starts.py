@@ -97,7 +97,7 @@ def test_load_of_another_network_is_refused(run, fails, tmp_path):
     assert "not an hourglass network" in fails("--load", tmp_path / "lifter.pth")
 
 
-def test_what_a_loaded_network_has_need_not_be_said_again(run, tmp_path, parse_options):
+def test_options_of_a_loaded_network_need_not_be_repeated(run, tmp_path, parse_options):
     source = run(*VISIBILITY).checkpoints
     settle_options(parse_options("--load", source, "--joint_visibility_loss_coeff", 2))
     normed = run("--use_layer_norm").checkpoints

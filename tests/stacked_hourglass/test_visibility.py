@@ -74,7 +74,7 @@ def test_half_precision_logits_are_averaged_in_full():
     assert loss.item() == pytest.approx(torch.nn.functional.softplus(-logits.float()).mean().item())
 
 
-def test_gradient_flows_into_the_hourglass_but_not_behind_its_last_features():
+def test_gradient_flows_into_the_hourglass_but_not_past_its_last_features():
     torch.manual_seed(0)
     model = HourglassNet(Architecture(stacks=2, features=8, predict_joint_visibility=True))
     _, logits = model(torch.rand(2, 3, 64, 64), with_visibility=True)

@@ -162,7 +162,7 @@ def test_the_opset_is_as_stated(exported):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_printed_says_what_it_is(exported, kind):
+def test_printed_numbers_have_their_definitions(exported, kind):
     folder, result = exported(kind)
     assert export.DEFINITION in result.out
     assert f"{folder}: {kind}.pt2, {kind}.onnx, {kind}.json" in result.out

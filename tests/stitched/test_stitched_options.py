@@ -131,7 +131,7 @@ def test_a_run_leaves_the_stated_files(run):
     assert set(run().log()[-1]) == columns | {"epoch", "lr", "seconds", "val/MPJPE", "val/P-MPJPE", "val/2D_error"}
 
 
-def test_what_is_printed_says_what_it_is(run):
+def test_printed_numbers_have_their_definitions(run):
     out = run().out
     assert "6 training and 4 validation images, instance normalisation" in out
     for words in ("MPJPE: mm, mean over 17 joints", "Procrustes", "2D_error: px of the image"):
@@ -251,7 +251,7 @@ def test_options_that_agree_with_the_checkpoints_are_taken(run):
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-def test_what_contradicts_itself_or_has_no_effect_is_refused(fails, argv, named):
+def test_contradicting_and_useless_options_are_refused(fails, argv, named):
     assert named in fails(*argv)
 
 

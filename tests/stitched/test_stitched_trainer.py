@@ -242,7 +242,7 @@ def test_a_resumed_training_is_the_same_bit_for_bit(images, networks, tmp_path):
     assert [row["lr"] for row in log_of(resumed.checkpoints)] == pytest.approx([1e-3, 5e-4, 5e-4])
 
 
-def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(images, networks, tmp_path, monkeypatch):
+def test_an_interrupted_training_continues_as_if_never_stopped(images, networks, tmp_path, monkeypatch):
     """Ctrl-C within the first epoch: also dropout and augmentation go on where they were."""
     setting = ("--train_batch_size", 2, "--epochs", 2)  # three steps per epoch
     straight = fine_tune(tmp_path / "straight", images, *networks, *setting)

@@ -367,7 +367,7 @@ def test_plain_training_does_not_resume_as_a_cycle_gan(tiny_h36m, tmp_path):
     assert "1 optimizers" in call("train", "2d3d_h36m", *argv, cwd=tmp_path).refusal()
 
 
-def test_what_is_printed_says_what_it_is(tiny_h36m, tmp_path):
+def test_printed_numbers_have_their_definitions(tiny_h36m, tmp_path):
     argv = ("--data_dir", tiny_h36m, *SMALL, "--evaluate")
     out = call("train", "2d3d_h36m", *argv, "--cycle_gan", cwd=tmp_path).succeeded().out
     plain = call("train", "2d3d_h36m", *argv, cwd=tmp_path).succeeded().out

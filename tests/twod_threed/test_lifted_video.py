@@ -130,7 +130,7 @@ def test_absolute_positions(run, work, tmp_path):
     assert not {"root_positions", "focal", "focal_source"} & set(meta)
 
 
-def test_what_lacks_times_or_sizes_is_refused(run, work, tmp_path):
+def test_metas_without_times_or_sizes_are_refused(run, work, tmp_path):
     save_predictions(tmp_path / "bare/poses.pt", found().joints)
     bare = tmp_path / "bare/poses.pt"
     assert "--smooth: needs the people of a video" in run("--smooth", "one_euro", data_dir=bare).refusal()

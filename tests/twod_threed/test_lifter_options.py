@@ -167,7 +167,7 @@ def test_a_run_leaves_the_stated_files(run):
     assert kind(run()) == "instance"
 
 
-def test_what_is_printed_says_what_it_is(run):
+def test_printed_numbers_have_their_definitions(run):
     out = run().out
     assert "Protocol 1" in out
     assert "mm" in out
@@ -258,7 +258,7 @@ def test_detector_errors_are_also_measured(run):
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-def test_what_contradicts_itself_or_has_no_effect_is_refused(fails, argv, named):
+def test_contradicting_and_useless_options_are_refused(fails, argv, named):
     assert named in fails(*argv)
 
 

@@ -92,7 +92,7 @@ def test_the_normalisation_follows_the_network(lifter):
     assert {getattr(moved.normalisation, name).device.type for name in TENSORS} == {"meta"}
 
 
-def test_the_normalisation_is_no_part_of_the_weights(lifter):
+def test_the_normalisation_is_not_part_of_the_weights(lifter):
     assert not [name for name in lifter.state_dict() if "normalisation" in name]
 
 

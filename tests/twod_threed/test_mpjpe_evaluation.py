@@ -73,7 +73,7 @@ def refused(folder, *paths, message, **options):
 
 
 def row(printed, start, after=""):
-    """The numbers of the first printed line that begins with `start`, behind the text `after`."""
+    """The numbers of the first printed line that begins with `start`, after the text `after`."""
     lines = printed[printed.index(after) :].splitlines()
     return next(line for line in lines if line.startswith(start))[len(start) :].split()
 
@@ -150,7 +150,7 @@ def test_the_values_are_those_of_the_metrics(folder, truth):
     assert result["mpjve"] == pytest.approx(weighted / sum(steps.values()), rel=1e-5)
 
 
-def test_poses_are_moved_to_the_hip_and_it_is_said(folder, truth, capsys):
+def test_poses_are_moved_to_the_hip_with_a_message(folder, truth, capsys):
     said = "hips were up to 5000.0 mm from the origin"
     evaluate(folder, write(folder / "mine.pt", truth))
     assert "from the origin" not in capsys.readouterr().out

@@ -137,7 +137,7 @@ def test_every_subject_has_its_own_cameras(training):
 # ------------------------------------------------------------------------------------------ augmentation
 
 
-def test_augmented_poses_are_projected_anew_by_their_camera(training):
+def test_augmented_poses_are_projected_again_by_their_camera(training):
     index = torch.arange(len(training))
     augmentation = OrthogonalAugmentation()
     poses_2d, poses_3d = training.poses(index, augmentation, torch.Generator().manual_seed(4))

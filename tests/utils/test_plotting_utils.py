@@ -38,7 +38,7 @@ def test_a_ratio_sums_hits_and_counts_apart():
     assert averages.result() == {"PCKh": pytest.approx((1 / 4 + 4 / 8) / 2)}
 
 
-def test_what_was_never_counted_is_nan():
+def test_uncounted_metrics_are_nan():
     averages = Averages()
     assert averages.result() == {}
     averages.update({"PCKh": Ratio(torch.zeros(2), torch.zeros(2))})

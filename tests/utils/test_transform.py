@@ -184,13 +184,13 @@ def test_a_conversion_by_name_alone_is_the_permutation():
     assert (factors == 1).all()
 
 
-def test_nan_spoils_only_what_is_made_from_it():
+def test_nan_affects_only_joints_made_from_it():
     points = np.ones((1, 17, 2))
     points[0, COCO.index("l_ear")] = np.nan
     damaged = np.isnan(convert_joints(points, COCO, MPII)).any(axis=2)[0]
     assert [joint for joint, bad in zip(MPII.joints, damaged, strict=True) if bad] == ["upper_neck", "head_top"]
 
 
-def test_what_cannot_be_made_is_an_error():
+def test_impossible_conversions_are_errors():
     with pytest.raises(KeyError, match="MPII has no joint 'nose', nor what it could be made from"):
         joint_weights(MPII, COCO)

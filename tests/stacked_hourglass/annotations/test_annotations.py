@@ -179,7 +179,7 @@ def test_simple_form_without_position(folder):
 
 
 @pytest.mark.parametrize("content", [[], {}, "text", 7, [1], {"root": []}])
-def test_json_that_is_no_list_of_people(folder, content):
+def test_json_that_is_not_a_list_of_people(folder, content):
     write(folder / "mpii_annotations.json", content)
     refusal(folder, "mpii_annotations.json", "expected")
 

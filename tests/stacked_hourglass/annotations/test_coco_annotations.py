@@ -30,7 +30,7 @@ def test_a_person_as_on_file(tmp_path):
     np.testing.assert_array_equal(found.box, [[4, 10, 40, 60]])
 
 
-def test_who_is_left_out(tmp_path, capsys):
+def test_which_people_are_left_out(tmp_path, capsys):
     everybody = [
         person(1), person(2, iscrowd=1), person(3, joints=4), person(4, joints=5), person(5, area=1023.9),
         person(6, joints=0),

@@ -211,7 +211,7 @@ def test_the_seed_reaches_the_augmentation(tiny_mpii):
     assert not torch.equal(one[0, 0]["to_photo"], other[0, 0]["to_photo"])
 
 
-def test_an_epoch_can_start_behind_its_first_minibatches(tiny_mpii):
+def test_an_epoch_can_start_after_its_first_minibatches(tiny_mpii):
     training, _ = load_mpii(tiny_mpii)
     loader = training_loader(PoseCrops(training, augment=True), 3)
     loader.batch_sampler.start(1)

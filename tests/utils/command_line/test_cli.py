@@ -363,7 +363,7 @@ def test_help_may_come_before_the_script(capsys, flag):
     assert "usage: python it.py SCRIPT" in capsys.readouterr().out
 
 
-def test_a_reader_that_goes_away_is_no_error(monkeypatch):
+def test_a_closed_pipe_is_not_an_error(monkeypatch):
     def broken(options):
         raise BrokenPipeError
 

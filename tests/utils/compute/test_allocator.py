@@ -72,7 +72,7 @@ def test_another_c_library_stays_as_it_is(monkeypatch, calls, error):
 
 
 @pytest.mark.skipif(not allocator._is_glibc(), reason="glibc alone has this")
-def test_a_block_is_not_mapped_anew_each_time():
+def test_a_block_is_mapped_once():
     faults = {}
     for value in ("1", "0"):
         environment = {name: text for name, text in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}

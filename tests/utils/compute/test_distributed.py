@@ -35,7 +35,7 @@ def test_sums_and_means(ranks):
         assert one["mean"].tolist() == [1.5, 10.5]
 
 
-def test_sums_by_name_take_what_a_rank_lacks_as_nothing(ranks):
+def test_sums_by_name_count_missing_entries_as_zero(ranks):
     for one in ranks:
         assert {name: value.tolist() for name, value in one["sums"].items()} == {"all": [2, 2], "late": [1]}
 

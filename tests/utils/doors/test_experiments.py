@@ -36,7 +36,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
 
 
 @pytest.mark.parametrize(("iteration", "number"), [(0, signal.SIGINT), (4, signal.SIGTERM), (10, signal.SIGINT)])
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(tmp_path, capsys, iteration, number):
+def test_an_interrupted_run_continues_as_if_never_stopped(tmp_path, capsys, iteration, number):
     whole = run(tmp_path / "whole")
     first = interrupted(tmp_path / "parts", at_update(iteration), number)
     assert "--resume" in capsys.readouterr().err

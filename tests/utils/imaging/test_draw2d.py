@@ -138,7 +138,7 @@ class TestNumbers:
         rows, columns = np.nonzero((picture == person_color(3)).all(axis=2))
         assert (rows.min(), columns.min()) == (0, 0)
 
-    def test_who_is_not_seen_gets_none(self):
+    def test_unseen_people_get_no_tag(self):
         assert not changed(draw(np.full((1, 3, 2), np.nan), numbers=[0])).any()
 
     def test_are_as_many_as_people(self):

@@ -148,7 +148,7 @@ class TestVideo:
         assert [name for name, _ in source] == source.names()
         assert capfd.readouterr().err == ""
 
-    def test_a_limit_is_no_excuse_for_a_cut_off_video(self, tmp_path, capfd):
+    def test_a_cut_off_video_is_reported_despite_a_frame_limit(self, tmp_path, capfd):
         whole = write_video(tmp_path / "whole.avi", frames=20, size=(320, 240))
         cut = tmp_path / "cut.avi"
         cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])

@@ -112,7 +112,7 @@ def test_without_a_frame_there_is_no_file(tmp_path, suffix):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_said(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported(tmp_path, monkeypatch):
     def full(self, packets):
         raise av.error.FFmpegError(errno.ENOSPC, "No space left on device")
 

@@ -178,7 +178,7 @@ def test_a_failure_leaves_nothing(monkeypatch, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {".mpii.lock"}
 
 
-def test_left_overs_of_a_killed_run_go(small, tmp_path):
+def test_leftovers_of_a_killed_run_are_removed(small, tmp_path):
     (tmp_path / ".mpii.abc.making" / "new").mkdir(parents=True)
     ensure_sample("mpii", tmp_path)
     assert not (tmp_path / ".mpii.abc.making").exists()

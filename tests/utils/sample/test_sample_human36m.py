@@ -182,7 +182,7 @@ def test_walks_go_where_the_walker_faces_on_feet_that_stand(motions):
             assert lead.min() < -150
 
 
-def test_who_sits_sits(motions):
+def test_sitting_people_sit(motions):
     for (subject, action), poses in motions.items():
         if action == "Sitting":
             thigh = np.linalg.norm(of(poses, "l_hip") - of(poses, "l_knee"), axis=-1)

@@ -133,7 +133,7 @@ def view(figure):
     )
 
 
-def test_the_own_right_is_on_the_image_left_of_a_person_who_faces_the_camera():
+def test_the_right_side_of_a_person_who_faces_the_camera_is_on_the_left():
     for facing, sign in ((0, 1), (180, -1)):
         _, _, _, pixels, seen = view(standing(facing))
         for name in ("hip", "shoulder", "knee", "wrist"):

@@ -4,14 +4,14 @@ from utils.osutils import UserError
 from utils.training.checkpoint_paths import BEST, LATEST, find_checkpoint, require_checkpoint, require_latest
 
 
-def test_the_best_checkpoint_of_a_folder_goes_before_the_latest(tmp_path):
+def test_the_best_checkpoint_of_a_folder_is_preferred_to_the_latest(tmp_path):
     for name in (LATEST, BEST):
         (tmp_path / name).write_bytes(b"")
         assert find_checkpoint(tmp_path) == tmp_path / name
     assert find_checkpoint(str(tmp_path / LATEST)) == tmp_path / LATEST
 
 
-def test_what_is_no_checkpoint_is_refused_unless_training_goes_on(tmp_path):
+def test_other_files_are_refused_unless_training_resumes(tmp_path):
     with pytest.raises(UserError, match="no checkpoint in this directory; it should hold model_best.pth.tar or"):
         require_checkpoint(tmp_path)
     with pytest.raises(UserError, match="none.pth: no such checkpoint; give a .pth.tar file"):

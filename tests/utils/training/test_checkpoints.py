@@ -110,7 +110,7 @@ def test_none_for_the_optimizer_loads_weights_alone(tmp_path):
     assert torch.equal(torch.rand(1), expected), "the generators were touched"
 
 
-def test_another_kind_of_optimizer_starts_anew_with_a_warning(tmp_path, capsys):
+def test_another_kind_of_optimizer_starts_fresh_with_a_warning(tmp_path, capsys):
     network, optimizer = trained()
     make_checkpoint_fn("s", SETTINGS)(network, optimizer, 3, 0.5, tmp_path, is_best=False)
     rmsprop = torch.optim.RMSprop(network.parameters(), 0.25)

@@ -41,7 +41,7 @@ def test_frozen_norms_use_their_running_statistics(model):
 
 
 @pytest.mark.parametrize("name", ["2.weight", "Linear", "", "3"])
-def test_a_name_that_is_no_module_is_refused(model, name):
+def test_an_unknown_module_is_refused(model, name):
     with pytest.raises(UserError, match=f"^--freeze_modules {name}: no module of the network; it has 0, 1, 2"):
         freeze(model, [name])
 

@@ -112,7 +112,7 @@ def test_one_path_alone(tmp_path):
     assert (tmp_path / "out" / "training_curves.png").is_file()
 
 
-def test_a_loss_that_is_all_of_the_loss_is_no_news(tmp_path):
+def test_a_term_that_equals_the_loss_is_left_out(tmp_path):
     header = "epoch\ttrain/heatmap_loss\ttrain/loss\tval/heatmap_loss\tval/loss"
     whole = run(tmp_path, "1\t2\t2\t3\t3", header=header)
     assert summary(whole) == "a: 1 epoch, best val/loss 3 (epoch 1)"

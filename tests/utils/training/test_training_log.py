@@ -26,7 +26,7 @@ def test_a_line_an_epoch_separated_by_tabs(tmp_path):
     )
 
 
-def test_a_resumed_log_goes_on_behind_the_epochs_done(tmp_path):
+def test_a_resumed_log_continues_after_the_epochs_done(tmp_path):
     write_epochs(tmp_path, [1, 2, 3])
     write_epochs(tmp_path, [3, 4], epochs_done=2.4)
     _, rows = read_log(tmp_path / "log.txt")
@@ -40,7 +40,7 @@ def test_going_on_within_the_second_keeps_the_events_of_before(tmp_path):
     assert [step for tag, step, _ in events(tmp_path / "tb") if tag == "epoch/train/loss"] == [10, 20, 30]
 
 
-def test_a_new_log_starts_anew(tmp_path):
+def test_a_new_log_starts_empty(tmp_path):
     write_epochs(tmp_path, [1, 2, 3])
     write_epochs(tmp_path, [1])
     assert len(read_log(tmp_path / "log.txt")[1]) == 1
@@ -75,7 +75,7 @@ def test_the_best_epoch_is_marked_on_stdout(tmp_path, capsys):
         (b"epoch\tloss\n1\ttwo\n", "line 2 has a field that is not a number"),
     ],
 )
-def test_what_is_no_log_is_refused(tmp_path, content, reason):
+def test_other_files_are_refused(tmp_path, content, reason):
     (tmp_path / "log.txt").write_bytes(content)
     with pytest.raises(UserError, match=reason) as caught:
         read_log(tmp_path / "log.txt")
@@ -115,7 +115,7 @@ def test_an_earlier_run_is_kept_for_one_generation(tmp_path, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 3
 
 
-def test_an_empty_folder_is_no_earlier_run(tmp_path, capsys):
+def test_an_empty_folder_is_not_an_earlier_run(tmp_path, capsys):
     (tmp_path / "run").mkdir()
     put_aside(tmp_path / "run")
     assert [path.name for path in Path(tmp_path).iterdir()] == ["run"]

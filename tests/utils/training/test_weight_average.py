@@ -56,7 +56,7 @@ def steps(model, optimizer, average, first, count):
         average.update(model)
 
 
-def test_a_checkpoint_goes_on_to_the_bit():
+def test_resuming_is_exact_to_the_bit():
     model, average = network(), WeightAverage(0.9)
     optimizer = torch.optim.RMSprop(model.parameters(), 0.01)
     average.start(model)
