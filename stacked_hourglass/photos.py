@@ -321,7 +321,7 @@ def photo_loader(source: ImageSource, finder: PersonFinder, workers: int, batch_
 def follow(photos: Iterable[PhotoPeople], source: ImageSource) -> Iterator[PhotoPeople]:
     """Iterate over the photos with a progress bar; people of a video get track numbers."""
     tracker = Tracker() if isinstance(source, FrameSource) else None
-    for photo in progress(photos, len(source) or None, "frames" if tracker else "photos", "photo"):
+    for photo in progress(photos, len(source) or None, "estimating poses", "frame" if tracker else "photo"):
         yield photo.in_order_of(tracker(photo.boxes)) if tracker else photo
 
 

@@ -88,7 +88,7 @@ def write_report(
     left_out = f"; the {len(shown)} least sure of them are here" if len(shown) < len(found) else ""
     content = {
         "title": source.root.name,
-        "summary": f"{counted(len(found), 'pose')}{left_out}. {mean}confidence: mean score (height of the heat map's "
+        "summary": f"{counted(len(found), 'pose')}{left_out}; {mean}confidence: mean score (height of the heat map's "
         f"peak) over {len(people[0].skeleton)} joints; unsure: below {least:.2f}",
         "joints": people[0].skeleton.joints,
         "ramp": [_shade(step / RAMP_STEPS) for step in range(RAMP_STEPS + 1)],

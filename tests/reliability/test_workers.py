@@ -16,7 +16,7 @@ from torch.utils.data import get_worker_info
 
 from stacked_hourglass.finding import photo_crops
 from stacked_hourglass.samples import datasets
-from utils.compute.worker_processes import WorkerLoader
+from utils.compute.worker_processes import WorkerLoader, WorkerLost
 from utils.files.sizes import max_pixels
 from utils.imaging.video_writer import write_video
 from utils.predictions.prediction_files import load_metas, load_predictions
@@ -152,3 +152,20 @@ def test_workers_know_how_many_pixels_are_read(tmp_path):
         assert "1.png: 96 × 96 px, more than --max_pixels 5000 are not decoded; shrink it, or give a larger" in line
     assert "clip.mp4: frames of 96 × 96 px, more than --max_pixels 5000" in run("clip.mp4").refusal()
     assert max_pixels() == 100_000_000
+
+
+class NoRoom:
+    """A dataset whose workers find /dev/shm full, as PyTorch says it."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> float:
+        raise RuntimeError(
+            "unable to allocate shared memory(shm) for file </torch_1_2_0>: No space left on device (28)"
+        )
+
+
+def test_a_full_dev_shm_is_one_line():
+    with pytest.raises(WorkerLost, match=r"no room in /dev/shm.*--workers 0.*continues with --resume$"):
+        next(iter(WorkerLoader(NoRoom(), num_workers=2)))

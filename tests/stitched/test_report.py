@@ -46,7 +46,7 @@ def test_rows(photos):
     assert sorted((row["image"], row["person"], row["unsure"]) for row in found["rows"]) == [
         ("sub/one.jpg", 0, 4), ("two.jpg", 0, 0), ("two.jpg", 1, 16),
     ]  # fmt: skip
-    assert "3 poses. mean confidence 0.33; " in found["summary"]
+    assert "3 poses; mean confidence 0.33; " in found["summary"]
     assert "unsure: below 0.20" in found["summary"]
     by_name = {(row["image"], row["person"]): row for row in found["rows"]}
     one = by_name["sub/one.jpg", 0]

@@ -18,8 +18,11 @@ from utils.files.sizes import limit_pixels, max_pixels
 from utils.osutils import RunFailed, UserError
 
 FILES_OF_ITSELF, FILES_OF_A_WORKER = 64, 32  # pipes, and a file for each tensor of its next minibatches
+SHARED_MEMORY = "/dev/shm, where minibatches wait: give --workers 0, or make it larger (docker run --shm-size)"
+AFTER = "; a training continues with --resume"
 SECONDS_TO_DIE = 1.0  # between the end of a worker's connections and its own
-ENDED = re.compile(  # in PyTorch's messages
+NO_SHARED_MEMORY = "shared memory(shm)"  # in PyTorch's messages; so is the next
+ENDED = re.compile(
     r"DataLoader worker \(pid\(?s?\)? [0-9, ]+\) (is killed by signal: (?P<signal>[^.]+)|exited unexpectedly)"
 )
 
@@ -53,6 +56,10 @@ class WorkerLoader(DataLoader):
                     _raise_for_ended()  # of those that ended before
                     batch = next(batches, end)
             except (RuntimeError, OSError, EOFError) as error:
+                if NO_SHARED_MEMORY in str(error):
+                    for worker in batches._workers:  # which wait for room, also when they should end
+                        worker.kill()
+                    raise WorkerLost(f"a worker process found no room in {SHARED_MEMORY}{AFTER}") from None
                 ended = ENDED.search(f"{error.__cause__} {error}")
                 dead = [] if ended else _dead(getattr(batches, "_workers", ()), error)
                 if not ended and not dead:
@@ -99,8 +106,8 @@ def _dead(workers: Sequence[BaseProcess], error: Exception) -> list[str | None]:
 
 def _said(name: str | None) -> str:
     how = f"was killed (signal: {name})" if name else "has ended"
-    memory = "; perhaps memory was full: give fewer --workers" if name == "Killed" else ""
-    return f"a worker process that reads photos {how}{memory}; a training continues with --resume"
+    perhaps = {"Killed": "memory was full: give fewer --workers", "Bus error": f"there was no room in {SHARED_MEMORY}"}
+    return f"a worker process that reads photos {how}{f'; perhaps {perhaps[name]}' if name in perhaps else ''}{AFTER}"
 
 
 def start_worker(_: int, max_pixels: int) -> None:
