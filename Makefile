@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Containers often turn Python's cache of compiled modules off; without it each process takes twice as long to import torch.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help env demo demo-train demo-weights figures horovod test torture lint bench
 

@@ -64,13 +64,18 @@ trained hourglass_mpii_people || {
 }
 best="$WORK/model_checkpoints/hourglass_mpii_people"
 if [ -n "$WIDE" ]; then
-    best="$WORK/model_checkpoints/hourglass_mpii_wide"
+    wide="$people --features $WIDE --warmup 0.05 --lr 1e-3 --seed 1"
+    best="$WORK/model_checkpoints/hourglass_mpii_first_layers_frozen"
     trained hourglass_mpii_wide || {
         $python scripts/widen_hourglass.py --load "$WORK/model_checkpoints/hourglass_mpii_people" \
             --features "$WIDE" --output "$WORK/wide.pth.tar"
-        $python train.py hourglass_mpii --exp wide $people --features "$WIDE" --epochs 2 --warmup 0.05 --lr 1e-3 --seed 1 \
-            --load "$WORK/wide.pth.tar"
+        $python train.py hourglass_mpii --exp wide $wide --epochs 2 --load "$WORK/wide.pth.tar"
         finished hourglass_mpii_wide
+    }
+    trained hourglass_mpii_first_layers_frozen || {
+        $python train.py hourglass_mpii --exp first_layers_frozen $wide --epochs 3 --freeze_modules conv1 bn1 layer1 \
+            --load "$WORK/model_checkpoints/hourglass_mpii_wide"
+        finished hourglass_mpii_first_layers_frozen
     }
 fi
 
