@@ -32,7 +32,7 @@ def calls(monkeypatch):
         return int(parameter != allocator.M_MMAP_THRESHOLD or value <= most[0])
 
     most = [1 << 31]
-    monkeypatch.setattr(allocator, "ctypes", SimpleNamespace(CDLL=lambda _: SimpleNamespace(mallopt=mallopt)))
+    monkeypatch.setattr("ctypes.CDLL", lambda _: SimpleNamespace(mallopt=mallopt))
     monkeypatch.setattr(allocator.os, "confstr", lambda _: "glibc 2.36", raising=False)
     for name in (KEEP_MEMORY, "GLIBC_TUNABLES", *OTHERS):
         monkeypatch.delenv(name, raising=False)
