@@ -57,10 +57,8 @@ class _SoftArgmax(nn.Module):
         self.base_index, self.step_size = base_index, step_size
         self.window_fn, self.window_width, self.softmax_temp = window_fn, window_width, softmax_temp
         self._offsets, self._log_window = self._make_window()
-        self._tables: tuple[tuple[int, ...], list[Tensor]] = (
-            (),
-            [],
-        )  # size of the maps and the tables of `_window_index`
+        # Size of the maps, and the tables of `_window_index` for it.
+        self._tables: tuple[tuple[int, ...], list[Tensor]] = (), []
 
     @in_kind
     def forward(self, maps: Tensor) -> Tensor:
