@@ -116,8 +116,9 @@ def optimizer_fault(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) 
     parameters = [parameter for group in own for parameter in group["params"]]
     numbers_of = [number for group in groups for number in group["params"]]
     for number_, parameter in zip(numbers_of, parameters, strict=True):
-        slot = slots.get(number_) if isinstance(number_, int) else None
-        if slot is not None and not _is_slot(slot, parameter):
+        if not isinstance(number_, int):
+            return f"a parameter's number is {described(number_)}"
+        if number_ in slots and not _is_slot(slots[number_], parameter):
             return f"what it holds of parameter {number_} has another type or shape"
     return None
 

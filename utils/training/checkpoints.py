@@ -20,6 +20,7 @@ from utils.training.checkpoint_paths import BEST, LATEST, find_checkpoint
 from utils.training.checkpoint_schema import optimizer_fault, require_content, require_honest_archive
 
 FORMAT_VERSION = 1
+MT19937_KEYS = 624  # numbers in the state of NumPy's global generator
 
 
 def read_checkpoint(path: str | Path, allow_unsafe: bool = False, processes: Processes = ALONE) -> dict[str, Any]:
@@ -132,6 +133,8 @@ def restore_rng_state(state: Mapping[str, Any]) -> None:
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     kind, keys, *rest = state["numpy"]
+    if keys.shape != (MT19937_KEYS,):  # before they are copied: a damaged file may declare billions
+        raise ValueError(f"expected {MT19937_KEYS} numbers of NumPy's generator, the file has {list(keys.shape)}")
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
     if state["cuda"] and torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
@@ -232,7 +235,7 @@ def _restore(restore: Callable[[Any], None], state: Any, where: str) -> None:
     """Restore a state whose content only its owner can judge. Raises UserError where it doesn't take it."""
     try:
         restore(state)
-    except (TypeError, ValueError, KeyError, AttributeError, OverflowError, RuntimeError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError, RuntimeError) as error:
         fault = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{where} can't be restored ({fault}); start from the weights with --load") from None
 

@@ -94,6 +94,28 @@ def test_states_of_the_right_form_that_nobody_takes(tmp_path, capsys):
     assert "has another type or shape" in capsys.readouterr().err
 
 
+def test_damage_inside_a_resumable_state_is_a_line_and_costs_nothing(tmp_path, capsys):
+    """Found by the mutation harness: in NumPy's generator, a parameter's number and a parameter's state."""
+    network, optimizer = trained()
+    make_checkpoint_fn("s", SETTINGS)(network, optimizer, 3, 0.5, tmp_path, is_best=False)
+    path = tmp_path / "checkpoint.pth.tar"
+    content = torch.load(path, weights_only=True)
+    kind, keys, *rest = content["rng"]["numpy"]
+    for wrong in (keys[:0], keys[:1].expand(10**9)):  # the second would take 8 GB
+        rng = content["rng"] | {"numpy": [kind, wrong, *rest]}
+        with pytest.raises(UserError, match="rng can't be restored.*expected 624 numbers"):
+            make_load_fn()(network, optimizer, changed(path, tmp_path / "x.pth", rng=rng))
+    [state] = content["optimizer"]
+    [group] = state["param_groups"]
+    for number in ({}, []):
+        other = state | {"param_groups": [group | {"params": [number, *group["params"][1:]]}]}
+        make_load_fn()(network, optimizer, changed(path, tmp_path / "x.pth", optimizer=[other]))
+        assert f"is reset (a parameter's number is a {type(number).__name__} of 0)" in capsys.readouterr().err
+    nothing = state | {"state": state["state"] | {0: None}}
+    make_load_fn()(network, optimizer, changed(path, tmp_path / "x.pth", optimizer=[nothing]))
+    assert "is reset (what it holds of parameter 0" in capsys.readouterr().err
+
+
 def test_stored_options_are_those_of_a_command_line():
     options = {option.name: option for _, option in SCRIPTS["train"]["hourglass_mpii"].options(GROUPS)}
     fine = {"lr": 0.5, "epochs": 3, "schedule": [1, 2], "flip": True, "label_type": "Cauchy", "data_dir": "data/x",
