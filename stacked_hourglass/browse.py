@@ -17,7 +17,7 @@ from torch import Tensor
 from stacked_hourglass.annotations.coco import load_coco
 from stacked_hourglass.annotations.eva import load_eva
 from stacked_hourglass.annotations.eva_frames import picture_files
-from stacked_hourglass.annotations.joined import load_joined
+from stacked_hourglass.annotations.joined import load_joined, require_people
 from stacked_hourglass.annotations.lsp import load_lsp
 from stacked_hourglass.annotations.mpii import load_mpii
 from stacked_hourglass.annotations.people import People
@@ -32,7 +32,7 @@ from utils.imaging.draw2d import as_picture, heat_map_image, heat_ramp, sketch_p
 from utils.imaging.figures import DARK_STYLE, FigureStyle, save_figure
 from utils.imaging.heatmaps import crop_to_heatmap, render_heatmaps
 from utils.imaging.sketch import Sketch, arranged, stacked
-from utils.osutils import UserError, inform
+from utils.osutils import inform
 from utils.training.settings import Experiment, Loading, Optimisation
 from utils.transform import Skeleton
 
@@ -75,9 +75,7 @@ def browse(options: Namespace) -> None:
         "eva": partial(load_eva, pictures=picture_files, sync=options.sync),
     }
     training, _ = load_joined(options.data_dir, loaders[options.data_set])
-    if not len(training):
-        folders = ", ".join(map(str, options.data_dir))
-        raise UserError(f"{folders}: no training people; docs/data.md tells how to get the data")
+    require_people(training, "training", options.data_dir)
     draw_training_samples(
         training.first_joints(options.num_classes or len(training.skeleton)),
         options.output_dir,

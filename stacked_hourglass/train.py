@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 from stacked_hourglass.annotations.coco import load_coco
 from stacked_hourglass.annotations.eva import load_eva
 from stacked_hourglass.annotations.eva_frames import picture_files
-from stacked_hourglass.annotations.joined import load_joined
+from stacked_hourglass.annotations.joined import load_joined, require_people
 from stacked_hourglass.annotations.lsp import load_lsp
 from stacked_hourglass.annotations.mpii import load_mpii
 from stacked_hourglass.annotations.people import People
@@ -90,10 +90,9 @@ def _train_as_told(
         network = f"--num_classes {options.num_classes}" if "num_classes" in options.given else f"--load {options.load}"
         raise UserError(f"{network}: the network has {options.num_classes} joints; COCO's AP is of all {len(COCO)}")
     training, validation = load_joined(options.data_dir, load_people)
-    for name, people in (("training", training), ("validation", validation)):
-        if not len(people) and not (options.evaluate and people is training):
-            folders = ", ".join(map(str, options.data_dir if people is training else options.data_dir[:1]))
-            raise UserError(f"{folders}: no {name} people; docs/data.md tells how to get the data")
+    if not options.evaluate:
+        require_people(training, "training", options.data_dir)
+    require_people(validation, "validation", options.data_dir[:1])
     averages = train_hourglass(
         training,
         validation,

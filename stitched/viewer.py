@@ -27,7 +27,7 @@ from utils.imaging.images import ImageError
 from utils.imaging.video_source import VideoSource
 from utils.look.palette import DARK, PERSON_COLORS, css_variables, hexadecimal
 from utils.osutils import UserError, counted, first_few, inform, warn, write_text
-from utils.predictions.prediction_files import load_predictions, metas_of
+from utils.predictions.prediction_files import load_predictions, metas_of, noted_images
 from utils.transform import H36M, Skeleton
 
 TEMPLATE = Path(__file__).with_name("viewer.html")
@@ -101,8 +101,8 @@ def write_viewer(
 
 # ------------------------------------------------------------------------------------------ what is shown
 def image_folder_of(metas: dict[str, Any], folder: str | Path) -> str:
-    """Where the images are, as a run noted it."""
-    found = next((meta["img_dir"] for meta in metas.values() if isinstance(meta, dict) and meta.get("img_dir")), None)
+    """`noted_images` of a folder of predictions. Raises UserError without any."""
+    found = noted_images(metas)
     if found is None:
         raise UserError(f"--img_dir is required: {Path(folder) / METAS} does not say where the images are")
     return found

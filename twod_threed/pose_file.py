@@ -16,7 +16,7 @@ from twod_threed.lifting import BATCH_SIZE, LiftedPoses, input_order, lift_entri
 from twod_threed.model import LinearModel
 from utils.compute.distributed import ALONE, Processes
 from utils.osutils import UserError, warn
-from utils.predictions.prediction_files import load_predictions, metas_of
+from utils.predictions.prediction_files import load_predictions, metas_of, noted_images
 from utils.transform import H36M_2D, MPII, SKELETONS
 
 
@@ -97,7 +97,7 @@ def order_in_metas(path: Path) -> str | None:
 
 def images_in_metas(path: Path) -> Path | None:
     """The photos or the video that `metas.pt` beside a prediction file names, if they are there."""
-    named = next((meta["img_dir"] for meta in entries_of_metas(path) if meta.get("img_dir")), None)
+    named = noted_images(metas_of(path.parent))
     return Path(named) if named and Path(named).exists() else None
 
 

@@ -146,11 +146,12 @@ def _lift_file(path: Path, lifter: LinearModel, options: Namespace) -> None:
         settings = {"batch_size": options.test_batch_size, "precision": options.precision}
         again = partial(lift, lifter=lifter, joint_order=results.skeleton.name, **settings)
         print(smooth_people(results, options.smooth, again))
+    images = images_in_metas(path)
     if options.absolute:
-        print(place_people(results, images_in_metas(path), options.focal))
+        print(place_people(results, images, options.focal))
     results.save(options.output_dir, processes_of(options))
     _print(results.people, time.monotonic() - start, options, options.absolute)
-    print(_command_for_file(path, options.output_dir))
+    print(_command_for_file(images, options.output_dir))
 
 
 # ------------------------------------------------------------------------------------------ results
@@ -176,9 +177,8 @@ def _commands_for_truth(output_dir: Path) -> str:
     return f"score them: {score}\ndraw them: {shell_command('viz', '2d_gt_3d_gt_3d_pred', files)}"
 
 
-def _command_for_file(path: Path, output_dir: Path) -> str:
-    """The command to draw poses lifted from a file, on the photos or the video that `metas.pt` beside it names."""
-    images = images_in_metas(path)
+def _command_for_file(images: Path | None, output_dir: Path) -> str:
+    """The command to draw poses lifted from a file, on their photos or video; None if these are unknown."""
     script = "video" if images and is_video(images) else "2d_overlay_3d_pred"
     if images is None:
         return f"draw them: viz.py {script}, with the photos of the 2D poses as --img_dir"

@@ -44,6 +44,13 @@ def load_joined(data_dirs: Sequence[str | Path], load_first: Loader) -> tuple[Pe
     return _without_photos_of(parts[0].joined(*parts[1:]), validation), validation
 
 
+def require_people(people: People, name: str, data_dirs: Sequence[str | Path]) -> None:
+    """Raise UserError for no people. `name`: what they are for, "training" or "validation"."""
+    if not len(people):
+        folders = ", ".join(map(str, data_dirs))
+        raise UserError(f"{folders}: no {name} people; docs/data.md tells how to get the data")
+
+
 def require_mpii_first(data_dirs: Sequence[str | Path]) -> None:
     """Raise UserError if the first is not an MPII folder (or its fallback), or another is not a folder. No torch."""
     first, *others = data_dirs

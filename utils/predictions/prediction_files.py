@@ -138,6 +138,11 @@ def metas_of(folder: str | Path) -> dict[str, Any]:
     return load_metas(path) if path.is_file() else {}
 
 
+def noted_images(metas: Mapping[str, Any]) -> str | None:
+    """Where the photos or the video of the predictions are, as the run noted it in `metas.pt`."""
+    return next((meta["img_dir"] for meta in metas.values() if isinstance(meta, dict) and meta.get("img_dir")), None)
+
+
 def _plain(value: Any, where: str) -> Any:
     """`value` with its tensors copied to the CPU. Exact types only: np.float64 is a float but pickles as NumPy."""
     if isinstance(value, Tensor):
