@@ -3,6 +3,7 @@
 python scripts/figures.py                                # all pictures whose data and checkpoints are there
 python scripts/figures.py demo.jpg clip.gif              # some of them
 python scripts/figures.py --mpii FOLDER                  # with the annotated photos of this folder
+python scripts/figures.py --video demo.mp4 clip.gif      # with this video
 
 A recipe that needs a trained network or data that are not there is skipped, and what it needs is printed.
 """
@@ -22,14 +23,15 @@ sys.path.insert(0, str(ROOT))
 
 from utils.imaging.draw2d import resized, save_image
 from utils.imaging.images import read_image
+from utils.imaging.video_source import FrameRange, open_video
 from utils.imaging.video_writer import write_video
-from utils.sample.clips import render_clip
 
 IMAGES, WORK = Path("docs/images"), Path("visualizations/figures")
 PHOTOS = Path("docs/photos")
-MPII, MOTION = "data/mpii", "data/h36m"
+MPII, MOTION, VIDEO = "data/mpii", "data/h36m", "data/sports2d/demo.mp4"
 MOST_WIDTH = 1660  # px: twice the column of a page
-CLIP_SEED, CLIP_FRAMES, CLIP_RATE, CLIP_SIDE = 5, 75, 25, 400  # frames a second, px
+CLIP_SECONDS, CLIP_EVERY = (2.4, 5.2), 2  # of VIDEO
+CLIP_ROWS, CLIP_COLUMNS = slice(440, 960), slice(360, 1360)  # px, where a woman walks by
 
 
 class Recipe(NamedTuple):
@@ -39,14 +41,14 @@ class Recipe(NamedTuple):
         made: the picture that the last command leaves.
         commands: arguments of the Python interpreter, from the repository's root.
         needs: folders and files that must be there, and how to get them.
-        prepare: makes the commands' input in a folder, or None.
+        prepare: makes the commands' input in the folder `input` from what the recipe needs, or None.
         input: that folder.
     """
 
     made: Path
     commands: tuple[tuple[str, ...], ...]
     needs: dict[str, str]
-    prepare: Callable[[Path], None] | None = None
+    prepare: Callable[[Path, dict[str, str]], None] | None = None
     input: Path = Path()
 
 
@@ -55,7 +57,7 @@ def words(text: str) -> tuple[str, ...]:
 
 
 # ------------------------------------------------------------------------------------------ input
-def difficult_photos(folder: Path) -> None:
+def difficult_photos(folder: Path, _given: dict[str, str]) -> None:
     """Variants of docs/photos on which the demo weights fail: cut off, upside down, two people in one crop, covered."""
     photos = {path.stem: read_image(path) for path in (ROOT / PHOTOS).glob("*.jpg")}
     save_image(folder / "a_cut_off.png", photos["photographer"][:, : photos["photographer"].shape[1] * 3 // 5])
@@ -69,12 +71,13 @@ def difficult_photos(folder: Path) -> None:
     save_image(folder / "d_covered.png", covered)
 
 
-def rendered_clip(folder: Path) -> None:
-    """Three seconds of a rendered person, clip.mp4."""
-    frames = render_clip(np.random.default_rng(CLIP_SEED), CLIP_FRAMES, panels=False, side=CLIP_SIDE)
-    with write_video(folder / "clip.mp4", CLIP_RATE, (CLIP_SIDE, CLIP_SIDE)) as write:
-        for picture, _, _ in frames:
-            write(np.ascontiguousarray(picture[..., ::-1]))
+def woman_walking_by(folder: Path, given: dict[str, str]) -> None:
+    """The part of Sports2D's demo video in which a woman walks by, clip.mp4."""
+    source = open_video(ROOT / given.get(VIDEO, VIDEO), "--video", FrameRange(*CLIP_SECONDS, CLIP_EVERY))
+    size = (CLIP_COLUMNS.stop - CLIP_COLUMNS.start, CLIP_ROWS.stop - CLIP_ROWS.start)
+    with write_video(folder / "clip.mp4", source.fps / CLIP_EVERY, size) as write:
+        for _, picture in source:
+            write(np.ascontiguousarray(picture[CLIP_ROWS, CLIP_COLUMNS]))
 
 
 # ------------------------------------------------------------------------------------------ recipes
@@ -102,15 +105,15 @@ RECIPES = {
         (
             words(
                 f"run.py stitched_mpii --data_dir {CLIP}/input/clip.mp4 --flip --smooth zero_phase "
-                f"--every 2 --output_dir {CLIP}/run"
+                f"--output_dir {CLIP}/run"
             ),
             words(
                 f"viz.py video --img_dir {CLIP}/input/clip.mp4 --2d_pose_estimations {CLIP}/run/2d_pose_estimations.pt "
                 f"--3d_pose_estimations {CLIP}/run/3d_pose_estimations.pt --gif --output_dir {CLIP}/video"
             ),
         ),
-        {},
-        rendered_clip,
+        {VIDEO: "Sports2D/Demo/demo.mp4 of the PyPI package sports2d; or --video FILE"},
+        woman_walking_by,
         CLIP / "input",
     ),
     "demo_failures.jpg": Recipe(
@@ -160,21 +163,21 @@ RECIPES = {
 }
 
 
-def make(name: str, folders: dict[str, str]) -> bool:
+def make(name: str, given: dict[str, str]) -> bool:
     """Make a picture; False, with a line that says why, where something that it needs is missing.
 
-    `folders`: what to take in place of `MPII` and `MOTION`.
+    `given`: what to take in place of `MPII`, `MOTION` and `VIDEO`.
     """
     recipe = RECIPES[name]
-    missing = [f"{path} ({how})" for path, how in recipe.needs.items() if not (ROOT / folders.get(path, path)).exists()]
+    missing = [f"{path} ({how})" for path, how in recipe.needs.items() if not (ROOT / given.get(path, path)).exists()]
     if missing:
         print(f"{name}: skipped, needs {' and '.join(missing)}")
         return False
     if recipe.prepare:
         shutil.rmtree(ROOT / recipe.input, ignore_errors=True)
-        recipe.prepare(ROOT / recipe.input)
+        recipe.prepare(ROOT / recipe.input, given)
     for command in recipe.commands:
-        arguments = [folders.get(word, word) for word in command]
+        arguments = [given.get(word, word) for word in command]
         print("python", *arguments, flush=True)
         subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True)
     made, target = ROOT / recipe.made, ROOT / IMAGES / name
@@ -194,14 +197,15 @@ def main() -> None:
     parser.add_argument("pictures", nargs="*", metavar="PICTURE", help=f"of {', '.join(RECIPES)}; by default all")
     parser.add_argument("--mpii", type=Path, help=f"folder in the form of MPII, by default {MPII}")
     parser.add_argument("--motion", type=Path, help=f"folder in the form of Human3.6M, by default {MOTION}")
+    parser.add_argument("--video", type=Path, help=f"Sports2D's demo video, by default {VIDEO}")
     options = parser.parse_args()
     chosen = options.pictures or list(RECIPES)
     unknown = [name for name in chosen if name not in RECIPES]
     if unknown:
         parser.error(f"{unknown[0]}: no such picture; expected some of {', '.join(RECIPES)}")
-    given = {MPII: options.mpii, MOTION: options.motion}
-    folders = {name: str(folder.resolve()) for name, folder in given.items() if folder}
-    made = sum(make(name, folders) for name in chosen)
+    paths = {MPII: options.mpii, MOTION: options.motion, VIDEO: options.video}
+    given = {name: str(path.resolve()) for name, path in paths.items() if path}
+    made = sum(make(name, given) for name in chosen)
     print(f"{made} of {len(chosen)} pictures made")
 
 
