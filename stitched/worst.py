@@ -87,7 +87,8 @@ def draw_worst(
     sheet, paths = ContactSheet(list(figures), columns=3, cell=(560, 420), palette=style.palette), []
     for name, figure in figures.items():
         paths.append(inside(Path(output_dir), f"{name}.png"))
-        sheet.add(name, save_figure(paths[-1], figure, style), figure)
+        save_figure(paths[-1], figure, style)
+        sheet.add(name, figure)
     inform(f"the {len(paths)} largest errors in {output_dir}, the worst first\n{definition}")
     sheet.save(Path(output_dir))
     return paths

@@ -60,7 +60,8 @@ def truth_and_prediction(options: Namespace) -> None:
         name = f"{key}, frame {frame}"
         known = {model: poses[key][frame] for model, poses in predictions.items()}
         figure = draw_comparison(inputs[key][frame], truth[key][frame], known, name, style)
-        sheet.add((key, frame), save_figure(target, figure, style), figure, name)
+        save_figure(target, figure, style)
+        sheet.add((key, frame), figure, name)
     joints = sorted({next(iter(poses.values())).shape[1] for poses in predictions.values()})
     print(f"{len(frames)} pictures in {output_dir}, of {sum(map(len, truth.values()))} frames; frames count from 0")
     print(f"MPJPE in titles: of the frame, mean over {' or '.join(map(str, joints))} joints, hips at the origin")

@@ -40,20 +40,18 @@ class FigureStyle:
 DARK_STYLE = FigureStyle()
 
 
-def save_figure(path: str | Path, figure: Sketch, style: FigureStyle, whole_name: bool = False) -> np.ndarray:
+def save_figure(path: str | Path, figure: Sketch, style: FigureStyle, whole_name: bool = False) -> None:
     """Write a figure atomically as a picture, and in the style for papers as PDF and SVG beside it.
 
-    Returns the picture. `whole_name`: keep the picture's suffix in the names of the other two (a.jpg.pdf in place of
+    `whole_name`: keep the picture's suffix in the names of the other two (a.jpg.pdf in place of
     a.pdf).
     """
-    picture = figure.raster()
-    save_image(path, picture)
+    save_image(path, figure.raster())
     if style.style == "paper":
         from utils.imaging.vector import VECTOR_SUFFIXES, save_vector  # noqa: PLC0415 - imports matplotlib
 
         for suffix in VECTOR_SUFFIXES:
             save_vector(Path(path).with_name((Path(path).name if whole_name else Path(path).stem) + suffix), figure)
-    return picture
 
 
 def photo_panels(

@@ -12,6 +12,7 @@ from PIL import ImageFont
 
 README_WIDTH = 830  # px of a page's column, to which wider pictures are shrunk
 LEAST_SIZE = 12  # px
+LEGIBLE_SIZE = 9  # px; smaller text can't be read
 CAP_HEIGHT = 0.73  # of the size
 LINE_PITCH = 1.35  # of the size, from line to line
 
@@ -19,6 +20,11 @@ LINE_PITCH = 1.35  # of the size, from line to line
 def size_for(width: int) -> int:
     """The text size for a picture of `width` px that is still `LEAST_SIZE` px where it is shrunk to a page's column."""
     return max(LEAST_SIZE, -(-width * LEAST_SIZE // README_WIDTH))
+
+
+def legible_size(width: int) -> float:
+    """The smallest text size in a picture of `width` px that can be read where it is shrunk to a page's column."""
+    return max(1.0, width / README_WIDTH) * LEGIBLE_SIZE
 
 
 @cache

@@ -4,7 +4,7 @@ Coordinates are px of the drawing, x right, y down, pixel centres at integers.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -95,6 +95,15 @@ class Sketch:
         if text:
             x, y = round(place[0]), round(place[1])
             self.add(Text(text, x, y, fitting_size(text, size, self.size[0] - x - margin), color))
+
+    def without_text_below(self, size: float) -> "Sketch":
+        """The same drawing without lines of text smaller than `size` px."""
+        kept = [mark for mark in self.marks if not (isinstance(mark, Text) and mark.size < size)]
+        within = [
+            mark._replace(sketch=mark.sketch.without_text_below(size)) if isinstance(mark, Inset) else mark
+            for mark in kept
+        ]
+        return replace(self, marks=within)
 
     def raster(self) -> np.ndarray:
         """(H, W, 3) uint8 RGB."""

@@ -17,9 +17,9 @@ from utils.imaging.captions import Key, captioned
 from utils.imaging.draw2d import can_write, resized, save_image
 from utils.imaging.figures import DARK_STYLE, FigureStyle, save_figure
 from utils.imaging.images import ImageError, is_readable, report_unreadable
-from utils.imaging.lettering import size_for
+from utils.imaging.lettering import legible_size, size_for
 from utils.imaging.photo_source import PhotoSource
-from utils.imaging.sketch import Image, Sketch, arranged
+from utils.imaging.sketch import Image, Sketch, arranged, as_sketch
 from utils.imaging.video_source import VideoSource
 from utils.look.palette import DARK, Palette
 from utils.osutils import UserError, counted, first_few, inform, warn
@@ -34,7 +34,8 @@ MOST_HIDDEN = 6  # joints that a caption names; of more it gives the number
 class ContactSheet:
     """Thumbnails of up to `pictures` evenly spaced figures on one page, each above its name.
 
-    Captions would be too small to read: thumbnails go without, and one legend stands below them all.
+    Captions would be too small to read: thumbnails go without, and one legend stands below them all. Other text stays
+    where it can be read.
     """
 
     def __init__(
@@ -53,18 +54,17 @@ class ContactSheet:
         self._thumbnails: list[Sketch] = []
         self._legend: list[Key] = []
 
-    def add(self, key: Hashable, picture: np.ndarray, figure: Sketch | None = None, name: str | None = None) -> None:
-        """Add a picture if it is one of those shown.
-
-        `figure`: of which it is the picture. `name`: what is written below it, by default its key.
-        """
+    def add(self, key: Hashable, figure: Sketch | np.ndarray, name: str | None = None) -> None:
+        """Add a figure if it is one of those shown. `name`: what is written below it, by default its key."""
         if key not in self._shown:
             return
-        if figure is not None:
-            picture = picture[: len(picture) - figure.caption_height]
-            self._legend += [entry for entry in figure.legend if entry not in self._legend]
+        figure = as_sketch(figure)
+        self._legend += [entry for entry in figure.legend if entry not in self._legend]
         width, height = self._cell
-        small, _ = resized(picture, min(width / picture.shape[1], height / picture.shape[0]))
+        full_height = figure.size[1] - figure.caption_height
+        scale = min(width / figure.size[0], height / full_height)
+        readable = figure.without_text_below(legible_size(self._columns * width) / scale)
+        small, _ = resized(readable.raster()[:full_height], scale)
         size = size_for(self._columns * width)
         cell = Sketch((width, small.shape[0] + round(1.6 * size)), self._palette.ground)
         cell.add(Image(small, 0, 0))
@@ -114,8 +114,8 @@ def draw_images(
             unreadable.append(str(image))
             continue
         figure, target = draw(name, image), targets[name]
-        picture = save_figure(target, figure, style, whole_name=stems[target.with_suffix("")] > 1)
-        sheet.add(name, picture, figure)
+        save_figure(target, figure, style, whole_name=stems[target.with_suffix("")] > 1)
+        sheet.add(name, figure)
         drawn += 1
     report_unreadable(unreadable, drawn + len(unreadable), "not drawn", f"--img_dir {source.root}", "image")
     if not drawn:

@@ -34,6 +34,18 @@ class TestArranged:
         assert (picture[17:, :4] == 120).all()
         assert (picture[10:17, :20] == 7).all()
 
+    def test_small_text_is_left_out_at_any_depth(self):
+        drawing = Sketch((100, 40), DARK.ground)
+        for line, size in enumerate((8, 12)):
+            drawing.write("text", (2, 15 * (line + 1)), size, DARK.ink)
+        outer = arranged([drawing, drawing], 2, 0, DARK.ground)
+        outer.write("text", (2, 35), 8, DARK.ink)
+        expected = Sketch((100, 40), DARK.ground)
+        expected.write("text", (2, 30), 12, DARK.ink)
+        kept = outer.without_text_below(9).raster()
+        np.testing.assert_array_equal(kept, arranged([expected, expected], 2, 0, DARK.ground).raster())
+        assert (outer.raster() != kept).any()
+
     def test_stacked(self):
         assert stacked([flat(20, 10, 1), flat(8, 5, 2)], (0, 0, 0), gap=2).size == (20, 17)
 

@@ -6,6 +6,8 @@ import torch
 
 from utils.imaging.images import read_image
 from utils.imaging.lettering import size_for
+from utils.imaging.sketch import Sketch
+from utils.look.palette import DARK
 from utils.osutils import UserError
 from utils.predictions.picture_files import SHEET_GAP, ContactSheet, confident_joints, find_skeleton, warn_about_nan
 from utils.predictions.prediction_files import save_metas
@@ -54,6 +56,19 @@ class TestContactSheet:
         assert [picture[*place, 0] for place in places] == [0, 100, 200]  # the first, middle and last
         assert (picture[100 : 100 + name] > 150).any()  # the name
         assert capsys.readouterr().out == f"3 of them at a glance: {tmp_path / 'contact_sheet.png'}\n"
+
+    def test_text_too_small_to_read_is_left_out(self, tmp_path):
+        """Of a thumbnail at half size, on a page twice as wide as a column of text, 9 px are 36 in the figure."""
+        columns, width = 2, 830
+        sheet = ContactSheet("ab", columns=columns, cell=(width, 200))
+        for key, size in zip("ab", (30, 40), strict=True):
+            figure = Sketch((2 * width, 400), DARK.ground)
+            figure.write("title", (10, 200), size, DARK.ink)
+            sheet.add(key, figure)
+        sheet.save(tmp_path)
+        page = read_image(tmp_path / "contact_sheet.png")[:200]
+        assert (page[:, :width] == DARK.ground).all()
+        assert (page[:, width + SHEET_GAP :] != DARK.ground).any()
 
     def test_of_no_picture_and_of_one_nothing_is_written(self, tmp_path, capsys):
         ContactSheet(["a"]).save(tmp_path)
