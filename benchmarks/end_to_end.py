@@ -1,7 +1,7 @@
 """run.py on photos from end to end: decoding, crops, network, joints; compared with the network alone.
 
     python benchmarks/end_to_end.py --photos 600
-    python benchmarks/end_to_end.py               # 128 photos, for `make bench`
+    python benchmarks/end_to_end.py               # 96 photos, for `make bench`
 
 The demo weights' hourglass on photos of 1280 × 720 px, each taken as one person, without start-up. Ways
 differ in how the cores are shared: workers that decode, and threads of the network. The floor is the network on crops
@@ -72,7 +72,7 @@ def whole_run(predictor: Predictor, folder: Path, number: int, batch: int, worke
 
 def main() -> None:
     parser = parser_of(__doc__, seconds=1, turns=1)
-    parser.add_argument("--photos", type=int, default=128, help="(default: 128)")
+    parser.add_argument("--photos", type=int, default=96, help="(default: 96)")
     arguments = parser.parse_args()
     keep_large_blocks()
     print(machine())

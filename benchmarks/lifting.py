@@ -300,7 +300,7 @@ def measure_memory(frames: int) -> None:
 
 # ------------------------------------------------------------------------------------------
 def main() -> None:
-    parser = parser_of(__doc__, seconds=2)
+    parser = parser_of(__doc__, seconds=2, turns=3)
     parser.add_argument("--data_dir", default="sample", help="Human3.6M folder, or sample (the default)")
     parser.add_argument("--large_batch", type=int, default=LARGE_BATCH, help=f"batch in bf16 (default: {LARGE_BATCH})")
     parser.add_argument(

@@ -179,7 +179,7 @@ def drawn(source: VideoSource, frames: dict[str, np.ndarray], results: PoseResul
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--video", type=Path, help="video file (default: a photo of the project, panned over)")
-    parser.add_argument("--frames", type=int, default=50, help="frames to use; all stay in memory (default: 50)")
+    parser.add_argument("--frames", type=int, default=32, help="frames to use; all stay in memory (default: 32)")
     parser.add_argument("--person_box", default="auto", help="as for run.py (default: auto)")
     parser.add_argument("--load", type=Path, default=DEMO_WEIGHTS, help="stitched checkpoint (default: demo weights)")
     parser.add_argument("--device", default="cpu", type=torch.device, help="cpu or cuda (default: cpu)")
