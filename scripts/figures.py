@@ -134,6 +134,11 @@ RECIPES = {
         ),
         {},
     ),
+    "augmentation.jpg": Recipe(
+        WORK / "augmentation/augmentation.png",
+        (words(f"scripts/show_augmentation.py --output_dir {WORK}/augmentation"),),
+        {},
+    ),
     "demo_reliability.png": Recipe(
         WORK / "reliability/reliability.png",
         (
