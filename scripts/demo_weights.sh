@@ -10,6 +10,7 @@
 #            For a GPU:  NETWORK="--stacks 2 --features 128 --train_batch_size 64 --lr 2e-3 --compile" WIDE=
 #            EPOCHS="--epochs 150 --schedule 100 135"  (2 stacks of 256 would be more than 20 MB with the 3D baseline)
 #   WIDE     features of the wider network that goes on from there; empty: none
+#   ROUNDS   of three epochs without its first layers, each at a learning rate that falls to 0
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
@@ -22,6 +23,7 @@ DEVICE=${DEVICE:-auto}  # bf16 below is fp32 on a CPU without bf16 instructions
 NETWORK=${NETWORK:---stacks 1 --features 64 --train_batch_size 8 --lr 1e-3}
 EPOCHS=${EPOCHS:---epochs 16 --schedule 11 14}
 WIDE=${WIDE-128}
+ROUNDS=${ROUNDS:-2}
 say() { printf '\n== %s\n' "$*"; }
 trained() { [ -f "$WORK/model_checkpoints/$1/finished" ]; }
 finished() { touch "$WORK/model_checkpoints/$1/finished"; }
@@ -64,19 +66,23 @@ trained hourglass_mpii_people || {
 }
 best="$WORK/model_checkpoints/hourglass_mpii_people"
 if [ -n "$WIDE" ]; then
-    wide="$people --features $WIDE --warmup 0.05 --lr 1e-3 --seed 1"
-    best="$WORK/model_checkpoints/hourglass_mpii_first_layers_frozen"
+    wide="$people --features $WIDE --warmup 0.05 --lr 1e-3"
+    best="$WORK/model_checkpoints/hourglass_mpii_wide"
     trained hourglass_mpii_wide || {
         $python scripts/widen_hourglass.py --load "$WORK/model_checkpoints/hourglass_mpii_people" \
             --features "$WIDE" --output "$WORK/wide.pth.tar"
-        $python train.py hourglass_mpii --exp wide $wide --epochs 2 --load "$WORK/wide.pth.tar"
+        $python train.py hourglass_mpii --exp wide $wide --seed 1 --epochs 2 --load "$WORK/wide.pth.tar"
         finished hourglass_mpii_wide
     }
-    trained hourglass_mpii_first_layers_frozen || {
-        $python train.py hourglass_mpii --exp first_layers_frozen $wide --epochs 3 --freeze_modules conv1 bn1 layer1 \
-            --load "$WORK/model_checkpoints/hourglass_mpii_wide"
-        finished hourglass_mpii_first_layers_frozen
-    }
+    for round in $(seq "$ROUNDS"); do
+        name=first_layers_frozen_$round
+        trained "hourglass_mpii_$name" || {
+            $python train.py hourglass_mpii --exp "$name" $wide --seed "$round" --epochs 3 \
+                --freeze_modules conv1 bn1 layer1 --load "$best"
+            finished "hourglass_mpii_$name"
+        }
+        best="$WORK/model_checkpoints/hourglass_mpii_$name"
+    done
 fi
 
 say "3/6 score it on the validation people"

@@ -276,7 +276,7 @@ def _how_found(found: Findings, detector: str) -> str:
     kind, note = found.results.image_kind, f"people found by {detector} (--person_box auto)"
     if not found.whole:
         return note
-    return f"{note}; nobody in {counted(found.whole, kind)}, each taken as one person who fills it"
+    return f"{note}; nobody in {counted(found.whole, kind)}, taken whole, as one person each"
 
 
 def _meta(photo: PhotoPeople) -> dict:

@@ -187,7 +187,7 @@ class TestPhotos:
         lines = capsys.readouterr().out.splitlines()
         assert lines[0].startswith("1 person in 1 photo, ")
         finder = "people found by YOLOX-Nano (--person_box auto)"
-        assert lines[1] == f"{finder}; nobody in 1 photo, each taken as one person who fills it"
+        assert lines[1] == f"{finder}; nobody in 1 photo, taken whole, as one person each"
         (folder / "b.jpg").write_bytes(Path("docs/photos/astronaut.jpg").read_bytes())
         found = poses(run(folder, name="two"))
         assert {name: len(people) for name, people in found.items()} == {"a.png": 1, "b.jpg": 1}
