@@ -219,9 +219,13 @@ def _stitched(folder: Path) -> Path:
 def _network() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     network = torch.nn.Linear(3, 2)
     optimizer = torch.optim.Adam(network.parameters())
+    _step(network, optimizer)
+    return network, optimizer
+
+
+def _step(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
     network(torch.ones(1, 3)).sum().backward()
     optimizer.step()
-    return network, optimizer
 
 
 def _resumable(folder: Path) -> Path:
@@ -233,7 +237,7 @@ def _resumable(folder: Path) -> Path:
 
 
 def _resume(path: Path) -> None:
-    """As `--resume` does; the random states of this process are put back."""
+    """As `--resume` does, and the first step after it; the random states of this process are put back."""
     from options import GROUPS, SCRIPTS
     from utils.command_line.cli import parse
     from utils.training.checkpoints import restore_rng_state, rng_state
@@ -245,7 +249,7 @@ def _resume(path: Path) -> None:
     before = rng_state()
     try:
         settle_experiment(Namespace(**vars(options)))
-        make_load_fn()(*_network(), path)
+        _step(*make_load_fn()(*_network(), path)[:2])
     finally:
         restore_rng_state(before)
 

@@ -1,7 +1,7 @@
 """What a checkpoint holds, of whichever network: one schema, which every reader of checkpoints goes through."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,11 @@ CHECKPOINT_SCHEMA = {
     "grad_scaler": MAPPING,
     "ema": MAPPING,
 }
+# What the optimizers hold of a parameter, beside "step", and what a setting adds; each a tensor of its shape.
+SLOTS = {"Adam": ("exp_avg", "exp_avg_sq"), "RMSprop": ("square_avg",)}
+SLOTS_OF_SETTINGS = {"amsgrad": "max_exp_avg_sq", "momentum": "momentum_buffer", "centered": "grad_avg"}
+BOUNDS = {"betas": number(0, 1 - 1e-9), "alpha": number(0, 1), "momentum": number(0, 1)}  # at 1 Adam divides by 0
+COMPUTING = ("foreach", "fused", "capturable", "differentiable", "maximize")  # how a step is computed here, not there
 OPTIONS = {"batch_norm_momentum": nothing() | number(0, 1)}  # those that a network is built from
 WEIGHT = Kind(
     "a tensor of real numbers that the file holds",
@@ -113,14 +118,21 @@ def optimizer_fault(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) 
     for group, ours in zip(groups, own, strict=True):
         if fault := _group_fault(group, ours):
             return fault
-    parameters = [parameter for group in own for parameter in group["params"]]
-    numbers_of = [number for group in groups for number in group["params"]]
-    for number_, parameter in zip(numbers_of, parameters, strict=True):
-        if not isinstance(number_, int):
-            return f"a parameter's number is {described(number_)}"
-        if number_ in slots and not _is_slot(slots[number_], parameter):
-            return f"what it holds of parameter {number_} has another type or shape"
+    for group, ours in zip(groups, own, strict=True):
+        needed = _slots_of(type(optimizer).__name__, group)
+        for number_, parameter in zip(group["params"], ours["params"], strict=True):
+            if not isinstance(number_, int):
+                return f"a parameter's number is {described(number_)}"
+            if number_ in slots and not _is_slot(slots[number_], parameter, needed):
+                return f"what it holds of parameter {number_} has another type or shape"
     return None
+
+
+def with_own_computing(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state that `optimizer_fault` has found right, with this optimizer's own way to compute a step."""
+    own = [{name: group[name] for name in COMPUTING if name in group} for group in optimizer.param_groups]
+    groups = [{**group, **ours} for group, ours in zip(state["param_groups"], own, strict=True)]
+    return {**state, "param_groups": groups}
 
 
 def _length(value: Any) -> int | None:
@@ -130,27 +142,36 @@ def _length(value: Any) -> int | None:
 def _group_fault(group: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:
     """Why the settings of a parameter group are unusable; None if they are valid."""
     for name, value in own.items():
-        if name == "params" or name not in group:
+        if name in ("params", *COMPUTING) or name not in group:
             continue
         stored, several_numbers = group[name], isinstance(value, list | tuple)
         if several_numbers and _length(stored) != len(value):
             return f"its {name} is {described(stored)}"
         pairs = zip(value, stored, strict=True) if several_numbers else [(value, stored)]
-        if not all(_fits(have, want) for want, have in pairs):
+        if not all(_fits(have, want, BOUNDS.get(name, number(0))) for want, have in pairs):
             return f"its {name} is {described(stored)}"
     return None
 
 
-def _fits(stored: Any, own: Any) -> bool:
-    """Whether a setting may replace an optimizer's own: a number for a number, else the same type or None."""
+def _fits(stored: Any, own: Any, numeric: Kind) -> bool:
+    """Whether a setting may replace an optimizer's own: `numeric` for a number, else the same type or None."""
     if isinstance(own, int | float) and not isinstance(own, bool):
-        return number(0).right(stored)
+        return numeric.right(stored)
     return own is None or stored is None or type(stored) is type(own)
 
 
-def _is_slot(slot: Any, parameter: torch.Tensor) -> bool:
-    """Whether an optimizer may hold this of a parameter: tensors of its shape, single numbers, or nothing."""
-    if not isinstance(slot, Mapping):
+def _slots_of(kind: str, group: Mapping[str, Any]) -> list[str]:
+    """The names of the tensors that an optimizer needs of each parameter of a group; [] for an unknown kind."""
+    if kind not in SLOTS:
+        return []
+    return [*SLOTS[kind], *(name for setting, name in SLOTS_OF_SETTINGS.items() if group.get(setting))]
+
+
+def _is_slot(slot: Any, parameter: torch.Tensor, needed: Sequence[str]) -> bool:
+    """Whether an optimizer may hold this of a parameter: the needed tensors, others of its shape, single numbers."""
+    if not isinstance(slot, Mapping) or (needed and slot.get("step") is None):
+        return False
+    if not all(is_tensor(value := slot.get(name)) and value.shape == parameter.shape for name in needed):
         return False
     return all(
         value is None

@@ -17,7 +17,12 @@ from utils.compute.pickles import is_plain_pickle, pickled_names, unsafe_name
 from utils.compute.torch_files import save_torch, saved_bytes, write_bytes
 from utils.osutils import UserError, counted, warn, written_together
 from utils.training.checkpoint_paths import BEST, LATEST, find_checkpoint
-from utils.training.checkpoint_schema import optimizer_fault, require_content, require_honest_archive
+from utils.training.checkpoint_schema import (
+    optimizer_fault,
+    require_content,
+    require_honest_archive,
+    with_own_computing,
+)
 
 FORMAT_VERSION = 1
 MT19937_KEYS = 624  # numbers in the state of NumPy's global generator
@@ -249,7 +254,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict, path: str | P
             raise ValueError("another kind of optimizer")
         if fault := optimizer_fault(optimizer, state):
             raise ValueError(fault)
-        optimizer.load_state_dict(state)
+        optimizer.load_state_dict(with_own_computing(optimizer, state))
     except ValueError as error:
         warn(f"{path}: optimizer state does not fit and is reset ({error})")
 

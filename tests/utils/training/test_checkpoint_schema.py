@@ -111,9 +111,20 @@ def test_damage_inside_a_resumable_state_is_a_line_and_costs_nothing(tmp_path, c
         other = state | {"param_groups": [group | {"params": [number, *group["params"][1:]]}]}
         make_load_fn()(network, optimizer, changed(path, tmp_path / "x.pth", optimizer=[other]))
         assert f"is reset (a parameter's number is a {type(number).__name__} of 0)" in capsys.readouterr().err
-    nothing = state | {"state": state["state"] | {0: None}}
-    make_load_fn()(network, optimizer, changed(path, tmp_path / "x.pth", optimizer=[nothing]))
-    assert "is reset (what it holds of parameter 0" in capsys.readouterr().err
+    for wrong in ({"betas": (0.9, 1)}, {"betas": (0.9, 1e18)}, {"betas": 0.9}, {"amsgrad": "x"}, {"eps": -1}):
+        other = state | {"param_groups": [group | wrong]}
+        make_load_fn()(network, optimizer, changed(path, tmp_path / "x.pth", optimizer=[other]))
+        assert f"is reset (its {next(iter(wrong))} is" in capsys.readouterr().err
+    other = state | {"param_groups": [group | {"foreach": "x", "fused": {}, "maximize": True}]}
+    make_load_fn()(network, optimizer, changed(path, tmp_path / "x.pth", optimizer=[other]))
+    assert optimizer.param_groups[0]["foreach"] is None, "how a step is computed is not the file's to say"
+    assert not capsys.readouterr().err
+    whole = state["state"][0]
+    without_step = {name: value for name, value in whole.items() if name != "step"}
+    for slot in (None, {}, without_step, {"step": whole["step"]}, whole | {"exp_avg": 0.5}):
+        other = state | {"state": state["state"] | {0: slot}}
+        make_load_fn()(network, optimizer, changed(path, tmp_path / "x.pth", optimizer=[other]))
+        assert "is reset (what it holds of parameter 0" in capsys.readouterr().err
 
 
 def test_stored_options_are_those_of_a_command_line():
