@@ -3,19 +3,24 @@
 import os
 import re
 import resource
+import select
 import signal
+import sys
 import time
 
 import numpy as np
 import pytest
 from command_line import call, files, train_arguments
-from kill_points import status_of_child
+from kill_points import child, status_of, status_of_child
 from PIL import Image
 from tiny_checkpoints import hourglass_file
-from torch.utils.data import get_worker_info
+from torch.utils.data import _utils, get_worker_info
 
 from stacked_hourglass.finding import photo_crops
 from stacked_hourglass.samples import datasets
+from utils.compute import stop_signal
+from utils.compute.early_signals import ending_signals
+from utils.compute.stop_signal import StopSignal
 from utils.compute.worker_processes import WorkerLoader, WorkerLost
 from utils.files.sizes import max_pixels
 from utils.imaging.video_writer import write_video
@@ -152,6 +157,75 @@ def test_workers_know_how_many_pixels_are_read(tmp_path):
         assert "1.png: 96 × 96 px, more than --max_pixels 5000 are not decoded; shrink it, or give a larger" in line
     assert "clip.mp4: frames of 96 × 96 px, more than --max_pixels 5000" in run("clip.mp4").refusal()
     assert max_pixels() == 100_000_000
+
+
+class Blocked:
+    """A dataset whose second sample is never read, as on a network drive that does not answer."""
+
+    def __init__(self, told: int) -> None:
+        self.told = told  # a file descriptor, of which a byte is written when a worker blocks
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> int:
+        if index == 1:
+            os.write(self.told, b"x")
+            time.sleep(3600)
+        return index
+
+
+def wait_for_all(loader: WorkerLoader) -> None:
+    with ending_signals():
+        try:
+            list(loader)
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+
+def leave_early(loader: WorkerLoader) -> None:
+    _utils.MP_STATUS_CHECK_INTERVAL = 0.5  # that PyTorch gives a worker
+    next(iter(loader))
+
+
+def stop_and_wait(loader: WorkerLoader) -> None:
+    """A step longer than the limit ends as usual; a wait for a minibatch does not."""
+    stop_signal.SECONDS_FOR_A_STEP = 1
+    with StopSignal() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1.5)
+        assert stop.after_step()
+        list(loader)
+
+
+@pytest.mark.parametrize(
+    ("use", "number", "status"),
+    [
+        (wait_for_all, signal.SIGTERM, 143),
+        (wait_for_all, signal.SIGINT, 130),
+        (wait_for_all, signal.SIGKILL, -signal.SIGKILL),
+        (leave_early, None, 0),
+        (stop_and_wait, None, 143),
+    ],
+)
+def test_a_blocked_worker_holds_up_no_end_and_outlives_none(use, number, status, capfd):
+    told, tell = os.pipe()
+    process = child(lambda: use(WorkerLoader(Blocked(tell), batch_size=None, num_workers=1)))
+    os.close(tell)
+    try:
+        assert os.read(told, 1) == b"x"
+        if number:
+            os.kill(process, number)
+        # The pipe ends when the process and its worker, which both hold it, have ended.
+        ended = select.select([told], [], [], 60)[0] and os.read(told, 1) == b""
+        assert ended, "something is left"
+        assert status_of(process) == status
+    except BaseException:
+        os.kill(process, signal.SIGKILL)
+        raise
+    finally:
+        os.close(told)
+    assert ("no minibatch came from the worker processes in 1 s" in capfd.readouterr().err) == (use is stop_and_wait)
 
 
 class NoRoom:

@@ -18,13 +18,14 @@ Item = TypeVar("Item")
 
 COUNT = 4
 _PATIENCE = 0.1  # s, after which a waiting thread looks whether its work is still wanted
+_LAST_ITEM = 5.0  # s, for the item that a thread is making when nobody wants more; it may be blocked for ever
 
 
 def ahead(items: Iterable[Item], count: int = COUNT) -> Iterator[Item]:
     """The same items in the same order, made in another thread, up to `count` before they are asked for.
 
     An exception of `items` is raised where the item was expected. If the loop over the items is left early, the thread
-    ends after the item that it is making.
+    ends after the item that it is making, which is waited for up to 5 s.
     """
     made: queue.Queue = queue.Queue(count)
     left = threading.Event()
@@ -60,7 +61,7 @@ def ahead(items: Iterable[Item], count: int = COUNT) -> Iterator[Item]:
             yield value
     finally:
         left.set()
-        thread.join()
+        thread.join(_LAST_ITEM)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Ctrl-C or SIGTERM ends a long job between two steps, at the same step in all processes."""
 
+import math
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ from typing import Any, NoReturn
 
 from utils.compute.distributed import ALONE, AnyRankLater, Processes
 from utils.compute.early_signals import EndingSignal
+from utils.compute.worker_processes import WAIT
 
 SECONDS_FOR_A_STEP = 20  # after SIGTERM in several processes; launchers kill after 30
 SAME_SIGNAL = 1.0  # seconds in which a launcher passes on what the terminal has sent to all processes already
@@ -18,6 +20,8 @@ class StopSignal:
 
     Several processes stop together, whichever of them received the signal. With the end of one of them, launchers send
     SIGTERM to the others, and the next exchange fails; one that is still computing after some seconds ends at once.
+    A single process may compute as long as it takes, but ends if it waits as long for a minibatch of its workers: one
+    that cannot read may never send it.
     """
 
     def __init__(self, processes: Processes = ALONE) -> None:
@@ -70,6 +74,24 @@ class StopSignal:
         self._signal, self._when = number, now
         again = " (press Ctrl-C again to stop at once)" if number == signal.SIGINT else ""
         print(f"stopping after this step{again}", file=sys.stderr, flush=True)
-        if number == signal.SIGTERM and self._processes.size > 1 and callable(self._former[number]):
+        if number == signal.SIGTERM and self._processes.size == 1:
+            signal.signal(signal.SIGALRM, _end_if_waiting)
+        elif number == signal.SIGTERM and callable(self._former[number]):
             signal.signal(signal.SIGALRM, self._former[number])
-            signal.alarm(SECONDS_FOR_A_STEP)
+        else:
+            return
+        signal.alarm(SECONDS_FOR_A_STEP)
+
+
+def _end_if_waiting(*_: Any) -> None:
+    """Handler of the alarm: end the process if it has waited for a minibatch for so long, else look again later."""
+    left = SECONDS_FOR_A_STEP - WAIT.seconds
+    if left > 0:
+        signal.alarm(math.ceil(left))
+        return
+    print(
+        f"stopped: no minibatch came from the worker processes in {SECONDS_FOR_A_STEP} s, perhaps a file can't be "
+        "read; the last checkpoint is intact, continue with --resume",
+        file=sys.stderr,
+    )
+    sys.exit(128 + signal.SIGTERM)

@@ -1,12 +1,16 @@
 """Loaders whose worker processes read photos: how they start, the files they keep open, and the end of one."""
 
+import multiprocessing
+import os
 import re
 import resource
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -31,10 +35,35 @@ class WorkerLost(RunFailed):
     """A worker process has ended, e.g. because the memory was full."""
 
 
+class Wait:
+    """How long the main thread has been waiting for a minibatch of workers: the context spans such a wait."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """0 while it does not wait."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._since = time.monotonic()
+
+    def __exit__(self, *exception: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._since = None
+
+
+WAIT = Wait()
+
+
 class WorkerLoader(DataLoader):
     """A DataLoader that raises WorkerLost when a minibatch is asked for and a worker has ended.
 
-    PyTorch's own raises RuntimeError, from the handler of SIGCHLD, anywhere in the program.
+    PyTorch's own raises RuntimeError, from the handler of SIGCHLD, anywhere in the program. A worker that is blocked,
+    e.g. by a network drive that does not answer, never holds up the end of the program: PyTorch gives it 5 s, and it
+    is killed; at once if the wait for a minibatch is interrupted.
     """
 
     def __init__(self, *args: Any, num_workers: int = 0, **kwargs: Any) -> None:
@@ -50,15 +79,19 @@ class WorkerLoader(DataLoader):
         end = object()
         with _handlers_kept():
             batches = super().__iter__()
+        for worker in batches._workers:  # PyTorch and multiprocessing terminate what is left, and wait for its end
+            worker._popen.terminate = worker._popen.kill
         while True:
             try:
-                with _handlers_kept(_raise_for_ended):
+                with _handlers_kept(_raise_for_ended), WAIT:
                     _raise_for_ended()  # of those that ended before
                     batch = next(batches, end)
+            except (KeyboardInterrupt, SystemExit):
+                _kill(batches._workers)
+                raise
             except (RuntimeError, OSError, EOFError) as error:
                 if NO_SHARED_MEMORY in str(error):
-                    for worker in batches._workers:  # which wait for room, also when they should end
-                        worker.kill()
+                    _kill(batches._workers)  # which wait for room, also when they should end
                     raise WorkerLost(f"a worker process found no room in {SHARED_MEMORY}{AFTER}") from None
                 ended = ENDED.search(f"{error.__cause__} {error}")
                 dead = [] if ended else _dead(getattr(batches, "_workers", ()), error)
@@ -89,6 +122,11 @@ def _handlers_kept(meanwhile: Any = None) -> Iterator[None]:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL if former is None else former)
 
 
+def _kill(workers: Sequence[BaseProcess]) -> None:
+    for worker in workers:
+        worker.kill()
+
+
 def _raise_for_ended(*_: Any) -> None:
     """Raise RuntimeError, with a message that `ENDED` matches, if a worker of any loader has ended by an error."""
     _error_if_any_worker_fails()
@@ -114,8 +152,15 @@ def start_worker(_: int, max_pixels: int) -> None:
     """Ctrl-C and SIGTERM are the main process's business: it ends the workers when it has written its checkpoint."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     limit_pixels(max_pixels)
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent has died. PyTorch's worker looks for that between two samples only."""
+    connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def require_open_files(workers: int) -> None:
