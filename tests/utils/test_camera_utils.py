@@ -117,7 +117,7 @@ def test_gradients_to_points_and_camera_are_right():
     assert torch.autograd.gradcheck(pixels, inputs, eps=1e-5, atol=1e-5, rtol=1e-5)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10_000), st.floats(0.1, 10_000))
 def test_world_to_camera_and_back_is_the_identity(seed, size):
     points = size * torch.randn(4, 5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))

@@ -78,12 +78,16 @@ def test_every_picture_is_a_sample_and_nothing_else(folder, frames):
     assert len(frames) == len(paths) == 8
 
 
+def ball_centre(sample):
+    """(x, y), px of the crop, of the white ball at the left wrist."""
+    weights = sample["image"].amax(0).double().numpy()
+    weights[weights < 60] = 0
+    return [(weights * axis).sum() / weights.sum() for axis in np.mgrid[:256, :256][::-1]]
+
+
 def test_the_joint_is_where_the_picture_shows_it(frames):
     for sample in FrameCrops(frames):
-        weights = sample["image"].amax(0).double().numpy()
-        weights[weights < 60] = 0
-        centre = [(weights * axis).sum() / weights.sum() for axis in np.mgrid[:256, :256][::-1]]
-        assert np.abs(sample["joints"][WRIST].numpy() - centre).max() < 0.5, "px of the crop"
+        assert np.abs(sample["joints"][WRIST].numpy() - ball_centre(sample)).max() < 0.5
         photo = apply_affine(sample["to_photo"].numpy(), sample["joints"].numpy())
         np.testing.assert_allclose(photo, sample["pose_2d"], atol=1e-2)
 
@@ -324,17 +328,14 @@ def test_views_are_small_and_of_all_kinds():
 
 
 def test_the_joint_is_where_an_augmented_crop_shows_it(frames, augmented):
-    """In a mirrored image the left wrist is the right one's."""
+    """In a mirrored image the left wrist is labelled as the right one."""
     for sample in augmented:
-        weights = sample["image"].amax(0).double().numpy()
-        weights[weights < 60] = 0
-        centre = [(weights * axis).sum() / weights.sum() for axis in np.mgrid[:256, :256][::-1]]
         joint = sample["joints"][H36M_2D.index("r_wrist") if is_flipped(sample, frames) else WRIST]
-        assert np.abs(joint.numpy() - centre).max() < 0.5, "px of the crop"
+        assert np.abs(joint.numpy() - ball_centre(sample)).max() < 0.5
 
 
-def test_the_way_back_from_an_augmented_crop_is_exact(frames, augmented):
-    """So that scale, shift and rotation of the crop leave 2D and 3D truth as they are."""
+def test_joints_of_an_augmented_crop_map_back_to_the_photo(frames, augmented):
+    """Scale, shift and rotation of the crop leave the 2D and 3D truth unchanged."""
     for sample in augmented:
         photo = apply_affine(sample["to_photo"].numpy(), sample["joints"].numpy())
         np.testing.assert_allclose(photo, sample["pose_2d"], atol=1e-2)

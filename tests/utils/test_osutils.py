@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.osutils import atomic_path, counted, file_digest, suggestion, write_text
+from utils.osutils import UserError, atomic_path, counted, file_digest, output_folder, suggestion, write_text
 
 ROOT = Path(__file__).parents[2]
 KILLED_WRITER = """
@@ -64,6 +64,14 @@ def test_permissions_are_those_of_an_ordinary_new_file(tmp_path):
 def test_text_is_utf8_whatever_the_locale(tmp_path):
     write_text(tmp_path / "text", "Größe × 2\n")
     assert (tmp_path / "text").read_bytes() == "Größe × 2\n".encode()
+
+
+def test_an_output_folder_may_not_be_a_file(tmp_path):
+    assert output_folder(tmp_path) == tmp_path
+    assert output_folder(str(tmp_path / "new")) == tmp_path / "new"
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file is a file"):
+        output_folder(tmp_path / "file")
 
 
 def test_the_digest_is_sha256_of_the_content(tmp_path):

@@ -21,7 +21,7 @@ def test_minibatches_weigh_by_their_size():
 
 
 @given(values=st.lists(st.floats(-10, 10), min_size=1, max_size=30), batch_size=st.integers(1, 7))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_average_does_not_depend_on_the_batch_size(values, batch_size):
     averages = Averages()
     for start in range(0, len(values), batch_size):

@@ -34,7 +34,7 @@ FORMATS = {
     "EVA": "pelvis thorax l_shoulder l_elbow l_wrist r_shoulder r_elbow r_wrist l_hip l_knee l_ankle r_hip r_knee "
     "r_ankle head",
 }
-# Human3.6M's own names of the slots that move, and ours.
+# The slots of Human3.6M's files that move, and our names of their joints.
 H36M_FILE_SLOTS = {
     0: "pelvis", 1: "r_hip", 2: "r_knee", 3: "r_ankle", 6: "l_hip", 7: "l_knee", 8: "l_ankle", 12: "spine",
     13: "thorax", 14: "nose", 15: "head_top", 17: "l_shoulder", 18: "l_elbow", 19: "l_wrist", 25: "r_shoulder",
@@ -44,7 +44,7 @@ H36M_FILE_SLOTS = {
 each_skeleton = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
 
 
-def test_every_skeleton_is_compared_here():
+def test_every_skeleton_has_its_order_above():
     assert set(SKELETONS) == set(FORMATS)
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ranks import rank_of
 
 from utils.command_line import cli
 from utils.command_line.cli import main, parse
@@ -306,11 +307,9 @@ def test_a_check_refuses_before_the_script_is_imported(capsys, checked):
 
 
 def test_processes_of_a_launcher_leave_checks_to_the_script(monkeypatch, checked):
-    options = parse("it.py", "it", checked["it"], GROUPS, ["--lr", "2"])
-    with pytest.raises(UserError):
-        cli._check(options, checked["it"])
     monkeypatch.setenv("HOROVOD_RANK", "0")
-    cli._check(options, checked["it"])
+    with pytest.raises(ModuleNotFoundError):
+        main("it", checked, GROUPS, ["it", "--lr", "2"], processes=rank_of(0, 2))
 
 
 # ------------------------------------------------------------------------------------------ help

@@ -13,14 +13,23 @@ from utils.compute import launched
 from utils.doors.option_rules import processes_of
 from utils.osutils import RunFailed, UserError
 
+noted: list[tuple] = []
+GROUPS = {"machine": (Option("workers", "processes", 6, whole), Option("debug_traceback", "it", False, bool))}
+SCRIPT = Script(__name__, "note", "It.", "nothing", ("workers", "debug_traceback"), several=True)
+
+
+def note(options) -> None:
+    """What the script does: note its workers and its processes."""
+    noted.append((options.workers, processes_of(options)))
+
 
 class Left(BaseException):
-    """In place of the process's end."""
+    """Raised where the process would exit."""
 
 
 @pytest.fixture
 def join(monkeypatch):
-    """Joins as a rank of two."""
+    """`join(rank)`: the context of a script that runs as this rank of two."""
     former = signal.getsignal(signal.SIGTERM)
 
     def join_as(rank: int, **settings):
@@ -37,7 +46,7 @@ def join(monkeypatch):
 
 
 def leaves(join, capsys, problem: BaseException, rank: int = 0, **settings) -> tuple[int, str]:
-    """Exit status and stderr of a process whose work ends so."""
+    """Exit status and stderr of a process whose work raises `problem`."""
     with pytest.raises(Left) as left, join(rank, **settings):
         raise problem
     return left.value.args[0], capsys.readouterr().err
@@ -51,7 +60,7 @@ def test_rank_0_alone_speaks(join, capsys):
     assert capsys.readouterr().out == "rank 0\nafter\n"
 
 
-def test_a_nested_entry_point_joins_no_second_time(join):
+def test_a_nested_entry_point_does_not_join_again(join):
     with join(1) as processes:
         main("it", {"it": SCRIPT}, GROUPS, ["it"], processes)
     assert noted[-1][1] is processes
@@ -100,12 +109,3 @@ def test_processes_share_the_workers(join, monkeypatch, capsys):
         main("it", {"it": SCRIPT}, GROUPS, ["it", "--workers", "6"], processes)
     assert noted == [(4, processes)]
     assert capsys.readouterr().out == "--workers 6: 4 are used, since this machine has 8 cores and 2 processes\n"
-
-
-noted: list[tuple] = []
-GROUPS = {"machine": (Option("workers", "processes", 6, whole), Option("debug_traceback", "it", False, bool))}
-SCRIPT = Script(__name__, "note", "It.", "nothing", ("workers", "debug_traceback"), several=True)
-
-
-def note(options) -> None:
-    noted.append((options.workers, processes_of(options)))

@@ -11,7 +11,7 @@ from utils.compute.sync_batch_norm import synchronise_batch_norms
 
 
 def twin() -> Processes:
-    """As if another rank had the very same samples: every sum over the two is twice one's own."""
+    """Rank 0 of two that have the same samples: every sum over both is twice its own."""
 
     def doubled(tensor):
         tensor.mul_(2)
@@ -69,8 +69,8 @@ def test_half_precision_has_its_statistics_in_full():
 
 
 @pytest.mark.parametrize("alone", [True, False])
-def test_it_is_plain_where_there_is_nobody_to_ask(alone):
-    """Alone; and without gradients, in a validation whose ranks have unequal numbers of minibatches."""
+def test_it_is_an_ordinary_batch_norm_without_other_ranks_or_gradients(alone):
+    """Without gradients: in a validation the ranks have unequal numbers of minibatches."""
     plain, synchronised = norms(processes=ALONE if alone else twin())
     images = torch.randn(4, 3, 2, 2)
     with torch.set_grad_enabled(alone):
@@ -88,7 +88,7 @@ def test_networks_keep_their_parameters_and_names():
 
 
 def test_only_steps_and_gradients_wait_for_the_other_rank():
-    """A validation with each batch's statistics goes on alone; a step's passes without gradient do not."""
+    """Passes without gradients wait within a training step, not in a validation that uses batch statistics."""
     plain, synchronised = norms()
     samples = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
@@ -99,15 +99,15 @@ def test_only_steps_and_gradients_wait_for_the_other_rank():
     torch.testing.assert_close(synchronised.running_var, plain.running_var)
 
 
-def test_statistics_stand_still_where_they_are_told_to():
+def test_statistics_stay_without_track_running_stats():
     _, synchronised = norms()
     synchronised.track_running_stats = False
     synchronised(torch.randn(4, 3, 2, 2) + 5)
     assert synchronised.running_mean.tolist() == [0, 0, 0]
 
 
-def test_a_sample_that_stands_in_for_none_does_not_count():
-    """A rank without a sample repeats one; the sum over ranks has nothing of it."""
+def test_the_placeholder_of_a_rank_without_samples_does_not_count():
+    """It repeats one sample, which adds nothing to the sums over the ranks."""
     seen = []
 
     def only_ours(tensor):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from utils.console.evaluation_tables import format_number, format_rows, model_names, tables_as_json
-from utils.osutils import UserError, output_folder
+from utils.osutils import UserError
 
 
 def test_default_names_tell_the_files_apart():
@@ -27,14 +27,6 @@ def test_default_names_tell_the_files_apart():
 def test_bad_names_are_refused(paths, given, message):
     with pytest.raises(UserError, match=message):
         model_names([Path(path) for path in paths], given)
-
-
-def test_a_file_is_no_folder(tmp_path):
-    assert output_folder(tmp_path) == tmp_path
-    assert output_folder(str(tmp_path / "new")) == tmp_path / "new"
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="file is a file"):
-        output_folder(tmp_path / "file")
 
 
 def test_rows_line_up():

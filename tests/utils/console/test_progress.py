@@ -25,10 +25,10 @@ def clock(monkeypatch):
     return Clock
 
 
-def test_lines_now_and_then_where_there_is_no_terminal(clock, capsys):
+def test_without_a_terminal_there_is_a_line_every_20_seconds(clock, capsys):
     for _ in progress(range(100), 100, "epoch 3/9", status=lambda: "loss 0.5"):
         clock.now += 0.5
-    # 2 batches a second; a line after 20, 40 s.
+    # 2 batches per second: lines after 20 and 40 s.
     assert capsys.readouterr().err.splitlines() == [
         "epoch 3/9: 40/100 batch, 2 batch/s, loss 0.5, 30 s left",
         "epoch 3/9: 80/100 batch, 2 batch/s, loss 0.5, 10 s left",
@@ -66,7 +66,7 @@ def test_a_bar_shows_the_status(monkeypatch):
     assert "loss 0.25" in terminal.getvalue()
 
 
-def test_a_logger_that_is_silent_silences_progress(clock, capsys, monkeypatch):
+def test_a_silent_logger_silences_progress(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     logger().setLevel(logging.ERROR)
     try:

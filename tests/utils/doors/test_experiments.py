@@ -25,7 +25,7 @@ from utils.training.checkpoints import read_checkpoint
 from utils.training.log_files import read_log
 
 
-# ------------------------------------------------------------------------------------------ going on
+# ------------------------------------------------------------------------------------------ resuming
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     whole = run(tmp_path / "whole")
     run(tmp_path / "parts", epochs=2)
@@ -48,7 +48,7 @@ def test_an_interrupted_run_continues_as_if_never_stopped(tmp_path, capsys, iter
     second = run(tmp_path / "parts", resume=True)
     assert first.named("update") + second.named("update") == whole.named("update")
     assert_same_run(second, whole)
-    # The training average of the epoch that was cut is over its later part.
+    # `train/loss` of the interrupted epoch averages only the steps after the resume.
     rows, expected = (
         log_of(checkpoints_of(tmp_path / "parts"), ("train/loss",)),
         log_of(checkpoints_of(tmp_path / "whole"), ("train/loss",)),
@@ -57,7 +57,7 @@ def test_an_interrupted_run_continues_as_if_never_stopped(tmp_path, capsys, iter
 
 
 @pytest.mark.parametrize("stop_at", [None, 4])
-def test_averaged_weights_and_a_cosine_go_on_to_the_bit(tmp_path, stop_at):
+def test_averaged_weights_and_a_cosine_resume_bit_for_bit(tmp_path, stop_at):
     how = {"ema": 0.9, "schedule_type": "cosine", "warmup": 0.5}
     whole = run(tmp_path / "whole", **how)
     if stop_at is None:  # between two epochs: a cosine of four epochs is not one of two
@@ -75,14 +75,24 @@ def test_averaged_weights_and_a_cosine_go_on_to_the_bit(tmp_path, stop_at):
         torch.testing.assert_close(one["ema"]["training_weights"], other["ema"]["training_weights"], rtol=0, atol=0)
 
 
-def test_a_run_can_begin_and_cease_to_average(tmp_path):
+def test_averaging_can_begin_and_end_at_a_resume(tmp_path):
+    """Without averaging it continues from the average, which is the checkpoint's network."""
     run(tmp_path, epochs=2)
     averaged = run(tmp_path, resume=True, epochs=3, ema=0.9)
-    assert read_checkpoint(tmp_path / "checkpoints/tiny_default/checkpoint.pth.tar")["ema"]["steps"] == STEPS
-    # Without averaging it goes on from the average, which is the checkpoint's network.
-    ceased = run(tmp_path, resume=True, epochs=4)
+    checkpoint = read_checkpoint(checkpoints_of(tmp_path) / "checkpoint.pth.tar")
+    assert checkpoint["ema"]["steps"] == STEPS
+    average = checkpoint["state_dict"]
+    assert any(not torch.equal(average[name], value) for name, value in averaged.model.state_dict().items())
+
+    def starts_from_the_average(call):
+        if call[:2] == ("update", 3 * STEPS):
+            torch.testing.assert_close(dict(ceased.model.state_dict()), dict(average), rtol=0, atol=0)
+        return False
+
+    ceased = Trainer(options_for(tmp_path, resume=True, epochs=4), stop_at=starts_from_the_average)
+    ceased.run()
     assert ceased.named("update")[0][0] == 3 * STEPS
-    assert averaged.averages != ceased.averages
+    assert "ema" not in read_checkpoint(checkpoints_of(tmp_path) / "checkpoint.pth.tar")
 
 
 def test_several_interrupts(tmp_path):

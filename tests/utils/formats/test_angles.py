@@ -16,14 +16,18 @@ from utils.formats.rotations import frame_of, without_twist
 from utils.transform import H36M
 
 SHIN, FOREARM = 450.0, 250.0
-UP, FORWARD, LEFT = np.array([0, -1.0, 0]), np.array([0, 0, -1.0]), np.array([1.0, 0, 0])  # of one who faces the camera
+UP, FORWARD, LEFT = (
+    np.array([0, -1.0, 0]),
+    np.array([0, 0, -1.0]),
+    np.array([1.0, 0, 0]),
+)  # of a person facing the camera
 
 
-def moved(**places):
-    """Standing as a T, with joints elsewhere; mm, camera coordinates."""
+def moved(**joints):
+    """The T pose with some joints moved to the given positions; (17, 3) mm, camera coordinates."""
     pose = STANDING.double().numpy().copy()
-    for joint, place in places.items():
-        pose[H36M.index(joint)] = place
+    for joint, position in joints.items():
+        pose[H36M.index(joint)] = position
     return pose
 
 
@@ -35,7 +39,7 @@ def at(joint):
     return STANDING.double().numpy()[H36M.index(joint)]
 
 
-def test_standing_as_a_t():
+def test_the_t_pose():
     found = of(moved())
     for name, degrees in found.items():
         expected = 90 if name.endswith("elevation") else 0
@@ -43,7 +47,7 @@ def test_standing_as_a_t():
 
 
 @pytest.mark.parametrize("side", ["l", "r"])
-def test_a_limb_at_a_time(side):
+def test_one_limb_at_a_time(side):
     out = LEFT if side == "l" else -LEFT
     hip, knee, shoulder, elbow = (at(f"{side}_{joint}") for joint in ("hip", "knee", "shoulder", "elbow"))
     thigh = np.cos(0.5) * -UP + np.sin(0.5) * FORWARD
@@ -68,7 +72,7 @@ def test_a_limb_at_a_time(side):
 
 @pytest.mark.parametrize(("axis", "name"), [(LEFT, "flexion"), (FORWARD, "bending"), (UP, "rotation")])
 def test_the_trunk(axis, name):
-    """The chest, its arms and the head turned by 20 degrees about one axis through the spine."""
+    """Chest, arms and head turned by 20 degrees about one axis through the spine."""
     pose, spine = moved(), at("spine")
     above = H36M.indices(["thorax", "nose", "head_top", *(f"{s}_{j}" for s in "lr" for j in ("shoulder", "elbow"))])
     pose[above] = Rotation.from_rotvec(np.deg2rad(20) * axis).apply(pose[above] - spine) + spine
@@ -78,7 +82,7 @@ def test_the_trunk(axis, name):
     assert found["head_flexion"] == pytest.approx(0, abs=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6))
 def test_angles_do_not_depend_on_where_the_camera_is(seed):
     generator = np.random.default_rng(seed)
@@ -106,7 +110,7 @@ def test_the_table_and_its_definitions(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------ rotations
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6))
 def test_the_smallest_rotation(seed):
     start, end = np.random.default_rng(seed).normal(size=(2, 5, 3))

@@ -32,7 +32,7 @@ def converted(tmp_path_factory):
     return folder / "converted"
 
 
-def test_one_file_a_person(converted):
+def test_one_file_per_person(converted):
     assert files(converted) == sorted(f"{name}.{kind}" for name in NAMES for kind in ("bvh", "trc", "c3d"))
 
 
@@ -54,8 +54,8 @@ def random_poses(count, seed=0):
     generator = np.random.default_rng(seed)
     poses = np.zeros((count, len(H36M), 3))
     poses[:, 0] = generator.normal(size=(count, 3)).cumsum(axis=0) * 50
-    for place, (a, b) in enumerate(H36M.bone_indices):
-        vectors = Rotation.random(count, rng=generator).apply([100 + 12 * place, 0, 0])
+    for number, (a, b) in enumerate(H36M.bone_indices):
+        vectors = Rotation.random(count, rng=generator).apply([100 + 12 * number, 0, 0])
         poses[:, b] = poses[:, a] + vectors
     return poses
 
@@ -87,7 +87,7 @@ def test_positions_come_back(tmp_path):
 
 @pytest.mark.skipif(not MOTION_CAPTURE.is_dir(), reason="no motion capture in ../shared/data")
 def test_positions_of_motion_capture_come_back_to_1_mm(tmp_path):
-    """All 17 joints of people who run, punch and wash, but for what their bones stretch. z is up in these files."""
+    """Once bones have one length. z is up in these files."""
     import h5py
 
     for path in sorted(MOTION_CAPTURE.glob("S9/MyPoses/3D_positions/*.h5"))[:4]:
@@ -109,7 +109,7 @@ def test_changing_lengths_become_their_median(tmp_path):
 
 
 def test_a_t_pose_has_no_rotations():
-    """Somebody who stands as a T and faces the camera; the head alone leans forward."""
+    """A T pose facing the camera; only the head leans forward."""
     standing = pose_of(0, 0).numpy()[None]
     found = dict(zip((bone.name for bone in BVH_BONES), angles(filled(standing) @ UP), strict=True))
     for name, degrees in found.items():
@@ -125,8 +125,8 @@ def test_a_turning_person_does_not_spin_back():
     assert np.abs(np.diff(hips, axis=0)).max() == pytest.approx(20)
 
 
-def test_blender_can_import_it(converted):
-    """Its importer takes one root, channels of known names in any order, and a row of all channels' values a frame."""
+def test_the_file_has_what_blenders_importer_expects(converted):
+    """One root, known channel names in any order, and one row of all channel values per frame."""
     content = (converted / f"{NAMES[0]}.bvh").read_text()
     assert content.count("ROOT ") == 1
     channels = [line.split()[1:] for line in content.splitlines() if "CHANNELS" in line]
@@ -182,12 +182,14 @@ def test_c3d(converted, track):
             assert (points[:, 3] == -1).all()
 
 
-# ------------------------------------------------------------------------------------------ what is left out, and said
+# ------------------------------------------------------------------------------------------ left out, with a warning
 def test_photos_are_files_of_one_frame(tmp_path):
     folder = photo_folder(tmp_path)
     assert call("run", "convert", "--data_dir", folder, "--to", "bvh", "trc").warnings() == []
     names = ("sub/one", "two_person0", "two_person1")
     assert files(folder / "converted") == [f"{name}.{kind}" for name in names for kind in ("bvh", "trc")]
+    for name in names:
+        assert "\nFrames: 1\n" in (folder / f"converted/{name}.bvh").read_text()
 
 
 def test_a_sequence_needs_a_rate(tmp_path):

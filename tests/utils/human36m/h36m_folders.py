@@ -13,10 +13,10 @@ CMU = Path("../shared/data/cmu_h36m_layout")
 
 
 def some_positions(frames=5, seed=0):
-    """(frames, 32, 3) mm: joints strewn through a body's box at some place in the room."""
+    """(frames, 32, 3) mm: random joints within 600 mm of a random point of the room."""
     random = np.random.default_rng(seed)
-    place = random.uniform(-2000, 2000, (frames, 1, 3))
-    return (place + random.uniform(-600, 600, (frames, JOINTS, 3))).astype(np.float32)
+    centre = random.uniform(-2000, 2000, (frames, 1, 3))
+    return (centre + random.uniform(-600, 600, (frames, JOINTS, 3))).astype(np.float32)
 
 
 def h5_path(folder, subject, name):

@@ -1,24 +1,16 @@
 """scripts/convert_h36m.py: from the release's CDF files to HDF5."""
 
-import importlib.util
 import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from command_line import call_script, load_script
 from h36m_folders import some_positions
 
 from utils.human36m.files import find_sequences, load_motions
 
-
-@pytest.fixture
-def converter():
-    specification = importlib.util.spec_from_file_location("convert_h36m", "scripts/convert_h36m.py")
-    module = importlib.util.module_from_spec(specification)
-    path = list(sys.path)
-    specification.loader.exec_module(module)
-    sys.path[:] = path
-    return module
+CONVERTER = load_script("scripts", "convert_h36m")
 
 
 @pytest.fixture
@@ -47,31 +39,21 @@ class CDF:
         return np.load(self.path)
 
 
-def run(converter, monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["convert_h36m.py", *map(str, arguments)])
-    converter.main()
-
-
-def test_the_release_is_converted(converter, release, tmp_path, monkeypatch, capsys):
+def test_the_release_is_converted(release, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "cdflib", SimpleNamespace(CDF=CDF))
-    run(converter, monkeypatch, release, "--output_dir", tmp_path / "h36m")
-    written = capsys.readouterr()
-    assert "2 sequences, 10 frames and 28 cameras" in written.out
-    assert "2 files left out" in written.err
+    result = call_script(CONVERTER, release, "--output_dir", tmp_path / "h36m")
+    [warning] = result.warnings()
+    assert "2 files left out" in warning
+    assert "2 sequences, 10 frames and 28 cameras" in result.out
     files = find_sequences(tmp_path / "h36m")
     assert [one.label for one in files.sequences] == ["S1 Photo 1", "S9 Walking"]
     np.testing.assert_array_equal(load_motions([files.sequences[0]])[0].positions, some_positions(4, 0))
     assert files.cameras()[9, 4].T.tolist() == [1, 2, 3]
 
 
-def test_the_converter_ends_in_one_line(converter, release, tmp_path, monkeypatch, capsys):
+def test_the_converter_refuses_in_one_line(release, tmp_path, monkeypatch):
     def error(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            run(converter, monkeypatch, *arguments, "--output_dir", tmp_path / "h36m")
-        assert stop.value.code == 2
-        lines = capsys.readouterr().err.splitlines()
-        assert len(lines) == 1
-        return lines[0]
+        return call_script(CONVERTER, *arguments, "--output_dir", tmp_path / "h36m").refusal()
 
     monkeypatch.setitem(sys.modules, "cdflib", None)
     assert "pip install cdflib" in error(release)
@@ -82,11 +64,11 @@ def test_the_converter_ends_in_one_line(converter, release, tmp_path, monkeypatc
     assert not (tmp_path / "h36m").exists()
 
 
-def test_real_cdf_files_are_read(converter, tmp_path):
+def test_real_cdf_files_are_read(tmp_path):
     cdflib = pytest.importorskip("cdflib")
     path = tmp_path / "Walking.cdf"
     writer = cdflib.cdfwrite.CDF(path)
     specification = {"Variable": "Pose", "Data_Type": 21, "Num_Elements": 1, "Rec_Vary": True, "Dim_Sizes": [5, 96]}
     writer.write_var(specification, var_data=some_positions().reshape(1, 5, 96))
     writer.close()
-    np.testing.assert_array_equal(converter.read_cdf(path), some_positions())
+    np.testing.assert_array_equal(CONVERTER.read_cdf(path), some_positions())

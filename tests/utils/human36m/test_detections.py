@@ -7,8 +7,6 @@ import pytest
 from utils.human36m.files import detection_path, find_sequences, load_detections
 from utils.osutils import UserError
 
-# detected 2D poses
-
 
 def write_detections(folder, subject, file_name, poses):
     path = folder / f"S{subject}" / "StackedHourglass" / file_name

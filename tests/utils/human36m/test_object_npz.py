@@ -56,7 +56,7 @@ def test_pickles_of_old_and_new_numpy_are_read(tmp_path, protocol, core):
     np.testing.assert_array_equal(walking, some_poses()["S1"]["Walking 1"])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.dictionaries(
         st.text(max_size=5),

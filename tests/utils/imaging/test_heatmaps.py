@@ -158,7 +158,7 @@ def test_decoding_is_for_every_map_alone():
     x=st.floats(-0.49, 63.49), y=st.floats(-0.49, 47.49),
     sigma=st.sampled_from([0.7, 1.0, 2.0, 5.0]), label_type=st.sampled_from(["Gaussian", "Cauchy"]),
 )  # fmt: skip
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_rendered_joint_is_found_again(x, y, sigma, label_type):
     points, _ = decode_heatmaps(render_heatmaps(torch.tensor([[[x, y]]]), (48, 64), sigma, label_type))
     inner = 0.51 < x < 62.49 and 0.51 < y < 46.49
@@ -174,7 +174,7 @@ def test_the_flip_mirrors_and_exchanges_sides():
 
 
 @given(seed=st.integers(0, 100), width=st.integers(1, 9))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_two_flips_change_nothing(seed, width):
     maps = torch.randn(2, 16, 5, width, generator=torch.Generator().manual_seed(seed))
     torch.testing.assert_close(

@@ -16,8 +16,8 @@ from utils.imaging.images import (
 )
 
 ORIENTATION_TAG = 0x0112
-# How a camera stores an upright picture (H, W, 3) under each EXIF orientation (Exif 2.3, section 4.6.4: the place
-# of row 0 and column 0 as seen).
+# How a camera stores an upright picture (H, W, 3) under each EXIF orientation (Exif 2.3, section 4.6.4: the sides on
+# which row 0 and column 0 are seen).
 STORED_AS = {
     1: lambda upright: upright,
     2: lambda upright: upright[:, ::-1],  # row 0 top, column 0 right
@@ -99,7 +99,7 @@ def test_a_float_picture_with_holes_is_read(tmp_path):
 
 def test_transparent_parts_are_white(tmp_path):
     rgba = np.zeros((10, 12, 4), np.uint8)
-    rgba[..., 0] = 200  # red, and black where nothing is to be seen
+    rgba[..., 0] = 200  # red
     rgba[:, 4:8, 3], rgba[:, 8:, 3] = 128, 255
     expected = np.zeros((10, 12, 3))
     expected[:, :4], expected[:, 4:8], expected[:, 8:] = 255, (227.4, 127, 127), (200, 0, 0)
@@ -223,7 +223,7 @@ def test_a_bad_photo_is_one_error_of_one_line(tmp_path, name, reason):
 
 
 def test_any_damage_is_an_image_error(tmp_path):
-    """Bytes exchanged at random: the photo is read, or refused by an ImageError."""
+    """With three random bytes replaced, a photo is read or refused with an ImageError."""
     rng, refused = np.random.default_rng(0), 0
     for suffix in ("jpg", "png", "bmp", "webp"):
         whole = save(tmp_path, f"whole.{suffix}", noise(40, 30)).read_bytes()

@@ -71,9 +71,9 @@ class TestText:
             assert size_for(width) * min(1, README_WIDTH / width) >= LEAST_SIZE
 
     def test_a_line_fits_its_width(self):
-        words = "a line that is far too long for its place"
+        words = "a line that is far too long for its panel"
         assert fitting_size(words, 20, 1000) == 20
-        assert text_width(words, fitting_size(words, 20, 150)) <= 160
+        assert text_width(words, fitting_size(words, 20, 150)) <= 160  # 150, but glyph widths round to whole px
 
     def test_letters_beyond_ascii_are_drawn(self):
         sketch = Sketch((300, 40), (0, 0, 0))
@@ -114,7 +114,7 @@ class TestCaption:
 
 
 class TestTags:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(st.lists(st.tuples(st.integers(0, 560), st.integers(0, 400)), min_size=1, max_size=12))
     def test_do_not_cover_one_another(self, corners):
         boxes = [np.array([x, y, x + 60, y + 90], float) for x, y in corners]

@@ -12,9 +12,9 @@ from utils.predictions.jitter import jitter, poses_over_time
 NOBODY = (math.nan, math.nan)
 
 
-def track(*places: tuple[float, float]) -> torch.Tensor:
-    """(T, 16, 2) with all joints at the same place."""
-    return torch.tensor(places)[:, None].expand(-1, 16, -1)
+def track(*points: tuple[float, float]) -> torch.Tensor:
+    """(T, 16, 2): all joints at one point per frame."""
+    return torch.tensor(points)[:, None].expand(-1, 16, -1)
 
 
 def test_constant_velocity_has_none():

@@ -52,8 +52,8 @@ class TestContactSheet:
         name = size_for(400) * 8 // 5  # px, the line below a thumbnail
         assert picture.shape == (2 * (100 + name) + SHEET_GAP, 400 + SHEET_GAP, 3)
         below = 100 + name + SHEET_GAP
-        places = ((5, 5), (5, 235), (below + 5, 5))
-        assert [picture[*place, 0] for place in places] == [0, 100, 200]  # the first, middle and last
+        inside = ((5, 5), (5, 235), (below + 5, 5))
+        assert [picture[*point, 0] for point in inside] == [0, 100, 200]  # the first, middle and last
         assert (picture[100 : 100 + name] > 150).any()  # the name
         assert capsys.readouterr().out == f"3 of them at a glance: {tmp_path / 'contact_sheet.png'}\n"
 
@@ -105,7 +105,7 @@ class TestConfidentJoints:
         assert (shown == self.joints)[~gone].all()
         return gone.tolist()
 
-    def test_those_below_the_threshold_of_the_network(self, tmp_path, capsys):
+    def test_joints_below_the_networks_threshold_are_not_drawn(self, tmp_path, capsys):
         gone = [[False, True, False], [True, False, True]]
         assert self.hidden(self.file(tmp_path, score_threshold=0.3), None) == gone
         assert "3 of 6 joints in 2D not drawn: confidence below 0.3; --min_score 0" in capsys.readouterr().out

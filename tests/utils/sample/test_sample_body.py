@@ -76,7 +76,7 @@ def test_facing_turns_about_the_vertical():
     assert (nose - head)[0] > 50
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000))
 def test_random_poses_keep_lengths_and_stand_on_the_floor(seed):
     rng = np.random.default_rng(seed)

@@ -1,6 +1,5 @@
 """The sample on disk: MPII's form, exact projection, determinism, whole or not at all."""
 
-import hashlib
 import json
 import multiprocessing
 
@@ -8,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import scipy.io
+from command_line import digests
 
 from utils.osutils import UserError
 from utils.sample import sample_data
@@ -27,11 +27,6 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def people(folder):
     return json.loads((folder / "mpii_annotations.json").read_text())
-
-
-def digests(folder):
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def test_fields_and_counts(people):

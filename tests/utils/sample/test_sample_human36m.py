@@ -1,19 +1,17 @@
 """Human3.6M's sample: its form on disk, bodies that move as bodies do, pictures that fit their truth."""
 
-import hashlib
 from collections import Counter
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from command_line import digests
 
-from options import SCRIPTS
 from utils.camera_utils import CAMERA_NAMES
 from utils.human36m.actions import ACTIONS, SUBJECTS, TEST_SUBJECTS, TRAIN_SUBJECTS
 from utils.human36m.files import find_sequences, load_motions
 from utils.human36m.report import report
-from utils.sample import sample_data
 from utils.sample.body import Pose, pose_body, random_pose
 from utils.sample.human36m import (
     choose_pictures,
@@ -56,17 +54,12 @@ def motions():
     return {(s, a): sequence_motion(0, s, a, 1).joints(H36M) for s in (1, 9, 11) for a in actions}
 
 
-def digests(folder):
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-
-
 def of(poses, joint):
     return poses[..., H36M.index(joint), :]
 
 
 def forward(poses, joint="hip"):
-    """(F, 3) where the person faces: the own left crossed with up."""
+    """(F, 3) directions in which the person faces: from right to left, crossed with up."""
     across = np.cross(of(poses, f"l_{joint}") - of(poses, f"r_{joint}"), UP)
     return across / np.linalg.norm(across, axis=-1, keepdims=True)
 
@@ -130,7 +123,7 @@ def test_bones_keep_their_length_and_subjects_differ(joints):
     assert len(thighs) == len(SUBJECTS)
 
 
-def test_noses_point_where_the_left_is_on_the_left(joints):
+def test_noses_and_knees_point_forward(joints):
     poses = np.concatenate(list(joints.values()))
     nose = of(poses, "nose") - (of(poses, "thorax") + of(poses, "head_top")) / 2
     assert np.all(np.einsum("fa,fa->f", nose, forward(poses, "shoulder")) > 0)
@@ -279,14 +272,9 @@ def test_ensure_sample_makes_it_once(monkeypatch, tmp_path, capsys):
         make_h36m(folder, training, validation, seed, workers, frames=5)
 
     calls = []
-    assert MAKERS["h36m"].make is sample_data._make_h36m
     monkeypatch.setitem(MAKERS, "h36m", SampleMaker(small, version=7, training=1, validation=0, what="pictures"))
     folder = ensure_sample("h36m", tmp_path)
     assert "1 + 0 pictures" in capsys.readouterr().out
     assert ensure_sample("h36m", tmp_path) == folder
     assert len(calls) == 1
     assert len(find_sequences(folder).sequences) == 210
-
-
-def test_the_evaluation_takes_it():
-    assert SCRIPTS["eval"]["h36m_MPJPE"].sample == "h36m"

@@ -74,7 +74,7 @@ def test_pickled_objects_are_refused_without_running_them(tmp_path, capsys, zipp
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_a_plain_pickle_of_objects_is_refused_as_what_it_is(tmp_path, protocol):
+def test_a_plain_pickle_of_objects_is_refused_as_such(tmp_path, protocol):
     path, trap = tmp_path / "weights.pkl", tmp_path / "ran"
     path.write_bytes(pickle.dumps({"state_dict": {"w": torch.ones(1)}, "trap": RunsCode(trap)}, protocol))
     message = one_line_error(read_checkpoint, path)
@@ -96,7 +96,7 @@ def test_the_refusal_names_what_a_checkpoint_of_another_protocol_holds(tmp_path,
     assert read_checkpoint(path, allow_unsafe=True)["best"] == 3
 
 
-def test_zip_files_of_others_and_damaged_pickles_are_no_refused_objects(tmp_path):
+def test_foreign_zip_files_and_damaged_pickles_are_told_from_unsafe_objects(tmp_path):
     path = tmp_path / "other.pth"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.txt", "text")
@@ -109,7 +109,7 @@ def test_zip_files_of_others_and_damaged_pickles_are_no_refused_objects(tmp_path
     assert one_line_error(read_checkpoint, path).endswith("a plain pickle without tensors, not a PyTorch checkpoint")
 
 
-def test_objects_of_code_that_is_not_here_are_a_clear_refusal(tmp_path, capsys):
+def test_objects_of_a_missing_package_are_refused(tmp_path, capsys):
     path = tmp_path / "gone.pth"
     torch.save(
         {"state_dict": {}, "model": RunsCode("x")}, path, _use_new_zipfile_serialization=False, pickle_module=Gone
@@ -133,7 +133,7 @@ class Gone:
 
 
 def test_any_damage_is_a_user_error(tmp_path, whole):
-    """Bytes exchanged at random: the checkpoint opens, or is refused by a UserError."""
+    """With three random bytes replaced, a checkpoint opens or is refused with a UserError."""
     rng, path, refused = np.random.default_rng(0), tmp_path / "damaged.pth", 0
     torch.save(small_network().state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     for original in (whole, (tmp_path / "old.pth").read_bytes()):

@@ -5,6 +5,7 @@ from utils.training.checkpoint_paths import BEST, LATEST, find_checkpoint, requi
 
 
 def test_the_best_checkpoint_of_a_folder_is_preferred_to_the_latest(tmp_path):
+    assert (LATEST, BEST) == ("checkpoint.pth.tar", "model_best.pth.tar")
     for name in (LATEST, BEST):
         (tmp_path / name).write_bytes(b"")
         assert find_checkpoint(tmp_path) == tmp_path / name

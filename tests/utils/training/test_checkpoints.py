@@ -14,8 +14,8 @@ import torch
 from small_checkpoints import SETTINGS, one_line_error, small_network, trained
 from torch import nn
 
-from utils.osutils import RunFailed, UserError
-from utils.training.checkpoint_paths import BEST, LATEST, find_checkpoint
+from utils.osutils import RunFailed
+from utils.training.checkpoint_paths import BEST, LATEST
 from utils.training.checkpoints import (
     load_state,
     make_checkpoint_fn,
@@ -97,7 +97,7 @@ def test_several_optimizers(tmp_path):
     assert "holds 2 optimizers, this script trains with 1" in message
 
 
-def test_none_for_the_optimizer_loads_weights_alone(tmp_path):
+def test_without_an_optimizer_only_the_weights_are_loaded(tmp_path):
     network, optimizer = trained()
     make_checkpoint_fn("s", SETTINGS)(network, optimizer, 7, 1.0, tmp_path, is_best=False)
     torch.manual_seed(5)
@@ -150,7 +150,7 @@ def test_a_published_checkpoint_loads(tmp_path):
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old pickle"])
-def test_a_bare_state_dict_loads_weights_alone(tmp_path, zipped):
+def test_a_bare_state_dict_loads_only_weights(tmp_path, zipped):
     network, optimizer = trained()
     torch.save(network.state_dict(), tmp_path / "weights.pth", _use_new_zipfile_serialization=zipped)
     assert set(read_checkpoint(tmp_path / "weights.pth")) == {"state_dict"}
@@ -159,7 +159,7 @@ def test_a_bare_state_dict_loads_weights_alone(tmp_path, zipped):
     assert_same_state(other.state_dict(), network.state_dict())
 
 
-def test_the_prefix_of_several_gpus_is_taken_off_in_front_alone(tmp_path):
+def test_only_the_leading_prefix_of_data_parallel_is_removed(tmp_path):
     torch.save({"module.fc.module.weight": torch.ones(2), "bias": torch.zeros(1)}, tmp_path / "w.pth")
     assert list(read_checkpoint(tmp_path / "w.pth")["state_dict"]) == ["fc.module.weight", "bias"]
 
@@ -187,19 +187,6 @@ def test_weights_of_another_network_are_refused_by_name(tmp_path):
     del state["2.bias"]
     assert "(missing key 2.bias; 1 difference in all)" in one_line_error(load_state, network, state, "x.pth")
     assert_same_state(network.state_dict(), before)
-
-
-# ------------------------------------------------------------------------------------------ which file
-def test_a_directory_gives_its_best_then_its_latest(tmp_path):
-    with pytest.raises(UserError, match=r"no checkpoint in this directory; it should hold model_best"):
-        find_checkpoint(tmp_path)
-    (tmp_path / LATEST).touch()
-    assert find_checkpoint(tmp_path) == tmp_path / "checkpoint.pth.tar"
-    (tmp_path / BEST).touch()
-    assert find_checkpoint(tmp_path) == tmp_path / "model_best.pth.tar"
-    assert find_checkpoint(str(tmp_path / LATEST)) == tmp_path / LATEST
-    with pytest.raises(UserError, match=r"missing: no such checkpoint"):
-        find_checkpoint(tmp_path / "missing")
 
 
 # ------------------------------------------------------------------------------------------ writing

@@ -38,7 +38,7 @@ def test_it_can_start_anywhere():
 
 
 def test_two_ranks_have_the_whole_of_every_minibatch():
-    """In training each has its part of it, twice as large; elsewhere its part of the samples, in order."""
+    """In training a rank has its part of each doubled minibatch, in validation its part of the samples in order."""
     whole = batches(IndexLoader(50, 16, CPU, seed=1))
     trained, validated = [], []
     for rank in range(2):

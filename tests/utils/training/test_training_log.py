@@ -19,7 +19,7 @@ def write_epochs(folder, epochs, epochs_done=0.0, **train):
 
 
 # ------------------------------------------------------------------------------------------ log.txt
-def test_a_line_an_epoch_separated_by_tabs(tmp_path):
+def test_the_log_has_one_line_per_epoch_with_tabs(tmp_path):
     write_epochs(tmp_path, [1, 2])
     assert (tmp_path / "log.txt").read_text() == (
         "epoch\tlr\tseconds\ttrain/loss\tval/PCKh@0.5\n1\t0.1\t2\t1\t10\n2\t0.1\t2\t0.5\t20\n"
@@ -33,7 +33,7 @@ def test_a_resumed_log_continues_after_the_epochs_done(tmp_path):
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
 
 
-def test_going_on_within_the_second_keeps_the_events_of_before(tmp_path):
+def test_events_survive_a_resume_within_the_same_second(tmp_path):
     for done in range(3):
         write_epochs(tmp_path, [done + 1], epochs_done=float(done))
     assert len(list((tmp_path / "tb").iterdir())) == 3
@@ -46,7 +46,7 @@ def test_a_new_log_starts_empty(tmp_path):
     assert len(read_log(tmp_path / "log.txt")[1]) == 1
 
 
-def test_a_new_column_is_nan_before(tmp_path):
+def test_a_new_column_is_nan_in_earlier_rows(tmp_path):
     write_epochs(tmp_path, [1])
     write_epochs(tmp_path, [2], epochs_done=1, visibility_loss=0.5)
     columns, rows = read_log(tmp_path / "log.txt")

@@ -27,7 +27,7 @@ class TestLosses:
         assert fake.grad.tolist() == [-0.5] * 2
 
     def test_the_distance_of_two_points(self):
-        """The best critic of Lipschitz constant 1 for points at 0 and 3 is x: their distance."""
+        """The best critic of Lipschitz constant 1 for points at 0 and 3 is x, and its value their distance."""
         critic, real, fake = nn.Linear(1, 1), torch.full((8, 1), 3.0), torch.zeros(8, 1)
         critic.weight.data.fill_(0.5)
         for step in range(20):
@@ -53,7 +53,7 @@ class TestGradientPenalty:
         assert gradient_penalty(critic, torch.ones(2, 1), torch.zeros(2, 1), rng()).item() == pytest.approx(0.75**2)
 
     def test_it_is_taken_between_the_pairs(self):
-        """The gradient of x²/2 is x: at uniform places from 2 to 4 the mean of (x - 1)² is the integral, 13 / 3."""
+        """The gradient of x²/2 is x: at uniform points from 2 to 4 the mean of (x - 1)² is the integral, 13 / 3."""
 
         class Square(nn.Module):
             def forward(self, x):
