@@ -101,7 +101,7 @@ def test_seed_decides(samples):
 
 
 def test_tilt_is_that_of_the_camera(samples):
-    """Along the camera's level the world's up is the view's up, so a person upright in the world stands upright."""
+    """Undoing the tilt maps the world's vertical to the view's, so an upright person stands upright."""
     camera = samples.cameras[0]
     tilt = np.radians(camera_tilt(camera))
     level = np.array([0, -np.cos(tilt), -np.sin(tilt)])  # up in the axes of the camera, as draw_pose_3d takes the tilt
@@ -116,7 +116,7 @@ def test_names(samples):
         assert sample_name(samples, index[-1].item()) == f"{clip}, frame {len(index) - 1}"
 
 
-def test_the_picture_has_a_column_an_orientation_in_bands_of_eight(samples):
+def test_the_picture_has_one_column_per_orientation_in_bands_of_eight(samples):
     sizes = {}
     for count in (1, 2, 9):
         poses_2d, truth = some(samples, count=count)

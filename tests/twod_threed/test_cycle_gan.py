@@ -81,7 +81,7 @@ class TestProjectNet:
         torch.testing.assert_close(net(poses), normalise_instance(before * torch.tensor([2.0, 1.0])))
 
     @given(SEEDS, st.floats(0.01, 100), st.floats(-1000, 1000))
-    def test_scale_and_place_do_not_matter(self, seed, scale, shift):
+    def test_scale_and_position_do_not_matter(self, seed, scale, shift):
         net, poses = ProjectNet().double(), random_poses(seed=seed).double()
         net.rotation.data += 0.3
         torch.testing.assert_close(net(scale * poses + shift), net(poses))
@@ -99,7 +99,7 @@ class TestProjectNet:
         assert net.rotation.grad.isfinite().all()
         assert net.rotation.grad.norm() > 0
 
-    def test_near_and_far_look_alike(self):
+    def test_poses_with_opposite_depths_look_alike(self):
         poses = random_poses()
         torch.testing.assert_close(ProjectNet()(depths_turned(poses)), ProjectNet()(poses))
         assert torch.equal(depths_turned(poses)[..., 2], -poses[..., 2])
@@ -116,7 +116,7 @@ class TestFullyConnectedProjection:
         assert torch.equal(shapes[:, 0], torch.zeros(8, 2))
         torch.testing.assert_close(shapes, normalise_instance(shapes))
 
-    def test_it_sees_no_sizes_and_no_places(self):
+    def test_it_ignores_size_and_position(self):
         net, poses = self.network().eval(), random_poses(8)
         torch.testing.assert_close(net(300 * poses + 40), net(poses), rtol=1e-4, atol=1e-5)
 
@@ -147,8 +147,8 @@ class TestDiscriminator:
         scores = Discriminator(H36M_2D, 2)(random_poses(6, 16, 2))
         assert scores.shape == (6,)
 
-    def test_a_score_depends_on_its_own_pose_alone(self):
-        """So does the gradient that is penalised: no batch norm."""
+    def test_a_score_depends_only_on_its_own_pose(self):
+        """As the gradient penalty requires; so there is no batch norm."""
         torch.manual_seed(0)
         critic, poses = Discriminator(H36M, 3).train(), random_poses(6)
         torch.testing.assert_close(critic(poses)[:2], critic(poses[:2]))
@@ -179,7 +179,7 @@ class TestLosses:
         penalty = gan.penalty(self.poses(1.0, 1.0), self.poses(0.0, 0.0), rng())
         assert penalty.item() == pytest.approx((2 * math.sqrt(32) - 1) ** 2 + (math.sqrt(51) - 1) ** 2, rel=1e-5)
 
-    def test_what_the_generators_lose(self):
+    def test_the_loss_of_the_generators(self):
         gan = small_gan(Linear(2.0), Linear(-1.0))
         fake = Poses(*(poses.requires_grad_() for poses in self.poses(0.5, 3.0)))
         loss = gan.adversarial_loss(fake)
@@ -225,7 +225,7 @@ def statistics(network):
     return {name: value.clone() for name, value in network.state_dict().items() if "running" in name or "num" in name}
 
 
-def test_still_statistics_use_the_batch_and_keep_nothing():
+def test_still_statistics_use_those_of_the_batch_and_leave_the_running_ones():
     gan, inputs = small_gan().train(), random_poses(8, 16, 2)
     before = statistics(gan)
     with still_statistics(gan):

@@ -1,4 +1,4 @@
-"""The cycle GAN's hooks by hand; whole small trainings learn, resume to the bit, and leave a lifter like any other."""
+"""The cycle GAN's hooks by hand; small trainings learn, resume bit for bit, and leave an ordinary lifter."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def pose_sets(tiny_h36m):
 
 @pytest.fixture
 def trainer(pose_sets):
-    """`trainer(cycle_coeff=0)`: the hooks' owner, with ten steps per epoch; or plain training's."""
+    """`trainer(cycle_coeff=0)`: a `CycleTrainer` with ten steps per epoch; with `plain`, a `LifterTrainer`."""
 
     def make(kind: str = "instance", plain: bool = False, augmentation=None, **values) -> LifterTrainer:
         defaults = {"schedule": (), "no_grad_clipping": True}
@@ -132,7 +132,7 @@ class TestUpdate:
             torch.testing.assert_close(one, wanted, rtol=1e-4, atol=1e-5)
 
     def test_without_regression_no_pair_is_used(self, trainer, pose_sets):
-        """The 3D poses of the minibatch's 2D poses are not looked at, nor are pairs among the poses drawn."""
+        """The 3D poses that belong to the minibatch's 2D poses are unused, and so are pairs among the drawn poses."""
         hooks, index, asked = trainer(regression_coeff=0), torch.arange(20), []
 
         class Spy:
@@ -264,7 +264,7 @@ class TestValidation:
         assert {name: unit for name, unit in hooks.hooks().units.items() if name in result} == units
         assert self.averages(hooks, gan, 7) == pytest.approx(result, rel=1e-3, abs=1e-5)
 
-    def test_critics_that_learn_nothing_are_not_asked(self, trainer):
+    def test_without_gan_loss_critics_are_not_measured(self, trainer):
         hooks = trainer(gan_coeff=0)
         assert "critic_3d" not in self.averages(hooks, small_gan(hooks).eval())
 
@@ -312,8 +312,8 @@ def test_a_resumed_training_is_the_same_bit_for_bit(tiny_h36m, tmp_path, kind):
     assert log_of(straight) == log_of(resumed)
 
 
-def test_the_checkpoint_is_a_lifters(trained, tiny_h36m, tmp_path):
-    """Its keys are plain training's; the other networks lie beside them. Loading and running need nothing new."""
+def test_the_checkpoint_is_that_of_a_lifter(trained, tiny_h36m, tmp_path):
+    """Its keys are those of plain training, plus the other networks; it loads and runs as usual."""
     stored = content_of(trained["weak"])
     assert set(stored["state_dict"]) == set(LinearModel(64, 1, without_hip=True).state_dict())
     assert {name.split(".")[0] for name in stored[COMPANIONS]} == {"projection", "critic_2d", "critic_3d"}
@@ -336,7 +336,7 @@ def test_load_starts_from_a_plain_lifter(tiny_h36m, tmp_path):
     assert loaded["normalisation"]["kind"] == "dataset"
 
 
-def test_load_takes_the_companions_along(trained, tiny_h36m, tmp_path):
+def test_load_restores_the_other_networks_too(trained, tiny_h36m, tmp_path):
     rates = [word for name in ("lr", "project_lr", "discr_2d_lr", "discr_3d_lr") for word in (f"--{name}", 1e-20)]
     argv = ("--load", trained["weak"] / "checkpoint.pth.tar", "--epochs", 1, "--max_norm", 0, *rates)
     loaded = content_of(train(tmp_path, tiny_h36m, *argv))

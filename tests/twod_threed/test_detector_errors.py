@@ -18,7 +18,7 @@ def some_poses(count: int, seed: int = 0) -> torch.Tensor:
 
 
 def bank(*wrists: tuple[float, float]) -> DetectorErrors:
-    """People who have an error at the right wrist alone."""
+    """People whose only error is at the right wrist."""
     errors = torch.zeros(len(wrists), 16, 2)
     errors[:, R_WRIST] = torch.tensor(wrists)
     return DetectorErrors(errors)
@@ -83,7 +83,7 @@ def test_files(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["errors.npz"]
 
 
-def test_files_that_can_not_be_used(tmp_path):
+def test_unusable_files_are_refused(tmp_path):
     whole = np.zeros((3, 16, 2), np.float32)
     joints = np.array(H36M_2D.joints)
     (tmp_path / "text.npz").write_text("no archive")

@@ -85,7 +85,7 @@ def test_what_the_video_says_is_carried_over(run, work, tmp_path):
     assert list(after) == NAMES
     for name in NAMES:
         changed = {"skeleton_3d": "H36M", "unit": "mm", "root": "hip", "entry": "people"}
-        assert str(after[name]) == str(before[name] | changed), "as text: tensors have no truth"
+        assert str(after[name]) == str(before[name] | changed), "compared as text, since tensors have no truth value"
     records = json.loads((tmp_path / "out/predictions.json").read_text())
     assert [record["track"] for record in records] == [track for tracks in TRACKS.values() for track in tracks]
     assert records[0]["keypoints"][2] == pytest.approx(float(before[NAMES[0]]["scores"][0, 0]))
@@ -106,11 +106,11 @@ def test_people_are_smoothed_as_by_the_stitched_script(run, work, tmp_path, meth
     assert metas[NAMES[3]]["filled"] == [True, False]
     torch.testing.assert_close(metas[NAMES[0]]["raw_joints"], found().joints[NAMES[0]])
     assert metas[NAMES[0]]["raw_joints_3d"].shape == (2, 17, 3)
-    assert "smoothed already" in run("--smooth", method, data_dir=_copy(tmp_path)).refusal()
+    assert "smoothed already" in run("--smooth", method, data_dir=renamed_output(tmp_path)).refusal()
 
 
-def _copy(tmp_path):
-    """The folder that `run` has written, under another name."""
+def renamed_output(tmp_path):
+    """The folder that `run` has written, renamed so that the next run can read it."""
     return (tmp_path / "out").rename(tmp_path / "before")
 
 
@@ -124,7 +124,7 @@ def test_absolute_positions(run, work, tmp_path):
     require_equal(tmp_path / "out", expected)
     assert load_metas(tmp_path / "out/metas.pt")[NAMES[0]]["root"] == "camera"
     # Lifted again without --absolute, nothing of the earlier positions is left.
-    run(data_dir=_copy(tmp_path)).succeeded()
+    run(data_dir=renamed_output(tmp_path)).succeeded()
     meta = load_metas(tmp_path / "out/metas.pt")[NAMES[0]]
     assert meta["root"] == "hip"
     assert not {"root_positions", "focal", "focal_source"} & set(meta)

@@ -66,10 +66,10 @@ def ours(**options):
 
 
 @pytest.mark.parametrize("without_hip", [False, True])
-def test_our_checkpoint_says_everything(tmp_path, without_hip):
+def test_our_checkpoint_rebuilds_network_and_normalisation(tmp_path, without_hip):
     model, content = ours(num_stage=3, without_hip=without_hip)
     torch.save(content, tmp_path / "checkpoint.pth.tar")
-    loaded = twod_threed.load_lifter(tmp_path)  # the folder does
+    loaded = twod_threed.load_lifter(tmp_path)  # a folder stands for its checkpoint
     assert (loaded.without_hip, len(loaded.linear_stages)) == (without_hip, 3)
     assert torch.equal(loaded(POSES), model.eval()(POSES))
     assert loaded.normalisation.kind == "dataset"

@@ -34,7 +34,7 @@ class TestShapes:
         model = network(without_hip=without_hip)
         model(POSES).square().sum().backward()
         silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-        # Batch norm takes a bias off again, but for rounding.
+        # Batch norm cancels the bias before it, up to rounding.
         assert [name for name in silent if "norm" in name or name.endswith("weight")] == []
         assert all(p.grad is not None for p in model.parameters())
 
@@ -92,7 +92,7 @@ def test_the_forward_pass_by_hand():
     torch.testing.assert_close(model(POSES), expected)
 
 
-def test_dropout_acts_in_training_alone():
+def test_dropout_acts_only_in_training():
     model = network(dropout=0.5)
     assert not torch.equal(model(POSES), model(POSES))
     model.eval()

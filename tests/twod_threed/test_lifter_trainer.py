@@ -26,7 +26,7 @@ def pose_sets(tiny_h36m):
 
 @pytest.fixture
 def trainer(pose_sets):
-    """`trainer(max_norm=0)`: the hooks' owner, with a step of 10 samples."""
+    """`trainer(max_norm=0)`: a `LifterTrainer` with ten steps per epoch."""
 
     def make(augmentation: OrthogonalAugmentation | None = None, **values) -> LifterTrainer:
         defaults = {"schedule": (), "no_grad_clipping": True}
@@ -84,7 +84,7 @@ class TestUpdate:
         assert one_step(trainer(**augmented), index, iteration=4)[0] != first
         assert one_step(trainer(**augmented, seed=1), index, iteration=3)[0] != first
 
-    def test_without_augmentation_the_seed_has_no_part_in_a_step(self, trainer):
+    def test_without_augmentation_a_step_does_not_depend_on_the_seed(self, trainer):
         index = torch.arange(20)
         assert one_step(trainer(seed=1), index, iteration=4)[0] == one_step(trainer(), index)[0]
 
@@ -97,7 +97,7 @@ class TestLearningRate:
         assert hooks.learning_rate(1e-3, 200) == pytest.approx(0.25e-3)
         assert trainer().learning_rate(1, 100_000) == pytest.approx(0.96)
 
-    def test_the_schedule_acts_besides(self, trainer):
+    def test_the_schedule_multiplies_the_decay(self, trainer):
         hooks = trainer(schedule=(2, 3), gamma=0.1, lr_decay=100, lr_gamma=0.5)
         for iteration, scheduled in ((19, 1), (20, 0.1), (30, 0.01)):  # ten steps per epoch
             assert hooks.learning_rate(1, iteration) == pytest.approx(scheduled * 0.5 ** (iteration / 100))
@@ -144,8 +144,8 @@ class TestValidation:
             wanted = mpjpe(predicted[index], truth[index]).item()
             assert result[f"MPJPE/{action}"] == pytest.approx(wanted, rel=1e-5)
 
-    def test_batches_do_not_matter(self, trainer):
-        """Not even where a batch lacks an action."""
+    def test_results_do_not_depend_on_the_batch_size(self, trainer):
+        """Even where a batch lacks an action."""
         hooks = trainer(procrustes=True)
         assert self.averages(hooks, 7) == pytest.approx(self.averages(hooks, 1000), rel=1e-4)
 

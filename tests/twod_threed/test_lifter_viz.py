@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from command_line import files
 
-from twod_threed.mpjpe import from_hip
 from twod_threed.pose_sequences import ground_truth_of_folder
 from twod_threed.viz import draw_comparison, frame_mpjpe, spread_frames, truth_and_prediction
 from utils.osutils import UserError
@@ -58,12 +58,9 @@ def rewrite(path, change):
     save_predictions(path, change(poses) or poses)
 
 
-def only(paths):
+def single(paths):
+    """The path of an option that takes one file, or the only one of an option that takes several."""
     return paths[0] if isinstance(paths, list) else paths
-
-
-def written(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def refused(options, message):
@@ -78,10 +75,10 @@ def set_nan(poses):
 
 
 class TestFiles:
-    def test_a_picture_a_frame_in_folders_named_by_the_sequence(self, options, capsys):
+    def test_one_picture_per_frame_in_folders_named_by_the_sequence(self, options, capsys):
         truth_and_prediction(options)
         expected = [f"{key}/{frame:06d}.png" for key, count in FRAMES.items() for frame in range(count)]
-        assert written(options.output_dir) == sorted([*expected, "contact_sheet.png"])
+        assert files(options.output_dir) == sorted([*expected, "contact_sheet.png"])
         printed = capsys.readouterr().out
         assert "12 pictures" in printed
         assert "mean over 17 joints, hips at the origin" in printed
@@ -93,7 +90,7 @@ class TestFiles:
         options.num_pictures = 3
         truth_and_prediction(options)
         # The middles of three parts of 4 frames: the 3rd, the 7th and the 11th of 4 + 2 + 6.
-        assert written(options.output_dir) == [
+        assert files(options.output_dir) == [
             "S11/SittingDown/60457274/000000.png", "S11/SittingDown/60457274/000004.png",
             "S9/Walking 1/54138969/000002.png", "contact_sheet.png",
         ]  # fmt: skip
@@ -124,21 +121,21 @@ class TestBadInput:
 
     @pytest.mark.parametrize("name", ["pose_2d_ground_truths", "pose_3d_estimations"])
     def test_a_missing_sequence(self, options, name):
-        rewrite(only(getattr(options, name)), lambda poses: {key: poses[key] for key in poses if key != KEY})
+        rewrite(single(getattr(options, name)), lambda poses: {key: poses[key] for key in poses if key != KEY})
         refused(options, f"'{KEY}'")
 
     @pytest.mark.parametrize("name", ["pose_2d_ground_truths", "pose_3d_estimations"])
     def test_another_number_of_frames(self, options, name):
-        rewrite(only(getattr(options, name)), lambda poses: poses | {KEY: poses[KEY][:3]})
+        rewrite(single(getattr(options, name)), lambda poses: poses | {KEY: poses[KEY][:3]})
         refused(options, "has 3 frames, its .*has 4")
 
     def test_2d_poses_in_another_order(self, options, poses):
         # The same people with the joints in the order of MPII.
         inputs = {key: torch.zeros(len(value), 16, 2) for key, value in poses.items()}
         names = {"spine": "thorax", "thorax": "upper_neck"}
-        places = MPII.indices([names.get(joint, joint) for joint in H36M_2D.joints])
+        order = MPII.indices([names.get(joint, joint) for joint in H36M_2D.joints])
         for key, value in poses.items():
-            inputs[key][:, places] = value[:, H36M.indices(H36M_2D.joints), :2]
+            inputs[key][:, order] = value[:, H36M.indices(H36M_2D.joints), :2]
         save_predictions(options.pose_2d_ground_truths, inputs)
         refused(options, "order")
 
@@ -158,7 +155,7 @@ class TestBadInput:
 
     def test_keys_that_would_leave_the_folder(self, options):
         for name in ("pose_2d_ground_truths", "pose_3d_ground_truths", "pose_3d_estimations"):
-            rewrite(only(getattr(options, name)), lambda poses: {"S9/../..": poses[KEY]})
+            rewrite(single(getattr(options, name)), lambda poses: {"S9/../..": poses[KEY]})
         refused(options, "leads out of the folder, so nothing is written")
 
     def test_an_output_folder_that_is_a_file(self, options):
@@ -174,10 +171,6 @@ class TestNumbers:
         assert frame_mpjpe(prediction, truth) == pytest.approx(2, abs=1e-4)
         assert frame_mpjpe(prediction + 1000, truth - 500) == pytest.approx(2, abs=1e-3)
         assert frame_mpjpe(prediction[NO_HIP], truth) == pytest.approx(34 / 16, abs=1e-4)
-
-    def test_the_hip_is_put_back(self, poses):
-        pose = poses[KEY][0]
-        assert torch.allclose(from_hip(pose[NO_HIP]), from_hip(pose + 7), atol=1e-3)
 
     def test_frames_are_spread_evenly(self):
         assert spread_frames({"a": 2, "b": 3}, 24) == [("a", 0), ("a", 1), ("b", 0), ("b", 1), ("b", 2)]

@@ -39,7 +39,7 @@ def test_tensors_and_arrays_are_lifted_in_kind(lifter):
     np.testing.assert_allclose(lift(whole.numpy(), lifter), by_hand(lifter, whole.float()), atol=1e-3)
 
 
-def test_joint_orders_are_told_by_name(lifter):
+def test_joint_orders_are_given_by_name(lifter):
     in_mpii = torch.zeros_like(POSES)
     in_mpii[:, joint_map(MPII, H36M_2D)] = POSES
     torch.testing.assert_close(lift(in_mpii, lifter, joint_order="MPII"), by_hand(lifter, POSES))

@@ -51,7 +51,7 @@ def test_gradients_are_finite_at_zero_error_and_for_degenerate_poses(function, d
     assert (same.grad == 0).all()
 
 
-def test_descending_protocol_2_bends_a_pose_into_its_truth():
+def test_gradient_descent_on_protocol_2_reaches_the_truth():
     pred, gt = poses(0, count=2, size=1.0).requires_grad_(), poses(1, count=2, size=1.0)
     before = p_mpjpe(pred, gt).item()
     for step in range(200):

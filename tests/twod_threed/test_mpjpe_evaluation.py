@@ -109,7 +109,7 @@ def test_errors_by_hand(folder, truth, capsys):
     poses = changed(truth, "S9/Walking 1/54138969", wrist_moved_by(34))
     poses = changed(poses, "S9/SittingDown 1/54138969", wrist_moved_by(170))
     result = evaluate(folder, write(folder / "mine.pt", poses))["mine"]
-    # 34 / 17 = 2 mm and 170 / 17 = 10 mm a frame.
+    # 34 / 17 = 2 mm and 170 / 17 = 10 mm per frame.
     assert result["protocol_1"] == pytest.approx((4 * 2 + 3 * 10) / 10)
     assert result["per_action"] == pytest.approx({"Walking": 8 / 7, "SittingDown": 10})
     assert result["protocol_1_action_averaged"] == pytest.approx((8 / 7 + 10) / 2)
@@ -337,9 +337,9 @@ def h36m_folder(tmp_path):
         write_positions(tmp_path / f"h36m/S{subject}/MyPoses/3D_positions/{name}.h5", positions[subject].numpy())
         for number, camera_name in enumerate(CAMERA_NAMES, start=1):
             rotation = turned * turned.det() if number > 1 else torch.eye(3, dtype=torch.float64)
-            place = torch.tensor([0.0, 0.0, -5000.0], dtype=torch.float64) * rotation[2]
+            position = torch.tensor([0.0, 0.0, -5000.0], dtype=torch.float64) * rotation[2]
             values = {key: torch.tensor(value, dtype=torch.float64) for key, value in camera.items()}
-            table[subject, number] = Camera(R=rotation, T=place, **values, name=camera_name)
+            table[subject, number] = Camera(R=rotation, T=position, **values, name=camera_name)
     write_cameras_h5(tmp_path / "h36m/cameras.h5", table)
     return tmp_path / "h36m", positions
 

@@ -34,8 +34,9 @@ def poses():
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HUMAN_POSE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 def test_dataset_normalisation_gives_mean_0_and_deviation_1(poses):
@@ -87,8 +88,7 @@ def test_through_plain_types_and_back(poses, kind):
     assert all(torch.equal(getattr(again, name), getattr(normalisation, name)) for name in TENSORS)
 
 
-def test_statistics_are_computed_once_a_set_and_kind(poses, tmp_path, monkeypatch):
-    monkeypatch.setenv("HUMAN_POSE_CACHE", str(tmp_path / "cache"))
+def test_statistics_are_computed_once_per_set_and_kind(poses, cache, monkeypatch):
     computed = []
     compute = twod_threed.normalisation._fit
     monkeypatch.setattr(twod_threed.normalisation, "_fit", lambda *args: computed.append(args) or compute(*args))
@@ -97,12 +97,12 @@ def test_statistics_are_computed_once_a_set_and_kind(poses, tmp_path, monkeypatc
     assert torch.equal(first.mean_2d, again.mean_2d)
     fit(poses, "instance")
     assert len(computed) == 2
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(list(cache.iterdir())) == 2
 
 
 @pytest.mark.parametrize("part", ["world", "detections", "R", "T", "f", "c", "k", "p"])
 def test_another_set_has_other_statistics(poses, part):
-    """Whatever 2D or 3D poses depend on is in the key of the cache."""
+    """The key of the cache contains everything that 2D and 3D poses depend on."""
     before = fit(poses, "dataset")
     if part == "world":
         other = replace(poses, world=poses.world + 10 * torch.arange(17)[:, None])
