@@ -9,7 +9,7 @@ from PIL import Image
 from stacked_hourglass.annotations.people import People
 from utils.transform import MPII, Skeleton
 
-# One colour a joint, far from the others and from black.
+# One colour per joint, far from the others and from black.
 COLORS = np.array([(r, g, b) for r in (80, 160, 240) for g in (80, 160, 240) for b in (80, 240)])[: len(MPII)]
 
 

@@ -8,6 +8,7 @@ import torch
 from command_line import call, files
 from hourglass_training import launch_training
 
+from options import SCRIPTS
 from stacked_hourglass.annotations.mpii import load_mpii
 from stacked_hourglass.browse import draw_sample, training_samples
 from stacked_hourglass.clip_trainer import ClipTrainer
@@ -44,7 +45,7 @@ def draw(tiny_mpii, tmp_path):
 
 
 @pytest.mark.parametrize(("trainer", "history"), [(HourglassTrainer, 0), (ClipTrainer, 2)])
-def test_they_are_those_of_the_training(tiny_mpii, tiny_clips, tmp_path, monkeypatch, trainer, history):
+def test_samples_are_those_of_the_training(tiny_mpii, tiny_clips, tmp_path, monkeypatch, trainer, history):
     seen, data_dir = [], tiny_clips if history else tiny_mpii
     prepare = trainer.prepare
 
@@ -77,8 +78,8 @@ def test_joints_and_targets_are_of_the_crop(tiny_mpii):
     assert torch.equal(shown.targets.amax((1, 2)) > 0.5, known)
     height, width = shown.targets.shape[1:]
     peaks = shown.targets[known].flatten(1).argmax(1)
-    places = torch.stack([peaks % width, peaks // height], 1)
-    assert (4 * places + 1.5 - shown.joints[known]).abs().max() <= 2  # heat-map pixels are 4 crop px apart
+    points = torch.stack([peaks % width, peaks // height], 1)
+    assert (4 * points + 1.5 - shown.joints[known]).abs().max() <= 2  # heat-map pixels are 4 crop px apart
     figure = draw_sample(shown, training.skeleton)
     assert figure.size[0] == 256
     assert figure.size[1] > 2 * 256
@@ -96,7 +97,7 @@ def test_one_page_with_a_row_of_eight(draw, tmp_path, tiny_mpii):
     "argv",
     [("--no_augment_training_data",), ("--sigma", 3), ("--label_type", "Cauchy"), ("--num_classes", 6)],
 )
-def test_options_show(draw, argv):
+def test_options_change_the_picture(draw, argv):
     one, other = draw(), draw(*argv)
     assert one.shape != other.shape or (one != other).any()
 
@@ -139,8 +140,6 @@ def test_refusals(tiny_mpii, tmp_path, argv, named):
 
 
 def test_data_sets_have_their_samples(parse_options):
-    from options import SCRIPTS
-
     script = SCRIPTS["viz"]["browse"]
     for name in ("mpii", "lsp", "coco", "eva"):
         options = parse_options("--data_set", name, "--data_dir", "sample", entry="viz", script="browse")

@@ -1,4 +1,4 @@
-"""The convolution with a weight gradient of its own gives the results of PyTorch's."""
+"""The convolution with its own weight gradient gives the results of PyTorch's."""
 
 import pytest
 import torch
@@ -53,7 +53,7 @@ def test_gradcheck(shape):
     assert torch.autograd.gradgradcheck(run, (x, *parts), fast_mode=True)
 
 
-def test_only_what_is_wanted_is_computed(avx2):
+def test_only_required_gradients_are_computed(avx2):
     ours, _ = layers(3, 1, 1)
     ours(images(1, 5, 8, 8).detach()).sum().backward()
     assert ours.weight.grad.any()

@@ -111,13 +111,13 @@ def test_poses_of_another_skeleton_are_converted_by_name(data_dir, truth, tmp_pa
 
 
 def test_poses_that_lack_joints_are_refused(data_dir, truth, tmp_path):
-    """As many joints as MPII has, and yet not MPII's."""
+    """H36M_2D has as many joints as MPII, but not the same ones."""
     save_predictions(tmp_path / "poses.pt", by_image(truth))
     save_metas(tmp_path / "metas.pt", {"skeleton": "H36M_2D"})
     refused(data_dir, [tmp_path / "poses.pt"], "H36M_2D poses can't be scored as MPII: H36M_2D has no joint")
 
 
-def test_joints_that_are_missing_do_not_count_and_are_null(data_dir, truth, capsys, undrawn):
+def test_missing_joints_do_not_count_and_their_rates_are_null(data_dir, truth, capsys, undrawn):
     missing = np.zeros((16, 3), np.uint8)
     missing[MPII.index("head_top")] = 1
     missing[MPII.index("l_hip"), 0] = 1
@@ -256,7 +256,7 @@ def test_absent_and_truncated_ground_truth_is_refused(data_dir, truth):
     refused(data_dir, [data_dir / "a.mat"], r"does not exist; --data_dir must hold .* --data_dir sample")
 
 
-def test_the_folder_that_train_and_run_find_too(data_dir, truth, tmp_path, monkeypatch, undrawn):
+def test_the_default_folder_is_that_of_train_and_run(data_dir, truth, tmp_path, monkeypatch, undrawn):
     """With the default `data/mpii` the hourglass's own folder counts, as for `load_mpii`."""
     save_prediction_array(tmp_path / "a.mat", truth)
     save_predictions(tmp_path / "b.pt", by_image(truth))
@@ -280,6 +280,7 @@ def test_known_scores_on_mpii(tmp_path, capsys, undrawn):
     table = evaluate(SHARED / "mpii", [truth_path], output_dir=tmp_path)["detections_our_format"]
     known = [95.60, 92.71, 83.36, 76.74, 81.93, 73.36, 65.45, 81.46, 82.34]
     assert list(table["PCKh@0.5"].values()) == pytest.approx(known, abs=0.01)
+    assert all(table["PCKh@0.1"][column] < table["AUC"][column] < rate for column, rate in table["PCKh@0.5"].items())
     assert "95.60     92.71     83.36     76.74     81.93     73.36     65.45     81.46          82.34" in (
         capsys.readouterr().out
     )

@@ -1,4 +1,4 @@
-"""An hourglass prepared for inference computes what it did, with fewer norms; the original is unchanged."""
+"""An hourglass prepared for inference gives the same outputs with fewer norms; the original is unchanged."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ TOLERANCE = 1e-4
 
 
 def network(**architecture) -> HourglassNet:
-    """With weights and statistics that make no norm an identity."""
+    """An hourglass none of whose norms is an identity."""
     torch.manual_seed(0)
     model = HourglassNet(Architecture(stacks=2, features=16, **architecture)).eval()
     for module in model.modules():

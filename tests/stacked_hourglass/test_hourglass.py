@@ -109,11 +109,11 @@ def test_state_dict_has_the_published_names_and_shapes():
 
 
 def test_every_module_has_a_published_name():
-    def bottlenecks(place: str) -> set[str]:
-        return {f"{place}.0.{layer}" for layer in ("bn1", "conv1", "bn2", "conv2", "bn3", "conv3")}
+    def bottlenecks(prefix: str) -> set[str]:
+        return {f"{prefix}.0.{layer}" for layer in ("bn1", "conv1", "bn2", "conv2", "bn3", "conv3")}
 
     expected = {"conv1", "bn1", "layer1.0.downsample.0", "layer2.0.downsample.0"}
-    expected |= set.union(*(bottlenecks(place) for place in ("layer1", "layer2", "layer3", "res.0", "res.1")))
+    expected |= set.union(*map(bottlenecks, ("layer1", "layer2", "layer3", "res.0", "res.1")))
     for stack, level in product(range(2), range(4)):
         expected |= set.union(*(bottlenecks(f"hg.{stack}.hg.{level}.{b}") for b in range(4 if level == 0 else 3)))
     expected |= {"fc.0.0", "fc.0.1", "fc.1.0", "fc.1.1", "score.0", "score.1", "fc_.0", "score_.0"}
@@ -133,7 +133,7 @@ def test_output_is_finite_and_every_parameter_gets_a_gradient(architecture, trai
     model = network(replace(architecture, features=16, batch_norm_momentum=1.0))
     images = torch.rand(2, 3, 64, 128) - 0.45
     if not training:
-        model(images)  # running statistics worth the name
+        model(images)  # running statistics of these images
         model.eval()
     if architecture.predict_joint_visibility:
         heatmaps, logits = model(images, with_visibility=True)
@@ -230,8 +230,8 @@ def test_hourglass_adds_five_resolutions():
     hourglass.hg = nn.ModuleList(nn.ModuleList(Times(1) for _ in range(4 - (i > 0))) for i in range(4))
     assert torch.equal(hourglass(torch.ones(1, 1, 16, 16)), torch.full((1, 1, 16, 16), 5.0))
 
-    # A single spot is seen at its own place by all five, and by the coarsest everywhere. Its blocks of 1, 2, 4, 8, 16
-    # start at even multiples of their size: max-pool down, nearest up.
+    # A single spot adds 1 to its block of 1, 2, 4, 8 and 16 px, which start at multiples of their size: max-pooling
+    # down, nearest-neighbour up.
     x = torch.zeros(1, 1, 32, 32)
     x[..., 9, 22] = 1
     expected = torch.zeros(32, 32)
@@ -308,7 +308,7 @@ def test_momentum_is_the_share_of_the_new_batch():
     assert norm.running_var.item() == pytest.approx(0.75 * 1 + 0.25 * 2)  # the unbiased variance of 3 and 5
 
 
-def test_scale_weights_scales_convolutions_and_linear_layers_alone():
+def test_scale_weights_scales_only_convolutions_and_linear_layers():
     model, scaled = network(VARIANTS["visibility"]), network(VARIANTS["visibility"])
     scale_weights(scaled, 0.5)
     for (name, before), after in zip(model.named_parameters(), scaled.parameters(), strict=True):
@@ -319,7 +319,7 @@ def test_scale_weights_scales_convolutions_and_linear_layers_alone():
 # ------------------------------------------------------------------------------------------ architecture from weights
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.builds(
         Architecture,
@@ -340,7 +340,7 @@ def test_momentum_comes_from_the_stored_options():
     state = shapes(SMALL)
     assert infer_architecture(state, {"batch_norm_momentum": 0.3, "stacks": 7}).batch_norm_momentum == 0.3
     assert infer_architecture(state, {}).batch_norm_momentum == 0.1
-    assert infer_architecture(state, {"stacks": 7}).stacks == 2  # the weights know better
+    assert infer_architecture(state, {"stacks": 7}).stacks == 2  # the weights decide
 
 
 @pytest.mark.parametrize(

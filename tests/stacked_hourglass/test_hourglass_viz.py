@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from command_line import files
 
 from stacked_hourglass.viz import overlay_2d, overlay_figure
 from utils.imaging.images import read_image
@@ -39,10 +40,6 @@ def setting(tmp_path: Path, predictions: dict, img_dir: Path | None = None) -> N
         min_score=None,
         style="dark",
     )
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def refusal(options: Namespace) -> str:

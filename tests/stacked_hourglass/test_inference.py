@@ -1,66 +1,35 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from color_hourglass import ColorHourglass, by_side, crop
+from torch import nn
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.inference import Predictor, as_input, batch_statistics, to_photo
 from utils.imaging.images import apply_affine, crop_matrix, invert_affine
 from utils.transform import MPII, SKELETONS
 
-SIDE_CHANNEL = {"r": 0, "l": 1, "c": 2}
-
-
-class ColorNet(nn.Module):
-    """Stands in for a trained network: red makes the right side's maps, green the left's, blue the middle's."""
-
-    def __init__(self, num_classes: int = 16, mean: float = 0.0, skeleton: str = "MPII"):
-        super().__init__()
-        self.architecture = SimpleNamespace(num_classes=num_classes)
-        self.mean, self.skeleton, self.score_threshold = torch.full((3,), mean), skeleton, 0.0
-        joints = SKELETONS[skeleton].joints[:num_classes]
-        self.channels = [SIDE_CHANNEL[SKELETONS[skeleton].side(joint)] for joint in joints]
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        maps = nn.functional.avg_pool2d(images, 4)[:, self.channels]
-        return [torch.full_like(maps, 9), maps]  # the last stack's is to be taken
-
-
-def spots(*places: tuple[int, int]) -> Tensor:
-    """A (1, 3, 256, 256) crop whose three channels each have a white cell at (x, y) of their heat map."""
-    crop = torch.zeros(1, 3, 256, 256, dtype=torch.uint8)
-    for channel, (x, y) in enumerate(places):
-        crop[0, channel, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4] = 255
-    return crop
-
-
-def by_side(right: tuple, left: tuple, centre: tuple) -> Tensor:
-    """(16, 2) points that depend on the joint's side alone."""
-    return torch.tensor([{"r": right, "l": left, "c": centre}[MPII.side(joint)] for joint in MPII.joints])
-
 
 def test_joints_come_out_in_photo_pixels():
     matrices = torch.tensor([[[2.0, 0, 10], [0, 3, 20]]])
-    points, scores = Predictor(ColorNet(mean=0.25))(spots((5, 7), (50, 9), (30, 60)), matrices)
-    crop = by_side((21.5, 29.5), (201.5, 37.5), (121.5, 241.5))  # middles of the 4 × 4 cells
-    assert torch.equal(points[0], crop * torch.tensor([2.0, 3]) + torch.tensor([10.0, 20]))
+    points, scores = Predictor(ColorHourglass(mean=0.25))(crop((5, 7), (50, 9), (30, 60)), matrices)
+    in_crop = by_side(MPII, (21.5, 29.5), (201.5, 37.5), (121.5, 241.5))  # middles of the 4 × 4 cells
+    assert torch.equal(points[0], in_crop * torch.tensor([2.0, 3]) + torch.tensor([10.0, 20]))
     assert torch.equal(scores, torch.full((1, 16), 0.75))  # white less the mean
     assert points.device.type == scores.device.type == "cpu"
 
 
 def test_flip_test_is_the_mean_with_the_mirror_images_maps():
-    crops = spots((5, 7), (50, 9), (30, 60))
-    plain = Predictor(ColorNet()).heatmaps(crops)
-    both = Predictor(ColorNet(), flip=True).heatmaps(crops)
-    # Mirrored and back, a cell is where it was; but what this network takes for right is then the person's left.
+    crops = crop((5, 7), (50, 9), (30, 60))
+    plain = Predictor(ColorHourglass()).heatmaps(crops)
+    both = Predictor(ColorHourglass(), flip=True).heatmaps(crops)
+    # Mirrored twice, a cell is where it was, but under the name of the other side.
     assert torch.equal(both, (plain + plain[:, MPII.flip_order.copy()]) / 2)
 
 
 @pytest.mark.parametrize(("skeleton", "count"), [("MPII", 16), ("MPII", 10), ("LSP", 14)])
 def test_skeleton_is_the_networks(skeleton, count):
-    predictor = Predictor(ColorNet(count, skeleton=skeleton), flip=True)
+    predictor = Predictor(ColorHourglass(count, skeleton=skeleton), flip=True)
     assert predictor.skeleton.joints == SKELETONS[skeleton].joints[:count]
     points, scores = predictor(torch.zeros(2, 3, 256, 256, dtype=torch.uint8), torch.eye(2, 3).expand(2, 2, 3))
     assert points.shape == (2, count, 2)
@@ -68,7 +37,7 @@ def test_skeleton_is_the_networks(skeleton, count):
 
 
 def test_no_people_no_joints():
-    predictor = Predictor(ColorNet(10))
+    predictor = Predictor(ColorHourglass(10))
     points, scores = predictor(torch.empty(0, 3, 256, 256, dtype=torch.uint8), torch.empty(0, 2, 3))
     assert points.shape == (0, 10, 2)
     assert scores.shape == (0, 10)
@@ -79,16 +48,16 @@ def test_precision_and_compilation_are_passed_on(monkeypatch):
     seen = {}
     monkeypatch.setattr(nn.Module, "compile", lambda self: seen.setdefault("compiled", type(self)))
 
-    class Records(ColorNet):
+    class Records(ColorHourglass):
         def forward(self, images):
             seen["autocast"] = torch.is_autocast_enabled("cpu")
             return super().forward(images)
 
     predictor = Predictor(Records(), "bf16", compiled=True)
-    maps = predictor.heatmaps(spots((5, 7), (50, 9), (30, 60)))
+    maps = predictor.heatmaps(crop((5, 7), (50, 9), (30, 60)))
     assert seen == {"compiled": Records, "autocast": True}
     assert maps.dtype == torch.float32
-    Predictor(Records()).heatmaps(spots((1, 1)))
+    Predictor(Records()).heatmaps(crop((1, 1)))
     assert seen["autocast"] is False
 
 
@@ -125,7 +94,7 @@ def test_batch_statistics_are_used_and_running_ones_stay(model):
     assert torch.equal(own, model.train()(images)[-1])
 
 
-def test_batch_statistics_do_nothing_where_not_wanted(model):
+def test_batch_statistics_can_be_switched_off(model):
     images = torch.rand(2, 3, 64, 64)
     expected = model(images)[-1]
     with batch_statistics(model, False):

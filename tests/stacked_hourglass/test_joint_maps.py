@@ -11,13 +11,13 @@ from utils.look.palette import DARK
 from utils.transform import LSP, MPII
 
 CROP = np.full((256, 256, 3), 90, np.uint8)
-PLACES = torch.stack(  # px of the crop, one per joint
+POINTS = torch.stack(  # px of the crop, one per joint
     [torch.tensor([30.0 + 12 * joint, 220.0 - 12 * joint]) for joint in range(len(MPII))]
 )
 
 
 def draw(heights=None, saliency=None, **how):
-    maps = render_heatmaps(crop_to_heatmap(PLACES)[None], sigma=2.0)[0]
+    maps = render_heatmaps(crop_to_heatmap(POINTS)[None], sigma=2.0)[0]
     maps = maps * (torch.ones(len(MPII)) if heights is None else heights)[:, None, None]
     saliency = torch.zeros(len(MPII), 256, 256) if saliency is None else saliency
     return draw_joint_maps(CROP, maps, saliency, MPII, "max", **how)
@@ -35,9 +35,9 @@ def panel(sketch, joint, column, pictures=2):
     """A picture of a joint's cell: the heat map (0), the saliency map (1); the skeleton's is first if it is there."""
     picture, cell = sketch.raster(), next(mark.sketch for mark in sketch.marks if isinstance(mark.sketch, Sketch))
     height = cell.marks[0].sketch.size[1]  # of the cell with its title
-    row, place = divmod(MPII.index(joint), COLUMNS)
+    row, cell_column = divmod(MPII.index(joint), COLUMNS)
     top = (row + 1) * height + row * CELL_GAP - 256
-    left = place * (pictures * 256 + (pictures - 1) * GAP + CELL_GAP) + column * (256 + GAP)
+    left = cell_column * (pictures * 256 + (pictures - 1) * GAP + CELL_GAP) + column * (256 + GAP)
     return picture[top : top + 256, left : left + 256].astype(int)
 
 
@@ -64,7 +64,7 @@ class TestCells:
         assert "person 3" in written
         assert any(text.startswith("right ankle, peak 0.0") for text in written)
         assert "highest value of the joint's heat map" in " ".join(written)
-        # A joint's place is between pixels of its map, so that the highest is a little lower than the peak.
+        # Joints lie between pixels of their maps, so the highest pixel is a little lower than the peak.
         peaks = [float(text.split("peak ")[1]) for text in written if ", peak" in text]
         assert peaks == pytest.approx(heights.tolist(), rel=0.1, abs=0.01)
 
@@ -85,10 +85,10 @@ class TestCells:
 class TestPanels:
     @pytest.mark.parametrize("joint", ["r_ankle", "pelvis", "l_wrist"])
     def test_rings_and_heat_are_at_the_joint(self, joint):
-        sketch, place = draw(), PLACES[MPII.index(joint)].numpy()
+        sketch, point = draw(), POINTS[MPII.index(joint)].numpy()
         color = DARK.sides[MPII.side(joint)]
-        np.testing.assert_allclose(middle(near(panel(sketch, joint, 1), color)), place, atol=1.5)
-        np.testing.assert_allclose(middle(np.abs(panel(sketch, joint, 0) - 90).max(axis=2) > 60), place, atol=1.5)
+        np.testing.assert_allclose(middle(near(panel(sketch, joint, 1), color)), point, atol=1.5)
+        np.testing.assert_allclose(middle(np.abs(panel(sketch, joint, 0) - 90).max(axis=2) > 60), point, atol=1.5)
 
     def test_all_maps_have_one_scale(self):
         """A peak of 0.07 looks fainter than one of 0.42."""
@@ -97,7 +97,7 @@ class TestPanels:
         sketch = draw(heights)
         heat = []
         for joint in ("pelvis", "l_knee"):
-            x, y = PLACES[MPII.index(joint)].int().tolist()
+            x, y = POINTS[MPII.index(joint)].int().tolist()
             heat.append(np.abs(panel(sketch, joint, 0)[y - 3 : y + 4, x - 3 : x + 4] - 90).mean())  # within the ring
         assert heat[0] < 0.8 * heat[1]
         saliency = torch.zeros(len(MPII), 256, 256)
@@ -114,7 +114,7 @@ class TestPanels:
         assert not near(panel(sketch, "l_knee", 1), DARK.sides["l"]).any()
         assert near(panel(sketch, "l_ankle", 1), DARK.sides["l"]).any()
 
-    def test_the_skeleton_is_in_every_cell_where_it_is_asked_for(self):
+    def test_with_skeleton_every_cell_shows_it(self):
         sketch = draw(with_skeleton=True)
         for joint in ("r_ankle", "l_wrist"):
             for side in "rl":

@@ -58,7 +58,7 @@ def test_a_published_checkpoint_loads_with_its_path_alone(tmp_path, images, lega
         "optimizer": optimizer.state_dict(),
     }
     torch.save(checkpoint, tmp_path / "model_best.pth.tar", _use_new_zipfile_serialization=not legacy)
-    loaded = load_hourglass(tmp_path)  # the folder will do
+    loaded = load_hourglass(tmp_path)  # a folder stands for its checkpoint
     assert loaded.architecture == model.architecture
     assert_same_outputs(model, loaded, images)
 
@@ -95,7 +95,7 @@ def test_our_checkpoint_loads_with_its_path_alone(tmp_path, images, parse_option
 
 
 def test_the_hourglass_of_a_stitched_checkpoint(tmp_path, images):
-    """As if its own checkpoint were given: weights, architecture and facts, the score threshold among them."""
+    """It loads as from its own checkpoint: weights, architecture, mean, skeleton and score threshold."""
     model = trained(replace(SMALL, batch_norm_momentum=0.3))
     lifter = {f"lifter.{key}": value for key, value in _lifter().items()}
     checkpoint = {
@@ -115,7 +115,7 @@ def test_the_hourglass_of_a_stitched_checkpoint(tmp_path, images):
     assert (loaded.skeleton, loaded.score_threshold, loaded.training) == ("MPII", 0.25, False)
 
 
-def test_the_mean_goes_where_the_network_goes():
+def test_the_mean_follows_the_network():
     model = trained()
     assert "mean" not in model.state_dict()
     assert model.to("meta").mean.device.type == "meta"
@@ -159,7 +159,7 @@ def _lifter():
             "missing key",
         ),
     ],
-    ids=["lifter", "our lifter", "odd key", "tensor", "a part of an hourglass"],
+    ids=["lifter", "our lifter", "odd key", "tensor", "part of an hourglass"],
 )
 def test_another_networks_checkpoint_is_refused(tmp_path, content, says):
     torch.save(content, tmp_path / "other.pth")

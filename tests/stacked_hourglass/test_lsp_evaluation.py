@@ -130,7 +130,7 @@ def test_bad_input_is_refused(data_dir, joints, tmp_path):
 
 
 def test_predictions_of_a_training_on_the_sample(tmp_path, sample_lsp, undrawn):
-    """What train.py hourglass_lsp writes is scored as it is, and PCK is that of the training's log."""
+    """The predictions of train.py hourglass_lsp can be scored, and PCK equals that of the log."""
     small = ["--stacks", 1, "--features", 8, "--epochs", 1, "--workers", 0, "--train_batch_size", 4]
     folders = ["--checkpoint_dir", tmp_path / "checkpoints", "--tb_dir", tmp_path / "tb"]
     call("train", "hourglass_lsp", "--data_dir", sample_lsp, *small, *folders).succeeded()
@@ -172,6 +172,6 @@ def test_real_annotations(tmp_path, capsys, undrawn):
     assert noisy["person_centric"]["PCK@0.2"]["mean"] > 85
     assert exchanged["person_centric"]["PCK@0.2"]["wrist"] < 30
     assert exchanged["person_centric"]["PCK@0.2"]["head"] == pytest.approx(100)
-    # Where a joint of the pair is not annotated, its place means nothing, and neither does the exchange.
+    # Below 100: where one joint of a pair is not annotated, its position is meaningless.
     assert exchanged["observer_centric"]["PCK@0.2"]["wrist"] > 80
     assert f"{len(validation)} validation people" in capsys.readouterr().out

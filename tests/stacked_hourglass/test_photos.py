@@ -96,8 +96,8 @@ class TestLoader:
         np.testing.assert_allclose(levels, 20 * np.arange(6), atol=4)
 
     @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files in /proc")
-    def test_photos_kept_are_not_files_kept_open(self, tmp_path):
-        """A tensor from a worker is an open file, and a process may have a thousand: less than a short video."""
+    def test_photos_do_not_hold_files_open(self, tmp_path):
+        """A tensor from a worker is an open file, of which a process may have a thousand: too few for a video."""
         loader = whole_images(open_source(write_video(tmp_path / "clip.avi", 30)), 1)
         before = len(os.listdir("/proc/self/fd"))
         kept = list(loader)

@@ -151,7 +151,7 @@ class TestPhotos:
         assert not torch.equal(poses(output)["b.png"], poses(output)["sub/b.png"])
 
     def test_joints_lie_in_the_photo(self, tmp_path, run):
-        """The whole photo is the crop, so no joint is off by more than the black borders are wide."""
+        """The crop is the whole photo, so joints lie within it and its black borders."""
         folder = write_photos(tmp_path / "photos", wide=(200, 50), high=(40, 300))
         for name, people in poses(run(folder)).items():
             height, width = read_image(folder / name).shape[:2]
@@ -319,7 +319,7 @@ def test_a_folder_in_python(tmp_path, weights):
     assert results.people == 1
 
 
-def test_without_a_checkpoint_the_demo_weights_are_taken(tmp_path, parse_options, monkeypatch, capsys):
+def test_without_a_checkpoint_the_demo_weights_are_used(tmp_path, parse_options, monkeypatch, capsys):
     folder = write_photos(tmp_path / "photos", a=(80, 80))
     arguments = "--data_dir", folder, "--output_dir", tmp_path / "out", "--workers", 0
     hourglass_mpii(parse_options(*arguments, entry="run"))
@@ -350,7 +350,7 @@ def test_options_reach_the_predictor(data, tiny_mpii, tmp_path, run, monkeypatch
 
 
 def test_peak_of_a_known_joint_comes_out_where_it_is(tmp_path, run, monkeypatch):
-    """A network that finds white: its joints are on the white spot of the photo, to 0.3 heat-map pixel."""
+    """The joints of a network that finds white lie on the photo's white spot, to 0.3 heat-map pixels."""
 
     class FindsWhite(torch.nn.Module):
         architecture, mean, skeleton, score_threshold = Architecture(), torch.zeros(3), "MPII", 0.0

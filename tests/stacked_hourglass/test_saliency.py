@@ -11,7 +11,7 @@ COLORS = torch.tensor([[1.0, -3.0, 2.0], [0.0, 0.5, -0.25]])  # of two joints, f
 
 
 class LinearMaps(nn.Module):
-    """A map is a mixture of the colours, averaged over cells of 4 × 4 px; that is the last stack's."""
+    """The last stack's maps are mixtures of the colours, averaged over cells of 4 × 4 px."""
 
     def __init__(self):
         super().__init__()
@@ -24,7 +24,7 @@ class LinearMaps(nn.Module):
 
 @pytest.fixture(scope="module")
 def hourglass():
-    """Its maps are above 0 in some places and below in others."""
+    """An hourglass whose maps have positive and negative values."""
     torch.manual_seed(0)
     network = HourglassNet(Architecture(stacks=2, features=8, num_classes=3)).double().eval()
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1), dtype=torch.float64) - 0.45
@@ -80,8 +80,11 @@ def test_a_linear_network_by_its_peak():
     assert saliency[0, 1].unique().tolist() == [0, 0.5 / 16]
 
 
-def test_a_linear_network_by_the_sum_of_what_it_sees():
-    """Every cell counts by its height, negative ones not at all: h = 2 and 0.5 for joint 0, 0 and 0 for joint 1."""
+def test_a_linear_network_by_the_weighted_sum():
+    """Cells are weighted by their values, negative ones by 0.
+
+    Blue 1, blue 0.25 and green 1 give joint 0 the values 2, 0.5 and -3, and joint 1 -0.25, -0.06 and 0.5.
+    """
     images = cell_of_color(1.0, 2, x=5, y=2) + cell_of_color(0.25, 2, x=0, y=7) + cell_of_color(1.0, 1, x=3, y=3)
     _, saliency = saliency_maps(LinearMaps().eval(), images, "sum")
     expected = torch.zeros(2, 32, 32)
@@ -92,7 +95,7 @@ def test_a_linear_network_by_the_sum_of_what_it_sees():
 
 
 # ------------------------------------------------------------------------------------------ an hourglass
-def test_a_hourglass_by_differences(hourglass, crops):
+def test_an_hourglass_by_differences(hourglass, crops):
     """A step of one pixel and channel changes S by its gradient times the step; the map has the largest channel's."""
     images = crops[:1]
     with torch.no_grad():
@@ -107,8 +110,8 @@ def test_a_hourglass_by_differences(hourglass, crops):
     for kind in SALIENCY_KINDS:
         _, saliency = saliency_maps(hourglass, images, kind)
         assert saliency.shape == (1, 3, 64, 64)
-        for place in saliency[0].amax(0).flatten().argsort(descending=True)[[0, 5, 50]].tolist():
-            y, x = divmod(place, 64)
+        for pixel in saliency[0].amax(0).flatten().argsort(descending=True)[[0, 5, 50]].tolist():
+            y, x = divmod(pixel, 64)
             slopes = []
             for channel in range(3):
                 step = torch.zeros_like(images)
@@ -117,15 +120,15 @@ def test_a_hourglass_by_differences(hourglass, crops):
             torch.testing.assert_close(torch.stack(slopes).abs().amax(0), saliency[0, :, y, x], rtol=1e-3, atol=1e-7)
 
 
-def test_a_joint_that_is_seen_nowhere_has_an_empty_map():
-    """Blue is all there is, and joint 1 dislikes it; its highest pixel still depends on the crop."""
+def test_a_joint_without_positive_values_has_an_empty_map_of_the_sum():
+    """The crop is blue, for which joint 1 has a negative weight; its highest pixel still depends on the crop."""
     images = torch.ones(1, 3, 32, 32) * torch.tensor([0.0, 0.0, 1.0])[:, None, None]
     network = LinearMaps().eval()
     assert (saliency_maps(network, images, "sum")[1].amax((-2, -1)) > 0).tolist() == [[True, False]]
     assert (saliency_maps(network, images, "max")[1].amax((-2, -1)) > 0).all()
 
 
-def test_crops_of_a_batch_do_not_touch_one_another(hourglass, crops):
+def test_crops_of_a_batch_are_independent(hourglass, crops):
     maps, saliency = saliency_maps(hourglass, crops)
     for number in range(2):
         alone_maps, alone = saliency_maps(hourglass, crops[number : number + 1])
@@ -137,7 +140,7 @@ def test_crops_of_a_batch_do_not_touch_one_another(hourglass, crops):
 
 def test_nothing_is_left_behind(hourglass, crops):
     images = crops.clone()
-    with torch.no_grad():  # of whoever calls
+    with torch.no_grad():  # as the caller may have set
         maps, saliency = saliency_maps(hourglass, images)
         assert not torch.is_grad_enabled()
     assert not maps.requires_grad

@@ -1,10 +1,9 @@
-from types import SimpleNamespace
-
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from stacked_hourglass.finding.photo_crops import PhotoPeople
 from stacked_hourglass.finding.tracking import MAX_LOST
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.inference import Predictor
@@ -55,19 +54,19 @@ def test_a_track_that_comes_back_continues(network):
 
 
 @torch.no_grad()
-def test_lost_tracks_are_forgotten(network):
-    image, past = frames(1)[0], PastOfTracks(network)
-    past.heatmaps(image, [0, 1])
-    for _ in range(MAX_LOST + 1):
-        past.heatmaps(image[:1], [0])
-    assert past._tracks == [0]
-    assert len(past._history.frames) == 1
+@pytest.mark.parametrize(("lost", "remembered"), [(MAX_LOST, True), (MAX_LOST + 1, False)])
+def test_lost_tracks_are_forgotten(network, lost, remembered):
+    images, past = frames(2), PastOfTracks(network)
+    past.heatmaps(images[0], [0, 1])
+    for _ in range(lost):
+        past.heatmaps(images[0, :1], [0])
+    maps = past.heatmaps(images[1, 1:], [1])
+    without_past = network(images[1, 1:])[-1]
+    assert torch.allclose(maps, without_past, atol=1e-5) != remembered
 
 
-def crop_photos(count: int) -> list[SimpleNamespace]:
-    """Frames with one person each, as `photo_crops.PhotoPeople`."""
-    from stacked_hourglass.finding.photo_crops import PhotoPeople
-
+def crop_photos(count: int) -> list[PhotoPeople]:
+    """Frames with one person each."""
     rng = np.random.default_rng(0)
     eye = np.float32([[[1, 0, 0], [0, 1, 0]]])
     return [

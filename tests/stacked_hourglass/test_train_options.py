@@ -8,6 +8,7 @@ import pytest
 import test_train_refusals
 import test_train_starts
 import torch
+from event_files import events
 from hourglass_training import NAME, VISIBILITY, predictions
 from option_effects import (
     OF_ALL_TRAININGS,
@@ -22,7 +23,6 @@ from option_effects import (
     weights,
 )
 from scipy.io import loadmat
-from tensorboardX.proto.event_pb2 import Event
 from training_option_tests import TrainingOptionTests
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
@@ -41,16 +41,8 @@ def files(run: Run) -> set:
 
 
 def step_entries(run: Run) -> list[int]:
-    """The steps at which the gradient's magnitude was entered in TensorBoard."""
-    steps = []
-    for path in (run.folder / "tb_logs" / NAME).iterdir():
-        data, place = path.read_bytes(), 0
-        while place < len(data):  # records: length, its checksum, the event, its checksum
-            length = int.from_bytes(data[place : place + 8], "little")
-            event = Event.FromString(data[place + 12 : place + 12 + length])
-            steps += [event.step for value in event.summary.value if value.tag == "magnitude/gradients"]
-            place += length + 16
-    return steps
+    """The steps at which the gradient's magnitude was logged to TensorBoard."""
+    return [step for tag, step, _ in events(run.folder / "tb_logs" / NAME) if tag == "magnitude/gradients"]
 
 
 MASKS = ("--add_random_masking", "--mask_prob", 1)
@@ -169,8 +161,8 @@ def test_a_run_leaves_the_stated_files(run):
     assert {"epoch", "lr", "train/loss", "val/loss", "val/PCKh@0.5", "val/PCK@0.2"} <= columns(run())
 
 
-def test_steps_are_entered_in_tensorboard_as_often_as_asked(run):
-    assert step_entries(run()) == []  # fewer than the 50 steps between two entries
+def test_tb_log_freq_sets_the_steps_logged_to_tensorboard(run):
+    assert step_entries(run()) == []  # fewer steps than the default of 50
     assert step_entries(run("--tb_log_freq", 1)) == [1, 2]
     assert step_entries(run("--tb_log_freq", 2)) == [2]
 
@@ -193,7 +185,7 @@ def test_a_tiny_clip_makes_tiny_steps(run):
     assert moved(run("--grad_clip", 1e-9, "--lr", 1e-3)) < 0.1 * moved(run("--lr", 1e-3))
 
 
-def test_debug_writes_a_picture_an_epoch(run):
+def test_debug_writes_one_picture_per_epoch(run):
     assert {path.name for path in (run("--debug").checkpoints / "debug").iterdir()} == {"epoch_001.png"}
 
 

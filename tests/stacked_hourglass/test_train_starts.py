@@ -5,18 +5,15 @@ import json
 import numpy as np
 import pytest
 import torch
+from coco_files import NAMES
 from hourglass_training import NAME, SMALL, VISIBILITY, predictions, train, train_small
-from option_effects import (
-    epochs,
-    weights,
-)
+from option_effects import epochs, weights
 from tiny_checkpoints import hourglass_file, lifter_file, stitched_file
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.loading import load_hourglass
 from stacked_hourglass.train import settle_options
 from utils.osutils import UserError
-from utils.transform import COCO
 
 SHOWN_SCRIPTS = [("train", "hourglass_mpii")]
 pytestmark = pytest.mark.usefixtures("one_picture")
@@ -26,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("one_picture")
 
 
 @pytest.mark.shows("load")
-def test_load_starts_from_weights_alone(run, tiny_mpii, tmp_path):
+def test_load_takes_only_the_weights(run, tiny_mpii, tmp_path):
     source = run("--seed", 1)
     loaded = train_small(tmp_path, tiny_mpii, "--load", source.checkpoints, "--lr", 1e-20)
     assert weights(loaded)[0] == weights(source)[0]
@@ -38,7 +35,7 @@ def test_load_starts_from_weights_alone(run, tiny_mpii, tmp_path):
 
 @pytest.mark.shows("load", "freeze_modules")
 def test_frozen_modules_stay_as_loaded(run, tiny_mpii, tmp_path):
-    """Weights and norm statistics, and those of no other module; also with an average of the weights and resumed."""
+    """Weights and norm statistics of exactly these modules, also with averaged weights and after a resume."""
     source = run("--seed", 1)
     names = ("conv1", "bn1", "hg.0.hg.1")
     argv = ("--load", source.checkpoints, "--freeze_modules", *names, "--ema", 0.9)
@@ -64,7 +61,7 @@ def test_load_takes_a_published_checkpoint(tiny_mpii, tmp_path):
 
 
 @pytest.mark.shows("load")
-def test_load_brings_the_networks_shape_and_mean(run, tiny_mpii, tmp_path, monkeypatch):
+def test_load_takes_the_networks_shape_and_mean(run, tiny_mpii, tmp_path, monkeypatch):
     source = run("--stacks", 2, "--num_classes", 10).checkpoints / "checkpoint.pth.tar"
     content = torch.load(source, weights_only=True)
     torch.save(content | {"mean": [0.1, 0.2, 0.3], "stddev": [0.4, 0.5, 0.6]}, tmp_path / "start.pth")
@@ -73,7 +70,7 @@ def test_load_brings_the_networks_shape_and_mean(run, tiny_mpii, tmp_path, monke
     loaded = load_hourglass(train(tmp_path, *argv).checkpoints)
     assert loaded.architecture == Architecture(stacks=2, features=8, num_classes=10)
     assert loaded.mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
-    assert not (tmp_path / ".cache").exists()  # nobody asked for statistics
+    assert not (tmp_path / ".cache").exists()  # no statistics were computed
 
 
 @pytest.mark.shows("load")
@@ -116,11 +113,10 @@ def test_resume_takes_over_the_options(run, tiny_mpii, tmp_path):
 
 @pytest.mark.shows("data_dir")
 def test_several_folders_train_and_the_first_validates(tiny_mpii, tmp_path):
-    """An MPII folder beside a COCO folder, and the run goes on with both."""
+    """An MPII folder and a COCO folder; a resumed run has both."""
     more = tmp_path / "coco"
     (more / "annotations").mkdir(parents=True)
     (more / "train2017").symlink_to(tiny_mpii / "images")
-    names = [joint.replace("l_", "left_").replace("r_", "right_") if "_" in joint else joint for joint in COCO.joints]
     photo = sorted((tiny_mpii / "images").iterdir())[0].name
     person = {
         "id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "area": 5000.0, "bbox": [9.0, 9.0, 90.0, 90.0],
@@ -128,7 +124,7 @@ def test_several_folders_train_and_the_first_validates(tiny_mpii, tmp_path):
     }  # fmt: skip
     content = {
         "images": [{"id": 1, "file_name": photo}], "annotations": [person] * 4,
-        "categories": [{"id": 1, "name": "person", "keypoints": names}],
+        "categories": [{"id": 1, "name": "person", "keypoints": NAMES}],
     }  # fmt: skip
     (more / "annotations" / "person_keypoints_train2017.json").write_text(json.dumps(content))
     both = train(tmp_path, "--data_dir", tiny_mpii, more, *SMALL)
@@ -138,7 +134,7 @@ def test_several_folders_train_and_the_first_validates(tiny_mpii, tmp_path):
     assert "12 training and 4 validation people" in train(tmp_path, "--resume", "--epochs", 2).out
 
 
-def test_every_folder_must_be_there(launch, tiny_mpii, tmp_path):
+def test_a_missing_folder_is_refused(launch, tiny_mpii, tmp_path):
     error = launch(tmp_path / "x", "--data_dir", tiny_mpii, tmp_path / "nowhere").refusal()
     assert "nowhere: no such folder; give folders in the MPII, LSP or COCO format" in error
 

@@ -46,14 +46,14 @@ def test_degraded_and_erased_input(make_trainer, parts):
     for name, kind in kinds.items():
         trainer = make_trainer(HourglassAugmentation(False, **{name: kind}))
         changed = trainer.prepare(batch, 3)
-        assert (changed != plain).flatten(1).any(1).sum() >= 3  # a rectangle may lie on black alone
+        assert (changed != plain).flatten(1).any(1).sum() >= 3  # a rectangle may cover only black
         assert torch.equal(trainer.prepare(batch, 3), changed)
         assert not torch.equal(trainer.prepare(batch, 4), changed)
-        assert torch.equal(trainer.prepare(batch), plain), "validation is as it was"
+        assert torch.equal(trainer.prepare(batch), plain), "validation input is unchanged"
 
 
 def test_masks_cover_what_is_in_view(make_trainer, parts):
-    """A joint that framing has put out of view has no place, and does not stretch the person's box."""
+    """A joint that framing hides is NaN and does not enlarge the person's box."""
     masking = RandomMasking(mask_prob=1, orientation_prob=1, mean_valued_prob=1, max_cover_ratio=1)
     trainer, batch = make_trainer(HourglassAugmentation(False, masking)), minibatch(parts[1])
     batch["joints"] = batch["joints"].clone()
@@ -75,7 +75,7 @@ def test_augmented_input_is_jittered_and_the_crops_stay(make_trainer, parts):
     assert torch.equal(batch["image"], before)
 
 
-def test_an_iterations_random_numbers_depend_on_seed_and_iteration_alone(make_trainer, parts):
+def test_random_numbers_depend_only_on_seed_and_iteration(make_trainer, parts):
     batch = minibatch(parts[1])
     masked = HourglassAugmentation(masking=RandomMasking(mask_prob=1))
     first = make_trainer(masked).prepare(batch, 7)
@@ -134,7 +134,7 @@ def test_an_update_trains_the_visibility_network(make_trainer, parts):
     )
 
 
-def test_a_minibatch_without_any_annotation_does_no_harm(make_trainer, parts, tmp_path):
+def test_a_minibatch_without_annotations_keeps_the_weights_finite(make_trainer, parts, tmp_path):
     people = replace(parts[0], image_paths=[tmp_path / "absent.jpg"] * len(parts[0]))
     model, losses = step(make_trainer(), minibatch(people), predict_joint_visibility=True)
     assert losses["loss"] == 0

@@ -73,7 +73,7 @@ def test_joints_without_annotation_contribute_nothing(make_trainer):
     assert make_trainer().losses([wild], None, batch, 1.0)["loss"].item() == loss.item()
 
 
-def test_an_annotated_joint_outside_the_crop_is_to_be_an_empty_map(make_trainer):
+def test_the_target_of_a_joint_outside_the_crop_is_empty(make_trainer):
     batch = one_joint()
     batch["joints"][0, 3] = torch.tensor([-50.0, 500.0])
     assert make_trainer().losses([torch.zeros(2, 16, 17, 17)], None, batch, 1.0)["loss"].item() == 0

@@ -37,7 +37,7 @@ def test_scores_are_those_of_pckh(make_trainer, parts):
     averages = Averages()
     averages.update(scores)
     expected = pckh.pckh_table(errors, ~people.annotated)["PCKh@0.5"]["mean"]
-    assert 20 < expected < 95  # else nothing is told apart
+    assert 20 < expected < 95  # neither all hits nor all misses
     assert averages.result()["PCKh@0.5"] == pytest.approx(expected)
 
 
@@ -57,7 +57,7 @@ def test_scores_add_up_over_minibatches_of_any_size(make_trainer, parts):
     assert set(results[0]) == {"PCKh@0.5", "PCK@0.2"}
 
 
-def test_everybody_is_measured_by_their_own_head(make_trainer, parts):
+def test_each_person_is_scored_by_their_own_head_size(make_trainer, parts):
     people = replace(parts[1], head_size=np.float32([0.1, 1e4, 0.1, 1e4]))
     trainer, dataset = make_trainer(people=people), PoseCrops(people)
     for indices, percent in (([1, 3], 100), ([2, 0], 0), ([3, 0], 50)):
@@ -67,7 +67,7 @@ def test_everybody_is_measured_by_their_own_head(make_trainer, parts):
         assert (hits / counts).tolist() == [percent] * 14
 
 
-def test_pelvis_and_thorax_and_unannotated_joints_have_no_say(make_trainer, parts):
+def test_pelvis_thorax_and_unannotated_joints_do_not_count(make_trainer, parts):
     trainer, batch = make_trainer(), minibatch(parts[1])
     batch["annotated"][:, MPII.index("r_ankle")] = False
     joints = batch["joints"].clone()
@@ -90,14 +90,14 @@ def test_predictions_are_written_one_based_in_validation_order(make_trainer, par
     trainer.write_predictions(tmp_path)
     predictions = loadmat(tmp_path / "preds_valid.mat")["preds"]
     assert predictions.shape == (4, 16, 2)
-    place = np.array([4 * 20 + 1.5, 4 * 30 + 1.5])  # crop pixels
+    peak = np.array([4 * 20 + 1.5, 4 * 30 + 1.5])  # px of the crop
     people = parts[1]
-    expected = people.center + (place - 127.5) * people.side[:, None] / 256 + 1
+    expected = people.center + (peak - 127.5) * people.side[:, None] / 256 + 1
     assert np.allclose(predictions, np.tile(expected[:, None], (1, 16, 1)), atol=1e-3)
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_validation_predicts_what_running_does(make_trainer, parts, tmp_path, flip):
+def test_validation_gives_the_predictions_of_a_predictor(make_trainer, parts, tmp_path, flip):
     model, batch = network().eval(), minibatch(parts[1])
     trainer = make_trainer(HourglassValidation(flip=flip))
     with torch.no_grad():
@@ -144,7 +144,7 @@ def test_visibility_accuracy_by_hand(make_trainer, parts):
     assert counts.tolist() == [3] * 16
 
 
-def test_validation_returns_pictures_of_the_first_minibatch_alone(make_trainer, parts):
+def test_validation_returns_pictures_of_only_the_first_minibatch(make_trainer, parts):
     trainer, batch = make_trainer(), minibatch(parts[1])
     picture = trainer.validate(Fixed(3, 4), batch)["image/predictions"]
     assert picture.dtype == torch.uint8
@@ -171,7 +171,7 @@ def test_checkpoint_loads_alone_and_knows_mean_and_joint_order(make_trainer, par
 
 
 def test_the_best_of_an_older_checkpoint_is_turned_into_percent(make_trainer, tmp_path):
-    """There it is a share: as it is, every later epoch would be better."""
+    """It is a share there; unconverted, every later epoch would be better."""
     trainer, model = make_trainer(), network()
     hooks, optimizer = trainer.hooks(), trainer.make_optimizer(model, 1e-3, 0)
     path = tmp_path / "checkpoint.pth.tar"

@@ -10,7 +10,7 @@ from stacked_hourglass.visibility import VisibilityNet, visibility_loss
 
 
 @pytest.mark.parametrize(("size", "dtype"), [((64, 64), torch.float32), ((16, 32), torch.float64)])
-def test_one_logit_a_joint_for_any_size(size, dtype):
+def test_one_logit_per_joint_for_any_size(size, dtype):
     logits = VisibilityNet(8, 16).to(dtype)(torch.rand(3, 8, *size, dtype=dtype))
     assert logits.shape == (3, 16)
     assert logits.dtype == dtype
@@ -22,7 +22,7 @@ def test_evidence_anywhere_on_the_map_counts():
     net = VisibilityNet(4, 2)
     for parameter in net.parameters():
         parameter.zero_()
-    net.look[0].weight[0, 0, 1, 1] = 1  # hands channel 0 through to its own channel 0
+    net.look[0].weight[0, 0, 1, 1] = 1  # passes channel 0 on to channel 0
     net.look[2].weight[0, 0, 1, 1] = 1
     net.decide.weight[0, 0] = 2
     net.decide.bias.copy_(torch.tensor([-1.0, 5.0]))
@@ -44,7 +44,7 @@ def test_loss_by_hand():
     assert visibility_loss(logits, visible, torch.tensor([False, True])).item() == pytest.approx(second)
 
 
-def test_loss_of_nobody_is_zero_with_zero_gradient():
+def test_the_loss_without_counted_samples_is_zero_with_zero_gradient():
     logits = torch.randn(2, 3, requires_grad=True)
     loss = visibility_loss(logits, torch.ones(2, 3), torch.zeros(2, dtype=torch.bool))
     loss.backward()
@@ -53,7 +53,7 @@ def test_loss_of_nobody_is_zero_with_zero_gradient():
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=6), st.integers(0, 2**31))
-def test_uncounted_samples_have_no_say(counted, seed):
+def test_uncounted_samples_do_not_matter(counted, seed):
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(len(counted), 4, generator=generator, requires_grad=True)
     visible = torch.rand(len(counted), 4, generator=generator) > 0.5
@@ -82,4 +82,4 @@ def test_gradient_flows_into_the_hourglass_but_not_past_its_last_features():
     reached = {name.partition(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert {"conv1", "layer3", "hg", "res", "fc", "fc_", "visibility"} <= reached
     assert model.score[0].weight.grad.any()  # its maps feed the second stack
-    assert model.score[1].weight.grad is None  # the last maps lie beside the features that it reads
+    assert model.score[1].weight.grad is None  # the last maps are not among its inputs

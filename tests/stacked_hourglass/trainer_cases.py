@@ -26,7 +26,7 @@ def minibatch(people: People, augment: bool = False) -> dict:
 
 
 class Fixed(nn.Module):
-    """A network that says the same of every image: last of two stacks a peak at (u, v) for every joint."""
+    """A network whose last of two stacks has a peak at (u, v) for every joint of every image."""
 
     def __init__(self, u: int, v: int):
         super().__init__()

@@ -149,6 +149,8 @@ def test_no_photo_at_all(folder):
         ({"scale_provided": -2.0}, ["scale_provided", "above 0"]),
         ({"scale_provided": float("nan")}, ["scale_provided", "one finite number"]),
         ({"scale_provided": [2.0]}, ["scale_provided", "one finite number"]),
+        ({"scale_provided": 1e300}, ["scale_provided", "one finite number"]),  # beyond float32
+        ({"scale_provided": int("9" * 400)}, ["scale_provided", "one finite number"]),
         ({"objpos": [1.0]}, ["objpos", "2 finite numbers"]),
         ({"objpos": None}, ["objpos"]),
         ({"objpos": [1.0, float("inf")]}, ["objpos"]),
@@ -215,7 +217,7 @@ def test_missing_or_empty_image_folder(tmp_path):
     refusal(tmp_path, "images is empty", "mpii_human_pose_v1.tar.gz")
 
 
-def test_images_as_a_link_or_as_the_text_file_git_leaves_for_one(folder):
+def test_images_as_a_link_or_as_gits_text_file_of_a_link(folder):
     (folder / "images").rename(folder / "photos")
     write(folder / "mpii_annotations.json", [person(validation=1)])
     (folder / "images").write_text("photos\n")
@@ -248,7 +250,7 @@ def people_of(count):
 
 
 @given(st.integers(0, 6).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.integers(0, max(n - 1, 0)), max_size=n))))
-def test_select_takes_everything_along(case):
+def test_select_keeps_all_fields_together(case):
     count, indices = case
     chosen = people_of(count).select(indices)
     assert len(chosen) == len(indices)

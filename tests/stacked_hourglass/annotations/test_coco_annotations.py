@@ -30,7 +30,7 @@ def test_a_person_as_on_file(tmp_path):
     np.testing.assert_array_equal(found.box, [[4, 10, 40, 60]])
 
 
-def test_which_people_are_left_out(tmp_path, capsys):
+def test_people_that_are_left_out(tmp_path, capsys):
     everybody = [
         person(1), person(2, iscrowd=1), person(3, joints=4), person(4, joints=5), person(5, area=1023.9),
         person(6, joints=0),
@@ -93,7 +93,7 @@ def test_real_annotations():
     training, validation = load_coco(SHARED / "coco_people")
     assert len(validation) == 138
     assert 100 < len(training) < 219
-    # A person's annotated joints lie in the crop about the box (some are marked a little outside of the box).
+    # Annotated joints lie in the crop, which is larger than the box; a few are annotated outside the box.
     for people in (training, validation):
         offset = np.abs(people.joints - people.center[:, None]).max(-1) / people.side[:, None]
         assert (offset[people.annotated] < 0.5).mean() >= 0.98

@@ -1,4 +1,4 @@
-"""HumanEva-I's reader: files in the public form, which clips are placed and why, and wrong forms, each in one line."""
+"""HumanEva-I's reader: files in the public form, which clips are placed and why, and one line for each wrong form."""
 
 import numpy as np
 import pytest
@@ -172,7 +172,7 @@ def test_an_ofs_file_places_only_what_covers_the_video(tmp_path):
     }
 
 
-def test_an_ofs_file_does_not_tell_the_starts_of_several_chunks(folder):
+def test_an_ofs_file_gives_no_starts_of_several_chunks(folder):
     ofs(folder, "Walking_1_(C1)", "1\n1\n2\n")
     placed, left_out = place_clips(read_clips(folder), {}, lambda video: 3)
     assert placed == []
@@ -197,6 +197,7 @@ def test_people_and_their_clips(folder, monkeypatch):
         one[:, 1:] += 30  # so that they span a crop
         one[0, EVA.index("head")] = np.nan
         one[1, EVA.index("l_wrist")] = 640, 100  # outside of the picture
+        one[1, EVA.index("head")] -= 0, 50  # above the thorax, which is where the other joints are
     truth(folder, {"Train/S1": {"Walking 1 chunk0": joints}, "Validate/S1": {"Walking 1 chunk0": joints}})
     training, validation = people_of(
         folder, monkeypatch, "Train/S1,Walking 1,0,C2,40\nValidate/S1,Walking 1,0,C3,7\nValidate/S1,Walking 1,0,C1,0\n"
@@ -208,7 +209,7 @@ def test_people_and_their_clips(folder, monkeypatch):
     assert not training.annotated[0, EVA.index("head")]
     assert not training.annotated[1, EVA.index("l_wrist")]
     assert training.annotated.sum() == 3 * 15 - 2
-    np.testing.assert_allclose(training.head_size[1], 0.54 * 0)  # thorax and head at one place
+    np.testing.assert_allclose(training.head_size[1], 0.54 * 50)
     np.testing.assert_allclose(training.center[2], [215, 215])
 
 

@@ -1,4 +1,4 @@
-"""Several folders as one training set: joints by name, midpoints, and whose photos stay out."""
+"""Several folders as one training set: joints by name, midpoints, and photos that are left out."""
 
 import json
 from dataclasses import replace
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from coco_files import make as make_coco
+from coco_files import person
 from hypothesis import given
 from hypothesis import strategies as st
-from test_coco_annotations import make as make_coco
-from test_coco_annotations import person
-from test_lsp_annotations import make as make_lsp
+from lsp_files import make as make_lsp
 
 from stacked_hourglass.annotations.joined import in_skeleton, load_joined, load_training
 from stacked_hourglass.annotations.lsp import load_lsp
@@ -114,7 +114,7 @@ def test_three_forms_in_one(tmp_path, capsys):
     assert lines == []
 
 
-def test_the_first_folder_says_the_joints(tmp_path):
+def test_the_first_folder_decides_the_joints(tmp_path):
     lsp = make_lsp(tmp_path / "lsp", 4, extended=False)
     training, validation = load_joined([lsp, make_mpii(tmp_path / "mpii", ["a.jpg"], ["v.jpg"])], load_lsp)
     assert training.skeleton is LSP
@@ -145,7 +145,7 @@ def test_people_without_a_common_joint_are_left_out(tmp_path, capsys):
     assert f"1 of 2 people of {coco} dropped" in capsys.readouterr().err
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"--data_dir .*nowhere: no such folder; give folders in the MPII, LSP or COCO"):
         load_training(tmp_path / "nowhere")
 

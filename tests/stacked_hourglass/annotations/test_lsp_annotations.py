@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lsp_files import make
 from scipy.io import savemat
 
 from stacked_hourglass.annotations.lsp import load_lsp
@@ -12,19 +13,6 @@ from utils.osutils import UserError
 from utils.transform import LSP
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
-
-
-def make(folder, count, extended, flags=None, digits=None):
-    """A set with photos and joints; joint j of photo n (from 0) is at (10 n + j + 1, 2 j + 1) on file."""
-    (folder / "images").mkdir(parents=True)
-    digits = digits or (5 if extended else 4)
-    for number in range(1, count + 1):
-        (folder / "images" / f"im{number:0{digits}d}.jpg").touch()
-    j, n = np.meshgrid(np.arange(14.0), np.arange(count), indexing="ij")
-    flags = np.full((14, count), float(extended)) if flags is None else flags
-    values = np.stack([10 * n + j + 1, 2 * j + 1, flags])  # (3, 14, N)
-    savemat(folder / "joints.mat", {"joints": values.transpose(1, 0, 2) if extended else values})
-    return folder
 
 
 def names(people):
@@ -74,7 +62,7 @@ def test_both_together(tmp_path, capsys, first, second):
     assert capsys.readouterr().err == ""
 
 
-def test_meaningless_coordinates_do_not_shape_the_crop(tmp_path):
+def test_joints_that_are_not_annotated_do_not_change_the_crop(tmp_path):
     flags = np.ones((14, 3))
     flags[0] = 0
     folder = make(tmp_path, 3, extended=True, flags=flags)

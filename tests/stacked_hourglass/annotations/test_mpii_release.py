@@ -1,13 +1,11 @@
 """The converter of the official MPII file, on small files with the official nesting and its irregularities."""
 
 import json
-import runpy
-import sys
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from command_line import call_script, files, load_script
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
@@ -17,7 +15,7 @@ from stacked_hourglass.annotations.mpii_release import _number, convert_release,
 from utils.osutils import UserError
 from utils.transform import MPII
 
-ROOT = Path(__file__).parents[3]
+CONVERTER = load_script("scripts", "convert_mpii")
 EMPTY = np.zeros((0, 0))
 
 
@@ -323,23 +321,14 @@ def test_a_release_file_of_another_kind(tmp_path):
         convert_release(release(path, [("a.jpg", 1, None), ("b.jpg", 0, [rectangle(KNEE)])]))
 
 
-def run_script(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["convert_mpii.py", *map(str, arguments)])
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    runpy.run_path(str(ROOT / "scripts" / "convert_mpii.py"), run_name="__main__")
-
-
-def test_the_script(capsys, monkeypatch, official, entries, tmp_path):
+def test_the_script(official, entries, tmp_path):
     split = write_split("simple json", entries[:1], tmp_path / "split")
-    run_script(monkeypatch, official, "--output-dir", tmp_path / "out", "--split_from", split)
-    assert "4 training and 1 validation people" in capsys.readouterr().out
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "mpii_annotations.json",
-        "detections_our_format.mat",
-    }
+    result = call_script(CONVERTER, official, "--output-dir", tmp_path / "out", "--split_from", split).succeeded()
+    assert "4 training and 1 validation people" in result.out
+    assert files(tmp_path / "out") == ["detections_our_format.mat", "mpii_annotations.json"]
 
 
-def test_bad_input_to_the_script_is_one_line_and_status_2(capsys, monkeypatch, official, tmp_path):
+def test_bad_input_to_the_script_is_one_line_and_status_2(official, tmp_path):
     (tmp_path / "file").touch()
     split = split_file(tmp_path / "split.json", [{"image": "one.jpg", "center": [300, 310]}])
     for arguments, part in (
@@ -349,10 +338,8 @@ def test_bad_input_to_the_script_is_one_line_and_status_2(capsys, monkeypatch, o
         ([official, "--no_such_option"], "no_such_option"),
         ([], "release"),
     ):
-        with pytest.raises(SystemExit) as stop:
-            run_script(monkeypatch, *arguments)
-        lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("warning:")]
-        assert stop.value.code == 2
-        assert len(lines) == 1
-        assert part in lines[0]
+        result = call_script(CONVERTER, *arguments)
+        assert result.status == 2
+        [line] = [line for line in result.err.splitlines() if not line.startswith("warning:")]
+        assert part in line
     assert not (tmp_path / "none").exists()

@@ -85,7 +85,7 @@ def test_chosen_and_joined_people_keep_their_photos():
         ({"images": ["a.jpg", "b.jpg", np.zeros((9, 9, 3), np.uint8)]}, "image 0 is str"),
     ],
 )  # fmt: skip
-def test_arrays_that_fit_not_are_refused(change, message):
+def test_arrays_that_do_not_fit_are_refused(change, message):
     photos, joints = photos_and_joints()
     with pytest.raises(ValueError, match=message):
         People.from_arrays(**({"images": photos, "joints": joints} | change))

@@ -28,7 +28,7 @@ class TestAuto:
         np.testing.assert_array_equal(people.sides, [100])
         assert len(make_finder("auto", whole_where_nobody=False)(PHOTO, "a.jpg").boxes) == 0
 
-    def test_takes_the_detector_that_is_there(self, monkeypatch, tmp_path):
+    def test_takes_the_best_available_detector(self, monkeypatch, tmp_path):
         cached = cached_weights(monkeypatch, tmp_path)
         photo = read_image(Path("docs/photos/photographer.jpg"))
         assert best_detector() == "yolox"

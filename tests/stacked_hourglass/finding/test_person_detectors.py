@@ -47,7 +47,7 @@ class TestSuppression:
 
 
 class TestYolox:
-    def test_blank_photos_of_any_shape_hold_nobody(self):
+    def test_nobody_is_found_in_blank_photos_of_any_shape(self):
         finder = make_finder("yolox")
         for shape in ((1, 1), (8, 900), (900, 8), (1200, 900)):
             people = finder(np.full((*shape, 3), 127, np.uint8), "x")
@@ -114,7 +114,7 @@ class TestYolox:
 
 
 class TestHog:
-    def test_blank_photos_of_any_shape_hold_nobody(self):
+    def test_nobody_is_found_in_blank_photos_of_any_shape(self):
         finder = make_finder("hog")
         for shape in ((8, 8), (8, 3000), (3000, 8), (1200, 900)):
             people = finder(np.full((*shape, 3), 127, np.uint8), "x")

@@ -30,7 +30,7 @@ def test_people_keep_their_numbers_whatever_the_order():
     assert track(boxes(53, 82, 14)).tolist() == [1, 2, 0]
 
 
-def test_whoever_is_new_has_a_new_number():
+def test_a_new_person_has_a_new_number():
     track = Tracker()
     track(boxes(10))
     assert track(boxes(200, 11, 100)).tolist() == [2, 0, 1]
@@ -39,7 +39,7 @@ def test_whoever_is_new_has_a_new_number():
 
 
 @pytest.mark.parametrize(("gone", "number"), [(1, 0), (MAX_LOST, 0), (MAX_LOST + 1, 1)])
-def test_whoever_comes_back_in_time_is_the_same(gone, number):
+def test_a_person_who_returns_in_time_keeps_the_number(gone, number):
     track = Tracker()
     track(boxes(10))
     for _ in range(gone):
@@ -47,7 +47,7 @@ def test_whoever_comes_back_in_time_is_the_same(gone, number):
     assert track(boxes(13)).tolist() == [number]
 
 
-def test_time_lost_is_counted_anew_each_time():
+def test_the_count_of_lost_frames_restarts():
     track = Tracker(max_lost=1)
     for frame in (boxes(10), NOBODY, boxes(11), NOBODY):
         track(frame)
@@ -62,7 +62,7 @@ def test_the_total_overlap_decides():
     assert overlaps(boxes(8), boxes(4, 9))[0].argmax() == 1
 
 
-def test_a_faint_overlap_is_none():
+def test_too_small_an_overlap_does_not_count():
     track = Tracker(min_overlap=0.5)
     track(boxes(0))
     assert track(boxes(6)).tolist() == [1]
@@ -78,16 +78,16 @@ def corners(frame: list[tuple[int, int, int, int]]) -> np.ndarray:
     return np.concatenate([array[:, :2], array[:, :2] + array[:, 2:]], axis=1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(FRAMES, st.integers(0, 2**32 - 1))
-def test_the_order_of_the_boxes_changes_nobody(frames, seed):
+def test_numbers_do_not_depend_on_the_order_of_the_boxes(frames, seed):
     rng, plain, shuffled = np.random.default_rng(seed), Tracker(), Tracker()
     for frame in map(corners, frames):
         order = rng.permutation(len(frame))
         np.testing.assert_array_equal(shuffled(frame[order]), plain(frame)[order])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(FRAMES)
 def test_numbers_are_unique_and_begin_without_gaps(frames):
     track, seen = Tracker(), set()
@@ -98,9 +98,9 @@ def test_numbers_are_unique_and_begin_without_gaps(frames):
         assert seen == set(range(len(seen)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(FRAMES)
-def test_whoever_stands_still_stays(frames):
+def test_people_who_stand_still_keep_their_numbers(frames):
     for frame in map(corners, frames):
         track = Tracker()
         assert track(frame).tolist() == track(frame).tolist()

@@ -9,7 +9,7 @@ from stacked_hourglass.metrics.batch_hits import pck_hits, pckh_hits
 from utils.transform import LSP, MPII
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000))
 def test_hits_of_batches_add_up_to_the_rates(seed):
     rng = np.random.default_rng(seed)

@@ -27,7 +27,7 @@ def truth_of(sides=SIDES, joints=17, **changes):
 
 
 def moved(truth, values=OKS, scores=(0.9, 0.8, 0.7, 0.6)):
-    """The truth, its nose moved so far that a person of whom nothing else is annotated has that OKS."""
+    """The truth with the nose moved so that a person with no other annotated joint has the given OKS."""
     joints = np.array([one["keypoints"] for one in truth["annotations"]]).reshape(-1, 17, 3)[..., :2]
     sides = np.sqrt([one["area"] for one in truth["annotations"]])
     joints[:, 0, 0] += 2 * SIGMAS["nose"] * sides * np.sqrt(-2 * np.log(values))
@@ -36,7 +36,7 @@ def moved(truth, values=OKS, scores=(0.9, 0.8, 0.7, 0.6)):
 
 
 def test_moved_poses_by_hand():
-    """The better a pose, the higher its score: precision is 1 up to the share of people that are right."""
+    """Better poses have higher scores, so precision is 1 up to the recall of the correct ones."""
     truth = truth_of(joints=1)
     scores = coco_ap(truth, moved(truth))
     # Right are 3 of 4 at OKS 0.5 to 0.6, 2 at 0.65 to 0.8, 1 at 0.85 to 0.95. Recalls 0 to 0.75 are 76 of 101.
@@ -62,7 +62,7 @@ def test_wrong_poses_with_high_scores_cost_precision():
 
 
 def test_whole_poses_have_the_oks_of_this_project():
-    """Everybody moved by as much as makes OKS 0.72: right up to the threshold 0.7."""
+    """Every person moved so that OKS is 0.72: correct at thresholds up to 0.7."""
     truth, area = truth_of(), np.square(SIDES)
     joints = np.array([one["keypoints"] for one in truth["annotations"]]).reshape(-1, 17, 3)[..., :2]
     step = np.array([1.0, 0.0]) * np.sqrt(area)[:, None, None]
@@ -79,7 +79,7 @@ def test_whole_poses_have_the_oks_of_this_project():
 
 
 def test_people_who_do_not_count():
-    """A pose on a crowd, or on somebody without joints, is no error; one in an empty photo is."""
+    """A pose on a crowd or on a person without joints is no error; one in an empty photo is."""
     truth, other = truth_of(), truth_of()["annotations"][0]
     perfect = moved(truth, [1.0] * 4)
     truth["images"].append({"id": 5, "file_name": "5.jpg"})
@@ -97,7 +97,7 @@ def test_nothing_found_and_nobody_to_find():
     assert np.isnan([*nobody.values.values()]).all()
 
 
-def test_arguments_stay_as_they_are_and_other_photos_are_refused():
+def test_arguments_are_unchanged_and_results_of_unknown_photos_refused():
     truth = truth_of()
     results = moved(truth)
     before = repr((truth, results))

@@ -83,13 +83,14 @@ def test_one_crop_for_a_clip():
     assert clip["counted"].all()
 
 
-def test_the_crop_shows_what_every_frames_crop_shows():
+def test_the_common_crop_covers_the_crop_of_every_frame():
+    """x: 0 to 20 and 25 to 35, together 0 to 35; y: 0 to 20 and 7 to 17, together 0 to 20."""
     view = common_view(np.array([[10.0, 10.0], [30.0, 12.0]]), np.array([20.0, 10.0]))
     assert view.side == 35
     assert view.center.tolist() == [17.5, 10]
 
 
-def test_a_clip_of_one_frame_is_that_of_photos():
+def test_a_clip_of_one_frame_equals_a_photo():
     frames = one_run(3)
     clip, photo = ClipCrops(frames, 1)[1], PoseCrops(frames)[1]
     assert clip.keys() == photo.keys() | {"counted"}
@@ -155,14 +156,14 @@ def test_people_of_a_clip_are_told_apart(tiny_clips, changed):
     assert [run.tolist() for run in runs(training)] == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
 
 
-def test_one_person_at_one_time(tiny_clips, changed):
+def test_a_person_twice_in_a_frame_is_refused(tiny_clips, changed):
     rows = entries(tiny_clips)
     rows[3]["frame"] = rows[1]["frame"]
     with pytest.raises(UserError, match=r"entry 3 .*the same clip, frame and people_index"):
         load_mpii(changed(rows))
 
 
-def test_frames_are_whole_numbers(tiny_clips, changed):
+def test_a_fractional_frame_is_refused(tiny_clips, changed):
     rows = entries(tiny_clips)
     rows[2]["frame"] = 1.5
     with pytest.raises(UserError, match=r"entry 2 .*frame is not a whole number"):

@@ -45,13 +45,13 @@ def test_samples_are_those_of_the_photos(people, tmp_path):
     assert from_pack == 24
 
 
-def test_an_unreadable_photo_is_one_from_the_pack_too(people, tmp_path):
+def test_an_unreadable_photo_is_unreadable_from_the_pack(people, tmp_path):
     sample = PoseCrops(people, pack=pack_crops(people, folder=tmp_path))[2]
     assert not sample["readable"]
     assert not sample["annotated"].any()
 
 
-def test_what_the_pack_does_not_hold_comes_from_the_photo(people, tmp_path):
+def test_crops_that_the_pack_lacks_come_from_the_photo(people, tmp_path):
     pack = pack_crops(people, folder=tmp_path)
     center, side = people.center[1], float(people.side[1])
     scale = 256 / side
@@ -65,7 +65,7 @@ def test_what_the_pack_does_not_hold_comes_from_the_photo(people, tmp_path):
         assert (one - other).abs().mean() < 2
 
 
-def test_it_is_made_once_and_again_where_what_it_is_made_of_changes(people, tmp_path, capsys):
+def test_a_pack_is_made_once_and_again_when_photos_or_people_change(people, tmp_path, capsys):
     pack = pack_crops(people, folder=tmp_path)
     made = pack.path.stat().st_mtime_ns
     assert pack_crops(people, folder=tmp_path).path.stat().st_mtime_ns == made

@@ -57,7 +57,7 @@ def test_joints_follow_the_pixels_through_augmentation(tmp_path, size, side):
     assert 0 < flips < 12
 
 
-def test_a_flip_exchanges_left_and_right_of_all_that_belongs_to_a_joint(tmp_path):
+def test_a_flip_exchanges_the_flags_of_left_and_right_joints(tmp_path):
     photo = save(tmp_path / "photo.png", np.full((300, 300, 3), 9))
     annotated = np.ones((1, 16), bool)
     annotated[0, MPII.index("r_ankle")] = False
@@ -144,7 +144,7 @@ def test_extreme_scales_give_a_crop(tmp_path, side):
     assert sample["joints"].isfinite().all()
 
 
-def test_a_person_with_no_visible_joint_is_a_sample_like_others(tmp_path):
+def test_a_person_without_annotated_joints_is_a_sample(tmp_path):
     photo = save(tmp_path / "photo.png", np.full((300, 300, 3), 200))
     nothing = np.zeros((1, 16), bool)
     sample = PoseCrops(people_of([photo], annotated=nothing, visible=nothing), augment=True)[0, 0]
@@ -230,7 +230,7 @@ def test_a_validation_loader_is_in_order(tiny_mpii):
     assert batches[0]["readable"].dtype == torch.bool
 
 
-def test_augmentation_is_for_training_where_asked(tiny_mpii):
+def test_without_augmentation_a_training_loader_gives_plain_crops(tiny_mpii):
     training, _ = load_mpii(tiny_mpii)
     plain = PoseCrops(training)
     for batch in _epochs(training, 1, augment=False)[0]:
@@ -239,7 +239,7 @@ def test_augmentation_is_for_training_where_asked(tiny_mpii):
 
 
 def test_loaders_leave_the_global_random_numbers_alone(tiny_mpii, tmp_path):
-    """Else the initial weights would depend on whether the statistics were cached."""
+    """Otherwise the initial weights would depend on whether the statistics were cached."""
     training, _ = load_mpii(tiny_mpii)
     before = torch.get_rng_state()
     statistics(training, cache=tmp_path)
@@ -252,7 +252,7 @@ def test_loaders_leave_the_global_random_numbers_alone(tiny_mpii, tmp_path):
 
 @pytest.mark.parametrize("augment", [False, True])
 @pytest.mark.parametrize("framing", [Framing(half_body_prob=1), Framing(cut_off_prob=1), Framing(box_jitter=0.3)])
-def test_joints_are_nan_exactly_where_framing_put_them_out_of_view(tmp_path, framing, augment):
+def test_joints_are_nan_exactly_where_framing_hides_them(tmp_path, framing, augment):
     """Each joint has a dot of its own colour in a photo that is black elsewhere."""
     angles = np.linspace(0, 2 * np.pi, len(MPII), endpoint=False)
     joints = np.stack([200 + 90 * np.cos(angles), 180 + 120 * np.sin(angles)], -1)
