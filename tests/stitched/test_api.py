@@ -1,12 +1,14 @@
 """`estimate_poses`: NumPy images to poses, with a network whose maps are the crop's colours, and with checkpoints."""
 
 import inspect
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from color_network import MIDDLES, PLACES, by_side, color_network, spots
+from color_hourglass import by_side, spots
+from color_network import CELLS, MIDDLES, color_network
 from tiny_checkpoints import hourglass_file, lifter_file, stitched_file
 
 from stacked_hourglass import demo_weights
@@ -16,7 +18,7 @@ from utils.training.checkpoints import write_checkpoint
 from utils.transform import MPII
 
 SHAPES = [(16, 2), (16,), (17, 3), (4,), ()]  # a person's part of each field of `PoseEstimates`
-ABOUT = [25.1, 25.1, 256 - 26.1, 256 - 26.1]  # a box of 204.8 px, whose crop has 256
+ABOUT = [25.1, 25.1, 256 - 26.1, 256 - 26.1]  # a box of 204.8 px, whose crop is 1.25 times as large: 256 px
 
 
 @pytest.fixture
@@ -26,11 +28,12 @@ def network():
 
 @pytest.fixture
 def photo():
-    return spots(*PLACES)
+    return spots(*CELLS)
 
 
-def assert_where(joints: np.ndarray, places, atol=0.05) -> None:
-    np.testing.assert_allclose(joints, by_side(MPII, *places).numpy(), atol=atol)
+def assert_where(joints: np.ndarray, points, atol=0.05) -> None:
+    """The joints (16, 2) lie at these points: right ones, left ones, central ones."""
+    np.testing.assert_allclose(joints, by_side(MPII, *points).numpy(), atol=atol)
 
 
 # ------------------------------------------------------------------------------------------ images and people
@@ -127,7 +130,7 @@ def test_checkpoints_are_loaded(photo, paths, tmp_path):
         estimate_poses(photo, **paths, device="cuda:99")
 
 
-def test_without_any_the_demo_weights_are_taken_and_a_line_says_so(photo, paths, tmp_path, monkeypatch, capsys):
+def test_without_checkpoints_the_demo_weights_are_used_and_a_line_says_so(photo, paths, tmp_path, monkeypatch, capsys):
     expected = estimate_poses(photo, **paths, device="cpu")
     monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", tmp_path / "demo.pth.tar")
     with pytest.raises(UserError, match="--load_hourglass and --load_2d3d missing"):
@@ -193,17 +196,18 @@ def test_demo_weights_may_be_of_half_precision(photo, paths, tmp_path, monkeypat
         ("blank", {"device": "cuda"}, "the network is on cpu; move it there"),
     ],
 )
-def test_what_cannot_be_is_refused(network, images, settings, message):
+def test_unusable_arguments_are_refused(network, images, settings, message):
     blank = np.zeros((9, 9, 3), np.uint8)
     images = {"blank": blank, "list": [blank]}[images] if isinstance(images, str) else images
     with pytest.raises(ValueError, match=message):
         estimate_poses(images, network, **settings)
 
 
-def test_every_argument_is_described_and_has_a_test():
+def test_every_argument_is_documented():
     arguments = list(inspect.signature(estimate_poses).parameters)
     assert arguments == [
         "images", "network", "load", "load_hourglass", "load_2d3d", "person_box", "boxes", "flip", "device",
         "precision", "batch_size",
     ]  # fmt: skip
-    assert all(f"{name}" in estimate_poses.__doc__ for name in arguments)
+    entries = re.findall(r"^ {8}([\w, ]+): ", estimate_poses.__doc__, re.MULTILINE)
+    assert ["images", *(name for entry in entries for name in entry.split(", "))] == arguments  # images: the first line

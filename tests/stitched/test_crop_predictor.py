@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from color_network import MIDDLES, PLACES, ColorHourglass, FlatLifter, by_side, color_network, spots
-from torch import Tensor, nn
+from color_hourglass import ColorHourglass, by_side, crop
+from color_network import CELLS, MIDDLES, FlatLifter, color_network
+from torch import nn
 
 from stitched.crop_predictor import StitchedPredictor
 from utils.transform import H36M, MPII
@@ -14,13 +15,9 @@ def network():
     return color_network()
 
 
-def crop(*places: tuple[int, int]) -> Tensor:
-    return torch.from_numpy(spots(*places)).permute(2, 0, 1)[None]
-
-
 def test_joints_come_out_in_photo_pixels_and_by_name_in_3d(network):
     matrices = torch.tensor([[[2.0, 0, 10], [0, 3, 20]]])
-    joints, scores, lifted = StitchedPredictor(network)(crop(*PLACES), matrices)
+    joints, scores, lifted = StitchedPredictor(network)(crop(*CELLS), matrices)
     photo = [(2 * x + 10, 3 * y + 20) for x, y in MIDDLES]
     torch.testing.assert_close(joints[0], by_side(MPII, *photo), atol=0.05, rtol=0)
     assert torch.equal(scores, torch.ones(1, 16))
@@ -30,11 +27,12 @@ def test_joints_come_out_in_photo_pixels_and_by_name_in_3d(network):
     assert not lifted[0, 0].any()
 
 
-def test_flip_test_takes_the_mean_of_the_maps_before_it_looks_for_joints(network):
-    """Mirrored and back, a cell is where it was; but what this network takes for right is then the person's left. So
-    right and left have the same two cells in their maps, of half the height, and a soft-argmax that sees both is
-    between them; that of each map alone would be on its own cell, and the mean of the two places half-way too, but
-    only with one weight for both: here the left cell is darker."""
+def test_the_flip_test_averages_maps_before_the_soft_argmax(network):
+    """After the flip the maps of right and left joints have the cells of both sides at half height.
+
+    The left cell is darker. The soft-argmax of the mean map lies nearer to the brighter cell, whereas the mean of the
+    joints of the two passes would lie half-way.
+    """
     picture = crop((20, 20), (23, 20), (40, 40))
     picture[:, 1] //= 2
     to_photo = torch.eye(2, 3)[None]
@@ -60,7 +58,7 @@ def test_precision_and_compilation_are_passed_on(network, monkeypatch):
     compiled, seen = [], []
     monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(type(self)))
     network.hourglass.register_forward_pre_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
-    arguments = crop(*PLACES), torch.eye(2, 3)[None]
+    arguments = crop(*CELLS), torch.eye(2, 3)[None]
     found = StitchedPredictor(network, "bf16", compiled=True)(*arguments)
     assert all(part.dtype == torch.float32 for part in found)
     StitchedPredictor(network)(*arguments)

@@ -1,4 +1,4 @@
-"""`run.py export`: the files do what the networks do, say what they are, and are written whole or not at all."""
+"""`run.py export`: the files give the networks' results, describe themselves, and are written whole or not at all."""
 
 import json
 import runpy
@@ -52,7 +52,7 @@ def networks(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def loads(networks) -> dict[str, tuple]:
-    """By kind, the options that say what to export."""
+    """Kind -> the options that select what to export."""
     hourglass, lifter = networks.values()
     both = tuple(value for pair in networks.items() for value in pair)
     return {"hourglass": ("--load", hourglass), "lifter": ("--load", lifter), "stitched": both}
@@ -94,7 +94,7 @@ def inputs_of(kind: str, batch: int) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def expected(kind: str, networks, inputs: dict[str, torch.Tensor]) -> list[torch.Tensor]:
-    """The whole way, by the networks themselves."""
+    """The outputs, computed with the networks themselves."""
     hourglass, lifter = networks.values()
     if kind == "lifter":
         model = load_lifter(lifter)
@@ -116,9 +116,9 @@ def assert_near(found, wanted) -> None:
         assert (one - other).abs().max() <= 1e-4 * other.abs().max()
 
 
-# ------------------------------------------------------------------------------------------ what the files do
+# ------------------------------------------------------------------------------------------ the files
 @pytest.mark.parametrize("kind", KINDS)
-def test_both_files_do_what_the_network_does_for_any_batch(exported, networks, kind):
+def test_both_files_give_the_networks_results_for_any_batch(exported, networks, kind):
     folder, _ = exported(kind)
     running, program = session(folder, kind), torch.export.load(folder / f"{kind}.pt2").module()
     for batch in (1, 2, 5):
@@ -129,7 +129,7 @@ def test_both_files_do_what_the_network_does_for_any_batch(exported, networks, k
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_files_say_what_they_are(exported, kind):
+def test_the_files_describe_themselves(exported, kind):
     folder, _ = exported(kind)
     assert files(folder) == [f"{kind}.json", f"{kind}.onnx", f"{kind}.pt2"], "and no file of weights beside them"
     running, facts = session(folder, kind), json.loads((folder / f"{kind}.json").read_text())
@@ -143,8 +143,8 @@ def test_the_files_say_what_they_are(exported, kind):
         assert json.loads(extra["metadata.json"]) == {name: facts[name] for name in facts if name != "onnx_opset"}
     assert facts["network"] == kind
     for stated, real in ((facts["inputs"], running.get_inputs()), (facts["outputs"], running.get_outputs())):
-        assert {name: fact["shape"] for name, fact in stated.items()} == {place.name: place.shape for place in real}
-        assert all(place.type == "tensor(float)" for place in real)
+        assert {name: fact["shape"] for name, fact in stated.items()} == {port.name: port.shape for port in real}
+        assert all(port.type == "tensor(float)" for port in real)
         assert all(fact["what"] for fact in stated.values())
     orders = {**facts["inputs"], **facts["outputs"]}
     for name, fact in orders.items():
@@ -172,7 +172,7 @@ def test_printed_numbers_have_their_definitions(exported, kind):
 
 
 def test_the_example_needs_the_onnx_file_alone(exported, networks, tmp_path, monkeypatch, capsys):
-    """The lines of the documentation, as they stand there; with the result of the project's own way."""
+    """The documented lines, unchanged, give the results of `estimate_poses`."""
     rng = np.random.default_rng(0)
     photo = cv2.resize(rng.integers(0, 256, (9, 9, 3), np.uint8), (300, 200))
     cv2.imwrite(str(tmp_path / "photo.jpg"), photo)
@@ -215,13 +215,13 @@ def test_every_output_is_compared_in_every_batch():
         for damaged in range(2):
 
             def run(inputs, damaged=damaged, batch=batch):
-                off = [0.1 if damaged == place and len(inputs[0]) == batch else 0.0 for place in range(2)]
+                off = [0.1 if damaged == index and len(inputs[0]) == batch else 0.0 for index in range(2)]
                 double = 2 * inputs[0] + off[0]
                 return double, double + 10 + off[1]
 
             differences = list(export.output_differences(network, run, 0).values())
             assert differences[damaged].absolute == pytest.approx(0.1, abs=1e-5)
-            assert differences[1 - damaged].absolute == 0, "what follows from a wrong output is right"
+            assert differences[1 - damaged].absolute == 0, "outputs computed from a wrong one are compared on their own"
 
 
 def test_a_file_that_differs_is_not_written(run, loads, tmp_path, monkeypatch):

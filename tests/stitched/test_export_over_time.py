@@ -37,7 +37,7 @@ def over_time(**architecture) -> HourglassNet:
     return model
 
 
-def test_the_files_do_what_streaming_does(tmp_path):
+def test_the_files_give_the_results_of_streaming(tmp_path):
     model = over_time()
     differences = export_network(exported_hourglass(model), tmp_path)
     assert {"next_history", "next_history_frames"} <= differences["hourglass.pt2"].keys()

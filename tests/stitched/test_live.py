@@ -1,4 +1,4 @@
-"""The live window: a web page of this machine alone."""
+"""The live window: a web page that only this machine can open."""
 
 import re
 import socket
@@ -48,11 +48,11 @@ def window():
         yield window
 
 
-def test_it_is_for_this_machine_alone(window):
+def test_only_this_machine_is_served(window):
     host, port = re.fullmatch(r"http://(127\.0\.0\.1):(\d+)/", window.address).groups()
     assert window._server.server_address == (host, int(port))
-    for place in ("", "stream"):
-        asked = urllib.request.Request(f"{window.address}{place}", headers={"Host": f"elsewhere.example:{port}"})
+    for path in ("", "stream"):
+        asked = urllib.request.Request(f"{window.address}{path}", headers={"Host": f"elsewhere.example:{port}"})
         with pytest.raises(urllib.error.HTTPError, match="403") as refused:
             urllib.request.urlopen(asked)
         refused.value.close()
@@ -92,7 +92,7 @@ def test_a_browser_shows_it(window):
 
 
 def test_a_camera_is_shown_while_it_runs(tmp_path, monkeypatch):
-    """A video in place of the camera; it waits until somebody has seen the first frame."""
+    """A video stands in for the camera; it waits until a client has seen the first frame."""
     writer = cv2.VideoWriter(str(tmp_path / "camera.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
     for level in (40, 80, 120, 160):
         writer.write(np.full((48, 64, 3), level, np.uint8))
@@ -136,7 +136,7 @@ def test_a_camera_is_shown_while_it_runs(tmp_path, monkeypatch):
 
 
 @pytest.mark.shows("show")
-def test_it_is_for_cameras(tmp_path):
+def test_show_is_only_for_cameras(tmp_path):
     line = call("run", "stitched_mpii", "--data_dir", tmp_path, "--show", "--output_dir", tmp_path / "out").refusal()
     assert "--show: for a camera, such as --data_dir 0" in line
     assert not (tmp_path / "out").exists()

@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,7 @@ from utils.transform import MPII
 
 @pytest.fixture
 def photos(tmp_path):
-    """Three people, of whom the second is least sure; one photo with nobody."""
+    """Three people, of whom the second has the lowest confidence; one photo without people."""
     photo_folder(tmp_path / "run")
     metas = load_metas(tmp_path / "run/metas.pt")
     metas["two.jpg"]["scores"] = torch.tensor([[0.5], [0.1]]).repeat(1, len(MPII))
@@ -61,10 +62,10 @@ def test_scores_can_be_read_on_their_colours(photos):
     assert min(contrast(*pair) for pair in pairs) > 4
     grounds = [luminance(ground) for ground, _ in pairs]
     assert grounds == sorted(grounds)  # also in greyscale
-    assert "COLORS" not in (photos / "page/report.html").read_text()
+    assert "COLORS" not in (photos / "page/report.html").read_text()  # the template's placeholder is filled in
 
 
-def test_the_least_sure_are_kept(photos):
+def test_num_pictures_keeps_the_least_sure(photos):
     report(photos, "--img_dir", photos / "my photos", "--num_pictures", 1).succeeded()
     [row] = content(photos)["rows"]
     assert (row["image"], row["person"]) == ("two.jpg", 1)
@@ -72,8 +73,6 @@ def test_the_least_sure_are_kept(photos):
 
 
 def test_frames_link_to_their_time(tmp_path):
-    import cv2
-
     clip_folder(tmp_path / "run")
     writer = cv2.VideoWriter(str(tmp_path / "clip.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 25, (320, 240))
     for _ in range(4):
@@ -116,6 +115,6 @@ def test_bad_input(photos, argv, part):
     assert not (photos / "page").exists()
 
 
-def test_3d_poses_alone_have_no_scores(photos):
+def test_a_run_without_2d_poses_is_refused(photos):
     (photos / "run/2d_pose_estimations.pt").unlink()
     assert "no 2d_pose_estimations.pt" in report(photos, "--img_dir", photos / "my photos").refusal()

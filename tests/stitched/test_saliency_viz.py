@@ -36,7 +36,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture
 def photos(tiny_mpii, tmp_path):
-    """Rendered people: two PNG photos, one of them in a folder of its own."""
+    """Rendered people: two PNG photos, one of them in a subfolder."""
     rendered = sorted((tiny_mpii / "images").glob("*.jpg"))
     (tmp_path / "photos/sub").mkdir(parents=True)
     for name, path in (("a.png", rendered[0]), ("sub/b.png", rendered[1])):
@@ -64,7 +64,7 @@ def refused(draw, tmp_path):
 
 
 def expected(path, network, skeleton=MPII, kind="sum", with_skeleton=False):
-    """The picture of a photo that is a person."""
+    """The picture of a photo taken as one person."""
     photo = read_image(path)
     height, width = photo.shape[:2]
     crop = crop_decoded(photo, crop_matrix(np.array([(width - 1) / 2, (height - 1) / 2]), max(width, height)))
@@ -78,7 +78,7 @@ def boxes_file(path, boxes):
     return path
 
 
-# ------------------------------------------------------------------------------------------ what is drawn
+# ------------------------------------------------------------------------------------------ pictures
 @pytest.mark.parametrize("script", [PLAIN, SKELETON])
 @pytest.mark.parametrize("kind", ["sum", pytest.param("max", marks=pytest.mark.shows("use_max_for_saliency_map"))])
 @pytest.mark.shows("img_dir", "load", "output_dir")
@@ -97,7 +97,7 @@ def test_every_photo_has_its_picture(draw, photos, checkpoint, tmp_path, script,
     assert {"sum": "S = sum over the joint's heat map", "max": "S = highest value"}[kind] in result.out
 
 
-def test_the_two_definitions_and_the_skeleton_show(draw, tmp_path):
+def test_the_definition_and_the_skeleton_change_the_picture(draw, tmp_path):
     pictures = []
     for script, argv in ((PLAIN, []), (PLAIN, ["--use_max_for_saliency_map"]), (SKELETON, [])):
         draw("--img_dir", tmp_path / "photos/a.png", *argv, script=script).succeeded()
@@ -134,7 +134,7 @@ def test_several_people_are_below_one_another(draw, photos, tmp_path, monkeypatc
 
 
 def test_unsure_joints_are_not_marked(draw, photos, tmp_path):
-    """With --min_score 1 no joint of an untrained network is sure."""
+    """All joints of an untrained network are below --min_score 1."""
     for least in (0, 1):
         draw("--img_dir", photos / "a.png", "--min_score", least, "--output_dir", tmp_path / str(least)).succeeded()
     marked, bare = (read_image(tmp_path / str(least) / "a.png") for least in (0, 1))
@@ -143,7 +143,7 @@ def test_unsure_joints_are_not_marked(draw, photos, tmp_path):
         assert counts[1] > counts[0] + 100
 
 
-def test_a_photo_without_people_is_shown_and_said(draw, photos, tmp_path):
+def test_a_photo_without_people_is_shown_with_a_warning(draw, photos, tmp_path):
     path = boxes_file(tmp_path / "boxes.json", {"a.png": [[0, 0, 60, 60]], "sub/b.png": []})
     warnings = draw("--person_box", path).warnings()
     assert f"warning: no person found in 1 images (--person_box {path}): sub/b.png" in warnings
@@ -160,7 +160,7 @@ def test_frames_of_a_video_evenly_spread(draw, tmp_path):
     assert files(tmp_path / "out") == ["clip/000002.png", "clip/000006.png", "contact_sheet.png"]
 
 
-def test_a_damaged_photo_stops_nothing(draw, photos, tmp_path):
+def test_a_damaged_photo_is_skipped(draw, photos, tmp_path):
     (photos / "c.jpg").write_bytes(b"no picture")
     [warning] = draw().warnings()
     assert " unreadable, not drawn: " in warning
@@ -187,7 +187,7 @@ def test_a_stitched_checkpoint_and_the_demo_weights_are_their_hourglass(
 
 
 def test_published_checkpoints_and_other_joint_orders(draw, photos, checkpoint, tmp_path):
-    """The architecture is the file's."""
+    """The architecture is read from the file."""
     state = torch.load(checkpoint, weights_only=True)["state_dict"]
     torch.save({f"module.{key}": value for key, value in state.items()}, tmp_path / "published.pth")
     lsp = hourglass_file(tmp_path / "lsp.pth.tar", "LSP", Architecture(stacks=2, features=12, num_classes=14))

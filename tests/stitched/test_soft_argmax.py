@@ -1,4 +1,4 @@
-"""Soft-argmax against its definition, written out pixel by pixel; its gradient; odd maps."""
+"""Soft-argmax against its definition, written out pixel by pixel; its gradient; unusual maps."""
 
 import math
 
@@ -69,7 +69,7 @@ def test_x_comes_before_y():
         torch.testing.assert_close(places, torch.tensor([[[4.0, 1.0], [0.0, 3.0]]]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     seed=st.integers(0, 1000),
@@ -126,7 +126,6 @@ def test_the_first_of_equal_maxima_counts():
     assert flat(maps).tolist() == [4, 1]
 
 
-@settings(deadline=None)
 @given(st.integers(1, 7), st.integers(1, 7), st.integers(0, 1000), st.integers(1, 4))
 def test_the_hard_maximum_is_argmax(height, width, seed, levels):
     maps = torch.randint(levels, (4, height, width), generator=torch.Generator().manual_seed(seed)).float()
@@ -147,16 +146,16 @@ def test_gradcheck(window_fn, size):
 
 
 def test_the_gradient_by_hand():
-    """Of a place with respect to a pixel: q (place of the pixel - place) / T."""
+    """The derivative of the result p with respect to pixel i is q_i (i - p) / T."""
     row = torch.tensor([0.0, math.log(2), 0.0], requires_grad=True)
-    SoftArgmax1D(softmax_temp=0.5)(row).backward()  # q is 1/6, 4/6, 1/6 and the place 1
+    SoftArgmax1D(softmax_temp=0.5)(row).backward()  # q is 1/6, 4/6, 1/6 and p = 1
     torch.testing.assert_close(row.grad, torch.tensor([-1 / 3, 0.0, 1 / 3]))
 
 
 # ------------------------------------------------------------------------------------------ types and shapes
 @each_window
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_maps_are_placed_in_single_precision(window_fn, dtype):
+def test_half_precision_maps_are_evaluated_in_single_precision(window_fn, dtype):
     maps = random_maps(2, 3, 64, 64, dtype=torch.float32).to(dtype).requires_grad_()
     soft_argmax = SoftArgmax2D(window_fn=window_fn, softmax_temp=0.05)
     places = soft_argmax(maps)
@@ -205,10 +204,10 @@ def test_training_after_inference_mode():
     assert maps.grad.any()
 
 
-# ------------------------------------------------------------------------------------------ odd maps
+# ------------------------------------------------------------------------------------------ unusual maps
 @each_window
 def test_a_map_that_is_not_finite(window_fn):
-    """NaN, +inf, or -inf alone: NaN, in that map only; a pixel of -inf has no weight."""
+    """A map with NaN or +inf, or of only -inf, gives NaN for itself; a pixel of -inf has no weight."""
     maps = random_maps(5, 12, 12)
     expected = SoftArgmax2D(window_fn=window_fn, window_width=6)(maps)
     maps[0, 11, 0] = math.nan
@@ -235,7 +234,7 @@ def test_large_values_do_not_overflow(window_fn):
 
 @each_window
 def test_a_constant_added_to_a_map_changes_nothing(window_fn):
-    """Not in single precision either: values of thousands, over a small temperature."""
+    """Also in single precision, with values of thousands and a small temperature."""
     maps = torch.randint(64, (3, 20, 20), generator=torch.Generator().manual_seed(0)) / 64
     soft_argmax = SoftArgmax2D(window_fn=window_fn, softmax_temp=0.01)
     torch.testing.assert_close(soft_argmax(maps + 4096), soft_argmax(maps), atol=1e-5, rtol=0)
@@ -285,13 +284,13 @@ def test_arrays_give_arrays(window_fn):
         (np.zeros(3), ValueError, r"maps have shape \(3,\): expected \(\.\.\., H, W\)"),
     ],
 )
-def test_other_maps_are_refused_in_a_line(maps, error, says):
+def test_other_maps_are_refused(maps, error, says):
     with pytest.raises(error, match=says):
         SoftArgmax2D()(maps)
 
 
 def test_one_module_takes_maps_of_changing_size():
-    """What it keeps for maps of one size is of no other: 6 × 9, 9 × 6, and 6 × 9 while it is traced."""
+    """What is cached for one size is not used for another: 6 × 9, 9 × 6, and 6 × 9 again, also when traced."""
     soft_argmax = SoftArgmax2D(window_fn="Parzen", window_width=6)
     for size in ((6, 9), (9, 6), (6, 9)):
         maps = random_maps(2, *size)
@@ -303,7 +302,7 @@ def test_one_module_takes_maps_of_changing_size():
 
 
 def test_the_window_is_on_the_maps_device():
-    """Also after maps of the meta device, whose window has no values."""
+    """Also after maps on the meta device, for which a window without values is cached."""
     soft_argmax, maps = SoftArgmax2D(window_fn="Parzen"), random_maps(2, 9, 9)
     expected = soft_argmax(maps)
     assert soft_argmax(maps.to("meta")).device.type == "meta"

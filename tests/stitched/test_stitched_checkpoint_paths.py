@@ -27,7 +27,7 @@ def test_checkpoints_that_are_missing(there, load, pair, message):
         require_checkpoints(load, hourglass, lifter)
 
 
-def test_none_or_enough(there):
+def test_none_or_all_checkpoints_are_accepted(there):
     require_checkpoints(None, None, None)
     require_checkpoints(None, there, there)
-    require_checkpoints(there, "none", None)  # --load wins
+    require_checkpoints(there, "none", None)  # --load takes precedence

@@ -39,7 +39,7 @@ def assert_same(one: StitchedNetwork, other: StitchedNetwork):
         assert torch.equal(left, right)
 
 
-# ------------------------------------------------------------------------------------------ what loads
+# ------------------------------------------------------------------------------------------ loading
 @pytest.mark.parametrize("kind", ["instance", "dataset"])
 def test_two_checkpoints_make_a_network(tmp_path, files, kind):
     files["load_2d3d"] = lifter_file(tmp_path / "other.pth.tar", kind)
@@ -52,7 +52,7 @@ def test_two_checkpoints_make_a_network(tmp_path, files, kind):
 
 
 @pytest.mark.parametrize("kind", ["instance", "dataset"])
-def test_a_whole_checkpoint_loads_by_its_path_alone(tmp_path, files, kind):
+def test_a_whole_checkpoint_loads_by_its_path(tmp_path, files, kind):
     files["load_2d3d"] = lifter_file(tmp_path / "other.pth.tar", kind)
     network = load_network(**files)
     network.soft_argmax = SoftArgmax2D(window_fn="Uniform", window_width=5, softmax_temp=0.3)
@@ -69,7 +69,7 @@ def test_a_whole_checkpoint_loads_by_its_path_alone(tmp_path, files, kind):
     assert content["skeleton"] == "MPII"
 
 
-def test_training_goes_on_from_a_whole_checkpoint(tmp_path, files):
+def test_training_resumes_from_a_whole_checkpoint(tmp_path, files):
     network = load_network(**files)
     folder = save_whole(network, tmp_path / "whole")
     other = load_network(**files)
@@ -81,7 +81,7 @@ def test_training_goes_on_from_a_whole_checkpoint(tmp_path, files):
     assert_same(other, network)
 
 
-def test_the_whole_checkpoint_wins_and_says_so(tmp_path, files, capsys):
+def test_a_whole_checkpoint_takes_precedence_with_a_warning(tmp_path, files, capsys):
     network = load_network(**files)
     assert capsys.readouterr().err == ""
     folder = save_whole(network, tmp_path / "whole")
@@ -128,7 +128,7 @@ def test_all_ranks_refuse_what_rank_0_has_read(files):
     assert refusal(**exchanged, processes=other) == message
 
 
-# ------------------------------------------------------------------------------------------ what is refused
+# ------------------------------------------------------------------------------------------ refusals
 def refusal(**given):
     with pytest.raises(UserError) as error:
         load_network(**given)
@@ -150,7 +150,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path, files):
     assert "nothing.pth: no such checkpoint" in refusal(load=tmp_path / "nothing.pth")
 
 
-def test_the_two_exchanged(files):
+def test_exchanged_checkpoints_are_recognised(files):
     message = refusal(load_hourglass=files["load_2d3d"], load_2d3d=files["load_hourglass"])
     assert "lifter.pth.tar is a 3D baseline" in message
     assert "hourglass.pth.tar an hourglass: swap the two" in message
@@ -179,7 +179,7 @@ def test_a_part_or_the_whole_in_the_wrong_place(tmp_path, files):
     [("LSP", 14, "pelvis, spine, thorax"), ("COCO", 17, "pelvis, spine, thorax, head_top")],
 )
 def test_an_hourglass_of_another_joint_order(tmp_path, files, caplog, skeleton, joints, made):
-    """Missing joints are made from others, and said to be approximate; the whole network remembers its joints."""
+    """Missing joints are made from others, with a warning; a whole checkpoint stores the joint order."""
     path = hourglass_file(tmp_path / "other.pth.tar", skeleton, replace(SMALL, num_classes=joints))
     network = load_network(**files | {"load_hourglass": path})
     assert f"predicts {skeleton} joints: {made} of the 3D baseline's input are approximate" in caplog.text

@@ -1,4 +1,4 @@
-"""The stitched network: joints by name, frames and units, the two image scales, gradients through all of it."""
+"""The stitched network: joints by name, frames and units, the two image scales, end-to-end gradients."""
 
 import math
 from dataclasses import replace
@@ -40,7 +40,7 @@ def make_normalisation(kind):
 
 
 def make_network(kind="instance", architecture=SMALL, lifter=None, **arguments):
-    """In eval mode, its batch norms having seen something."""
+    """In eval mode, with running statistics of random images."""
     torch.manual_seed(0)
     hourglass = HourglassNet(architecture)
     with torch.no_grad():
@@ -58,7 +58,7 @@ TO_PHOTO = torch.tensor([[[2.0, 0.0, 100.0], [0.0, 2.0, 50.0]], [[0.0, -1.5, 400
 
 
 class Recorder(nn.Module):
-    """In a lifter's place: keeps what comes in."""
+    """Stands in for a lifter; keeps its input."""
 
     input_places = "h36m"
 
@@ -103,8 +103,8 @@ def test_joints_go_to_the_lifter_by_name():
     network.lift(pose)
     joints = network.lifter.poses * network.normalisation.stddev_2d + network.normalisation.mean_2d
     stand_ins = {"spine": "thorax", "thorax": "upper_neck"}
-    for place, name in enumerate(H36M_2D.joints):
-        torch.testing.assert_close(joints[0, place], pose[0, MPII.index(stand_ins.get(name, name))], atol=1e-3, rtol=0)
+    for index, name in enumerate(H36M_2D.joints):
+        torch.testing.assert_close(joints[0, index], pose[0, MPII.index(stand_ins.get(name, name))], atol=1e-3, rtol=0)
 
 
 def test_mm_come_from_the_normalisation():
@@ -138,14 +138,14 @@ def people(count=50, seed=8):
     ("kind", "image_scale", "same"),
     [("instance", "any", True), ("dataset", "any", True), ("dataset", "human36m", False)],
 )
-def test_the_photos_scale(kind, image_scale, same):
-    """A photo at half the size, the person elsewhere: no matter, unless pixels are taken as Human3.6M's."""
+def test_the_scale_of_the_photo(kind, image_scale, same):
+    """Halving the photo and moving the person matters only where pixels are taken as Human3.6M's."""
     network = make_network(kind, image_scale=image_scale)
     one, other = network.lift(people()), network.lift(people() / 2 + torch.tensor([900.0, -40.0]))
     assert torch.allclose(one, other, atol=0.1) == same
 
 
-def test_poses_come_to_the_training_sets_place_and_size():
+def test_poses_are_moved_to_the_training_sets_position_and_size():
     normalisation = make_normalisation("dataset")
     poses = at_training_scale(people() / 3, normalisation)
     torch.testing.assert_close(poses[:, 0], normalisation.mean_2d[:1].expand(50, -1))
@@ -185,7 +185,7 @@ def test_a_gradient_reaches_the_first_convolution(images, output, training, kind
 
 @pytest.mark.parametrize("output", ["pose_2d", "pose_3d"])
 def test_the_gradient_is_the_right_one(images, output):
-    """Along a direction of the first convolution's weights, against differences, in double precision."""
+    """The slope along a direction of the first convolution's weights, against differences in double precision."""
     network = make_network("dataset").double()
     weight = network.hourglass.conv1.weight
     direction = torch.randn(weight.shape, generator=generator(12), dtype=torch.float64)
@@ -205,8 +205,8 @@ def test_the_gradient_is_the_right_one(images, output):
     assert abs(difference) > 1e-3
 
 
-def test_all_losses_at_once_leave_the_outputs_as_they_are(images):
-    """No in-place write spoils what another loss needs."""
+def test_all_losses_together_leave_the_outputs_unchanged(images):
+    """No in-place write changes what another loss needs."""
     network = make_network("instance").train()
     result = network(images, TO_PHOTO)
     maps, pose_2d = result.heatmaps[-1].clone(), result.pose_2d.clone()
@@ -236,7 +236,7 @@ def test_moving_the_network_moves_the_normalisation():
 
 
 @pytest.mark.parametrize("kind", ["instance", "dataset"])
-def test_all_of_the_network_takes_another_dtype(images, kind):
+def test_the_whole_network_takes_another_dtype(images, kind):
     expected = make_network(kind)(images, TO_PHOTO)
     network = make_network(kind).double()
     facts = {network.mean.dtype, *(getattr(network.normalisation, name).dtype for name in TENSORS)}
@@ -283,7 +283,7 @@ def test_an_hourglass_of_coco_joints_feeds_the_lifter():
     assert recorder.poses.shape == (3, 16, 2)
 
 
-def test_a_lifter_of_mpii_places_gets_coco_joints_where_mpii_has_them():
+def test_a_lifter_of_mpii_positions_gets_coco_joints_at_those_positions():
     recorder = Recorder()
     recorder.input_places = "mpii"
     network = StitchedNetwork(
@@ -297,7 +297,7 @@ def test_a_lifter_of_mpii_places_gets_coco_joints_where_mpii_has_them():
     assert given[H36M_2D.index("thorax")] == 14  # its upper neck
 
 
-def test_nobody_in_the_batch():
+def test_a_batch_without_people():
     network = make_network()
     assert network.locate(torch.empty(0, 16, 64, 64), torch.empty(0, 2, 3)).shape == (0, 16, 2)
     assert network.lift(torch.empty(0, 16, 2)).shape == (0, 17, 3)

@@ -152,13 +152,13 @@ def test_drawing_annotated_people_at_once(run, tiny_mpii, tmp_path):
     assert files(tmp_path / "out" / "pictures") == sorted([*poses(tmp_path / "out"), "contact_sheet.png"])
 
 
-def test_a_cameras_pictures_are_not_drawn(run, tmp_path):
+def test_frames_of_a_camera_are_not_drawn(run, tmp_path):
     assert "--draw: frames of camera 7 are not stored" in run(7, "--draw").refusal()
     assert not (tmp_path / "out").exists()
 
 
 def test_an_hourglass_of_coco_joints_through_run_and_viz(networks, run, tmp_path):
-    """2D poses in COCO's order, 3D poses, pictures; and the 2D poses alone through the 3D baseline."""
+    """2D poses in COCO order, 3D poses and pictures; then only the 2D poses, lifted by the 3D baseline."""
     hourglass = hourglass_file(tmp_path / "coco.pth.tar", "COCO", replace(SMALL, num_classes=17))
     (tmp_path / "photos").mkdir()
     cv2.imwrite(str(tmp_path / "photos" / "1.jpg"), np.full((80, 60, 3), 90, np.uint8))
@@ -169,16 +169,7 @@ def test_an_hourglass_of_coco_joints_through_run_and_viz(networks, run, tmp_path
     assert load_predictions(tmp_path / "out/2d_pose_estimations.pt")["1.jpg"].shape == (1, 17, 2)
     assert load_predictions(tmp_path / "out/3d_pose_estimations.pt")["1.jpg"].shape == (1, 17, 3)
     assert (tmp_path / "out/pictures/1.jpg").is_file()
-    argv = (
-        "--load",
-        networks[3],
-        "--data_dir",
-        tmp_path / "out",
-        "--output_dir",
-        tmp_path / "lifted",
-        "--device",
-        "cpu",
-    )
-    lifted = call("run", "2d3d_h36m", *argv, cwd=tmp_path)
+    argv = ("--load", networks[3], "--data_dir", tmp_path / "out", "--output_dir", tmp_path / "lifted")
+    lifted = call("run", "2d3d_h36m", *argv, "--device", "cpu", cwd=tmp_path)
     assert "approximate, made from other COCO joints" in "".join(lifted.warnings())
     assert load_predictions(tmp_path / "lifted/3d_pose_estimations.pt")["1.jpg"].shape == (1, 17, 3)

@@ -1,4 +1,4 @@
-"""`run.py stitched_h36m`: what it writes and says."""
+"""`run.py stitched_h36m`: the files it writes and the scores it prints."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def test_human36m(run, h36m, tmp_path):
     name = "S9/Walking/54138969/000001.jpg"
     meta = load_metas(out / "metas.pt")[name]
     assert (meta["clip"], meta["frame"], meta["skeleton_truth"]) == ("S9/Walking/54138969", 1, "H36M_2D")
-    # The truth is the middle of the crop.
+    # The crop is about the true joints, and predictions lie in it.
     joints = poses(out, "2d_pose_ground_truths")[name][0]
     side = 1.25 * 1.05 * (joints.amax(0) - joints.amin(0)).max()
     middle = (joints.amax(0) + joints.amin(0)) / 2

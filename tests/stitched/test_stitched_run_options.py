@@ -17,7 +17,7 @@ from stitched import run as run_module
 
 SHOWN_SCRIPTS = [("run", "stitched_mpii"), ("run", "stitched_h36m")]
 
-# Another value than that of the two networks, and theirs.
+# Option -> another value than that of the two networks, and theirs.
 OTHER_SHAPES = {
     "stacks": (2, 1), "features": (16, 8), "blocks": (2, 1), "num_classes": (14, 16), "use_layer_norm": (True, False),
     "no_batch_norm_affine": (True, False), "batch_norm_momentum": (0.7, 0.1), "predict_joint_visibility": (True, False),
@@ -29,7 +29,7 @@ OF_LIFTER = ("linear_size", "num_stage", "dataset_normalization")
 
 
 @pytest.mark.shows("load")
-def test_one_checkpoint_does_what_the_two_do_and_wins(run, photos, networks, stitched, tmp_path):
+def test_a_whole_checkpoint_equals_the_two_and_takes_precedence(run, photos, networks, stitched, tmp_path):
     run(photos).succeeded()
     run(photos, load=("--load", stitched), out="one").succeeded()
     [warning] = run(photos, load=("--load", stitched, *networks[:2]), out="three").warnings()
@@ -78,7 +78,7 @@ def test_checkpoints_that_do_not_fit(run, photos, networks, tmp_path, monkeypatc
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else value,
 )
-def test_what_cannot_be_run_is_refused_in_a_line(run, photos, tmp_path, script, data, more, named):
+def test_unusable_input_is_refused_in_one_line(run, photos, tmp_path, script, data, more, named):
     (tmp_path / "text.mp4").write_bytes(b"this is no video " * 50)
     (tmp_path / "empty.mp4").write_bytes(b"")
     assert named in run(data, *more, script=script).refusal()
@@ -115,7 +115,7 @@ def test_an_option_that_contradicts_a_checkpoint_is_refused(run, photos, network
     assert not (tmp_path / "out").exists()
 
 
-def test_options_that_agree_with_the_checkpoints_are_taken(run, photos, h36m, networks):
+def test_options_that_agree_with_the_checkpoints_are_accepted(run, photos, h36m, networks):
     agreeing = ("--stacks", 1, "--features", 8, "--linear_size", 16, "--num_stage", 1, "--dataset_normalization", False)
     run(photos, *agreeing).succeeded()
     refused = run(h36m, "--stacks", 2, *agreeing[2:], script="stitched_h36m").refusal()

@@ -16,7 +16,7 @@ SHOWN_SCRIPTS = [("run", "stitched_mpii"), ("run", "stitched_h36m")]
 
 
 def test_people_of_a_video_are_followed(run, tmp_path):
-    """Two people, found in changing order; the left one is away for a frame, and somebody comes."""
+    """Two people in changing order; the left one is missing in one frame, and a third one appears."""
     clip = write_video(tmp_path / "clip.avi", 4)
     left, right, new = [20, 20, 60, 150], [200, 20, 60, 150], [120, 20, 60, 150]
     found = [[right, left], [right], [left, new, right], [new, right, left]]
@@ -45,7 +45,7 @@ def test_people_of_a_video_are_followed(run, tmp_path):
 
 
 @pytest.mark.shows("absolute", "focal")
-def test_absolute_poses_are_the_relative_ones_moved(run, tmp_path):
+def test_absolute_poses_are_relative_poses_plus_the_root(run, tmp_path):
     clip = write_video(tmp_path / "clip.avi", 3)
     run(clip, "--person_box", "whole", out="relative").succeeded()
     result = run(clip, "--person_box", "whole", "--absolute", "--focal", 400).succeeded()
@@ -107,7 +107,7 @@ def test_a_video_with_nobody_is_not_drawn(run, tmp_path):
     assert not (tmp_path / "out/pictures").exists()
 
 
-def test_a_video_that_ends_early_keeps_what_is_there(run, tmp_path):
+def test_a_truncated_video_gives_the_readable_frames(run, tmp_path):
     whole = write_video(tmp_path / "whole.avi", 20).read_bytes()
     (tmp_path / "cut.avi").write_bytes(whole[: len(whole) // 2])
     [warning] = run(tmp_path / "cut.avi", "--person_box", "whole").warnings()
@@ -142,6 +142,6 @@ def test_a_camera_runs_until_ctrl_c(run, tmp_path, monkeypatch):
     assert list(metas) == [f"camera_0/{number:06d}" for number in range(3)]
     assert all(meta["tracks"] == [0] and meta["size"] == [64, 48] for meta in metas.values())
     assert len({meta["fps"] for meta in metas.values()}) == 1
-    assert "viz.py" not in result.out, "its pictures are gone"
+    assert "viz.py" not in result.out, "the frames of a camera are not stored"
     run(0, "--max_frames", 2, out="two").succeeded()
     assert len(poses(tmp_path / "two")) == 2

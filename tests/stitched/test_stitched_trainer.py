@@ -1,4 +1,4 @@
-"""Fine-tuning: what a step learns from, what validation says, and that a broken-off training goes on exactly."""
+"""Fine-tuning: losses and gradients of a step, validation, and exact continuation of an interrupted training."""
 
 import signal
 from dataclasses import replace
@@ -42,7 +42,7 @@ def networks(images, tmp_path_factory):
 
 @pytest.fixture
 def setting(images, networks):
-    """`setting(lr=1)`: the trainer and the network of these settings, and the training batch."""
+    """`setting(lr=1)`: trainer, network and training batch with these settings."""
 
     def with_settings(starts=networks, dropout=0.5, **values):
         optimisation, settings = settings_of({"lr": 1e-4, "schedule": ()} | values, Optimisation, StitchedTraining)
@@ -65,7 +65,7 @@ def validation_loader(images, batch_size):
 
 
 def perfect_output(batch):
-    """What a network gives that errs nowhere. Its maps and 2D poses are in MPII's order."""
+    """The output of a network without errors; its maps and 2D poses are in MPII's order."""
     joints = [H36M_2D.index({"thorax": "spine", "upper_neck": "thorax"}.get(name, name)) for name in MPII.joints]
     return StitchedOutput([target_heatmaps(batch)[:, joints]], batch["pose_2d"][:, joints], batch["pose_3d"])
 
@@ -115,25 +115,27 @@ class TestLosses:
         touched = maps.grad.abs().sum((0, 2, 3)).nonzero()[:, 0].tolist()
         assert touched == [MPII.index("thorax")]
 
-    def test_an_image_that_cannot_be_read_counts_as_right(self, setting):
+    def test_an_unreadable_image_adds_no_loss(self, setting):
         trainer, _, batch = setting()
         perfect = perfect_output(batch)
         output = perfect._replace(heatmaps=[perfect.heatmaps[0] + 1], pose_3d=perfect.pose_3d + 100)
         half = torch.arange(len(batch["readable"])) % 2 == 0
         partly = batch | {"readable": half, "annotated": batch["annotated"] & half[:, None]}
         partly["pose_3d"] = torch.where(half[:, None, None], batch["pose_3d"], 1e9)
-        for name, value in trainer.losses(output, batch).items():
-            if name == "pose_3d_loss":
-                assert trainer.losses(output, partly)[name] == pytest.approx(value / 2)
+        whole, of_half = trainer.losses(output, batch), trainer.losses(output, partly)
+        for name in ("heatmap_loss", "pose_3d_loss"):
+            assert of_half[name] == pytest.approx(whole[name].item() / 2)
         empty = batch | {"readable": half & False, "annotated": batch["annotated"] & False}
         assert trainer.losses(output, empty)["pose_3d_loss"] == 0
 
-    def test_a_lifter_of_dataset_normalisation_sees_px_as_they_are(self, setting, images, tmp_path):
+    def test_3d_errors_are_measured_in_the_lifters_normalisation(self, setting, images, tmp_path):
         trainer, model, batch = setting(starts=make_networks(tmp_path, images, "dataset"))
-        assert model.normalisation.kind == "dataset"
-        assert model.image_scale == "human36m"
-        losses = step(trainer, model, batch)
-        assert all(torch.isfinite(value) for value in losses.values())
+        stddev = model.normalisation.stddev_3d
+        assert len(stddev.unique()) > 10, "each coordinate has its own"
+        perfect = perfect_output(batch)
+        losses = trainer.losses(perfect._replace(pose_3d=perfect.pose_3d + 2 * stddev), batch)
+        assert losses["pose_3d_loss"] == pytest.approx(4, rel=1e-4)
+        assert all(torch.isfinite(value) for value in step(trainer, model, batch).values())
 
 
 # ------------------------------------------------------------------------------------------ one step
@@ -147,7 +149,7 @@ class TestStep:
         trainer, model, batch = setting(dropout=0)
         step(trainer, model, batch)
         without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-        # Batch norm takes out what a constant before it adds.
+        # Batch norm cancels the bias before it.
         assert [name for name in without if not name.endswith("bias")] == []
 
     def test_each_network_has_its_rate(self, setting):
@@ -160,7 +162,7 @@ class TestStep:
         assert [len(g["params"]) for g in groups] == [len(list(getattr(model, p).parameters())) for p in PARTS]
 
     @pytest.mark.parametrize("frozen", PARTS)
-    def test_a_frozen_part_stays_and_draws_nothing(self, setting, frozen):
+    def test_a_frozen_part_stays_without_dropout(self, setting, frozen):
         trainer, model, batch = setting(freeze=frozen)
         before = copy_of(model)
         step(trainer, model, batch)
@@ -169,7 +171,7 @@ class TestStep:
         dropouts = [module.training for module in model.lifter.modules() if isinstance(module, nn.Dropout)]
         assert set(dropouts) == {frozen != "lifter"}
 
-    def test_random_colours_depend_on_seed_and_iteration_alone(self, setting):
+    def test_random_colours_depend_only_on_seed_and_iteration(self, setting):
         def first(iteration, **values):
             trainer, model, batch = setting(**values)
             return trainer.prepare(model, batch, iteration)
@@ -189,7 +191,7 @@ class TestValidation:
                 averages.update(trainer.validate(model, batch), len(batch["index"]))
         return averages.result()
 
-    def test_the_metrics_are_those_of_their_names(self, setting, images):
+    def test_the_averages_are_the_metrics(self, setting, images):
         trainer, model, _ = setting()
         [batch] = validation_loader(images, VALIDATION)
         with torch.no_grad():
@@ -201,12 +203,12 @@ class TestValidation:
         assert result["P-MPJPE"] == pytest.approx(p_mpjpe(output.pose_3d, batch["pose_3d"]).item(), rel=1e-4)
         assert result["2D_error"] == pytest.approx(float((pose_2d - batch["pose_2d"]).norm(dim=-1).mean()), rel=1e-5)
 
-    def test_batches_do_not_matter(self, setting, images):
+    def test_averages_do_not_depend_on_the_batch_size(self, setting, images):
         trainer, model, _ = setting()
         small, large = (self.averages(trainer, model, validation_loader(images, size)) for size in (3, 10))
         assert small == pytest.approx(large, rel=1e-4)
 
-    def test_an_image_that_cannot_be_read_does_not_count(self, setting, images, capsys):
+    def test_an_unreadable_image_does_not_count(self, setting, images, capsys):
         trainer, model, _ = setting()
         frames = images_of(find_sequences(images), TEST_SUBJECTS, ACTIONS)
         kept = self.averages(trainer, model, make_loader(FrameCrops(frames.select(np.arange(3))), 3))
@@ -243,7 +245,7 @@ def test_a_resumed_training_is_the_same_bit_for_bit(images, networks, tmp_path):
 
 
 def test_an_interrupted_training_continues_as_if_never_stopped(images, networks, tmp_path, monkeypatch):
-    """Ctrl-C within the first epoch: also dropout and augmentation go on where they were."""
+    """After Ctrl-C within the first epoch, dropout and augmentation continue where they stopped."""
     setting = ("--train_batch_size", 2, "--epochs", 2)  # three steps per epoch
     straight = fine_tune(tmp_path / "straight", images, *networks, *setting)
     update = StitchedTrainer.update

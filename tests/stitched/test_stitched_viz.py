@@ -7,6 +7,7 @@ import torch
 from command_line import call, files
 from standing_people import joints_of, people, write_photo
 
+from stitched import viz
 from stitched.pose_files import load_poses_3d
 from stitched.viz import MOST_HEIGHT, MOST_WIDTH, Scene, compose
 from utils.imaging.draw3d import POSE_PANEL
@@ -34,7 +35,7 @@ def folder(tmp_path):
 
 
 def moved(poses):
-    """The right wrist of everybody 170 mm off: an MPJPE of 10 mm."""
+    """The right wrist of every person 170 mm off: an MPJPE of 170 / 17 = 10 mm."""
     poses = poses.clone()
     poses[:, H36M.index("r_wrist"), 1] += 170
     return poses
@@ -61,7 +62,7 @@ def refusal(folder, script=PRED, *argv):
 
 
 def middle(picture, side):
-    """(x, y), px, of the middle of everything in the colour of a side, near and far; NaN where there is nothing."""
+    """(x, y), px, the mean of all pixels in the colour of a side, near and far; NaN without any."""
     warmth = picture[..., 0].astype(int) - picture[..., 2]
     rows, columns = np.nonzero(warmth > 60 if side == "r" else warmth < -60)
     return np.array([columns.mean(), rows.mean()]) if len(rows) else np.full(2, np.nan)
@@ -73,7 +74,7 @@ def greys(picture):
 
 
 def composed(image, poses, truth=None, joints=None, **how):
-    """The figure of people that stand side by side, as pixels."""
+    """The figure of these people, as pixels."""
     joints = joints_of(poses).float() if joints is None else joints
     skeleton = MPII if len(joints) == 0 else how.pop("skeleton", H36M_2D)
     return compose(image, Scene(joints, skeleton, {"": poses}, truth, **how)).raster()
@@ -89,7 +90,7 @@ class TestFiles:
         assert ("mean over 17 joints, hips aligned" in result.out) == (script == TRUTH)
 
     def test_singular_names_of_the_options_and_metas_decide_the_order(self, folder):
-        """MPII's order would make a heap of limbs: the picture is that of the order which metas.pt names."""
+        """The joint order is that of metas.pt; without it, the joints would be taken as MPII's."""
         draw(folder).succeeded()
         expected = composed(read_image(folder / "photos/a.png"), people(1).double())
         np.testing.assert_array_equal(read_image(folder / "out/a.png"), expected)
@@ -116,7 +117,7 @@ class TestFiles:
         draw(folder, PRED, "--img_dir", folder / "clip.avi").succeeded()
         assert files(folder / "out") == [*(f"clip/{n:06d}.png" for n in range(3)), "contact_sheet.png"]
 
-    def test_what_can_not_be_drawn_is_said(self, folder):
+    def test_images_and_joints_that_cannot_be_drawn_are_counted(self, folder):
         def spoil(poses):
             poses["a.png"][0, 3] = torch.nan
 
@@ -195,7 +196,7 @@ class TestPicture:
         assert (picture[:480, :640] == 128).all()
         composed(self.image, empty, empty, torch.zeros(0, 16, 2))
 
-    def test_of_a_crowd_the_largest_are_shown(self, monkeypatch):
+    def test_only_the_largest_of_a_crowd_are_shown(self, monkeypatch):
         titles = recorded_titles(monkeypatch)
         pose = people(12)
         joints = joints_of(pose) * torch.arange(1, 13)[:, None, None] / 12
@@ -214,7 +215,7 @@ class TestPicture:
         assert picture.shape[1] <= MOST_WIDTH + 3 * MOST_HEIGHT
 
     def test_poses_on_the_photo_are_where_they_were_found(self):
-        """Also where it is made smaller: a joint at (1999.5, 999.5) of 4000 × 2000 px is in the middle of the photo."""
+        """Also on a smaller copy: an arm centred at (1999.5, 999.5) of 4000 × 2000 px is in the middle of the photo."""
         joints = torch.full((1, 16, 2), torch.nan)
         joints[0, MPII.index("r_wrist")] = torch.tensor([1999.5, 1999.5])
         joints[0, MPII.index("r_elbow")] = torch.tensor([1999.5, -0.5])
@@ -224,8 +225,7 @@ class TestPicture:
 
 
 def recorded_titles(monkeypatch):
-    import stitched.viz as viz
-
+    """The titles of the 3D panels that are drawn from here on."""
     titles, original = [], viz.sketch_pose_3d
 
     def record(pose, skeleton, size, title, **view):
@@ -258,7 +258,7 @@ class TestBadInput:
         assert "lacks 2 of the 3 images to draw" in line
         assert "2d_overlay_3d_pred" in line
 
-    def test_files_in_each_others_place(self, folder):
+    def test_exchanged_files_are_recognised(self, folder):
         two, three = (folder / f"run/{n}d_pose_estimations.pt" for n in "23")
         assert "holds 3D poses" in refusal(folder, PRED, "--2d_pose_estimations", three)
         line = refusal(folder, PRED, "--3d_pose_estimations", two)
@@ -301,7 +301,7 @@ class TestBadInput:
         assert "Traceback" in result.err
 
 
-def test_hips_are_put_in_one_place(tmp_path):
+def test_hips_are_moved_to_the_origin(tmp_path):
     save_predictions(tmp_path / "p.pt", {"a": people(2) + torch.tensor([100.0, 200, 4000])})
     poses = load_poses_3d(tmp_path / "p.pt", "--3d_pose_estimations")["a"]
     assert poses[:, H36M.index("pelvis")].abs().max() == 0

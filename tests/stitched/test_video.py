@@ -1,4 +1,4 @@
-"""`viz.py video`: a video in, and out again with 2D poses on its frames and 3D poses beside them."""
+"""`viz.py video`: a video with 2D poses on its frames and 3D poses beside them."""
 
 import re
 
@@ -42,7 +42,7 @@ def clip(tmp_path_factory):
 
 @pytest.fixture
 def render(clip, tmp_path):
-    """`render({0: people(1)}, {0: [3]})`: the poses and tracks of the frames by number, as the script draws them."""
+    """`render({0: people(1)}, {0: [3]})`: the result of the script for poses and tracks by frame number."""
 
     def rendered(poses, tracks=None, *argv):
         poses = {name(number): values for number, values in poses.items()}
@@ -87,7 +87,7 @@ class TestVideo:
         assert source.fps == pytest.approx(FPS, abs=0.05)
         assert source.size == (WIDTH + PANEL_GAP + PANEL_WIDTH, HEIGHT + below)
         frames = frames_of(render.folder)
-        # A corner of the source is what it was: no frame was lost, doubled or moved.
+        # The corner shows the source: no frame is lost, repeated or moved.
         assert [frame[470, 10, 0] for frame in frames] == pytest.approx([*[LEVELS[0]] * 4, *[LEVELS[1]] * 4], abs=6)
         assert capfd.readouterr() == ("", "")
 
@@ -110,7 +110,7 @@ class TestVideo:
         assert spans[-1] < 0.95 * spans[0]
 
     def test_nothing_but_the_person_moves(self, render):
-        """Floor, caption and scale are those of the whole video: a crouch leaves what is about it as it was."""
+        """Floor, caption and scale are those of the whole video, also while the person crouches."""
         low = people(1) * torch.tensor([1, 0.5, 1])
         render({n: people(1) if n < 4 else low for n in range(FRAMES)}).succeeded()
         first, last = (frames_of(render.folder)[k].astype(int) for k in (0, FRAMES - 1))
@@ -121,8 +121,8 @@ class TestVideo:
         assert abs(feet[0] - feet[1]) <= 4
         assert heads[1] - heads[0] > 60
 
-    def test_who_is_followed_keeps_number_color_and_panel(self, render):
-        """Two people; the first leaves, so that the second is the first of his frame."""
+    def test_a_tracked_person_keeps_number_color_and_panel(self, render):
+        """Two people; after the first leaves, the second is the first of its frame."""
         both, one = people(2), people(1)
         render({n: both if n < 4 else one for n in range(FRAMES)}, {n: [2, 4] if n < 4 else [4] for n in range(FRAMES)})
         frames = frames_of(render.folder)
@@ -146,7 +146,7 @@ class TestVideo:
             assert (np.abs(warmth(frame[:HEIGHT, WIDTH + PANEL_GAP :])) > 60).any() != bare
         assert "8 frames, 6 of them with people" in result.out
 
-    def test_frames_that_the_run_left_out_are_left_out_and_the_others_keep_their_times(self, render):
+    def test_frames_without_predictions_are_left_out_and_the_others_keep_their_times(self, render):
         result = render({n: people(1) for n in (2, 4, 7)})
         assert result.warnings() == []
         assert open_source(render.folder / "clip.mp4").times == pytest.approx(np.array([0, 2, 5]) / FPS, abs=1e-3)
@@ -167,7 +167,7 @@ class TestVideo:
         for _, frame in source:
             assert (np.abs(warmth(frame[:, : size // 2])) > 60).any()
 
-    def test_joints_that_are_missing_are_said(self, render):
+    def test_missing_joints_are_counted(self, render):
         damaged = people(1)
         damaged[0, H36M.index("l_wrist"), 2] = torch.nan
         warnings = render({0: damaged, 1: people(1)}).warnings()
@@ -197,7 +197,7 @@ class TestVideo:
 
 
 def _size(out):
-    """The size of the video, as its line says."""
+    """The size of the video that the script prints."""
     return re.search(r"(\d+ × \d+) px", out)[1]
 
 
@@ -206,7 +206,7 @@ class TestPeople:
         assert "no tracks for 2 frames" in render({0: people(2), 1: people(2)}).warnings()[-1]
         assert not any("no tracks for" in line for line in render({0: people(1), 1: people(1)}).warnings())
 
-    def test_a_crowd_has_as_many_panels_as_there_are(self, render):
+    def test_a_crowd_has_at_most_four_panels(self, render):
         result = render({n: people(6) for n in range(2)}, {0: [0, 1, 2, 3, 4, 5], 1: [5, 4, 3, 2, 1, 0]})
         assert any("2 people have no 3D panel; the 4 panels" in line for line in result.warnings())
 
@@ -215,7 +215,7 @@ class TestPeople:
         assert assign_slots(tracks, 4) == {0: 0, 1: 1, 2: 1}
         assert assign_slots(tracks, 1) == {0: 0}
         assert assign_slots({"a": [], "b": [7], "c": []}, 2) == {7: 0}
-        # Whoever is away for a while keeps the panel.
+        # A person who is away for a while keeps the panel.
         assert assign_slots({"a": [0], "b": [1], "c": [1], "d": [0]}, 2) == {0: 0, 1: 1}
 
     def test_a_false_detection_of_one_frame_has_no_panel(self, render):
@@ -227,7 +227,7 @@ class TestPeople:
         assert _size(result.out) == _size(one.out), "no second panel makes the picture wider"
 
     @given(st.lists(st.sets(st.integers(0, 6), max_size=4), max_size=12))
-    def test_nobody_shares_a_panel_at_one_time(self, frames):
+    def test_no_two_people_of_a_frame_share_a_panel(self, frames):
         slots = assign_slots({str(k): sorted(people) for k, people in enumerate(frames)}, MOST_PANELS)
         for people_of_frame in frames:
             taken = [slots[person] for person in people_of_frame if person in slots]
@@ -251,7 +251,7 @@ class TestPeople:
         tall = arrange((360, 1280), {"a": [0]}, {"a": people(1)})
         assert tall.size == (360, 1280)
 
-    def test_everybody_stands_on_one_floor(self):
+    def test_all_people_stand_on_one_floor(self):
         poses = torch.cat([people(1), people(1) * 0.5])
         poses[1, 3] = torch.nan
         standing = stand(poses)

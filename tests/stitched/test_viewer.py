@@ -50,7 +50,7 @@ def page(clip):
 
 
 def inked(page, canvas, color):
-    """How many px of a canvas have a colour."""
+    """The number of pixels of a canvas in a colour."""
     return page.value(
         f"""(() => {{
             const canvas = $("{canvas}"), ink = {list(color)};
@@ -109,7 +109,7 @@ class TestPage:
         assert np.subtract(after, before)[:2] == pytest.approx([0.5, 0.2])
         assert after[2] != before[2]
 
-    def test_a_person_is_chosen(self, page):
+    def test_choosing_a_person(self, page):
         both = inked(page, "photo", RIGHT)
         page.value("$('person').value = '1'; $('person').onchange({target: $('person')})")
         assert page.value("people(0).map(one => one.id)") == [1]
@@ -147,7 +147,7 @@ def test_photos_and_unreadable_ones(photos):
     assert (photos / "page/viewer.html").read_text().count('"time":null') == 1
 
 
-def test_the_least_confidence_shown(photos):
+def test_min_score_is_the_initial_threshold(photos):
     view(photos, "--img_dir", photos / "photos", "--min_score", 0.3).succeeded()
     assert '"threshold":0.3' in (photos / "page/viewer.html").read_text()
 
@@ -169,7 +169,7 @@ def test_bad_input(photos, argv, part):
     assert not (photos / "page").exists()
 
 
-def test_poses_with_a_place_in_the_room_stay_where_they_are(photos):
+def test_absolute_poses_keep_their_positions(photos):
     view(photos, "--img_dir", photos / "photos").succeeded()
     assert '"absolute":true,"middle":[500.0,0.0,3000.0]' in (photos / "page/viewer.html").read_text()
     path = photos / "run/3d_pose_estimations.pt"
