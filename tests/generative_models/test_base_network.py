@@ -24,7 +24,7 @@ def test_every_parameter_gets_a_gradient(network):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
-def test_heads_share_the_trunk_alone(network):
+def test_heads_share_nothing_but_the_trunk(network):
     first, *_ = network(torch.randn(6, 5))
     first.sum().backward()
     assert network.blocks[0].w1.weight.grad is not None
@@ -41,7 +41,7 @@ def test_a_block_by_hand():
     assert SLOPE == 0.2
 
 
-def test_samples_do_not_see_one_another(network):
+def test_samples_of_a_batch_are_independent(network):
     """The gradient penalty needs each sample's own gradient, so batch norm is not allowed."""
     x = torch.randn(6, 5)
     together, alone = network.train()(x)[0], network(x[2:3])[0]
@@ -49,6 +49,6 @@ def test_samples_do_not_see_one_another(network):
     assert not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
 
 
-def test_without_blocks_and_deep():
+def test_number_of_blocks():
     assert ResidualNetwork(2, [1], width=4, blocks=0)(torch.ones(3, 2))[0].shape == (3, 1)
     assert len(ResidualNetwork(2, [1], width=4, blocks=5).blocks) == 5

@@ -56,9 +56,9 @@ class TestNetworks:
         with torch.no_grad():
             generator.network.heads[0].weight.mul_(3)
             generator.network.heads[0].bias.mul_(3)
-        torch.testing.assert_close(generator(latents), before)  # the size of a direction says nothing
+        torch.testing.assert_close(generator(latents), before)  # the length of a direction has no effect
 
-    def test_it_begins_with_the_mean_lengths_of_its_training_poses(self):
+    def test_untrained_poses_have_the_mean_bone_lengths_of_the_training_poses(self):
         model = small_gan()
         expected = bone_lengths(some_poses(), BONE_INDICES).mean(0)
         lengths = bone_lengths(model.sample(200, rng()), BONE_INDICES).mean(0)
@@ -72,13 +72,13 @@ class TestNetworks:
             assert parameter.grad.abs().sum() > 0, name
 
     def test_every_critic_weight_learns_from_the_penalty(self):
-        """But for the last bias, which moves all scores alike."""
+        """The last bias adds the same to all scores, so it has no gradient."""
         critic = small_gan().critic
         gradient_penalty(critic, torch.randn(6, 17, 3), torch.randn(6, 17, 3), rng()).backward()
         weights = {name: p.grad for name, p in critic.named_parameters() if name.endswith("weight")}
         assert all(gradient is not None and gradient.abs().sum() > 0 for gradient in weights.values())
 
-    def test_scores_are_numbers_not_probabilities(self):
+    def test_scores_are_not_confined_to_probabilities(self):
         scores = Critic(8, 1)(1000 * torch.randn(6, 17, 3))
         assert scores.shape == (6,)
         assert scores.abs().max() > 1
@@ -88,7 +88,7 @@ class TestNetworks:
 
 
 class TestPoseGAN:
-    def test_the_average_begins_as_the_generator_and_gets_no_gradient(self):
+    def test_the_average_starts_equal_to_the_generator_and_gets_no_gradient(self):
         model, latents = small_gan(), sample_latents(3, 4, rng())
         torch.testing.assert_close(model.average(latents), model.generator(latents))
         assert not any(parameter.requires_grad for parameter in model.average.parameters())
@@ -100,11 +100,11 @@ class TestPoseGAN:
         for step in range(1, 4):
             weight.fill_(step)
             model.update_average()
-            share = 10 / (9 + step)
+            share = 10 / (9 + step)  # of the new weights: at first all, less with each step
             expected = (1 - share) * expected + share * step
             torch.testing.assert_close(mean, expected)
 
-    def test_in_the_long_run_it_has_its_decay(self):
+    def test_after_many_updates_the_decay_is_constant(self):
         model = small_gan()
         model.updates.fill_(1e6)
         model.generator.network.first.bias.data.fill_(1)
@@ -112,7 +112,7 @@ class TestPoseGAN:
         model.update_average()
         torch.testing.assert_close(model.average.network.first.bias.data, torch.full((8,), 1 - AVERAGE_DECAY))
 
-    def test_samples_are_in_mm_by_the_average(self):
+    def test_samples_come_from_the_average_and_are_in_mm(self):
         model = small_gan()
         expected = model.scale * model.average(sample_latents(7, 4, rng(5)))
         torch.testing.assert_close(model.sample(7, rng(5)), expected)
@@ -128,7 +128,7 @@ class TestPoseGAN:
         poses[0, 1:] = 30
         assert PoseGAN(4, 8, 1).fit_scale(poses).scale.item() == pytest.approx((900 / 2) ** 0.5)
 
-    def test_scale_and_lengths_travel_with_the_weights(self):
+    def test_scale_and_lengths_are_stored_with_the_weights(self):
         other, latents = PoseGAN(4, 8, 1), sample_latents(3, 4, rng())
         other.load_state_dict(small_gan().state_dict())
         torch.testing.assert_close(other.decode(latents), small_gan().decode(latents))

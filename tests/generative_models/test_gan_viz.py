@@ -64,7 +64,7 @@ class TestScript:
         assert files(tmp_path / "out") == ["generated.png"]
         assert "generated.png" in out
         height, width = picture(tmp_path / "out/generated.png").shape[:2]
-        assert height > 4 * PANEL[1]  # 16 poses, 4 a row
+        assert height > 4 * PANEL[1]  # 16 poses, 4 per row
         assert width > 8 * PANEL[0]
 
     @pytest.mark.shows("num_pictures", "seed")
@@ -79,7 +79,7 @@ class TestScript:
 
     @pytest.mark.shows("style")
     def test_style(self, viz, tmp_path):
-        """A good part of the picture has the colour of the style's ground."""
+        """More than 5 % of the picture has the style's background colour."""
         for argv, own, other in (((), DARK, PAPER), (("--style", "paper"), PAPER, DARK)):
             viz("--num_pictures", 1, *argv).succeeded()
             colours = picture(tmp_path / "out/generated.png")[..., ::-1]
@@ -92,9 +92,9 @@ class TestScript:
         out = viz("--num_pictures", 2, "--interpolate", 0, last).succeeded().out
         assert files(tmp_path / "out") == ["generated.png", f"interpolation_0_{last}.png"]
         assert picture(tmp_path / f"out/interpolation_0_{last}.png").shape[1] > (WALK + 2) * PANEL[0]
-        said = re.findall(r"^S(\d+)/(\w+)( \d)?, frame (\d+): fitted to ([\d.]+) mm", out, re.M)
-        assert [(subject, action) for subject, action, *_ in said] == [("9", "Sitting"), ("11", "Walking")]
-        assert all(0 < float(error) < 2000 for *_, error in said)
+        printed = re.findall(r"^S(\d+)/(\w+)( \d)?, frame (\d+): fitted to ([\d.]+) mm", out, re.M)
+        assert [(subject, action) for subject, action, *_ in printed] == [("9", "Sitting"), ("11", "Walking")]
+        assert all(0 < float(error) < 2000 for *_, error in printed)
 
     @pytest.mark.shows("nearest")
     def test_nearest(self, viz, tmp_path):
@@ -150,7 +150,7 @@ class TestBadInput:
 
 
 class TestPictures:
-    def test_poses_are_to_one_scale(self, real):
+    def test_poses_share_one_scale(self, real):
         """A pose half as large fills less of its panel."""
         both = draw_beside(real[:1], 0.5 * real[:1]).raster()
         half = both.shape[1] // 2
@@ -163,13 +163,13 @@ class TestPictures:
         assert row.size[0] >= 5 * PANEL[0]
         assert row.size[1] < 2 * PANEL[1]
 
-    def test_pairs_stand_one_over_the_other(self, real):
+    def test_the_poses_of_a_pair_are_stacked(self, real):
         pair = draw_nearest(real[:1], real[1:2], [5.0])
         assert pair.size[1] >= 2 * PANEL[1]
         assert pair.size[0] == PANEL[0]
 
 
-def test_a_gan_that_repeats_training_poses_is_seen(real):
+def test_a_gan_that_repeats_training_poses_has_distances_of_zero(real):
     class Parrot:
         def sample(self, count, rng):
             return real[torch.randint(len(real), (count,), generator=rng)]

@@ -27,7 +27,7 @@ def test_clips_are_every_fourth_sequence_of_the_training_people(tiny_h36m):
     assert not names(training) & names(held_out)
     assert len(names(held_out)) == -(len(everything.sequences) // -EVERY)
     held_out_of = {subject: {name for who, name in names(held_out) if who == subject} for subject in TRAIN_SUBJECTS}
-    assert len(set(map(frozenset, held_out_of.values()))) > 1  # not the same actions of everybody
+    assert len(set(map(frozenset, held_out_of.values()))) > 1  # other actions of other people
     both = torch.cat([training.world, held_out.world])
     assert both.sum(dtype=torch.float64) == pytest.approx(everything.world.sum(dtype=torch.float64).item())
     assert len(training.row) == len(training.world) == len(training.first_camera)

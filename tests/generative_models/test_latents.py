@@ -30,7 +30,7 @@ def test_a_generated_pose_is_found_again(model):
     torch.testing.assert_close(found, latents, atol=0.02, rtol=0)
 
 
-def test_the_error_is_that_of_the_latent(model):
+def test_errors_are_those_of_the_latents_found(model):
     poses = 100 * torch.randn(2, 17, 3, generator=rng(3))
     found, errors = fit_latents(model, poses, rng(), starts=4, steps=20)
     with torch.no_grad():
@@ -45,7 +45,7 @@ def test_more_starts_are_never_worse(model):
     assert (many <= few + 1e-3).all()
 
 
-def test_the_network_is_left_alone(model):
+def test_the_network_is_not_changed(model):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     fit_latents(model, torch.zeros(1, 17, 3), rng(), starts=2, steps=3)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -31,16 +31,16 @@ class TestNearestNeighbour:
         assert on_real.item() == pytest.approx(50, abs=5)
         assert on_generated.item() == pytest.approx(50, abs=5)
 
-    def test_far_apart_gives_all(self):
+    def test_distant_samples_are_all_told_apart(self):
         both = nearest_neighbour_accuracy(normal(50, 0), normal(50, 1) + 100)
         assert [value.item() for value in both] == [100, 100]
 
-    def test_copies_give_nothing(self):
+    def test_near_copies_are_never_told_apart(self):
         real = normal(50, 0)
         both = nearest_neighbour_accuracy(real, real + 1e-3)
         assert [value.item() for value in both] == [0, 0]
 
-    def test_a_few_modes_out_of_many_show_on_the_real_ones_alone(self):
+    def test_missing_modes_show_on_the_real_poses(self):
         real = normal(200, 0, (2,)) * 0.1 + 10 * torch.arange(200)[:, None] % 50
         generated = normal(200, 1, (2,)) * 0.1
         on_real, _ = nearest_neighbour_accuracy(real, generated)
@@ -69,8 +69,8 @@ class TestSlicedWasserstein:
         assert sliced_wasserstein(one, other) == distance
         torch.testing.assert_close(sliced_wasserstein(10 * one, 10 * other), 10 * distance)
 
-    def test_lost_correlation_is_seen(self):
-        """The marginals alone are equal."""
+    def test_lost_correlation_is_measured(self):
+        """Only the marginals are equal."""
         one = normal(2000, 0, (1,)).expand(-1, 2)
         other = torch.stack([one[:, 0], one[torch.randperm(2000, generator=torch.Generator().manual_seed(0)), 1]], 1)
         assert sliced_wasserstein(one, other) > 0.2
