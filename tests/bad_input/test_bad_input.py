@@ -53,14 +53,14 @@ class TestFolders:
         assert files(tmp_path) == ["poses.pt"]
 
     @pytest.mark.parametrize("option", ["checkpoint_dir", "tb_dir"])
-    def test_training_writes_into_no_file(self, mpii, tmp_path, option):
+    def test_training_writes_below_no_file(self, mpii, tmp_path, option):
         (tmp_path / "file").write_text("kept")
         before = files(tmp_path)
         line = train(mpii, tmp_path, f"--{option}", tmp_path / "file" / "inside").refusal()
         assert f"--{option} {tmp_path / 'file' / 'inside'}: {tmp_path / 'file'} is a file" in line
         assert files(tmp_path) == before
 
-    def test_results_go_into_no_file(self, mpii, photos, tmp_path, weights):
+    def test_an_output_folder_that_is_a_file_is_refused(self, mpii, photos, tmp_path, weights):
         (tmp_path / "out").write_text("kept")
         save_predictions(tmp_path / "poses.pt", {"00001.jpg": torch.zeros(1, 16, 2)})
         (tmp_path / "log.txt").write_text("epoch\tval/loss\n1\t0.5\n")

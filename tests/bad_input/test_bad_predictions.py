@@ -55,5 +55,5 @@ def test_photo_with_a_person_too_few(tiny_mpii, tmp_path):
 
 @pytest.mark.parametrize("suffix", [*SUFFIXES, ".pt", ".json"])
 def test_damaged_file(tiny_mpii, tmp_path, suffix):
-    (tmp_path / f"preds{suffix}").write_bytes(b"\x80 neither of them")
+    (tmp_path / f"preds{suffix}").write_bytes(b"\x80 no predictions")
     assert f"preds{suffix}: " in refusal(tmp_path / f"preds{suffix}", tiny_mpii)

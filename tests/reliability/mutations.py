@@ -6,7 +6,7 @@
 A format is a small file made here, and the readers that take it. A mutation, fixed by (format, seed, number), changes
 bytes, cuts the file, repeats or swaps parts of it, or writes extreme numbers into it; for files with a structure
 (JSON, checkpoints, HDF5, npz) half of the mutations change a value inside and leave the file well-formed.
-Cases run in child processes, so that one that dies or hangs is counted and not the end.
+Cases run in child processes, so that one that dies or hangs is counted and the others still run.
 """
 
 import argparse
@@ -31,8 +31,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-MOST_SECONDS, MOST_MEMORY = 5.0, 1 << 30  # of one case; CPU time, bytes beyond what the process had
-HANGS = 12 * MOST_SECONDS  # of the clock without computing, or of CPU time
+MOST_SECONDS, MOST_MEMORY = 5.0, 1 << 30  # limits of one case: CPU time; bytes beyond what the process had
+HANGS = 12 * MOST_SECONDS  # s, by the clock without computing or of CPU time
 EXTREME_BYTES = (0, 1, 0x7F, 0x80, 0xFF)
 EXTREME_VALUES = (
     None, True, "", "x", "\0", [], [[]], {}, {"a": 1}, -1, 0, 1e18, -1e18, 1e300, float("nan"), float("inf"), 10**400,
@@ -61,7 +61,7 @@ class Format:
 
 @dataclass
 class Outcome:
-    """What became of the cases of a format: how many were read and refused, the faults, and the extremes."""
+    """The cases of one format: how many were read or refused, the faults, and the longest time and largest memory."""
 
     read: int = 0
     refused: int = 0
@@ -243,7 +243,7 @@ def attempt(form: Format, path: Path, content: bytes) -> tuple[str, float, int]:
 
 
 def serve(name: str, seed: int, numbers: range, pipe: Any) -> None:
-    """Child process: tells each case's number before it runs it, and its result afterwards."""
+    """Child process: announces each case before it runs it, and sends the result afterwards."""
     import logging
 
     from formats import FORMATS
@@ -254,7 +254,7 @@ def serve(name: str, seed: int, numbers: range, pipe: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = form.make(Path(folder))
         data = path.read_bytes()
-        form.read(path)  # the file as it is
+        form.read(path)  # undamaged
         pipe.send(("ready", 0, 0))
         for number in numbers:
             content = case(form, data, name, seed, number)
@@ -277,7 +277,7 @@ def run_format(name: str, count: int, seed: int = 0) -> Outcome:
             while number < count:
                 ours.recv()
                 if _hangs(child.pid, ours):
-                    outcome.faults.append(f"{number}: no end")
+                    outcome.faults.append(f"{number}: hangs")
                     number += 1
                     break
                 _note(outcome, number, *ours.recv())
@@ -294,16 +294,16 @@ def run_format(name: str, count: int, seed: int = 0) -> Outcome:
 
 
 def _hangs(child: int, pipe: Any) -> bool:
-    """Wait for what a child tells; whether it waits too, or computes without end.
+    """Wait for a child's next message; True if the child sleeps, or computes for too long, instead of sending it.
 
-    On a busy machine a child may get hardly any time, so that the clock alone says little.
+    On a busy machine a child may get hardly any CPU time, so the clock alone says little.
     """
     before = None
     while not pipe.poll(HANGS):
         try:
             state, *fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
         except FileNotFoundError:
-            return False  # dead, which the pipe tells
+            return False  # dead: the pipe says so
         seconds = (int(fields[10]) + int(fields[11])) / os.sysconf("SC_CLK_TCK")  # user and system time
         before = seconds if before is None else before
         if state not in "RD" or seconds - before > HANGS:
@@ -322,11 +322,11 @@ def _note(outcome: Outcome, number: int, result: str, seconds: float, taken: int
 
 
 def main(argv: Sequence[str]) -> int:
-    """A part of `torture.py`: print a line a format and its faults; 1 if there are any."""
+    """A part of `torture.py`: print a line per format with its faults; 1 if there are any."""
     from formats import FORMATS
 
     parser = argparse.ArgumentParser(prog="torture.py mutations", description="Damaged files by the thousand.")
-    parser.add_argument("--count", type=int, default=5000, help="mutations a format")
+    parser.add_argument("--count", type=int, default=5000, help="mutations per format")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS), help="by default all")
     options = parser.parse_args(argv)

@@ -21,7 +21,7 @@ EPOCH = [*WRITES, *RENAMES]  # of an epoch that is the best so far, as all are h
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A training that nobody kills."""
+    """A training that is not killed."""
     folder, points = tmp_path_factory.mktemp("whole"), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(osutils, "_passed", noted(points))
@@ -36,11 +36,11 @@ def killed(folder, number: int, **changes) -> None:
         run(folder, epochs=EPOCHS, **changes)
 
     assert status_of_child(train) == -9
-    osutils.sweep.cache_clear()  # this process stands for the next one
+    osutils.sweep.cache_clear()  # as in a new process
 
 
 def assert_whole(folder, epochs: int) -> None:
-    """Every file that is there is whole, and none is older than the latest checkpoint."""
+    """Every file can be read, and none is older than the latest checkpoint."""
     latest = read_checkpoint(folder / FOLDER / LATEST)
     assert latest["epoch"] == epochs
     assert read_checkpoint(folder / FOLDER / BEST)["epoch"] in (epochs, epochs + 1)
@@ -51,7 +51,7 @@ def assert_as_if_nothing_had_happened(folder, trainer, whole) -> None:
     assert_same_run(trainer, whole[1])
     assert log_of(folder / FOLDER) == log_of(whole[0] / FOLDER)
     for name in (BEST, LATEST):
-        one, other = (read_checkpoint(place / FOLDER / name) for place in (folder, whole[0]))
+        one, other = (read_checkpoint(root / FOLDER / name) for root in (folder, whole[0]))
         for part in ("state_dict", "optimizer", "best", "epoch"):
             torch.testing.assert_close(one[part], other[part], rtol=0, atol=0)
         torch.testing.assert_close(one["rng"]["torch"], other["rng"]["torch"], rtol=0, atol=0)
@@ -69,7 +69,7 @@ def test_a_kill_in_the_second_epochs_writes_loses_at_most_that_epoch(tmp_path, w
 
 @pytest.mark.parametrize("number", [0, len(START) - 1, len(START) + 5, len(START) + len(EPOCH) - 2])
 def test_a_kill_before_the_first_checkpoint_keeps_the_run_before(tmp_path, whole, number):
-    """Its folder was moved aside; a further start does not replace it by the run that left nothing."""
+    """Its folder was moved aside; the next start does not replace it with that of the run that left nothing."""
     run(tmp_path, epochs=1)
     killed(tmp_path, number)
     run(tmp_path, epochs=EPOCHS)

@@ -45,13 +45,19 @@ def test_the_dead_are_told_from_the_living():
 
 
 def test_a_killed_process_that_nobody_waited_for_is_dead():
+    """A zombie still has its id and its start time."""
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        os.write(writing, str(Owner.this()).encode())
         signal.pause()
-    start = Owner.this().start
+    owner = Owner.parse(os.read(reading, 1000).decode())
+    os.close(reading)
+    os.close(writing)
+    assert not owner.is_dead()
     os.kill(child, signal.SIGKILL)
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-    assert Owner(THIS.host, child, start).is_dead()
+    assert owner.is_dead()
     os.waitpid(child, 0)
 
 
@@ -110,7 +116,7 @@ def test_one_folder_for_checkpoints_and_events_is_locked_once(tmp_path):
     assert not list(tmp_path.rglob(".*"))
 
 
-def test_another_hosts_lock_is_replaced_by_a_restart_of_the_same_job_alone(folder, capsys):
+def test_only_a_restart_of_the_same_job_replaces_another_hosts_lock(folder, capsys):
     folder.parent.mkdir()
     lock_path(folder).write_text(json.dumps({"owner": str(ELSEWHERE)}))
     with pytest.raises(UserError, match=r"process 1 on elsewhere; .* delete .*\.tiny_default\.lock"), locked([folder]):

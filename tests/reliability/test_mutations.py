@@ -1,8 +1,10 @@
 """The short form of the mutation harness: damaged files give success or the project's own error, and nothing else."""
 
+from random import Random
+
 import pytest
 from formats import FORMATS
-from mutations import MOST_SECONDS, case, damage, run_format
+from mutations import case, damage, run_format
 
 # Networks take longer to make, and videos to decode, than all other files together take to be read.
 NETWORKS = ("checkpoint_hourglass", "checkpoint_lifter", "checkpoint_stitched", "checkpoint_resume")
@@ -14,15 +16,13 @@ def test_damaged_files(name):
     outcome = run_format(name, count)
     assert outcome.faults == []
     assert outcome.read + outcome.refused == count
-    assert outcome.refused or name in ("cache", "options_json"), "both are made again or left aside"
+    # A damaged cache is made anew, damaged options are left aside.
+    assert outcome.refused or name in ("cache", "options_json")
 
 
-def test_cases_are_fixed_by_their_numbers():
-    from random import Random
-
+def test_cases_are_fixed_by_their_seed_and_number():
     form = FORMATS["mpii_json"]
     data = b'[{"a": 1.5}, {"b": [1, 2]}]'
     assert case(form, data, "a", 0, 3) == case(form, data, "a", 0, 3)
     assert len({case(form, data, "a", 0, number) for number in range(50)}) > 40
     assert damage(b"", Random(0)) == b""
-    assert MOST_SECONDS == 5

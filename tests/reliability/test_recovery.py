@@ -16,15 +16,13 @@ def metric(*values: float) -> dict:
 
 
 def test_a_missing_best_is_restored_from_the_latest_that_has_it(tmp_path, capsys):
-    """As versions left it that wrote the latest checkpoint first."""
+    """Earlier versions wrote the latest checkpoint first, so that a kill could leave this."""
     run(tmp_path, epochs=2, settings=metric(3, 2))
     (tmp_path / FOLDER / BEST).unlink()
     run(tmp_path, epochs=3, resume=True, settings=metric(5))
     assert "model_best.pth.tar is missing; restored from checkpoint.pth.tar" in capsys.readouterr().err
-    assert (read_checkpoint(tmp_path / FOLDER / BEST)["epoch"], read_checkpoint(tmp_path / FOLDER / BEST)["best"]) == (
-        2,
-        2,
-    )
+    best = read_checkpoint(tmp_path / FOLDER / BEST)
+    assert (best["epoch"], best["best"]) == (2, 2)
 
 
 def test_an_older_best_is_restored_too(tmp_path, capsys):
@@ -47,7 +45,7 @@ def test_a_best_that_no_file_has_is_replaced_by_the_next(tmp_path, capsys, damag
 
 
 def test_a_best_ahead_of_the_latest_is_not_replaced_by_a_worse_one(tmp_path):
-    """A kill came between them, and the training goes on with other options."""
+    """After a kill between the two writes, training goes on with other options."""
     run(tmp_path, epochs=1, settings=metric(3))
     latest = read_checkpoint(tmp_path / FOLDER / LATEST)
     write_checkpoint(tmp_path / FOLDER / BEST, latest | {"epoch": 2, "best": 1.0})

@@ -38,7 +38,7 @@ def killed_at(monkeypatch):
 
         def fatal(*arguments, **named):
             if get_worker_info() and is_it(*arguments):
-                time.sleep(0.5)  # until the samples before are with the main process
+                time.sleep(0.5)  # until the main process has the samples before
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(*arguments, **named)
 
@@ -54,13 +54,13 @@ def last_line(result) -> str:
 
 
 def count_done(line: str, what: str) -> int:
-    """How many the line says are done: those that a killed worker had not passed on are not."""
+    """How many are done, as the line says. What the killed worker had not yet passed on is not counted."""
     match = re.fullmatch(rf".*{re.escape(KILLED)}; a training continues with --resume; (\d+) {what}", line)
     assert match, line
     return int(match[1])
 
 
-def test_photos_that_are_done_stay(killed_at, tmp_path):
+def test_photos_that_are_done_are_kept(killed_at, tmp_path):
     (tmp_path / "photos").mkdir()
     for number in range(6):
         Image.new("RGB", (64, 64), (40 * number, 0, 0)).save(tmp_path / f"photos/{number}.png")
@@ -74,14 +74,14 @@ def test_photos_that_are_done_stay(killed_at, tmp_path):
         f"{number}.png" for number in range(done)
     ]
     assert len(load_metas(tmp_path / "out/metas.pt")) == done
-    # None was done: no file.
+    # With no photo done, no file is written.
     killed_at(photo_crops, "crop_people", lambda *_: True)
     run = call("run", "hourglass_mpii", *given, "--workers", 1, "--output_dir", tmp_path / "none")
     assert KILLED in last_line(run)
     assert files(tmp_path / "none") == []
 
 
-def test_annotated_people_that_are_done_stay(killed_at, tiny_mpii, tmp_path):
+def test_annotated_people_that_are_done_are_kept(killed_at, tiny_mpii, tmp_path):
     killed_at(datasets, "pose_crop", lambda people, index, *_: index == 2)
     load = hourglass_file(tmp_path / "network.pth")
     given = ("--load", load, "--data_dir", tiny_mpii, "--test_batch_size", 1, "--workers", 1)
@@ -101,7 +101,7 @@ def test_a_training_ends_with_one_line_and_keeps_its_checkpoint(killed_at, tiny_
     assert files(tmp_path / "checkpoints") == kept
 
 
-def test_the_handler_of_ended_processes_stays(tiny_mpii):
+def test_the_handler_of_sigchld_is_put_back(tiny_mpii):
     former = signal.getsignal(signal.SIGCHLD)
     assert len(list(WorkerLoader(range(3), num_workers=1))) == 3
     assert signal.getsignal(signal.SIGCHLD) is former
@@ -136,15 +136,14 @@ def test_limits_of_open_files(tiny_mpii, tmp_path, limit, expected):
         assert re.search(message, lines[-1])
 
 
-def test_workers_know_how_many_pixels_are_read(tmp_path):
-    """Of three photos one is too large; a video as large is refused."""
+def test_workers_obey_max_pixels(tmp_path):
+    """One of three photos is too large and left out; a video of that size is refused."""
     (tmp_path / "photos").mkdir()
     for number, side in enumerate((64, 96, 64)):
         Image.new("RGB", (side, side)).save(tmp_path / f"photos/{number}.png")
     with write_video(tmp_path / "clip.mp4", 25, (96, 96)) as write:
         write(np.zeros((96, 96, 3), np.uint8))
     given = ("--load", hourglass_file(tmp_path / "network.pth"), "--person_box", "whole", "--max_pixels", 5000)
-    given = (*given, "--output_dir", tmp_path / "out")
 
     def run(data: str, *more: object):
         return call(
@@ -229,7 +228,7 @@ def test_a_blocked_worker_holds_up_no_end_and_outlives_none(use, number, status,
 
 
 class NoRoom:
-    """A dataset whose workers find /dev/shm full, as PyTorch says it."""
+    """A dataset whose workers fail with PyTorch's message of a full /dev/shm."""
 
     def __len__(self) -> int:
         return 4
