@@ -55,8 +55,8 @@ class Page:
         """Drag from the middle of the element of an id by (x, y) px."""
         x, y = self._middle(element)
         for kind, share in (("mousePressed", 0), ("mouseMoved", 0.5), ("mouseMoved", 1), ("mouseReleased", 1)):
-            place = {"x": x + share * by[0], "y": y + share * by[1]}
-            self._call("Input.dispatchMouseEvent", type=kind, **place, button="left", buttons=1, clickCount=1)
+            point = {"x": x + share * by[0], "y": y + share * by[1]}
+            self._call("Input.dispatchMouseEvent", type=kind, **point, button="left", buttons=1, clickCount=1)
 
     def click(self, element: str) -> None:
         self.drag(element, (0, 0))

@@ -1,4 +1,4 @@
-"""Entry points called as a user calls them: in this process (quick), or in one of their own (real)."""
+"""Entry points and scripts called as a user calls them, in this process (quick) or in one of their own."""
 
 import contextlib
 import importlib.util
@@ -14,6 +14,7 @@ from types import ModuleType
 
 from options import GROUPS, SCRIPTS
 from utils.command_line.cli import main
+from utils.osutils import file_digest
 from utils.training.log_files import read_log
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +40,14 @@ class Result:
         assert self.status == 2, f"exit status {self.status}: {self.err}"
         assert "Traceback" not in self.err
         [line] = self.err.splitlines()
+        assert ": error: " in line
+        return line
+
+    def last_error(self) -> str:
+        """The last line on stderr of a refused program of scripts/; argparse prints its usage before it."""
+        assert self.status == 2, f"exit status {self.status}: {self.err}"
+        assert "Traceback" not in self.err
+        line = self.err.splitlines()[-1]
         assert ": error: " in line
         return line
 
@@ -106,6 +115,11 @@ def modules_after(entry: str, *argv: object) -> set[str]:
 def files(folder: Path) -> list[str]:
     """All files below a folder, hidden and temporary ones too; none where there is no folder."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Name -> SHA-256 of every file below a folder."""
+    return {name: file_digest(folder / name) for name in files(folder)}
 
 
 def train_arguments(data_dir: Path, work: Path, *more: object, workers: int = 1) -> list[object]:

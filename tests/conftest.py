@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 from filelock import FileLock
 from launchers import why_no_horovod
@@ -33,6 +34,10 @@ show_messages()  # tests read warnings as the command line prints them
 # One thread per process: the processes of the suite fill the cores already. Nothing above imports torch or numpy.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
+
+# Hypothesis would fail an example that takes longer than 200 ms, which any may on a busy machine.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 # Statistics that tests compute are kept beside no real ones; processes that tests start share them.
 if "HUMAN_POSE_CACHE" not in os.environ:

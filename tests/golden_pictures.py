@@ -1,4 +1,4 @@
-"""One small picture of each kind, drawn from fixed poses. This writes them anew; look at them before committing:
+"""One small picture of each kind, drawn from fixed poses. To write them anew (look at them before committing):
 
 PYTHONPATH=.:tests:tests/stitched python tests/golden_pictures.py
 """
@@ -34,7 +34,7 @@ def photo(width: int = 640, height: int = 480) -> np.ndarray:
 
 
 def hidden() -> torch.Tensor:
-    """(1, 17) bool: the left arm is doubtful."""
+    """(1, 17) bool: the left arm is uncertain."""
     return torch.tensor([[joint in ("l_elbow", "l_wrist") for joint in H36M.joints]])
 
 
@@ -75,8 +75,8 @@ def generated() -> Sketch:
 
 
 def joint_maps() -> Sketch:
-    places = torch.stack([torch.tensor([30.0 + 12 * joint, 220.0 - 12 * joint]) for joint in range(len(MPII))])
-    maps = render_heatmaps(crop_to_heatmap(places)[None], sigma=2.0)[0] * torch.linspace(0.05, 0.9, 16)[:, None, None]
+    joints = torch.stack([torch.tensor([30.0 + 12 * joint, 220.0 - 12 * joint]) for joint in range(len(MPII))])
+    maps = render_heatmaps(crop_to_heatmap(joints)[None], sigma=2.0)[0] * torch.linspace(0.05, 0.9, 16)[:, None, None]
     saliency = torch.nn.functional.interpolate(maps[None], size=256)[0]
     return draw_joint_maps(photo(256, 256), maps, saliency, MPII, "sum", True, min_score=0.2)
 

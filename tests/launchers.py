@@ -30,7 +30,7 @@ def why_no_horovod() -> str | None:
 
 
 def launcher(engine: str, restarts: int = 0) -> list[object]:
-    """What comes before a script that two processes on this machine run; skips the test where Horovod is missing."""
+    """The words of a command line before the script that two processes run; skips the test where Horovod is missing."""
     if engine == "torchrun":
         return ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "--max-restarts", restarts]
     if why := why_no_horovod():
@@ -40,7 +40,7 @@ def launcher(engine: str, restarts: int = 0) -> list[object]:
 
 
 def two_machines(restarts: int = 0) -> list[list[object]]:
-    """The same as one torchrun a "machine", each with a process; they meet on the loopback."""
+    """The same for one torchrun per "machine", each with one process; they meet on the loopback."""
     meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", "test"]
     one = ["-m", "torch.distributed.run", "--nnodes", 2, "--nproc-per-node", 1, "--max-restarts", restarts]
     return [[*one, *meeting, "--local-addr", "127.0.0.1"] for _ in range(2)]
@@ -61,7 +61,7 @@ def start(*command: object, cwd: Path | None = None, stderr: int = subprocess.ST
 
 @contextlib.contextmanager
 def none_left(launched: list[subprocess.Popen]) -> Iterator[None]:
-    """Whatever happens in it, none of them is running afterwards."""
+    """On leaving, whatever happened, terminate those that still run."""
     with contextlib.ExitStack() as stack:
         for process in launched:
             stack.enter_context(process)
@@ -70,7 +70,7 @@ def none_left(launched: list[subprocess.Popen]) -> Iterator[None]:
 
 
 def finish(*launched: subprocess.Popen) -> list[str]:
-    """Wait for all of them, which must end well; what each printed."""
+    """Wait for all of them, which must succeed; what each printed."""
     with none_left(list(launched)):
         printed = [process.communicate(timeout=300)[0] for process in launched]
     for process, out in zip(launched, printed, strict=True):
@@ -100,7 +100,7 @@ def process_of_rank(launched: subprocess.Popen, rank: int) -> int:
 
 
 def descendants(process: int) -> Iterator[int]:
-    """Children and their children, the elder first."""
+    """Children and their children, the eldest first."""
     children = " ".join(path.read_text() for path in Path(f"/proc/{process}/task").glob("*/children")).split()
     for child in map(int, children):
         yield child

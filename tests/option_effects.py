@@ -18,7 +18,7 @@ from utils.training.log_files import read_log
 
 @dataclass(frozen=True)
 class Run:
-    """What a run of `experiment` left in its working directory, and said."""
+    """What a run of `experiment` left in its working directory, and what it printed."""
 
     folder: Path
     experiment: str
@@ -137,7 +137,7 @@ def running_statistics(run: Run) -> list:
 
 
 def validation(run: Run, rel: float = 1e-4, abs_: float = 0.0) -> dict:
-    """The last validation, all but the last digits, which the size of a batch may move."""
+    """The last validation, up to the last digits, which may depend on the batch size."""
     return {k: pytest.approx(v, rel=rel, abs=abs_) for k, v in run.log()[-1].items() if k.startswith("val/")}
 
 

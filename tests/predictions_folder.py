@@ -10,7 +10,7 @@ from utils.transform import H36M, MPII
 FPS = 25.0
 # Frame -> tracks: person 1 is missing in frame 2.
 CLIP = {0: [0, 1], 1: [1, 0], 2: [0], 3: [0, 1]}
-# Camera frame of one who faces the camera: x right, y down, z forward, mm.
+# A person who faces the camera, in its frame: x right, y down, z forward, mm.
 STANDING = torch.tensor(
     [
         (0, 0, 0), (-130, 0, 0), (-130, 450, 0), (-130, 900, 0), (130, 0, 0), (130, 450, 0), (130, 900, 0),

@@ -10,7 +10,7 @@ from torch import Tensor
 from utils.transform import H36M, H36M_2D
 
 WIDTH, HEIGHT = 640, 480  # px, of the photos
-# Camera frame of one who faces the camera: x right, y down, z forward, mm. His right is at the camera's left.
+# A person who faces the camera, in its frame: x right, y down, z forward, mm. The person's right has x < 0.
 FACING = {
     "pelvis": (0, 0, 0), "r_hip": (-130, 0, 0), "r_knee": (-140, 450, 0), "r_ankle": (-150, 900, 0),
     "l_hip": (130, 0, 0), "l_knee": (140, 450, 0), "l_ankle": (150, 900, 0),

@@ -1,4 +1,4 @@
-"""The demo weights of the repository: what they are, that they work as said, and how good they are on real photos."""
+"""The demo weights of the repository: their format, their use without options, and their score on real photos."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_the_file_is_small_and_in_half_precision():
 
 
 def test_a_walking_person_is_upright(found):
-    """In the picture, and in 3D: the head above the hips, the hips above the feet; about as tall as people are."""
+    """In the picture and in 3D: the head above the hips, the hips above the feet, and a person's height."""
     name = "rendered_walking.jpg"
     [joints], [pose] = (load_predictions(found / f"{kind}_pose_estimations.pt")[name] for kind in ("2d", "3d"))
     for skeleton, points in ((MPII, joints), (H36M, pose)):

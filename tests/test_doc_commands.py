@@ -15,7 +15,7 @@ FENCE = re.compile(r"^```(?:\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:python |torchrun )[^`]+)`", re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 ENTRY = re.compile(r"\b(train|run|viz|eval)\.py\s+(\w+)(.*)", re.DOTALL)
-ELSEWHERE = (" --help", "…", "...", "$")  # not the words that one types
+ELSEWHERE = (" --help", "…", "...", "$")  # in place of words that the user chooses
 
 
 def commands() -> list[str]:

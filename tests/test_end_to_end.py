@@ -38,7 +38,7 @@ def trained(tiny_mpii: Path, tmp_path_factory: pytest.TempPathFactory) -> Experi
 
 @pytest.fixture(scope="module")
 def resumed(trained: Experiment, tiny_mpii: Path, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
-    """A copy of `trained`, taken on to a third epoch."""
+    """A copy of `trained`, resumed for a third epoch."""
     work = tmp_path_factory.mktemp("resumed")
     shutil.copytree(trained.work, work, dirs_exist_ok=True)
     arguments = train_arguments(tiny_mpii, work, "--resume", "--epochs", 3, workers=0)
@@ -83,7 +83,7 @@ class TestTraining:
             assert all(0 < value < 1 for value in [*checkpoint["mean"], *checkpoint["stddev"]])
         assert torch.load(trained.checkpoint, weights_only=True)["epoch"] == 2
 
-    def test_log_has_a_line_an_epoch(self, trained):
+    def test_log_has_a_line_per_epoch(self, trained):
         rows = trained.log()
         assert [row["epoch"] for row in rows] == [1, 2]
         assert {"train/loss", "val/loss", "val/PCKh@0.5", "val/PCK@0.2", "lr"} <= set(rows[0])
@@ -173,7 +173,7 @@ class TestRunOnAnnotatedPeople:
         for name, keypoints in load_coco_results(annotated_run / "predictions.json").keypoints.items():
             torch.testing.assert_close(torch.from_numpy(keypoints).float(), poses[name])
 
-    def test_training_people_on_demand(self, trained, tiny_mpii, tmp_path):
+    def test_run_with_train_adds_the_training_people(self, trained, tiny_mpii, tmp_path):
         poses = run_on(tiny_mpii, trained, tmp_path / "out", "--run_with_train")
         assert sum(map(len, poses.values())) == 8
         assert "preds_valid.mat" not in files(tmp_path / "out")
@@ -227,7 +227,7 @@ class TestRunOnPhotos:
         for name, expected in load_predictions(annotated_run / "2d_pose_estimations.pt").items():
             torch.testing.assert_close(found[name], expected, rtol=0, atol=1e-3)
 
-    def test_whole_photos_and_one_of_them(self, trained, tiny_mpii, tmp_path):
+    def test_a_folder_of_photos_and_one_photo_of_it(self, trained, tiny_mpii, tmp_path):
         folder = tiny_mpii / "images"
         found = run_on(folder, trained, tmp_path / "all", "--person_box", "whole")
         assert list(found) == sorted(path.name for path in folder.iterdir())
@@ -243,7 +243,7 @@ class TestRunOnPhotos:
         assert list(alone) == [name]
         torch.testing.assert_close(alone[name], found[name], rtol=0, atol=1e-3)
 
-    def test_published_weights_need_their_path_alone(self, tiny_mpii, tmp_path):
+    def test_published_weights_need_no_option_but_their_path(self, tiny_mpii, tmp_path):
         torch.manual_seed(0)
         model = HourglassNet(Architecture(stacks=2, features=16))
         torch.save({f"module.{name}": value for name, value in model.state_dict().items()}, tmp_path / "hg2.pth")
@@ -388,7 +388,7 @@ def test_people_in_real_photos(trained, tmp_path):
     ],
     ids=["script", "option", "value", "choice"],
 )
-def test_typing_errors_are_one_line(argv, part, tmp_path):
+def test_typos_are_answered_in_one_line(argv, part, tmp_path):
     assert part in spawn(*argv, cwd=tmp_path).refusal()
     assert files(tmp_path) == []
 

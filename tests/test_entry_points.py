@@ -11,7 +11,7 @@ from options import GROUPS, SCRIPTS
 from utils.command_line.cli import main
 from utils.files.sizes import MAX_PIXELS, max_pixels
 
-HELP_LIMIT = 0.5  # seconds
+HELP_LIMIT = 0.5  # seconds of CPU time
 HEAVY = {
     "torch",
     "numpy",
@@ -35,7 +35,7 @@ def note_max_pixels(_) -> None:
 
 @pytest.mark.parametrize(("entry", "name"), sorted(READ_PHOTOS))
 def test_max_pixels_holds_while_a_script_runs(tmp_path, entry, name):
-    """What readers make of it, `tests/reliability/test_workers.py` and `tests/utils/imaging/test_images.py` show."""
+    """Its effect on readers is tested in tests/reliability/test_workers.py and tests/utils/imaging/test_images.py."""
     script = SCRIPTS[entry][name]._replace(module=__name__, function="note_max_pixels", checks=())
     required = [word for option in script.required for word in (f"--{option}", str(tmp_path))]
     NOTED.clear()
@@ -76,7 +76,7 @@ def test_help_is_complete(entry, name, capsys):
 
 @pytest.mark.parametrize("entry", SCRIPTS)
 def test_help_answers_at_once(entry):
-    """Asked of the script with the most options. Processor time: a clock would measure other programs, too."""
+    """Measured on the script with the most options, in CPU time: the clock would measure other programs too."""
     name = max(SCRIPTS[entry], key=lambda name: len(SURFACE[entry, name]))
     seconds = []
     while not seconds or (min(seconds) > HELP_LIMIT and len(seconds) < 3):
@@ -90,7 +90,7 @@ def test_help_answers_at_once(entry):
 
 
 def test_help_imports_nothing_heavy():
-    """Of no script: all are asked, in one process. Parts of the standard library count too."""
+    """Neither for any script: all are asked, in one process. Parts of the standard library count as heavy too."""
     code = (
         "import sys\nfrom options import GROUPS, SCRIPTS\nfrom utils.command_line.cli import main\n"
         "for entry, scripts in SCRIPTS.items():\n"

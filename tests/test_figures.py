@@ -1,13 +1,11 @@
-"""scripts/figures.py: each committed picture has a recipe, and each command of a recipe is one."""
-
-import runpy
+"""scripts/figures.py: each committed picture has a recipe, and each command of a recipe exists."""
 
 import pytest
-from command_line import ROOT
+from command_line import ROOT, load_script
 
 from options import GROUPS, SCRIPTS
 
-RECIPES = runpy.run_path(str(ROOT / "scripts/figures.py"), run_name="figures")["RECIPES"]
+RECIPES = load_script("scripts", "figures").RECIPES
 
 
 def test_each_committed_picture_has_a_recipe():

@@ -1,7 +1,7 @@
-"""Each kind of picture looks as it did: `golden_pictures.py` draws it, `tests/golden` has what it looked like.
+"""Each kind of picture looks as it did: `golden_pictures.py` draws it, `tests/golden` has the stored picture.
 
 Tolerance: the mean difference is at most 2 of 255 levels, and at most 1 % of the pixels are off by more than 48. Other
-versions of FreeType and OpenCV smooth edges differently; a colour, line or label that moved is more than that.
+versions of FreeType and OpenCV smooth edges differently; a changed colour or a moved line or label differs by more.
 """
 
 import numpy as np

@@ -1,23 +1,19 @@
 """Who counts in scripts/measure_oks.py, and that truth scores 1."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
-sys.path.insert(0, str(Path(__file__).parent / "stacked_hourglass"))
-
 from coco_files import make, person
-from measure_oks import ap_lines, average_precision, in_given_boxes, is_measured, keep_joints, measure, table_of
+from command_line import load_script
 
 from stacked_hourglass.annotations.coco import read_coco, scored_people
 from stacked_hourglass.metrics.oks import shared_with_coco
 from utils.imaging.draw2d import save_image
 from utils.transform import COCO, MPII
+
+script = load_script("scripts", "measure_oks")
 
 
 def test_which_people_and_joints_count(tmp_path):
@@ -27,16 +23,17 @@ def test_which_people_and_joints_count(tmp_path):
         person(4, bbox=tall, joints=10), person(5, bbox=tall, iscrowd=1),
     ])  # fmt: skip
     people = scored_people(read_coco(tmp_path, "val2017"))
-    people = people.select(is_measured(people))
+    people = people.select(script.is_measured(people))
     assert people.annotation_ids.tolist() == [101, 104]
     joints = shared_with_coco(MPII)
     truth = people.people.joints[:, COCO.indices(joints)]
-    scores = measure(truth, joints, people)
+    scores = script.measure(truth, joints, people)
     assert (scores["mean"], scores["people"], len(scores["per_joint"])) == (1, 2, 12)
-    scores = measure(truth + np.array([32 * 2 * 0.079, 0], np.float32), joints, people)  # σ of a shoulder
+    # OKS is exp(-d² / (2 s² (2σ)²)): exp(-1/2) at a distance d of s · 2σ, with s = √area = 32 px and σ of a shoulder.
+    scores = script.measure(truth + np.array([32 * 2 * 0.079, 0], np.float32), joints, people)
     assert scores["per_joint"]["l_shoulder"] == pytest.approx(np.exp(-0.5), abs=1e-6)
     assert scores["per_joint"]["l_wrist"] == pytest.approx(np.exp(-0.5 * (0.079 / 0.062) ** 2), abs=1e-6)
-    assert "2 people, 12 joints, boxes given, flip test" in table_of("x", scores | {"ap": {}})
+    assert "2 people, 12 joints, boxes given, flip test" in script.table_of("x", scores | {"ap": {}})
 
 
 class TruthTeller:
@@ -66,17 +63,17 @@ def test_average_precision_in_given_and_in_found_boxes(tmp_path):
     names = {image["id"]: image["file_name"] for image in content["images"]}
     found = {names[one["image_id"]]: [one["bbox"]] for one in content["annotations"][:1]}
     (tmp_path / "boxes.json").write_text(json.dumps(found))
-    given = in_given_boxes(TruthTeller(), scored_people(read_coco(tmp_path, "val2017")))
-    scores = average_precision(TruthTeller(), given, tmp_path, str(tmp_path / "boxes.json"))
+    given = script.in_given_boxes(TruthTeller(), scored_people(read_coco(tmp_path, "val2017")))
+    scores = script.average_precision(TruthTeller(), given, tmp_path, str(tmp_path / "boxes.json"))
     assert scores["given"]["AP"] == pytest.approx(1)
     assert scores["given"]["AR"] == pytest.approx(1)
     assert scores["found"]["AR"] == pytest.approx(0.5)
-    assert "AP 100.0 %" in ap_lines(scores)[0]
+    assert "AP 100.0 %" in script.ap_lines(scores)[0]
 
 
 def test_joints_that_are_left_out_count_as_not_annotated():
     one = {"keypoints": [1.0, 2.0, 2] * 17, "num_keypoints": 17}
-    keep_joints(one, [5, 6])
+    script.keep_joints(one, [5, 6])
     assert one["num_keypoints"] == 2
     assert one["keypoints"][15:21] == [1.0, 2.0, 2] * 2
     assert not any(one["keypoints"][:15])

@@ -1,26 +1,24 @@
 """scripts/measure_views.py: triangulation by hand, and errors of views whose truth is known."""
 
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import ROOT, call_script, load_script
 
-from scripts import measure_views
-from scripts.measure_views import LIMBS, read_qca, triangulate
 from utils.camera_utils import Camera
 from utils.predictions.pose_results import PoseResults
 from utils.transform import H36M, MPII
 
-SCRIPT = "scripts/measure_views.py"
-CALIBRATION = Path("../shared/data/clips/four_cameras/Calib.qca.txt")
+measure_views = load_script("scripts", "measure_views")
+LIMBS, triangulate = measure_views.LIMBS, measure_views.triangulate
+CALIBRATION = ROOT.parent / "shared/data/clips/four_cameras/Calib.qca.txt"
 FRAMES = 3
 
 
 def camera(angle: float, name: str) -> Camera:
-    """3 m from the world's origin, at height 1.5 m, looking at it; distorted a little."""
+    """3.4 m from the world's origin, at height 1.5 m, looking at it, with slight distortion."""
     away = torch.tensor([np.sin(angle), -np.cos(angle), 0.5], dtype=torch.float64)
     forward = -away / away.norm()
     right = torch.linalg.cross(forward, torch.tensor([0.0, 0, 1], dtype=torch.float64))
@@ -107,31 +105,24 @@ def write_qca(path: Path) -> None:
     path.write_text(f"<calibration><cameras>{''.join(lines)}</cameras></calibration>")
 
 
-def run(monkeypatch, *argv: object) -> None:
-    monkeypatch.setattr(sys, "argv", [SCRIPT, *map(str, argv)])
-    runpy.run_path(SCRIPT, run_name="__main__")
-
-
-def test_errors_of_views_whose_truth_is_known(points, tmp_path, monkeypatch, capsys):
+def test_errors_of_views_whose_truth_is_known(points, tmp_path):
     write_qca(tmp_path / "calibration.txt")
     for number, (name, one) in enumerate(CAMERAS.items()):
         save_view(tmp_path / name, one, points, offset=12.0 * number)
     views = [tmp_path / name for name in CAMERAS]
-    run(monkeypatch, "--calibration", tmp_path / "calibration.txt", "--views", *views, "--agree", 2)
-    first, *lines = capsys.readouterr().out.splitlines()
+    argv = ("--calibration", tmp_path / "calibration.txt", "--views", *views, "--agree", 2)
+    first, *lines = call_script(measure_views, *argv).succeeded().out.splitlines()
     assert first.startswith("100.0% of the limb joints triangulated by at least 3 views that agree within 2 px")
+    assert len(lines) == len(CAMERAS)
     for number, line in enumerate(lines):
-        assert line.startswith(f"cam{number}: MPJPE {number:.1f} mm")  # 12 mm a joint of twelve
+        assert line.startswith(f"cam{number}: MPJPE {number:.1f} mm")  # 12 mm at one of 12 joints
         assert f"{FRAMES} frames" in line
         assert "median 2D error 0.0 px" in line
 
 
-def test_refusals(tmp_path, monkeypatch, capsys):
+def test_refusals(tmp_path):
     def refusal(*argv: object) -> str:
-        with pytest.raises(SystemExit) as caught:
-            run(monkeypatch, *argv)
-        assert caught.value.code == 2
-        return capsys.readouterr().err.splitlines()[-1]
+        return call_script(measure_views, *argv).last_error()
 
     (tmp_path / "bad.txt").write_text("<calibration><cameras><camera serial='a'/></cameras></calibration>")
     assert "bad.txt: not a Qualisys calibration" in refusal("--calibration", tmp_path / "bad.txt", "--views", "a")
@@ -144,11 +135,11 @@ def test_refusals(tmp_path, monkeypatch, capsys):
 def test_the_real_cameras_look_at_one_place():
     if not CALIBRATION.is_file():
         pytest.skip("../shared/data is not here")
-    cameras = [*read_qca(CALIBRATION).values()]
+    cameras = [*measure_views.read_qca(CALIBRATION).values()]
     axes = torch.stack([one.R[2] for one in cameras])
     across = torch.eye(3, dtype=torch.float64) - axes[:, :, None] * axes[:, None, :]
     centers = torch.stack([one.T for one in cameras])
-    place = torch.linalg.solve(across.sum(0), (across @ centers[..., None]).sum(0)[:, 0])
-    distance = torch.linalg.vector_norm((across @ (place - centers)[..., None])[..., 0], dim=-1)
+    centre = torch.linalg.solve(across.sum(0), (across @ centers[..., None]).sum(0)[:, 0])
+    distance = torch.linalg.vector_norm((across @ (centre - centers)[..., None])[..., 0], dim=-1)
     assert distance.max() < 150  # mm, of 3.5 m
-    assert all(one.world_to_camera(place)[2] > 3000 for one in cameras)
+    assert all(one.world_to_camera(centre)[2] > 3000 for one in cameras)

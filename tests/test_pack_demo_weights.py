@@ -1,19 +1,18 @@
 """Two checkpoints packed into one in half precision."""
 
 import json
-import sys
 
 import pytest
 import torch
-from command_line import load_script
+from command_line import Result, call_script, load_script
 from tiny_checkpoints import hourglass_file, lifter_file
 
 from stitched.loading import load_network
 
 
 @pytest.fixture
-def pack(tmp_path, monkeypatch):
-    """`pack("--load_2d3d", path)`: the script, in this process, with usable files where others are not given."""
+def pack(tmp_path):
+    """`pack(**{"--load_2d3d": path})`: the script, in this process, with valid files for the other options."""
     script = load_script("scripts", "pack_demo_weights")
     (tmp_path / "reliability.json").write_text(json.dumps({"threshold": 0.125}))
     defaults = {
@@ -23,18 +22,15 @@ def pack(tmp_path, monkeypatch):
         "--output": tmp_path / "out" / "demo.pth.tar",
     }
 
-    def run(**given: object) -> None:
-        argv = [str(part) for pair in (defaults | given).items() for part in pair]
-        monkeypatch.setattr(sys, "argv", ["pack_demo_weights.py", *argv])
-        script.main()
+    def run(**given: object) -> Result:
+        return call_script(script, *(part for pair in (defaults | given).items() for part in pair))
 
     run.output = defaults["--output"]
     return run
 
 
-def test_the_packed_network_is_the_pair_but_for_rounding(pack, tmp_path, capsys):
-    pack()
-    assert "0.125 are not drawn" in capsys.readouterr().out
+def test_the_packed_network_is_the_pair_up_to_rounding(pack, tmp_path):
+    assert "0.125 are not drawn" in pack().succeeded().out
     packed = load_network(pack.output)
     pair = load_network(load_hourglass=tmp_path / "hourglass.pth.tar", load_2d3d=tmp_path / "lifter.pth.tar")
     assert packed.score_threshold == 0.125
@@ -48,7 +44,7 @@ def test_the_packed_network_is_the_pair_but_for_rounding(pack, tmp_path, capsys)
     assert kinds["hourglass.bn1.running_var"] == torch.float32
 
 
-def test_bad_input_ends_in_a_line(pack, tmp_path, capsys):
+def test_bad_input_ends_in_a_line_that_names_it(pack, tmp_path):
     (tmp_path / "empty.json").write_text("{}")
     cases = {
         "--reliability": (tmp_path / "empty.json", "empty.json: no file of scripts/reliability.py"),
@@ -56,8 +52,5 @@ def test_bad_input_ends_in_a_line(pack, tmp_path, capsys):
         "--load_hourglass": (tmp_path / "nowhere.pth.tar", "nowhere.pth.tar"),
     }
     for option, (path, named) in cases.items():
-        with pytest.raises(SystemExit) as ended:
-            pack(**{option: path})
-        assert ended.value.code == 2
-        assert named in capsys.readouterr().err
+        assert named in pack(**{option: path}).last_error()
         assert not pack.output.exists()

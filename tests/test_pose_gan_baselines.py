@@ -1,20 +1,14 @@
-"""The baselines of the pose GAN: hand-made samples, and the table of measures."""
-
-import sys
-from pathlib import Path
+"""The baselines of the pose GAN: samples whose properties are known, and the table of measures."""
 
 import pytest
 import torch
-from command_line import load_script
+from command_line import Result, call_script, load_script
 
 from generative_models.fc_gan import PoseGAN
 from generative_models.measures import bone_asymmetry, bone_spread
 from generative_models.poses import BONE_INDICES, LIMBS, PARENT, chain_matrix
 from utils.data_utils import bone_lengths
 from utils.transform import H36M
-
-ROOT = Path(__file__).resolve().parent.parent
-SCRIPT = ROOT / "scripts" / "pose_gan_baselines.py"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +37,7 @@ def test_the_gaussian_has_mean_and_covariance(baselines):
 
 
 def test_limbs_keep_their_shape_and_come_from_different_poses(baselines):
-    """Pose number n is a standard one, n + 1 times as large: every limb tells whose it is."""
+    """Pose n is the first one enlarged n + 1 times, so the size of a limb tells which pose it comes from."""
     sizes = torch.arange(1.0, 51)
     poses = some_poses(1) * sizes[:, None, None]
     shuffled = baselines.shuffled_limbs(poses, 40, rng())
@@ -61,7 +55,7 @@ def test_limbs_keep_their_shape_and_come_from_different_poses(baselines):
 
 
 def test_what_the_baselines_get_wrong(baselines):
-    """On people of one size with stiff bones: the Gaussian's bones vary, shuffled limbs' do not."""
+    """Of people with bones of equal length: the Gaussian's bones vary in length, those of shuffled limbs don't."""
     generator = rng()
     bones = torch.randn(400, 16, 3, generator=generator)
     poses = chain_matrix() @ (200 * bones / bones.norm(dim=-1, keepdim=True))
@@ -74,22 +68,20 @@ def test_what_the_baselines_get_wrong(baselines):
 
 
 @pytest.fixture
-def script(baselines, tiny_h36m, monkeypatch):
+def script(baselines, tiny_h36m):
     """`script("--count", 50)`: the script on the tiny data, in this process."""
 
-    def run(*argv: object) -> None:
-        monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--data_dir", str(tiny_h36m), *map(str, argv)])
-        baselines.main()
+    def run(*argv: object) -> Result:
+        return call_script(baselines, "--data_dir", tiny_h36m, *argv)
 
     return run
 
 
-def test_the_table(script, tmp_path, capsys):
+def test_the_table(script, tmp_path):
     torch.manual_seed(0)
     model = {"script": "3d_pose_gan", "state_dict": PoseGAN(4, 16, 1).state_dict()}
     torch.save(model, tmp_path / "gan.pth")
-    script("--load", tmp_path / "gan.pth", "--count", 50)
-    out = capsys.readouterr().out
+    out = script("--load", tmp_path / "gan.pth", "--count", 50).succeeded().out
     names = ["pose GAN", "Gaussian", "shuffled limbs", "real: training", "real: held out"]
     rows = {name: line for line in out.splitlines() for name in names if line.startswith(name)}
     assert list(rows) == names
@@ -100,10 +92,7 @@ def test_the_table(script, tmp_path, capsys):
     assert "50 is perfect" in out
 
 
-def test_bad_input_ends_in_a_line(script, capsys):
+def test_bad_input_ends_in_a_line_that_names_it(script):
     cases = {("--data_dir", "nowhere"): "nowhere", ("--count", "1"): "--count 1", ("--action", "Walkin"): "Walking?"}
     for argv, named in cases.items():
-        with pytest.raises(SystemExit) as ended:
-            script(*argv)
-        assert ended.value.code == 2
-        assert named in capsys.readouterr().err
+        assert named in script(*argv).last_error()

@@ -1,13 +1,12 @@
 """The reliability curve and the threshold: by hand, and on a run with known errors."""
 
 import json
-import sys
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from command_line import load_script
+from command_line import call_script, load_script
 
 from stacked_hourglass.annotations.mpii import load_mpii
 from utils.predictions.prediction_files import load_predictions, save_metas, save_predictions
@@ -19,7 +18,7 @@ def reliability():
 
 
 def test_the_threshold_by_hand(reliability):
-    """Near and far by turns, from the second to the fifth: pooled as the fit pools them. One head size is near."""
+    """The second to the fifth joint are near and far in turn, so the fit pools them. One head size counts as near."""
     joints = reliability.Joints(np.array([0.1, 0.2, 0.25, 0.3, 0.4, 0.5]), np.array([9, 0.7, 9, 0.1, 9, 1.0]))
     np.testing.assert_allclose(reliability.calibrate(joints.near), [0, 0.5, 0.5, 0.5, 0.5, 1])
     assert joints.right.tolist() == [False, False, False, True, False, False]
@@ -56,27 +55,20 @@ def run(tiny_mpii, tmp_path):
     return tmp_path
 
 
-def call(script, monkeypatch, *argv) -> None:
-    monkeypatch.setattr(sys, "argv", ["reliability.py", *map(str, argv)])
-    script.main()
-
-
-def test_of_a_run(reliability, run, tiny_mpii, monkeypatch, capsys):
-    call(reliability, monkeypatch, "--data_dir", tiny_mpii, "--run_dir", run, "--output_dir", run / "out")
+def test_of_a_run(reliability, run, tiny_mpii):
+    done = call_script(reliability, "--data_dir", tiny_mpii, "--run_dir", run, "--output_dir", run / "out").succeeded()
     found = json.loads((run / "out" / "reliability.json").read_text())
     assert found["threshold"] == pytest.approx(0.8)
     assert found["right_of_kept_percent"] == 100
     assert found["right_percent"] == pytest.approx(found["kept_percent"])
     assert 40 < found["right_percent"] < 60
-    assert "PCKh@0.5" in capsys.readouterr().out
+    assert "PCKh@0.5" in done.out
     assert cv2.imread(str(run / "out" / "reliability.png")).std() > 5
 
 
-def test_a_folder_without_such_a_run_ends_in_a_line(reliability, run, tiny_mpii, monkeypatch, capsys):
+def test_a_folder_without_such_a_run_is_named_in_a_line(reliability, run, tiny_mpii):
     save_metas(run / "metas.pt", {name: {} for name in load_predictions(run / "2d_pose_estimations.pt")})
     for folder, named in ((run, "is no annotated photo"), (run / "nowhere", "nowhere")):
-        with pytest.raises(SystemExit) as ended:
-            call(reliability, monkeypatch, "--data_dir", tiny_mpii, "--run_dir", folder, "--output_dir", run / "out")
-        assert ended.value.code == 2
-        assert named in capsys.readouterr().err
+        argv = ("--data_dir", tiny_mpii, "--run_dir", folder, "--output_dir", run / "out")
+        assert named in call_script(reliability, *argv).last_error()
     assert not (run / "out").exists()

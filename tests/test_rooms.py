@@ -31,8 +31,7 @@ def test_the_options_know_no_network():
     assert imported("options") == {f"utils.command_line.{name}" for name in rooms}
 
 
-# Names
-
+# ------------------------------------------------------------------------------------------ names
 PACKAGES = ("stacked_hourglass", "twod_threed", "generative_models", "stitched", "utils")
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_text())
@@ -67,7 +66,7 @@ IMPORTS = [
 ]
 
 
-# Used under its own name alone (`schema.number(0, 1)`), so its words are not those of other modules.
+# Used under its own name alone (`schema.number(0, 1)`), so other modules may define the same words.
 VOCABULARIES = {"utils.files.schema"}
 
 
@@ -76,7 +75,7 @@ def places_of(name: str) -> list[str]:
 
 
 def test_a_public_function_or_class_has_its_name_to_itself():
-    """A name stands for one thing. Constants that no other module imports may share theirs: COLUMNS, FRAMES."""
+    """One name, one meaning. Constants that no other module imports may share a name: COLUMNS, FRAMES."""
     assert len(DEFINED) > 100
     shared_names = {name for _, module, name in IMPORTS if name in DEFINED.get(module, ())}
     others = {name for module, names in DEFINED.items() if module not in VOCABULARIES for name in names}
@@ -93,9 +92,7 @@ def test_names_are_imported_from_where_they_are_defined():
     assert passed_on == []
 
 
-# Where a Namespace ends
-
-
+# ------------------------------------------------------------------------------------------ where a Namespace ends
 def is_of_a_door(module: str) -> bool:
     return module in DOOR_MODULES or module.startswith(DOOR_ROOMS)
 

@@ -23,5 +23,4 @@ def test_bad_input_ends_in_a_line(tmp_path):
     (tmp_path / "text.mp4").write_text("no video")
     for name, part in (("text.mp4", "not a video"), ("none.mp4", "no such file")):
         done = call_script(benchmark, "--video", tmp_path / name)
-        assert done.status == 2
-        assert f"--video {tmp_path / name}: {part}" in done.err
+        assert f"--video {tmp_path / name}: {part}" in done.last_error()

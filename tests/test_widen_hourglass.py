@@ -1,10 +1,8 @@
 """A wider hourglass that computes the same."""
 
-import sys
-
 import pytest
 import torch
-from command_line import load_script
+from command_line import call_script, load_script
 from tiny_checkpoints import hourglass_file
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
@@ -65,16 +63,10 @@ def test_what_cannot_be_widened_is_refused():
         script.widened(network(stacks=1, add_attention=True), 32, torch.Generator())
 
 
-def test_the_command_line_writes_what_training_loads(tmp_path, monkeypatch, capsys):
+def test_the_command_line_writes_what_training_loads(tmp_path):
     narrow, wide = hourglass_file(tmp_path / "narrow.pth.tar"), tmp_path / "wide.pth.tar"
     features = 2 * load_hourglass(narrow).architecture.features
-    argv = ["widen_hourglass.py", "--load", str(narrow), "--features", str(features), "--output", str(wide)]
-    monkeypatch.setattr(sys, "argv", argv)
-    script.main()
-    assert f"-> {features} features" in capsys.readouterr().out
+    files = ("--load", narrow, "--output", wide)
+    assert f"-> {features} features" in call_script(script, *files, "--features", features).succeeded().out
     assert load_hourglass(wide).architecture.features == features
-    monkeypatch.setattr(sys, "argv", [*argv[:4], "7", *argv[5:]])
-    with pytest.raises(SystemExit) as ended:
-        script.main()
-    assert ended.value.code == 2
-    assert "expected a multiple" in capsys.readouterr().err
+    assert "expected a multiple" in call_script(script, *files, "--features", 7).last_error()

@@ -33,11 +33,8 @@ class Noise(Dataset):
     def __getitem__(self, key):
         epoch, index = key if isinstance(key, tuple) else (0, key)
         x = np.random.default_rng([epoch, index]).normal(size=3).astype(np.float32)
-        return {
-            "x": torch.from_numpy(x),
-            "y": torch.tensor([x @ [1.0, -2.0, 0.5]], dtype=torch.float32),
-            "index": index,
-        }
+        target = torch.tensor([x @ [1.0, -2.0, 0.5]], dtype=torch.float32)
+        return {"x": torch.from_numpy(x), "y": target, "index": index}
 
 
 def options_for(folder, **changes):
