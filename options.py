@@ -148,7 +148,8 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             SALIENCY_CHANGES["load"]["help"], PHOTOS, PHOTOS_REPORT,
         ),
         "hourglass_coco": hourglass_run(
-            "coco", "Estimate 2D poses of COCO's people in given boxes, as official results, or in photos or a video.",
+            "coco",
+            "Estimate 2D poses of COCO's people in given boxes, in COCO's results format, or in photos or a video.",
             "an hourglass with COCO's 17 joints (train.py hourglass_coco); COCO, photos or a video",
             "hourglass checkpoint; the architecture is read from it", COCO_OR_PHOTOS,
             COCO_OR_PHOTOS_REPORT, required=("load",),
@@ -371,10 +372,10 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         "coco_AP": evaluation_2d(
             "coco_evaluation", "coco_AP",
             "Compute AP, AP50, AP75, APM, APL and AR (OKS) of results on COCO's validation people: table and curves.",
-            "person_keypoints_val2017.json in data/coco, or --data_dir sample; results files in COCO's official form",
+            "person_keypoints_val2017.json in data/coco, or --data_dir sample; results files in COCO's official format",
             COCO_TRUTH_REPORT,
             "person_keypoints_val2017_results.json from train.py or run.py hourglass_coco, or any file in COCO's "
-            "official form: [{image_id, category_id: 1, keypoints: [x, y, score] × 17, score}]",
+            "official format: [{image_id, category_id: 1, keypoints: [x, y, score] × 17, score}]",
             COCO_TRUTH,
         ),
         "h36m_MPJPE": Script(

@@ -167,7 +167,7 @@ def _flags(option: Option) -> list[str]:
 
 def _add(group: argparse._ArgumentGroup, option: Option) -> None:
     dest, default = option.dest or option.name, option.default
-    shown = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else default
+    shown = " ".join(map(str, default)) or "none" if isinstance(default, (list, tuple)) else default
     note = " (required)" if option.required else "" if default is None else f" (default: {shown})"
     text = (option.help + note).replace("%", "%%")
     if option.type is bool:

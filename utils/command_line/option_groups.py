@@ -51,7 +51,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("predictions", "folders that run.py wrote (its --output_dir), one per model", None, Path, many=True),
         Option("model_names", "one name per prediction file, for tables and curves", None, many=True),
         Option(
-            "sync", "table (CSV) of the frame at which each chunk begins in its video, see docs/data.md; by default "
+            "sync", "CSV table of the video frame at which each chunk begins, see docs/data.md; by default "
             "sync.csv in the data folder if it is there", None, Path,
         ),
         Option("output_dir", "output folder", None, Path),
@@ -151,8 +151,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("tb_log_freq", "steps between TensorBoard entries", 50, count),
         Option(
             "deterministic",
-            "use deterministic algorithms only: repeated and resumed runs agree to the bit, on one machine with one "
-            "number of threads; slower on a GPU",
+            "use deterministic algorithms only: repeated and resumed runs are equal bit for bit, on one machine "
+            "with the same number of threads; slower on a GPU",
             False, bool,
         ),
         Option(
@@ -175,26 +175,26 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("no_batch_norm_affine", "use batch norm without learned scale and bias", False, bool),
         Option("batch_norm_momentum", "weight of a new batch in batch norm's running statistics", 0.1, share),
         Option("predict_joint_visibility", "also train a joint-visibility network on the features", False, bool),
-        Option("add_attention", "attention over time: each frame of a clip also sees those before it", False, bool),
-        Option("attention_history_length", "frames that --add_attention looks back; 0: none", 8, whole),
+        Option("add_attention", "attention over time: each frame of a clip also uses those before it", False, bool),
+        Option("attention_history_length", "number of earlier frames for --add_attention; 0: none", 8, whole),
         Option("attention_heads", "attention heads; a divisor of --features", 4, count),
         Option(
             "attention_levels",
-            "resolutions in each hourglass with attention, from the lowest up: 4 x 4 places, 8 x 8, 16 x 16, 32 x 32",
+            "resolutions with attention in each hourglass, from the lowest up: 4 x 4, 8 x 8, 16 x 16, 32 x 32",
             1, number(int, 1, 4, "a whole number from 1 to 4"),
         ),
     ),
     "hourglass training": (
         Option(
             "pack_data",
-            "read training crops from one file in the cache (.cache), made on first use: at most 40 kB a person; "
+            "read training crops from one file in the cache (.cache), made on first use: at most 40 kB per person; "
             "faster than decoding large photos, and almost the same samples",
             False, bool,
         ),
         Option(
             "freeze_modules",
             "modules of the loaded network that are not trained, e.g. conv1 bn1 layer1 for the first layers: their "
-            "weights and norm statistics stay, and steps are faster",
+            "weights and norm statistics do not change, and steps are faster",
             None, many=True,
         ),
         Option("scale_weight_factor", "factor applied to all weights at initialization", 1.0, positive),

@@ -313,6 +313,13 @@ def test_processes_of_a_launcher_leave_checks_to_the_script(monkeypatch, checked
 
 
 # ------------------------------------------------------------------------------------------ help
+def test_help_shows_an_empty_default_as_none(capsys):
+    scripts = {"train_it": SCRIPTS["train_it"]._replace(defaults={"schedule": []})}
+    with pytest.raises(SystemExit):
+        main("it", scripts, GROUPS, ["train_it", "--help"])
+    assert "epochs (default: none)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]])
 def test_without_a_script_the_scripts_are_listed(capsys, argv):
     main("it", SCRIPTS, GROUPS, argv)
