@@ -97,7 +97,7 @@ def prepare(folder: Path, data: dict[str, Path]) -> Path:
 
 
 def make_data(folder: Path) -> None:
-    """What the commands read, but for Human3.6M's poses."""
+    """What the commands read, except Human3.6M's poses."""
     make_mpii(folder / "mpii", training=7, validation=5)
     shutil.copytree(folder / "mpii/images", folder / "photos")
     (folder / "photos/broken.jpg").write_text("no photo")

@@ -22,7 +22,7 @@ def imported(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize("entry", SCRIPTS)
-def test_an_entry_point_parses_and_dispatches_alone(entry):
+def test_an_entry_point_only_parses_and_dispatches(entry):
     assert imported(entry) == {"options", "utils.command_line.cli"}
 
 
@@ -135,7 +135,7 @@ def test_no_module_below_the_doors_makes_a_namespace_or_asks_what_was_given():
     assert {module for module in named if not is_of_a_door(module)} == set()
 
 
-def test_the_doors_own_room_is_imported_by_doors_alone():
+def test_only_doors_import_the_doors_own_room():
     importers = {module for module, source, _ in IMPORTS if source and source.startswith("utils.doors")}
     importers = {module for module in importers if module.split(".")[0] in PACKAGES}
     assert "stitched.train" in importers

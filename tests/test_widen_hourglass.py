@@ -28,7 +28,7 @@ def network(**architecture) -> HourglassNet:
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("architecture", [{"stacks": 2}, {"stacks": 1, "use_layer_norm": True}])
 @torch.no_grad()
-def test_outputs_stay(architecture, training):
+def test_outputs_do_not_change(architecture, training):
     narrow, images = network(**architecture), torch.randn(2, 3, 64, 64)
     wide = script.widened(narrow, 48, torch.Generator().manual_seed(1)).train(training)
     for old, new in zip(narrow.train(training)(images), wide(images), strict=True):

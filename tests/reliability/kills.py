@@ -158,7 +158,7 @@ def faults_of_files(folder: Path) -> list[str]:
 
 
 def differences(folder: Path, whole: Path) -> list[str]:
-    """How a resumed training differs from one that nobody killed."""
+    """How a resumed training differs from one that was not killed."""
     from utils.training.checkpoints import read_checkpoint
 
     faults = [f"left over: {path.name}" for path in folder.iterdir() if path.name not in FILES]
@@ -176,7 +176,7 @@ def differences(folder: Path, whole: Path) -> list[str]:
 
 
 def are_equal(one: Any, other: Any) -> bool:
-    """Whether two values of checkpoints agree to the bit."""
+    """Whether two values of checkpoints are equal bit for bit."""
     import torch
 
     if isinstance(one, torch.Tensor):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM before a training's loop; repeated and resumed runs that agree to the bit."""
+"""Ctrl-C and SIGTERM before a training's loop; repeated and resumed runs that are equal bit for bit."""
 
 import os
 import signal
@@ -100,7 +100,7 @@ NETWORKS = ("hourglass", "2d3d")
 
 
 @pytest.mark.parametrize("name", TRAININGS)
-def test_repeated_and_resumed_deterministic_runs_agree_to_the_bit(name, data_of_several, tmp_path):
+def test_repeated_and_resumed_deterministic_runs_are_equal_bit_for_bit(name, data_of_several, tmp_path):
     data, argv = TRAININGS[name]
     arguments = [*argv, "--data_dir", data_of_several[data], "--deterministic"]
     networks = [text for kind in NETWORKS for text in (f"--load_{kind}", data_of_several["folder"] / f"{kind}.pth.tar")]

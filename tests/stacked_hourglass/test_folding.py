@@ -50,7 +50,7 @@ def test_two_of_a_bottlenecks_three_norms_are_folded():
     assert norms(for_inference(model.train())) == 3 * blocks + 1 + 2
 
 
-def test_without_the_fused_operators_norms_are_folded_alone(monkeypatch):
+def test_without_the_fused_operators_only_norms_are_folded(monkeypatch):
     def missing(*_):
         raise AttributeError
 

@@ -166,7 +166,7 @@ def test_heat_maps_are_the_same_with_and_without_visibility():
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
-def test_forward_leaves_its_input_alone():
+def test_forward_does_not_change_its_input():
     images = torch.rand(1, 3, 64, 64)
     before = images.clone()
     network(SMALL).eval()(images)

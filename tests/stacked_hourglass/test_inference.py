@@ -82,7 +82,7 @@ def model() -> HourglassNet:
     return model.eval()
 
 
-def test_batch_statistics_are_used_and_running_ones_stay(model):
+def test_batch_statistics_are_used_and_running_ones_are_kept(model):
     images = torch.rand(2, 3, 64, 64)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     running = model(images)[-1]

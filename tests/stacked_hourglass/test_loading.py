@@ -36,7 +36,7 @@ def assert_same_outputs(model: HourglassNet, loaded: HourglassNet, images: Tenso
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_a_bare_published_state_dict_loads_with_its_path_alone(tmp_path, images, prefix):
+def test_a_bare_published_state_dict_needs_only_its_path(tmp_path, images, prefix):
     model = trained()
     torch.save({prefix + key: value for key, value in model.state_dict().items()}, tmp_path / "published.pth")
     loaded = load_hourglass(tmp_path / "published.pth")
@@ -47,7 +47,7 @@ def test_a_bare_published_state_dict_loads_with_its_path_alone(tmp_path, images,
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip file", "old file form"])
-def test_a_published_checkpoint_loads_with_its_path_alone(tmp_path, images, legacy):
+def test_a_published_checkpoint_needs_only_its_path(tmp_path, images, legacy):
     model = trained(replace(SMALL, stacks=1, blocks=2))
     optimizer = torch.optim.RMSprop(model.parameters(), 2.5e-4)
     checkpoint = {
@@ -80,7 +80,7 @@ def test_weights_older_than_batch_norms_counter_load(tmp_path, images):
     ],
     ids=["plain", "layer norm", "no affine", "visibility"],
 )
-def test_our_checkpoint_loads_with_its_path_alone(tmp_path, images, parse_options, architecture):
+def test_our_checkpoint_needs_only_its_path(tmp_path, images, parse_options, architecture):
     model = trained(architecture)
     options = parse_options("--batch_norm_momentum", architecture.batch_norm_momentum)
     settings = {name: value for name, value in vars(options).items() if name != "accepts"}

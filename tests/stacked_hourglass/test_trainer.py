@@ -67,7 +67,7 @@ def test_masks_cover_what_is_in_view(make_trainer, parts):
         assert all(left - 1 <= column <= right + 1 for column in columns[row])
 
 
-def test_augmented_input_is_jittered_and_the_crops_stay(make_trainer, parts):
+def test_augmented_input_is_jittered_and_the_crops_are_not_changed(make_trainer, parts):
     trainer, batch = make_trainer(), minibatch(parts[1])
     before = batch["image"].clone()
     light = [(trainer.prepare(batch, i) - trainer.prepare(batch)).abs().mean() for i in (0, 1)]

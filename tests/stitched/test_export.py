@@ -171,7 +171,7 @@ def test_printed_numbers_have_their_definitions(exported, kind):
         assert all(f"{name} " in line for name in json.loads((folder / f"{kind}.json").read_text())["outputs"])
 
 
-def test_the_example_needs_the_onnx_file_alone(exported, networks, tmp_path, monkeypatch, capsys):
+def test_the_example_needs_only_the_onnx_file(exported, networks, tmp_path, monkeypatch, capsys):
     """The documented lines, unchanged, give the results of `estimate_poses`."""
     rng = np.random.default_rng(0)
     photo = cv2.resize(rng.integers(0, 256, (9, 9, 3), np.uint8), (300, 200))

@@ -255,7 +255,7 @@ def test_contradicting_and_useless_options_are_refused(fails, argv, named):
     assert named in fails(*argv)
 
 
-def test_a_batch_of_one_is_enough_for_the_hourglass_alone(images, networks, tmp_path):
+def test_with_the_lifter_frozen_a_last_batch_of_one_is_no_fault(images, networks, tmp_path):
     run = fine_tune(tmp_path, images, *networks, "--freeze", "lifter", "--train_batch_size", 5)
     assert epochs(run) == 1
 

@@ -77,7 +77,7 @@ def test_orientations_are_turned_and_never_mirrored(samples):
     torch.testing.assert_close(distances, distances[:1].expand_as(distances), rtol=1e-3, atol=0.5)
 
 
-def test_about_the_vertical_heights_stay(samples):
+def test_rotation_about_the_vertical_keeps_heights(samples):
     for z_rotations_only in (True, False):
         _, poses = some(samples, count=10, z_rotations_only=z_rotations_only)
         up = samples.cameras[samples.first_camera[1] + 3].R[:, 2]  # the world's z in camera coordinates; sample 7

@@ -214,7 +214,7 @@ class TestPlace:
         torch.testing.assert_close(place(normalise_instance(poses), poses), poses)
 
     @given(SEEDS)
-    def test_the_shape_stays(self, seed):
+    def test_the_shape_is_kept(self, seed):
         shapes = normalise_instance(random_poses(3, 16, 2, seed).double())
         like = 300 * torch.rand(3, 16, 2, generator=rng(seed + 1), dtype=torch.float64)
         torch.testing.assert_close(normalise_instance(place(shapes, like)), shapes)

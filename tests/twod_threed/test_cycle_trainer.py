@@ -157,7 +157,7 @@ class TestUpdate:
         assert len(asked) == 4  # the minibatch, 3D for it; 2D and 3D of the critics' second update
         assert all(not torch.equal(one, other) for k, one in enumerate(asked) for other in asked[:k])
 
-    def test_the_draws_depend_on_seed_and_iteration_alone(self, trainer):
+    def test_the_draws_depend_only_on_seed_and_iteration(self, trainer):
         index = torch.arange(20)
         first, *_ = one_step(trainer(augmentation=OrthogonalAugmentation()), index, iteration=3)
         torch.rand(5)
@@ -172,7 +172,7 @@ class TestUpdate:
         assert {state["step"].item() for state in generators.state.values()} == {1}
         assert {state["step"].item() for state in critics.state.values()} == {updates}
 
-    def test_without_gan_loss_critics_stay(self, trainer):
+    def test_without_gan_loss_critics_are_not_trained(self, trainer):
         hooks = trainer(gan_coeff=0)
         losses, gan, _ = one_step(hooks, torch.arange(20))
         before = small_gan(hooks)

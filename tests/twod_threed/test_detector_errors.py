@@ -61,7 +61,7 @@ def test_directions_go_all_around():
         assert towards.mean(0).norm() < 0.15
 
 
-def test_validation_depends_on_the_sample_alone():
+def test_validation_depends_only_on_the_sample():
     errors, poses = bank((1, 0), (2, 0), (3, 0), (4, 1)), some_poses(8)
     index = torch.arange(8)
     whole = errors.added_for_validation(poses, index)

@@ -75,7 +75,7 @@ class TestUpdate:
         _, model = one_step(trainer(max_norm=0), torch.arange(20))
         assert model.w1.weight.norm(dim=1).max() > 0.6
 
-    def test_augmentation_depends_on_seed_and_iteration_alone(self, trainer):
+    def test_augmentation_depends_only_on_seed_and_iteration(self, trainer):
         augmented = {"augmentation": OrthogonalAugmentation(), "drop_joint_prob": 0.2}
         index = torch.arange(20)
         first, _ = one_step(trainer(**augmented), index, iteration=3)

@@ -151,7 +151,7 @@ class TestOrthogonalAugmentation:
         assert (kept ^ swapped).all()
         assert 10 < kept.sum() < 40
 
-    def test_without_flip_handedness_stays(self):
+    def test_without_flip_handedness_is_kept(self):
         poses = some_poses()
         turned = OrthogonalAugmentation(flip_prob=0)(poses, generator())
         before, after = (torch.linalg.det((one[:, 1:4] - one[:, :1]) / 300) for one in (poses, turned))
@@ -185,7 +185,7 @@ class TestOrthogonalAugmentation:
         moved = ((mirrored - poses).norm(dim=-1).amax(1) > 1).float().mean().item()
         assert moved == pytest.approx(0.75, abs=0.04)
 
-    def test_it_is_deterministic_and_leaves_its_input_alone(self):
+    def test_it_is_deterministic_and_does_not_change_its_input(self):
         poses = some_poses()
         before, augment = poses.clone(), OrthogonalAugmentation()
         assert torch.equal(augment(poses, generator(3)), augment(poses, generator(3)))

@@ -311,7 +311,7 @@ def augmented(frames):
     return samples
 
 
-def test_a_view_depends_on_seed_epoch_and_index_alone(frames, augmented):
+def test_a_view_depends_only_on_seed_epoch_and_index(frames, augmented):
     again = FrameCrops(frames, augment=True)[3, 1]
     assert torch.equal(augmented[3 * len(frames) + 1]["image"], again["image"])
     others = (augmented[1], FrameCrops(frames, augment=True, seed=1)[3, 1], FrameCrops(frames)[3, 1])

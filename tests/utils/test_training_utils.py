@@ -158,7 +158,7 @@ def test_a_bad_loss_of_one_process_ends_all(monkeypatch):
 
 
 # ------------------------------------------------------------------------------------------ load, evaluate
-def test_load_takes_weights_alone(tmp_path):
+def test_load_takes_only_the_weights(tmp_path):
     first = run(tmp_path, epochs=2, exp="first")
     weights = {name: value.clone() for name, value in first.model.state_dict().items()}
 

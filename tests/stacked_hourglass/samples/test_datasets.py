@@ -163,7 +163,7 @@ def test_other_skeletons_have_their_own_joints_and_flips(tmp_path):
 # ------------------------------------------------------------------------------------------ randomness and loaders
 
 
-def test_a_sample_depends_on_seed_epoch_and_index_alone(tiny_mpii):
+def test_a_sample_depends_only_on_seed_epoch_and_index(tiny_mpii):
     training, _ = load_mpii(tiny_mpii)
     dataset = PoseCrops(training, augment=True, seed=3)
     first = dataset[2, 5]
@@ -238,7 +238,7 @@ def test_without_augmentation_a_training_loader_gives_plain_crops(tiny_mpii):
             assert torch.equal(image, plain[int(index)]["image"])
 
 
-def test_loaders_leave_the_global_random_numbers_alone(tiny_mpii, tmp_path):
+def test_loaders_do_not_draw_from_the_global_generators(tiny_mpii, tmp_path):
     """Otherwise the initial weights would depend on whether the statistics were cached."""
     training, _ = load_mpii(tiny_mpii)
     before = torch.get_rng_state()
@@ -290,7 +290,7 @@ def people_joints(people, order):
     return torch.from_numpy(people.joints[0])[torch.arange(len(MPII))[order]]
 
 
-def test_framing_leaves_the_other_random_numbers_alone(tiny_mpii):
+def test_framing_does_not_change_the_other_random_numbers(tiny_mpii):
     people = load_mpii(tiny_mpii)[0]
     plain, off = PoseCrops(people, True, seed=3), PoseCrops(people, True, seed=3, framing=Framing())
     for index in range(3):

@@ -164,7 +164,7 @@ def test_erasing_takes_the_picture_upside_down():
     pytest.fail("no textured patch in 20 draws")
 
 
-def test_double_precision_stays():
+def test_double_precision_is_kept():
     image = photo(32).double()
     assert ALL(image, generator()).dtype == torch.float64
     assert RandomErasing(1)(image, generator()).dtype == torch.float64

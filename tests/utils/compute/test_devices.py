@@ -121,7 +121,7 @@ def test_a_large_gradient_is_clipped_to_its_norm():
     assert one_step(loss_scale=100) == pytest.approx([1 - 6, 1 - 8], abs=1e-4)
 
 
-def test_no_grad_clipping_leaves_gradients_alone():
+def test_no_grad_clipping_leaves_gradients_unchanged():
     """Of norm 500, far above the default of 10."""
     assert one_step(loss_scale=100, clip=None) == [1 - 300, 1 - 400]
 

@@ -67,7 +67,7 @@ def test_a_nested_entry_point_does_not_join_again(join):
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_faults_end_as_they_do_alone(join, capsys, rank):
+def test_faults_end_as_in_a_single_process(join, capsys, rank):
     assert leaves(join, capsys, UserError("wrong"), rank) == (2, "it.py: error: wrong\n")
     assert leaves(join, capsys, SystemExit(130), rank) == (130, "")
     assert leaves(join, capsys, KeyboardInterrupt(), rank) == (130, "")

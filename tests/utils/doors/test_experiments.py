@@ -171,7 +171,7 @@ def test_a_resumed_run_has_its_former_options_unless_others_are_given(tmp_path):
     assert (options.given, options.checkpoint_dir) == ({"epochs", "resume"}, tmp_path / "checkpoints")
 
 
-def test_without_resume_options_stay(tmp_path):
+def test_without_resume_options_are_kept(tmp_path):
     run(tmp_path, lr=0.5, epochs=1)
     options = options_for(tmp_path)
     before = Namespace(**vars(options))

@@ -47,7 +47,7 @@ class TestPose:
         assert [tuple(picture[int(y), int(x)]) for x, y in JOINTS] == [SIDE_COLORS[s] for s in "rcl"]
         assert tuple(picture[250, 400]) == (128, 128, 128)
 
-    def test_source_is_left_alone(self):
+    def test_source_is_not_changed(self):
         before = GREY.copy()
         draw(JOINTS, numbers=[0])
         assert (before == GREY).all()
@@ -157,7 +157,7 @@ class TestNumbers:
 
 
 class TestEnlarge:
-    def test_large_picture_stays(self):
+    def test_large_picture_is_not_enlarged(self):
         picture, spans = enlarge_small(GREY)
         assert picture is GREY
         assert spans.tolist() == [1, 1]

@@ -112,7 +112,7 @@ def test_the_peak_moves_a_quarter_towards_the_higher_neighbour():
     assert decode_one([row[::-1] for row in rows]) == (1.75, 2.25, 9)
 
 
-def test_neighbours_that_are_equal_leave_the_peak_alone():
+def test_equal_neighbours_do_not_shift_the_peak():
     assert decode_one([[0, 1, 0], [2, 9, 2], [0, 1, 0]]) == (1, 1, 9)
     assert decode_one([[0, 0, 0], [2, 9, 1], [0, 1, 0]]) == (0.75, 1.25, 9)
     assert decode_one([[0, 1, 0], [2, 9, 1], [0, 1, 0]]) == (0.75, 1, 9)
@@ -144,7 +144,7 @@ def test_decoding_gives_float32(dtype):
     assert points.tolist() == [[[1.25, 1]]]
 
 
-def test_decoding_is_for_every_map_alone():
+def test_every_map_is_decoded_independently():
     maps = torch.rand(3, 5, 8, 9, generator=torch.Generator().manual_seed(0))
     points, scores = decode_heatmaps(maps)
     assert (points.shape, scores.shape) == ((3, 5, 2), (3, 5))

@@ -44,7 +44,7 @@ def test_a_swap_is_repaired(frames, limb):
     assert not which[:, 1 - column].any()
 
 
-def test_crossing_legs_are_left_alone():
+def test_crossing_legs_are_not_swapped():
     joints = walk(frames=120)
     repaired, which = repair_swaps(joints, MPII, 1.0)
     assert not which.any()

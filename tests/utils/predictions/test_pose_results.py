@@ -23,7 +23,7 @@ def results():
     return found
 
 
-def test_2d_poses_alone(results, tmp_path):
+def test_only_2d_poses(results, tmp_path):
     paths = results.save(tmp_path)
     assert [path.name for path in paths] == ["2d_pose_estimations.pt", "metas.pt", "predictions.json"]
     assert sorted(tmp_path.iterdir()) == sorted(paths)

@@ -72,7 +72,7 @@ def test_missing_joints_stay_missing_and_spoil_nothing(smoothed):
     assert smooth.isnan().equal(joints.isnan())
 
 
-def test_short_gaps_are_filled_and_long_ones_stay():
+def test_short_gaps_are_filled_and_long_ones_are_not():
     times = torch.tensor([0.0, 0.1, 0.3, 0.4, 0.9, 1.0, 1.1])
     values = (10 * times).view(-1, 1)
     gappy = values.clone()

@@ -77,7 +77,7 @@ def test_it_is_complete_in_the_h5_form(files):
     assert "7 subjects, 15 actions, 210 sequences" in report(files)
 
 
-def test_cameras_are_of_every_subject_and_theirs_alone(files):
+def test_cameras_are_those_of_the_subjects_and_no_others(files):
     cameras = files.cameras()
     assert set(cameras) == {(subject, number) for subject in SUBJECTS for number in (1, 2, 3, 4)}
     assert [cameras[9, number].name for number in (1, 2, 3, 4)] == list(CAMERA_NAMES)

@@ -95,7 +95,7 @@ def test_an_older_logs_shares_become_percent_once(tmp_path, capsys):
     assert capsys.readouterr().err.count("rates are now in %") == 1
 
 
-def test_a_log_whose_units_are_known_stays(tmp_path):
+def test_a_log_whose_units_are_known_is_kept(tmp_path):
     log, content = tmp_path / "log.txt", "epoch\tval/PCKh@0.5\n1\t0.25\n"
     log.write_text(content)
     write_options(tmp_path / "options.json", {}, None, {}, {"PCKh@0.5": "%"})
