@@ -26,7 +26,6 @@ ONE_PROCESS = "is for several processes"
 # What every training refuses; in brackets the options whose only test with one process this is.
 REFUSED = [
     (("--no_grad_clipping", "--grad_clip", 3), "--grad_clip", []),
-    (("--resume", "--load", "there"), "--resume", []),
     (("--resume",), "--resume", []),
     (("--scale_lr",), f"--scale_lr {ONE_PROCESS}", ["scale_lr"]),
     (("--compression", "fp16"), f"--compression {ONE_PROCESS}", ["compression"]),
@@ -153,6 +152,7 @@ class TrainingOptionTests:
     @pytest.mark.shows("resume")
     def test_resume_continues_as_if_never_stopped(self, run, launch, tmp_path):
         self.trained(launch, tmp_path)
+        assert "--load contradicts --resume" in launch(tmp_path, "--resume", "--load", run().checkpoints).refusal()
         resumed = self.trained(launch, tmp_path, "--resume", "--epochs", 2)
         assert epochs(resumed) == 2
         assert weights(resumed) == weights(run("--epochs", 2))

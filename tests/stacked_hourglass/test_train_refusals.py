@@ -55,7 +55,6 @@ def test_workers_reach_every_loader(tiny_mpii, tmp_path, monkeypatch):
         ("--schedule_type", "cosine", "--schedule", 5),
         ("--no_grad_clipping", "--grad_clip", 3),
         ("--use_amsprop", "--momentum", 0.5),
-        ("--resume", "--load", "there"),
         ("--freeze_modules", "conv1"),
         ("--features", 10),
         ("--scale_lr",),
