@@ -10,7 +10,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from kill_points import child, kill_at, status_of
+from launchers import free_port
 
 from options import GROUPS, SCRIPTS
 from utils import osutils
@@ -99,12 +99,6 @@ class Training:
         statuses = [status_of(process) for process in self.start(folder, prepare, *more)]
         assert not any(statuses), f"{self.name}, status {statuses}: {(folder / 'output.txt').read_text()[-2000:]}"
         return time.monotonic() - start
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 # ------------------------------------------------------------------------------------------ a kill

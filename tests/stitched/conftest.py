@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from command_line import Result, call
+from tiny_checkpoints import hourglass_file, lifter_file
 from tiny_fine_tuning import make_images, make_networks
 
 from stitched.loading import load_network, stitched_extras
@@ -33,6 +34,15 @@ def stitched(networks, tmp_path_factory) -> Path:
     content = {"format_version": 1, "script": "stitched_fine_tune", "options": {}}
     write_checkpoint(path, content | {"state_dict": network.state_dict()} | stitched_extras(network))
     return path
+
+
+@pytest.fixture
+def two_files(tmp_path) -> dict[str, Path]:
+    """Checkpoints of an untrained hourglass and 3D baseline, as arguments of `load_network`."""
+    return {
+        "load_hourglass": hourglass_file(tmp_path / "hourglass.pth.tar"),
+        "load_2d3d": lifter_file(tmp_path / "lifter.pth.tar"),
+    }
 
 
 @pytest.fixture

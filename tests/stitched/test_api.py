@@ -2,14 +2,13 @@
 
 import inspect
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from color_hourglass import by_side, spots
 from color_network import CELLS, MIDDLES, color_network
-from tiny_checkpoints import hourglass_file, lifter_file, stitched_file
+from tiny_checkpoints import stitched_file
 
 from stacked_hourglass import demo_weights
 from stitched import PoseEstimates, api, estimate_poses, load_network
@@ -106,52 +105,46 @@ def test_settings_reach_the_predictor(network, photo, monkeypatch):
 
 
 # ------------------------------------------------------------------------------------------ checkpoints
-@pytest.fixture
-def paths(tmp_path) -> dict[str, Path]:
-    return {
-        "load_hourglass": hourglass_file(tmp_path / "hourglass.pth.tar"),
-        "load_2d3d": lifter_file(tmp_path / "lifter.pth.tar"),
-    }
-
-
 def assert_same(found: PoseEstimates, expected: PoseEstimates) -> None:
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_checkpoints_are_loaded(photo, paths, tmp_path):
-    expected = estimate_poses(photo, load_network(**{name: str(path) for name, path in paths.items()}))
-    assert_same(estimate_poses(photo, **paths, device="cpu"), expected)
-    whole = stitched_file(tmp_path / "whole" / "checkpoint.pth.tar", *paths.values())
+def test_checkpoints_are_loaded(photo, two_files, tmp_path):
+    expected = estimate_poses(photo, load_network(**{name: str(path) for name, path in two_files.items()}))
+    assert_same(estimate_poses(photo, **two_files, device="cpu"), expected)
+    whole = stitched_file(tmp_path / "whole" / "checkpoint.pth.tar", *two_files.values())
     assert_same(estimate_poses(photo, load=whole.parent, device="cpu"), expected)
     with pytest.raises(UserError, match="--load_2d3d missing"):
-        estimate_poses(photo, load_hourglass=paths["load_hourglass"])
+        estimate_poses(photo, load_hourglass=two_files["load_hourglass"])
     with pytest.raises(UserError, match="--device cuda:99"):
-        estimate_poses(photo, **paths, device="cuda:99")
+        estimate_poses(photo, **two_files, device="cuda:99")
 
 
-def test_without_checkpoints_the_demo_weights_are_used_and_a_line_says_so(photo, paths, tmp_path, monkeypatch, capsys):
-    expected = estimate_poses(photo, **paths, device="cpu")
+def test_without_checkpoints_the_demo_weights_are_used_and_a_line_says_so(
+    photo, two_files, tmp_path, monkeypatch, capsys
+):
+    expected = estimate_poses(photo, **two_files, device="cpu")
     monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", tmp_path / "demo.pth.tar")
     with pytest.raises(UserError, match="--load_hourglass and --load_2d3d missing"):
         estimate_poses(photo, device="cpu")
     assert capsys.readouterr().out == ""
-    stitched_file(tmp_path / "demo.pth.tar", *paths.values())
+    stitched_file(tmp_path / "demo.pth.tar", *two_files.values())
     assert_same(estimate_poses(photo, device="cpu"), expected)
     [line] = capsys.readouterr().out.splitlines()
     assert line.startswith(f"no checkpoint given: the demo weights {tmp_path / 'demo.pth.tar'} are used; they are weak")
     assert "--load_hourglass HOURGLASS --load_2d3d LIFTER, or --load STITCHED" in line
     with pytest.raises(UserError, match="--load_2d3d missing"):
-        estimate_poses(photo, load_hourglass=paths["load_hourglass"])
+        estimate_poses(photo, load_hourglass=two_files["load_hourglass"])
 
 
-def test_demo_weights_may_be_of_half_precision(photo, paths, tmp_path, monkeypatch):
-    path = stitched_file(tmp_path / "demo.pth.tar", *paths.values())
+def test_demo_weights_may_be_of_half_precision(photo, two_files, tmp_path, monkeypatch):
+    path = stitched_file(tmp_path / "demo.pth.tar", *two_files.values())
     content = torch.load(path, weights_only=True)
     content["state_dict"] = {k: v.half() if v.is_floating_point() else v for k, v in content["state_dict"].items()}
     write_checkpoint(path, content)
     monkeypatch.setattr(demo_weights, "DEMO_WEIGHTS", path)
-    expected = estimate_poses(photo, **paths, device="cpu")
+    expected = estimate_poses(photo, **two_files, device="cpu")
     found = estimate_poses(photo, device="cpu")
     assert all(part.dtype == np.float32 for part in found)
     np.testing.assert_allclose(found.scores, expected.scores, atol=0.01 * expected.scores.max())

@@ -17,15 +17,6 @@ IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) - 
 TO_PHOTO = torch.tensor([[[2.0, 0.0, 100.0], [0.0, 2.0, 50.0]]]).expand(2, -1, -1)
 
 
-@pytest.fixture
-def files(tmp_path):
-    """The two checkpoints, as options."""
-    return {
-        "load_hourglass": hourglass_file(tmp_path / "hourglass.pth.tar"),
-        "load_2d3d": lifter_file(tmp_path / "lifter.pth.tar"),
-    }
-
-
 def save_whole(network, folder):
     write = make_checkpoint_fn("stitched_fine_tune", {}, stitched_extras(network))
     write(network, torch.optim.Adam(network.parameters()), 3, 50.0, folder, is_best=False)
@@ -41,23 +32,23 @@ def assert_same(one: StitchedNetwork, other: StitchedNetwork):
 
 # ------------------------------------------------------------------------------------------ loading
 @pytest.mark.parametrize("kind", ["instance", "dataset"])
-def test_two_checkpoints_make_a_network(tmp_path, files, kind):
-    files["load_2d3d"] = lifter_file(tmp_path / "other.pth.tar", kind)
-    network = load_network(**files, image_scale="human36m")
+def test_two_checkpoints_make_a_network(tmp_path, two_files, kind):
+    two_files["load_2d3d"] = lifter_file(tmp_path / "other.pth.tar", kind)
+    network = load_network(**two_files, image_scale="human36m")
     assert not network.training
     assert (network.normalisation.kind, network.image_scale) == (kind, "human36m")
     assert network.mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
     assert network(IMAGES, TO_PHOTO).pose_3d.isfinite().all()
-    assert load_network(**files).image_scale == "any"
+    assert load_network(**two_files).image_scale == "any"
 
 
 @pytest.mark.parametrize("kind", ["instance", "dataset"])
-def test_a_whole_checkpoint_loads_by_its_path(tmp_path, files, kind):
-    files["load_2d3d"] = lifter_file(tmp_path / "other.pth.tar", kind)
-    network = load_network(**files)
+def test_a_whole_checkpoint_loads_by_its_path(tmp_path, two_files, kind):
+    two_files["load_2d3d"] = lifter_file(tmp_path / "other.pth.tar", kind)
+    network = load_network(**two_files)
     network.soft_argmax = SoftArgmax2D(window_fn="Uniform", window_width=5, softmax_temp=0.3)
     folder = save_whole(network, tmp_path / "whole")
-    for path in files.values():
+    for path in two_files.values():
         path.unlink()
     loaded = load_network(load=folder)
     assert not loaded.training
@@ -69,10 +60,10 @@ def test_a_whole_checkpoint_loads_by_its_path(tmp_path, files, kind):
     assert content["skeleton"] == "MPII"
 
 
-def test_training_resumes_from_a_whole_checkpoint(tmp_path, files):
-    network = load_network(**files)
+def test_training_resumes_from_a_whole_checkpoint(tmp_path, two_files):
+    network = load_network(**two_files)
     folder = save_whole(network, tmp_path / "whole")
-    other = load_network(**files)
+    other = load_network(**two_files)
     with torch.no_grad():
         other.hourglass.conv1.weight.zero_()
     optimizer = torch.optim.Adam(other.parameters())
@@ -81,8 +72,8 @@ def test_training_resumes_from_a_whole_checkpoint(tmp_path, files):
     assert_same(other, network)
 
 
-def test_a_whole_checkpoint_takes_precedence_with_a_warning(tmp_path, files, capsys):
-    network = load_network(**files)
+def test_a_whole_checkpoint_takes_precedence_with_a_warning(tmp_path, two_files, capsys):
+    network = load_network(**two_files)
     assert capsys.readouterr().err == ""
     folder = save_whole(network, tmp_path / "whole")
     other = hourglass_file(tmp_path / "big.pth.tar", architecture=replace(SMALL, stacks=3))
@@ -93,37 +84,37 @@ def test_a_whole_checkpoint_takes_precedence_with_a_warning(tmp_path, files, cap
     assert "--load_2d3d" not in warning
 
 
-def test_the_hourglass_may_come_from_a_whole_network(tmp_path, files):
-    network = load_network(**files)
+def test_the_hourglass_may_come_from_a_whole_network(tmp_path, two_files):
+    network = load_network(**two_files)
     network.hourglass.score_threshold = 0.25
     folder = save_whole(network, tmp_path / "whole")
-    loaded = load_network(**files | {"load_hourglass": folder})
+    loaded = load_network(**two_files | {"load_hourglass": folder})
     assert_same(loaded, network)
     assert loaded.score_threshold == 0.25
 
 
 # ------------------------------------------------------------------------------------------ several processes
-def test_rank_0_reads_the_two_checkpoints_for_all(files):
+def test_rank_0_reads_the_two_checkpoints_for_all(two_files):
     main, other = one_after_the_other()
-    network = load_network(**files, processes=main)
-    for path in files.values():
+    network = load_network(**two_files, processes=main)
+    for path in two_files.values():
         path.unlink()
-    assert_same(load_network(**files, processes=other), network)
+    assert_same(load_network(**two_files, processes=other), network)
 
 
-def test_rank_0_reads_a_whole_checkpoint_for_all(tmp_path, files):
-    folder = save_whole(load_network(**files), tmp_path / "whole")
+def test_rank_0_reads_a_whole_checkpoint_for_all(tmp_path, two_files):
+    folder = save_whole(load_network(**two_files), tmp_path / "whole")
     main, other = one_after_the_other()
     network = load_network(folder, processes=main)
     folder.rename(tmp_path / "elsewhere")
     assert_same(load_network(folder, processes=other), network)
 
 
-def test_all_ranks_refuse_what_rank_0_has_read(files):
-    exchanged = {"load_hourglass": files["load_2d3d"], "load_2d3d": files["load_hourglass"]}
+def test_all_ranks_refuse_what_rank_0_has_read(two_files):
+    exchanged = {"load_hourglass": two_files["load_2d3d"], "load_2d3d": two_files["load_hourglass"]}
     main, other = one_after_the_other()
     message = refusal(**exchanged, processes=main)
-    for path in files.values():
+    for path in two_files.values():
         path.unlink()
     assert refusal(**exchanged, processes=other) == message
 
@@ -136,40 +127,40 @@ def refusal(**given):
     return str(error.value)
 
 
-def test_a_missing_checkpoint_is_named(files):
+def test_a_missing_checkpoint_is_named(two_files):
     both = refusal()
     assert "--load_hourglass and --load_2d3d missing" in both
     assert "or a whole stitched network with --load" in both
-    assert refusal(load_hourglass=files["load_hourglass"]).startswith("--load_2d3d missing")
-    assert refusal(load_2d3d=files["load_2d3d"]).startswith("--load_hourglass missing")
+    assert refusal(load_hourglass=two_files["load_hourglass"]).startswith("--load_2d3d missing")
+    assert refusal(load_2d3d=two_files["load_2d3d"]).startswith("--load_hourglass missing")
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path, files):
-    assert "nothing.pth: no such checkpoint" in refusal(**files | {"load_hourglass": tmp_path / "nothing.pth"})
-    assert "nothing.pth: no such checkpoint" in refusal(**files | {"load_2d3d": tmp_path / "nothing.pth"})
+def test_a_file_that_is_not_there_is_named(tmp_path, two_files):
+    assert "nothing.pth: no such checkpoint" in refusal(**two_files | {"load_hourglass": tmp_path / "nothing.pth"})
+    assert "nothing.pth: no such checkpoint" in refusal(**two_files | {"load_2d3d": tmp_path / "nothing.pth"})
     assert "nothing.pth: no such checkpoint" in refusal(load=tmp_path / "nothing.pth")
 
 
-def test_exchanged_checkpoints_are_recognised(files):
-    message = refusal(load_hourglass=files["load_2d3d"], load_2d3d=files["load_hourglass"])
+def test_exchanged_checkpoints_are_recognised(two_files):
+    message = refusal(load_hourglass=two_files["load_2d3d"], load_2d3d=two_files["load_hourglass"])
     assert "lifter.pth.tar is a 3D baseline" in message
     assert "hourglass.pth.tar an hourglass: swap the two" in message
 
 
-def test_one_of_the_two_is_another_network(files):
-    message = refusal(load_hourglass=files["load_hourglass"], load_2d3d=files["load_hourglass"])
-    assert message.startswith(f"--load_2d3d {files['load_hourglass']}: no 3D baseline network (it was written by")
-    message = refusal(load_hourglass=files["load_2d3d"], load_2d3d=files["load_2d3d"])
-    assert message.startswith(f"--load_hourglass {files['load_2d3d']}: not an hourglass network (it was written by")
+def test_one_of_the_two_is_another_network(two_files):
+    message = refusal(load_hourglass=two_files["load_hourglass"], load_2d3d=two_files["load_hourglass"])
+    assert message.startswith(f"--load_2d3d {two_files['load_hourglass']}: no 3D baseline network (it was written by")
+    message = refusal(load_hourglass=two_files["load_2d3d"], load_2d3d=two_files["load_2d3d"])
+    assert message.startswith(f"--load_hourglass {two_files['load_2d3d']}: not an hourglass network (it was written by")
 
 
-def test_a_part_or_the_whole_in_the_wrong_place(tmp_path, files):
-    folder = save_whole(load_network(**files), tmp_path / "whole")
-    message = refusal(**files | {"load_2d3d": folder})
+def test_a_part_or_the_whole_in_the_wrong_place(tmp_path, two_files):
+    folder = save_whole(load_network(**two_files), tmp_path / "whole")
+    message = refusal(**two_files | {"load_2d3d": folder})
     assert "written by train.py stitched_fine_tune" in message
     assert "whole stitched network goes to --load" in message
     for name, script in (("load_hourglass", "hourglass_mpii"), ("load_2d3d", "2d3d_h36m")):
-        message = refusal(load=files[name])
+        message = refusal(load=two_files[name])
         assert f"not a stitched network (it was written by train.py {script})" in message
         assert "--load_hourglass" in message
 
@@ -178,10 +169,10 @@ def test_a_part_or_the_whole_in_the_wrong_place(tmp_path, files):
     ("skeleton", "joints", "made"),
     [("LSP", 14, "pelvis, spine, thorax"), ("COCO", 17, "pelvis, spine, thorax, head_top")],
 )
-def test_an_hourglass_of_another_joint_order(tmp_path, files, caplog, skeleton, joints, made):
+def test_an_hourglass_of_another_joint_order(tmp_path, two_files, caplog, skeleton, joints, made):
     """Missing joints are made from others, with a warning; a whole checkpoint stores the joint order."""
     path = hourglass_file(tmp_path / "other.pth.tar", skeleton, replace(SMALL, num_classes=joints))
-    network = load_network(**files | {"load_hourglass": path})
+    network = load_network(**two_files | {"load_hourglass": path})
     assert f"predicts {skeleton} joints: {made} of the 3D baseline's input are approximate" in caplog.text
     again = load_network(save_whole(network, tmp_path / "whole"))
     assert again.skeleton == network.skeleton == SKELETONS[skeleton]
@@ -189,21 +180,23 @@ def test_an_hourglass_of_another_joint_order(tmp_path, files, caplog, skeleton, 
     torch.testing.assert_close(again.lift(pose), network.lift(pose))
 
 
-def test_an_hourglass_that_lacks_joints(tmp_path, files):
+def test_an_hourglass_that_lacks_joints(tmp_path, two_files):
     path = hourglass_file(tmp_path / "few.pth.tar", "MPII", replace(SMALL, num_classes=10))
-    message = refusal(**files | {"load_hourglass": path})
+    message = refusal(**two_files | {"load_hourglass": path})
     assert "few.pth.tar: predicts MPII[:10] joints; the 3D baseline needs more" in message
     assert "give an hourglass_mpii or hourglass_coco checkpoint" in message
 
 
-def test_a_lifter_without_normalisation(tmp_path, files):
+def test_a_lifter_without_normalisation(tmp_path, two_files):
     path = lifter_file(tmp_path / "published.pth.tar", kind="")
-    assert "published.pth.tar: a published checkpoint has no normalisation" in refusal(**files | {"load_2d3d": path})
+    assert "published.pth.tar: a published checkpoint has no normalisation" in refusal(
+        **two_files | {"load_2d3d": path}
+    )
 
 
 @pytest.mark.parametrize("lost", ["normalisation", "soft_argmax", "mean"])
-def test_an_incomplete_whole_checkpoint(tmp_path, files, lost):
-    folder = save_whole(load_network(**files), tmp_path / "whole")
+def test_an_incomplete_whole_checkpoint(tmp_path, two_files, lost):
+    folder = save_whole(load_network(**two_files), tmp_path / "whole")
     content = torch.load(folder / "checkpoint.pth.tar", weights_only=True)
     del content[lost]
     torch.save(content, tmp_path / "part.pth.tar")

@@ -26,7 +26,7 @@ from option_effects import (
     running_statistics,
     weights,
 )
-from tiny_fine_tuning import NAME, SMALL, TRAINING, fine_tune, make_images, make_networks
+from tiny_fine_tuning import NAME, SMALL, TRAINING, fine_tune, make_networks
 from training_option_tests import TrainingOptionTests
 
 from stitched.stitched_network import StitchedNetwork
@@ -36,19 +36,8 @@ SHOWN_SCRIPTS = [("train", "stitched_fine_tune")]
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory) -> Path:
-    return make_images(tmp_path_factory.mktemp("data") / "h36m")
-
-
-@pytest.fixture(scope="module")
-def networks(images, tmp_path_factory) -> tuple:
-    """The options that load the two networks."""
-    return make_networks(tmp_path_factory.mktemp("networks"), images)
-
-
-@pytest.fixture(scope="module")
-def launch(images, networks) -> Callable[..., Result]:
-    def launch_from(folder: Path, *argv: object, data_dir: Path = images, starts: tuple = networks) -> Result:
+def launch(h36m, networks) -> Callable[..., Result]:
+    def launch_from(folder: Path, *argv: object, data_dir: Path = h36m, starts: tuple = networks) -> Result:
         starts = () if "--resume" in argv else starts
         return launching("stitched_fine_tune", data_dir, *SMALL, *starts)(folder, *argv)
 
@@ -56,8 +45,8 @@ def launch(images, networks) -> Callable[..., Result]:
 
 
 @pytest.fixture(scope="module")
-def run(images, networks, tmp_path_factory) -> Callable[..., Run]:
-    return run_once(lambda *argv: fine_tune(tmp_path_factory.mktemp("run"), images, *networks, *argv))
+def run(h36m, networks, tmp_path_factory) -> Callable[..., Run]:
+    return run_once(lambda *argv: fine_tune(tmp_path_factory.mktemp("run"), h36m, *networks, *argv))
 
 
 @pytest.fixture
@@ -100,10 +89,10 @@ class TestOptions(TrainingOptionTests):
     metric = "MPJPE"
 
     @pytest.mark.shows("evaluate", "load")
-    def test_evaluate_validates_and_stops(self, run, images, launch, tmp_path):
+    def test_evaluate_validates_and_stops(self, run, h36m, launch, tmp_path):
         """Without training images."""
         source = run()
-        only_test = shutil.copytree(images, tmp_path / "h36m", ignore=shutil.ignore_patterns("S1"))
+        only_test = shutil.copytree(h36m, tmp_path / "h36m", ignore=shutil.ignore_patterns("S1"))
         argv = ("--evaluate", "--load", source.checkpoints)
         result = launch(tmp_path / "work", *argv, data_dir=only_test).succeeded()
         evaluated = Run(tmp_path / "work", NAME, result.out)
@@ -113,11 +102,11 @@ class TestOptions(TrainingOptionTests):
             assert averages[name] == pytest.approx(source.log()[-1][f"val/{name}"], rel=1e-4)
 
     @pytest.mark.shows("allow_unsafe_load")
-    def test_old_pickles_load_only_where_allowed(self, run, fails, images, tmp_path):
+    def test_old_pickles_load_only_where_allowed(self, run, fails, h36m, tmp_path):
         torch.save(run().checkpoint() | {"made": Path("here")}, tmp_path / "old.pth")  # an object, not a plain type
         argv = ("--load", tmp_path / "old.pth")
         assert "--allow_unsafe_load" in fails(*argv, starts=())
-        fine_tune(tmp_path / "run", images, *argv, "--allow_unsafe_load", "--evaluate")
+        fine_tune(tmp_path / "run", h36m, *argv, "--allow_unsafe_load", "--evaluate")
 
 
 # ------------------------------------------------------------------------------------------ closer looks
@@ -159,10 +148,10 @@ def test_a_frozen_network_stays_as_it_is(run, networks):
 
 
 @pytest.mark.shows("remove_intermediate_supervision")
-def test_intermediate_supervision_can_be_left_out(images, tmp_path):
-    two_stacks = make_networks(tmp_path, images, stacks=2)
+def test_intermediate_supervision_can_be_left_out(h36m, tmp_path):
+    two_stacks = make_networks(tmp_path, h36m, stacks=2)
     every, last = (
-        fine_tune(tmp_path / name, images, *two_stacks, *argv)
+        fine_tune(tmp_path / name, h36m, *two_stacks, *argv)
         for name, argv in (("every", ()), ("last", ("--remove_intermediate_supervision",)))
     )
     assert weights(every) != weights(last)
@@ -170,17 +159,17 @@ def test_intermediate_supervision_can_be_left_out(images, tmp_path):
 
 
 @pytest.mark.shows("workers")
-def test_workers_reach_the_loaders_and_do_the_same(run, images, networks, tmp_path, monkeypatch):
+def test_workers_reach_the_loaders_and_do_the_same(run, h36m, networks, tmp_path, monkeypatch):
     noted = noted_workers(monkeypatch)
-    again = fine_tune(tmp_path, images, *networks, "--workers", 1)
+    again = fine_tune(tmp_path, h36m, *networks, "--workers", 1)
     assert noted == [1, 1]  # training, validation
     assert weights(again) == weights(run())
 
 
 @pytest.mark.shows("load")
-def test_a_whole_checkpoint_wins(run, images, networks, tmp_path):
+def test_a_whole_checkpoint_wins(run, h36m, networks, tmp_path):
     source = run("--lr", 1e-3)
-    loaded = fine_tune(tmp_path, images, *networks, "--load", source.checkpoints, "--lr", 1e-20)
+    loaded = fine_tune(tmp_path, h36m, *networks, "--load", source.checkpoints, "--lr", 1e-20)
     assert f"--load_hourglass and --load_2d3d ignored: --load {source.checkpoints} is a whole" in loaded.err
     before, after = source.checkpoint(), loaded.checkpoint()
     for name, value in before["state_dict"].items():
@@ -255,8 +244,8 @@ def test_contradicting_and_useless_options_are_refused(fails, argv, named):
     assert named in fails(*argv)
 
 
-def test_with_the_lifter_frozen_a_last_batch_of_one_is_no_fault(images, networks, tmp_path):
-    run = fine_tune(tmp_path, images, *networks, "--freeze", "lifter", "--train_batch_size", 5)
+def test_with_the_lifter_frozen_a_last_batch_of_one_is_no_fault(h36m, networks, tmp_path):
+    run = fine_tune(tmp_path, h36m, *networks, "--freeze", "lifter", "--train_batch_size", 5)
     assert epochs(run) == 1
 
 
@@ -267,13 +256,13 @@ def test_networks_are_needed(fails, networks):
     assert "swap the two" in fails(starts=("--load_hourglass", networks[3], "--load_2d3d", networks[1]))
 
 
-def test_resume_takes_no_other_networks(run, images, networks):
-    error = call("train", "stitched_fine_tune", "--data_dir", images, "--resume", *networks, cwd=run().folder).refusal()
+def test_resume_takes_no_other_networks(run, h36m, networks):
+    error = call("train", "stitched_fine_tune", "--data_dir", h36m, "--resume", *networks, cwd=run().folder).refusal()
     assert "--load_hourglass contradicts --resume" in error
 
 
-def test_a_folder_without_images_is_refused(fails, images, tmp_path):
-    poses_alone = shutil.copytree(images, tmp_path / "h36m", ignore=shutil.ignore_patterns("images"))
+def test_a_folder_without_images_is_refused(fails, h36m, tmp_path):
+    poses_alone = shutil.copytree(h36m, tmp_path / "h36m", ignore=shutil.ignore_patterns("images"))
     error = fails(data_dir=poses_alone)
     assert "no image of these" in error
     assert "000001.jpg" in error

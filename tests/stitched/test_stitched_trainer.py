@@ -8,7 +8,7 @@ import pytest
 import torch
 from command_line import call
 from settings_by_name import settings_of
-from tiny_fine_tuning import NAME, SMALL, VALIDATION, fine_tune, make_images, make_networks
+from tiny_fine_tuning import NAME, SMALL, VALIDATION, fine_tune, make_networks
 from torch import nn
 from training_results import content_of, log_of, same
 
@@ -30,18 +30,8 @@ CPU = torch.device("cpu")
 PARTS = ("hourglass", "lifter")
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return make_images(tmp_path_factory.mktemp("data") / "h36m")
-
-
-@pytest.fixture(scope="module")
-def networks(images, tmp_path_factory):
-    return make_networks(tmp_path_factory.mktemp("networks"), images)
-
-
 @pytest.fixture
-def setting(images, networks):
+def setting(h36m, networks):
     """`setting(lr=1)`: trainer, network and training batch with these settings."""
 
     def with_settings(starts=networks, dropout=0.5, **values):
@@ -52,15 +42,15 @@ def setting(images, networks):
             if isinstance(module, nn.Dropout):
                 module.p = dropout
         trainer = StitchedTrainer(model, CPU, optimisation, Experiment("stitched_fine_tune"), settings)
-        frames = images_of(find_sequences(images), TRAIN_SUBJECTS, ACTIONS)
+        frames = images_of(find_sequences(h36m), TRAIN_SUBJECTS, ACTIONS)
         [batch] = make_loader(FrameCrops(frames), len(frames))
         return trainer, model, batch
 
     return with_settings
 
 
-def validation_loader(images, batch_size):
-    frames = images_of(find_sequences(images), TEST_SUBJECTS, ACTIONS)
+def validation_loader(h36m, batch_size):
+    frames = images_of(find_sequences(h36m), TEST_SUBJECTS, ACTIONS)
     return make_loader(FrameCrops(frames), batch_size)
 
 
@@ -128,8 +118,8 @@ class TestLosses:
         empty = batch | {"readable": half & False, "annotated": batch["annotated"] & False}
         assert trainer.losses(output, empty)["pose_3d_loss"] == 0
 
-    def test_3d_errors_are_measured_in_the_lifters_normalisation(self, setting, images, tmp_path):
-        trainer, model, batch = setting(starts=make_networks(tmp_path, images, "dataset"))
+    def test_3d_errors_are_measured_in_the_lifters_normalisation(self, setting, h36m, tmp_path):
+        trainer, model, batch = setting(starts=make_networks(tmp_path, h36m, "dataset"))
         stddev = model.normalisation.stddev_3d
         assert len(stddev.unique()) > 10, "each coordinate has its own"
         perfect = perfect_output(batch)
@@ -191,9 +181,9 @@ class TestValidation:
                 averages.update(trainer.validate(model, batch), len(batch["index"]))
         return averages.result()
 
-    def test_the_averages_are_the_metrics(self, setting, images):
+    def test_the_averages_are_the_metrics(self, setting, h36m):
         trainer, model, _ = setting()
-        [batch] = validation_loader(images, VALIDATION)
+        [batch] = validation_loader(h36m, VALIDATION)
         with torch.no_grad():
             output = model(trainer.prepare(model, batch), batch["to_photo"])
         pose_2d = output.pose_2d[:, joint_map(MPII, H36M_2D)]
@@ -203,14 +193,14 @@ class TestValidation:
         assert result["P-MPJPE"] == pytest.approx(p_mpjpe(output.pose_3d, batch["pose_3d"]).item(), rel=1e-4)
         assert result["2D_error"] == pytest.approx(float((pose_2d - batch["pose_2d"]).norm(dim=-1).mean()), rel=1e-5)
 
-    def test_averages_do_not_depend_on_the_batch_size(self, setting, images):
+    def test_averages_do_not_depend_on_the_batch_size(self, setting, h36m):
         trainer, model, _ = setting()
-        small, large = (self.averages(trainer, model, validation_loader(images, size)) for size in (3, 10))
+        small, large = (self.averages(trainer, model, validation_loader(h36m, size)) for size in (3, 10))
         assert small == pytest.approx(large, rel=1e-4)
 
-    def test_an_unreadable_image_does_not_count(self, setting, images, capsys):
+    def test_an_unreadable_image_does_not_count(self, setting, h36m, capsys):
         trainer, model, _ = setting()
-        frames = images_of(find_sequences(images), TEST_SUBJECTS, ACTIONS)
+        frames = images_of(find_sequences(h36m), TEST_SUBJECTS, ACTIONS)
         kept = self.averages(trainer, model, make_loader(FrameCrops(frames.select(np.arange(3))), 3))
         dataset = FrameCrops(replace(frames, number=np.where(np.arange(VALIDATION) < 3, frames.number, 999)))
         result = self.averages(trainer, model, make_loader(dataset, 2))
@@ -224,19 +214,19 @@ class TestValidation:
 
 
 # ------------------------------------------------------------------------------------------ whole trainings
-def test_training_lowers_both_losses(images, networks, tmp_path):
+def test_training_lowers_both_losses(h36m, networks, tmp_path):
     argv = ("--epochs", 12, "--lr", 3e-3, "--dropout", 0, "--augment_training_data", False, "--heatmap_loss_coeff", 100)
-    rows = log_of(fine_tune(tmp_path, images, *networks, *argv).checkpoints)
+    rows = log_of(fine_tune(tmp_path, h36m, *networks, *argv).checkpoints)
     assert rows[-1]["train/pose_3d_loss"] < 0.6 * rows[0]["train/pose_3d_loss"]
     assert rows[-1]["train/heatmap_loss"] < 0.5 * rows[0]["train/heatmap_loss"]
 
 
-def test_a_resumed_training_is_the_same_bit_for_bit(images, networks, tmp_path):
+def test_a_resumed_training_is_the_same_bit_for_bit(h36m, networks, tmp_path):
     setting = ("--hourglass_lr", 1e-3, "--schedule", 1, "--gamma", 0.5)
-    straight = fine_tune(tmp_path / "straight", images, *networks, *setting, "--epochs", 3)
-    first = fine_tune(tmp_path / "resumed", images, *networks, *setting)
+    straight = fine_tune(tmp_path / "straight", h36m, *networks, *setting, "--epochs", 3)
+    first = fine_tune(tmp_path / "resumed", h36m, *networks, *setting)
     assert first.checkpoint()["epoch"] == 1
-    resumed = fine_tune(tmp_path / "resumed", images, "--resume", "--epochs", 3)
+    resumed = fine_tune(tmp_path / "resumed", h36m, "--resume", "--epochs", 3)
     contents = [run.checkpoint() for run in (straight, resumed)]
     for part in ("state_dict", "normalisation", "epoch", "best", "optimizer", "rng", "soft_argmax", "mean"):
         assert same(*(content[part] for content in contents)), part
@@ -244,10 +234,10 @@ def test_a_resumed_training_is_the_same_bit_for_bit(images, networks, tmp_path):
     assert [row["lr"] for row in log_of(resumed.checkpoints)] == pytest.approx([1e-3, 5e-4, 5e-4])
 
 
-def test_an_interrupted_training_continues_as_if_never_stopped(images, networks, tmp_path, monkeypatch):
+def test_an_interrupted_training_continues_as_if_never_stopped(h36m, networks, tmp_path, monkeypatch):
     """After Ctrl-C within the first epoch, dropout and augmentation continue where they stopped."""
     setting = ("--train_batch_size", 2, "--epochs", 2)  # three steps per epoch
-    straight = fine_tune(tmp_path / "straight", images, *networks, *setting)
+    straight = fine_tune(tmp_path / "straight", h36m, *networks, *setting)
     update = StitchedTrainer.update
 
     def interrupted(self, model, optimizer, minibatch, iteration, optimisation):
@@ -259,11 +249,11 @@ def test_an_interrupted_training_continues_as_if_never_stopped(images, networks,
     folder.mkdir()
     with monkeypatch.context() as patch:
         patch.setattr(StitchedTrainer, "update", interrupted)
-        argv = ("stitched_fine_tune", "--data_dir", images, *SMALL, *networks, *setting)
+        argv = ("stitched_fine_tune", "--data_dir", h36m, *SMALL, *networks, *setting)
         assert call("train", *argv, cwd=folder).status == 130
     stopped = content_of(folder / "model_checkpoints" / NAME)
     assert stopped["epoch"] == pytest.approx(2 / 3)
-    resumed = fine_tune(folder, images, "--resume", *setting)
+    resumed = fine_tune(folder, h36m, "--resume", *setting)
     contents = [run.checkpoint() for run in (straight, resumed)]
     for part in ("state_dict", "epoch", "best", "optimizer", "rng"):
         assert same(*(content[part] for content in contents)), part
