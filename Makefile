@@ -6,13 +6,15 @@ STAMP := $(VENV)/.installed
 # Containers often turn Python's cache of compiled modules off; without it each process takes twice as long to import torch.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo demo-train demo-weights figures horovod test torture lint bench
+.PHONY: help env demo demo-train demo-weights figures horovod test test-long test-all torture lint bench
 
 help:
 	@echo "make env           create .venv and install everything (a no-op when nothing changed)"
 	@echo "make demo          estimate and draw 2D and 3D poses in a few photos with the demo weights"
 	@echo "make figures       make the pictures of README.md and docs/ whose data and checkpoints are there"
-	@echo "make test          run the tests, one process per core; Horovod tests need make horovod first"
+	@echo "make test          run the tests but the long ones, one process per core, in minutes"
+	@echo "make test-long     run the long ones, which CI runs too; Horovod's need make horovod first"
+	@echo "make test-all      run all of them at once"
 	@echo "make torture       the long form of the reliability tests, about an hour (docs/reliability.md)"
 	@echo "make demo-train    train a small hourglass on the embedded sample, score it, draw its poses"
 	@echo "make demo-weights  retrain the demo weights (durations: docs/model_card.md)"
@@ -48,8 +50,16 @@ horovod: env
 	@scripts/install_horovod.sh $(BIN)/python
 
 # Tests of a file share trainings and launches, so each process runs whole files.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
 test: env
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	@$(PYTEST) -m "not long"
+
+test-long: env
+	@$(PYTEST) -m long
+
+test-all: env
+	@$(PYTEST)
 
 torture: env
 	@$(BIN)/python tests/reliability/torture.py

@@ -1,7 +1,7 @@
 """What tests of several folders share: tiny MPII and Human3.6M folders, and options as a command line gives them.
 
 `make test` runs the suite in several processes (pytest-xdist), a file at a time; what is made once a session is made
-once for all of them.
+once for all of them. It leaves out the tests marked `long`, which `make test-long` runs; CI runs both.
 """
 
 import argparse
@@ -45,7 +45,7 @@ if "HUMAN_POSE_CACHE" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["HUMAN_POSE_CACHE"], ignore_errors=True)
 
 # Files that take long and can't be divided: they go first, so that none of them runs alone at the end.
-LONGEST = ("test_several_processes.py", "test_lost_process.py", "test_interrupt.py")
+LONGEST = ("test_several_processes.py", "test_lost_process.py", "test_interrupt.py", "test_train_options.py")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -55,7 +55,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Skipped tests go unnoticed; that Horovod was not tested should not."""
+    """Skipped and deselected tests go unnoticed; that Horovod and what takes long were not tested should not."""
+    if terminalreporter.config.option.markexpr == "not long":
+        terminalreporter.write_line("NOT TESTED: what takes long, Horovod included; make test-long runs it")
     why = why_no_horovod()
     skipped = [report for report in terminalreporter.getreports("skipped") if why and str(why) in str(report.longrepr)]
     if skipped:
@@ -109,22 +111,38 @@ def tiny_h36m(made_once) -> Path:
 
 
 @pytest.fixture(scope="session")
-def data_of_several(made_once, tiny_h36m) -> dict[str, Path]:
+def two_actions_h36m(made_once, tiny_h36m) -> Path:
+    """Walking and Sitting of `tiny_h36m`: to open the files of all actions takes longer than a small training."""
+
+    def link(folder: Path) -> None:
+        folder.mkdir()
+        (folder / "cameras.h5").symlink_to(tiny_h36m / "cameras.h5")
+        for path in (path for path in tiny_h36m.glob("S*/*/*/*.h5") if path.stem.split()[0] in ("Walking", "Sitting")):
+            linked = folder / path.relative_to(tiny_h36m)
+            linked.parent.mkdir(parents=True, exist_ok=True)
+            linked.symlink_to(path)
+
+    return made_once("two_actions_h36m", link)
+
+
+@pytest.fixture(scope="session")
+def data_of_several(made_once, two_actions_h36m) -> dict[str, Path]:
     """What the commands of `shared_launch` read, by kind."""
     from shared_launch import make_data
 
     folder = made_once("of_several", make_data)
-    return {name: folder / name for name in ("mpii", "eva", "photos", "images")} | {"h36m": tiny_h36m, "folder": folder}
+    folders = {name: folder / name for name in ("mpii", "eva", "photos", "images")}
+    return folders | {"h36m": two_actions_h36m, "folder": folder}
 
 
 @pytest.fixture(scope="session")
 def launched(made_once, data_of_several) -> Callable[[str], Path]:
     """`launched(ENGINE)`: what two processes leave; each engine is launched once. Skips without the engine."""
-    from shared_launch import before_the_script, launch
+    from shared_launch import launch, starter
 
     def by(engine: str) -> Path:
-        before = before_the_script(engine)
-        return made_once(f"two_by_{engine}", lambda folder: launch(before, engine, folder, data_of_several))
+        work_in = starter(engine)
+        return made_once(f"two_by_{engine}", lambda folder: launch(work_in, engine, folder, data_of_several))
 
     return by
 
@@ -137,6 +155,24 @@ def parse_options() -> Callable[..., argparse.Namespace]:
         return cli.parse(f"{entry}.py", script, SCRIPTS[entry][script], GROUPS, [str(argument) for argument in argv])
 
     return parse_argv
+
+
+@pytest.fixture(scope="module")
+def one_level():
+    """Hourglasses of one level in place of four, in this module's tests: half the layers to make, read and write."""
+    from tiny_checkpoints import levels
+
+    with levels(1):
+        yield
+
+
+@pytest.fixture(scope="module")
+def two_levels():
+    """The same with two."""
+    from tiny_checkpoints import levels
+
+    with levels(2):
+        yield
 
 
 @pytest.fixture

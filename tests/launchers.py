@@ -1,4 +1,4 @@
-"""Commands started by torchrun and horovodrun on this machine, without ssh and host names."""
+"""Two processes of a job on this machine: forked, or started by torchrun or horovodrun without ssh and host names."""
 
 import contextlib
 import importlib.util
@@ -7,15 +7,18 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from forks import child, status_of
 
 from utils.compute.launcher import TORCHRUN
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCHERS = (*TORCHRUN, "HOROVOD_RANK")
-ENGINES = ("torchrun", "horovodrun")
+# A forked process has imported torch already. A launcher's imports it, twice where it starts again after a loss.
+ENGINES = ("forked", *(pytest.param(engine, marks=pytest.mark.long) for engine in ("torchrun", "horovodrun")))
 
 
 def environment() -> dict[str, str]:
@@ -44,6 +47,24 @@ def two_machines(restarts: int = 0) -> list[list[object]]:
     meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", "test"]
     one = ["-m", "torch.distributed.run", "--nnodes", 2, "--nproc-per-node", 1, "--max-restarts", restarts]
     return [[*one, *meeting, "--local-addr", "127.0.0.1"] for _ in range(2)]
+
+
+def fork_two(work: Callable[[], object], printed: Path) -> None:
+    """Two forked processes that meet as those of torchrun do call `work`; both write into `printed`, and end well."""
+    with printed.open("w", buffering=1) as said:
+        meeting = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+
+        def rank_of(rank: int) -> None:
+            for name, value in {**meeting, "RANK": rank, "LOCAL_RANK": rank}.items():
+                os.environ[name] = str(value)
+            for stream in (1, 2):
+                os.dup2(said.fileno(), stream)
+            sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = said
+            work()
+
+        ranks = [child(partial(rank_of, rank)) for rank in range(2)]
+        statuses = [status_of(rank) for rank in ranks]
+    assert statuses == [0, 0], printed.read_text()
 
 
 def free_port() -> int:
@@ -90,18 +111,18 @@ def wait_for_line(process: subprocess.Popen, wanted: Callable[[str], bool]) -> l
 
 def process_of_rank(launched: subprocess.Popen, rank: int) -> int:
     """The id of the process that a launcher has started as this rank."""
-    for child in descendants(launched.pid):
+    for below in descendants(launched.pid):
         with contextlib.suppress(OSError):
-            variables = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
-            program = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0]
+            variables = Path(f"/proc/{below}/environ").read_bytes().split(b"\0")
+            program = Path(f"/proc/{below}/cmdline").read_bytes().split(b"\0")[0]
             if b"python" in program and not {b"RANK=%d" % rank, b"HOROVOD_RANK=%d" % rank}.isdisjoint(variables):
-                return child
+                return below
     raise AssertionError(f"no process of rank {rank}")
 
 
 def descendants(process: int) -> Iterator[int]:
     """Children and their children, the eldest first."""
     children = " ".join(path.read_text() for path in Path(f"/proc/{process}/task").glob("*/children")).split()
-    for child in map(int, children):
-        yield child
-        yield from descendants(child)
+    for below in map(int, children):
+        yield below
+        yield from descendants(below)

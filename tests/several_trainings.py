@@ -3,7 +3,7 @@
     several_trainings.py FOLDER
 
 The exchanges of `several_processes` come first and leave their results in FOLDER/exchanges. Then the commands of
-FOLDER/commands.json run in FOLDER, one after the other. One of them is
+FOLDER/commands.json run in FOLDER, one after the other. A forked process calls `work`. One of the commands is
 {"argv": ["train", "2d3d_h36m", …]}; with "interrupt": STEP rank 1 gets Ctrl-C in that step of the training.
 """
 
@@ -53,11 +53,15 @@ def run(command: dict, processes: Processes) -> None:
         main(entry, SCRIPTS[entry], GROUPS, argv, processes)
 
 
-if __name__ == "__main__":
+def work(folder: Path) -> None:
     torch.set_num_threads(1)
     stacked_hourglass.trainer.PICTURES = 1  # TensorBoard's PNG of several people takes long
-    os.chdir(sys.argv[1])
+    os.chdir(folder)
     with joined("several_trainings.py", "HOROVOD_RANK" in os.environ, "cpu") as processes:
         several_processes.leave_results(Path("exchanges"), processes)
         for one in json.loads(Path("commands.json").read_text()):
             run(one, processes)
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]))

@@ -5,10 +5,11 @@ It first does the exchanges of `several_processes`, then every training and `run
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from launchers import finish, launcher, start, two_machines
+from launchers import finish, fork_two, launcher, start, two_machines
 from tiny_eva import make_tiny_eva
 from tiny_fine_tuning import make_images, make_networks
 
@@ -42,9 +43,14 @@ TRAININGS = {
         ("--epochs", 5, "--test_batch_size", 3, "--dropout", 0, "--workers", 0, "--lr", 1e-5), ("--sync_batch_norm",),
     ),
 }  # fmt: skip
-# Hundreds of exchanges per step; for each, Horovod's threads wait for a core. Smaller networks show the same.
-LEFT_OUT = {"torchrun": (), "horovodrun": ("hourglass_norms",)}
 RUNS = ("people", "photos", "one_photo", "frames", "poses")
+# What each way of starting two processes does; the forked ones are the short form.
+DONE = {
+    "forked": ("hourglass", "lifter", "people", "poses"),
+    "torchrun": (*TRAININGS, *RUNS),
+    # Not hourglass_norms: hundreds of exchanges per step, for each of which Horovod's threads wait for a core.
+    "horovodrun": (*(name for name in TRAININGS if name != "hourglass_norms"), *RUNS),
+}
 
 
 def training(name: str, data: dict[str, Path], processes: int) -> list[object]:
@@ -77,11 +83,9 @@ def runs(data: dict[str, Path]) -> dict[str, list[object]]:
 
 
 def commands_of_two(data: dict[str, Path], engine: str) -> Iterator[dict]:
-    for name in TRAININGS:
-        if name not in LEFT_OUT[engine]:
-            yield {"argv": training(name, data, 2)}
-    for name, argv in runs(data).items():
-        yield {"argv": [*argv, "--output_dir", name]}
+    for name in DONE[engine]:
+        argv = training(name, data, 2) if name in TRAININGS else [*runs(data)[name], "--output_dir", name]
+        yield {"argv": argv}
     yield {"argv": lifter(data, "whole", "--epochs", 3)}
     yield {"argv": lifter(data, "parts", "--epochs", 3), "interrupt": 7}
     yield {"argv": lifter(data, "parts", "--resume")}
@@ -106,16 +110,33 @@ def make_data(folder: Path) -> None:
     make_networks(folder, images, use_layer_norm=True)
 
 
-def before_the_script(engine: str) -> list[list[object]]:
-    """What starts two processes, for torchrun on two "machines"; skips the test where the engine is missing."""
-    return two_machines(restarts=1) if engine == "torchrun" else [launcher(engine)]
+def starter(engine: str) -> Callable[[Path], str]:
+    """What has two processes work in a folder, for torchrun on two "machines", and returns what they printed.
+
+    Skips the test where the engine is missing.
+    """
+    if engine == "forked":
+        return forked
+    before = two_machines(restarts=1) if engine == "torchrun" else [launcher(engine)]
+    return partial(launched_by, before)
 
 
-def launch(before: list[list[object]], engine: str, folder: Path, data: dict[str, Path]) -> None:
+def launched_by(before: list[list[object]], folder: Path) -> str:
+    return "".join(finish(*(start(*one, WORKER, folder) for one in before)))
+
+
+def forked(folder: Path) -> str:
+    import torch._dynamo  # noqa: F401 - the first optimizer imports it, in each process for seconds
+    from several_trainings import work
+
+    fork_two(partial(work, folder), folder / "forked.txt")
+    return (folder / "forked.txt").read_text()
+
+
+def launch(work_in: Callable[[Path], str], engine: str, folder: Path, data: dict[str, Path]) -> None:
     """Leave in `folder` what two processes leave, in `printed.txt` what they said."""
     folder.mkdir()
     prepare(folder, data)
     (folder / "exchanges").mkdir()
     (folder / "commands.json").write_text(json.dumps(list(commands_of_two(data, engine)), default=str))
-    printed = finish(*(start(*one, WORKER, folder) for one in before))
-    (folder / "printed.txt").write_text("".join(printed))
+    (folder / "printed.txt").write_text(work_in(folder))

@@ -23,6 +23,7 @@ from utils.imaging.images import crop_from_file, crop_matrix
 
 QUICK = ("--seconds", 0.01, "--turns", 1)
 TINY_NETWORK = ("--stacks", 1, "--features", 8)
+takes_seconds = pytest.mark.long  # `make bench` is what runs benchmarks; the quickest three show how they print
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,7 @@ def test_baselines_of_metrics_compute_the_same(baselines):
 
 
 # ------------------------------------------------------------------------------------------ scripts
+@takes_seconds
 def test_input(tmp_path):
     done = call_script(load_script("benchmarks", "input"), *QUICK, "--people", 2, cwd=tmp_path).succeeded()
     assert len(ratios(done.out)) >= 7
@@ -111,6 +113,7 @@ def here(step):
     return lambda *arguments, **more: nullcontext(step)
 
 
+@takes_seconds
 def test_network(monkeypatch):
     script = load_script("benchmarks", "network")
     options = Namespace(stacks=1, features=8)
@@ -120,6 +123,7 @@ def test_network(monkeypatch):
     assert verdicts(done.out) == 2
 
 
+@takes_seconds
 def test_training_step(tmp_path, monkeypatch):
     script = load_script("benchmarks", "training_step")
     options = Namespace(stacks=1, features=8, batch=1)
@@ -158,6 +162,7 @@ def test_drawing():
     assert verdicts(done.out) == 2
 
 
+@takes_seconds
 def test_end_to_end():
     done = call_script(load_script("benchmarks", "end_to_end"), *QUICK, "--photos", 2).succeeded()
     assert len(ratios(done.out)) >= 4
@@ -215,6 +220,7 @@ def test_endless_indices_cover_epochs(lifting):
     assert len(lifting.IndexStream(length=10, batch_size=25)()) == 25
 
 
+@takes_seconds
 def test_lifting(lifting, tiny_h36m, tmp_path):
     argv = ["--data_dir", tiny_h36m, *QUICK, "--large_batch", "128", "--frames", "200"]
     done = call_script(lifting, *argv, cwd=tmp_path).succeeded()

@@ -12,6 +12,10 @@ import pytest
 import torch
 from command_line import TRAINED_FILES, Experiment, call, command, files, train_arguments
 
+# Three starts of the command line. Ctrl-C within a training is also in tests/stitched/test_stitched_trainer.py, in this
+# process; kills are in tests/reliability/test_kills.py, of forked ones.
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator:

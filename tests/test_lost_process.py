@@ -12,6 +12,8 @@ from launchers import launcher, none_left, process_of_rank, start, wait_for_line
 
 from utils.training.log_files import read_log
 
+pytestmark = pytest.mark.long  # processes of launchers, which import torch at every start
+
 EXPERIMENT = Path("model_checkpoints/2d3d_h36m_default")
 BATCH = 8  # of each of two processes
 LOST = re.compile(
@@ -20,12 +22,12 @@ LOST = re.compile(
 
 
 @pytest.fixture
-def training(tiny_h36m):
+def training(two_actions_h36m):
     """The arguments of a small one, 15 steps per epoch, that does the same in one process as in two."""
 
     def arguments(batch: int, *more: object) -> list[object]:
         return [
-            "2d3d_h36m", "--data_dir", tiny_h36m, "--action", "Walking", "--linear_size", 16, "--num_stage", 1,
+            "2d3d_h36m", "--data_dir", two_actions_h36m, "--action", "Walking", "--linear_size", 16, "--num_stage", 1,
             "--dropout", 0, "--weight_decay", 0.01, "--device", "cpu", "--train_batch_size", batch, *more,
         ]  # fmt: skip
 

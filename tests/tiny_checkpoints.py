@@ -1,9 +1,13 @@
 """Checkpoints of untrained networks, as training would have written them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 
+from stacked_hourglass import hourglass as hourglass_module
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stitched.loading import load_network, stitched_extras
 from twod_threed.model import LinearModel
@@ -11,6 +15,13 @@ from twod_threed.normalisation import Normalisation
 from utils.training.checkpoints import write_checkpoint
 
 SMALL = Architecture(stacks=1, features=8, batch_norm_momentum=0.3)
+
+
+@contextmanager
+def levels(count: int) -> Iterator[None]:
+    """Within it hourglasses have `count` levels in place of four."""
+    with patch.object(hourglass_module, "DEPTH", count):
+        yield
 
 
 def make_normalisation(kind="instance"):

@@ -49,6 +49,7 @@ class TrainingOptionTests:
         metric: an average that is printed with `--evaluate`, and stands in the log after `val/`.
         left_by_evaluation: files in the experiment's folder after `--evaluate`.
         modules: further modules with tests of this script's options.
+        effects_take_long: one or two trainings an effect, of seconds each: they are marked `long`.
     """
 
     script: str
@@ -58,12 +59,15 @@ class TrainingOptionTests:
     metric: str
     left_by_evaluation: frozenset[str] = frozenset()
     modules: tuple[ModuleType, ...] = ()
+    effects_take_long: bool = False
 
     validation = staticmethod(validation)
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "option" in metafunc.fixturenames:
-            metafunc.parametrize("option", self.effects)
+            # What all trainings have in common, quicker ones show.
+            marks = [pytest.mark.long] if self.effects_take_long else []
+            metafunc.parametrize("option", [pytest.param(option, marks=marks) for option in self.effects])
 
     def trained(self, launch, folder: Path, *argv: object) -> Run:
         result: Result = launch(folder, *argv).succeeded()

@@ -12,7 +12,7 @@ from stacked_hourglass.hourglass import Architecture, HourglassNet
 
 
 @pytest.fixture(scope="module")
-def state() -> dict[str, torch.Tensor]:
+def state(one_level) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     return HourglassNet(Architecture(stacks=1, features=8)).state_dict()
 

@@ -39,8 +39,8 @@ SMALL = (
 
 
 @pytest.fixture(scope="module")
-def launch(tiny_h36m) -> Callable[..., Result]:
-    return launching("3d_pose_gan", tiny_h36m, *SMALL)
+def launch(two_actions_h36m) -> Callable[..., Result]:
+    return launching("3d_pose_gan", two_actions_h36m, *SMALL)
 
 
 def train(launch, folder: Path, *argv: object) -> Run:
@@ -172,9 +172,9 @@ def test_load_of_another_network_is_refused(fails, tmp_path):
 
 
 @pytest.mark.shows("resume")
-def test_resume_keeps_the_experiment_and_takes_a_new_rate_for_both_optimizers(launch, tiny_h36m, tmp_path):
+def test_resume_keeps_the_experiment_and_takes_a_new_rate_for_both_optimizers(launch, two_actions_h36m, tmp_path):
     train(launch, tmp_path)
-    argv = ("--data_dir", tiny_h36m, "--resume", "--epochs", 2, "--lr", 0.25)
+    argv = ("--data_dir", two_actions_h36m, "--resume", "--epochs", 2, "--lr", 0.25)
     call("train", "3d_pose_gan", *argv, cwd=tmp_path).succeeded()
     resumed = Run(tmp_path, NAME)
     assert epochs(resumed) == 2

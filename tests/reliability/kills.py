@@ -21,7 +21,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from kill_points import child, kill_at, status_of
+from forks import child, status_of
+from kill_points import kill_at
 from launchers import free_port
 
 from options import GROUPS, SCRIPTS

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import call, files
-from kill_points import status_of_child
+from forks import status_of_child
 from tiny_trainer import run
 
 from utils import osutils

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from kill_points import kill_at, noted, status_of_child
+from forks import status_of_child
+from kill_points import kill_at, noted
 from tiny_trainer import all_files, assert_same_run, run
 from training_results import log_of
 

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from command_line import call
-from kill_points import status_of_child
+from forks import status_of_child
 from tiny_trainer import options_for, run
 
 from utils.doors.experiments import experiment_of

@@ -10,9 +10,13 @@ from mutations import case, damage, run_format
 NETWORKS = ("checkpoint_hourglass", "checkpoint_lifter", "checkpoint_stitched", "checkpoint_resume")
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_damaged_files(name):
-    count = 12 if name in NETWORKS else 60 if name.startswith("video") else 200
+OTHERS = [name for name in FORMATS if name not in NETWORKS and not name.startswith("video")]
+QUICK = [(name, 50 if name in OTHERS else 12 if name in NETWORKS else 60) for name in FORMATS]
+LONG = [pytest.param(name, 200, marks=pytest.mark.long) for name in OTHERS]  # the same cases, and 150 more
+
+
+@pytest.mark.parametrize(("name", "count"), [*QUICK, *LONG])
+def test_damaged_files(name, count):
     outcome = run_format(name, count)
     assert outcome.faults == []
     assert outcome.read + outcome.refused == count

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 from command_line import call, command
-from kill_points import status_of_child
+from forks import status_of_child
 from training_results import same
 
 from options import GROUPS, SCRIPTS
@@ -99,7 +99,13 @@ TRAININGS = {
 NETWORKS = ("hourglass", "2d3d")
 
 
-@pytest.mark.parametrize("name", TRAININGS)
+QUICK = ("lifter", "hourglass")  # the others' own tests resume to the bit too, without --deterministic
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.long) for name in TRAININGS],  # four trainings each
+)
 def test_repeated_and_resumed_deterministic_runs_are_equal_bit_for_bit(name, data_of_several, tmp_path):
     data, argv = TRAININGS[name]
     arguments = [*argv, "--data_dir", data_of_several[data], "--deterministic"]

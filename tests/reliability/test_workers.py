@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 from command_line import call, files, train_arguments
-from kill_points import child, status_of, status_of_child
+from forks import child, status_of, status_of_child
 from PIL import Image
 from tiny_checkpoints import hourglass_file
 from torch.utils.data import _utils, get_worker_info
@@ -25,6 +25,8 @@ from utils.compute.worker_processes import WorkerLoader, WorkerLost
 from utils.files.sizes import max_pixels
 from utils.imaging.video_writer import write_video
 from utils.predictions.prediction_files import load_metas, load_predictions
+
+pytestmark = pytest.mark.usefixtures("one_level")
 
 KILLED = "a worker process that reads photos was killed (signal: Killed); perhaps memory was full: give fewer --workers"
 

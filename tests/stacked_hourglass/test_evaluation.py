@@ -133,6 +133,7 @@ def test_missing_joints_do_not_count_and_their_rates_are_null(data_dir, truth, c
     assert row.split()[1] == "-"
 
 
+@pytest.mark.long  # nine figures; test_coco_evaluation.py draws fewer
 def test_curves_are_drawn_whatever_the_names_and_without_torch(data_dir, truth, tmp_path):
     """Of files of every form but .pt."""
     paths = [path for path in save_all_forms(tmp_path, truth, by_image(truth)) if path.suffix != ".pt"]

@@ -319,7 +319,7 @@ def test_scale_weights_scales_only_convolutions_and_linear_layers():
 # ------------------------------------------------------------------------------------------ architecture from weights
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     st.builds(
         Architecture,

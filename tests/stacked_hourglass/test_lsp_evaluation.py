@@ -77,6 +77,7 @@ def test_every_form_of_file_scores_the_same(data_dir, joints, tmp_path, capsys, 
     assert printed.count("pt_form") == 4
 
 
+@pytest.mark.long  # four figures of eight panels; test_coco_evaluation.py draws fewer
 def test_curves_and_no_torch(data_dir, joints, tmp_path):
     files = [path for path in save_all_forms(tmp_path, joints[3:], by_photo(joints[3:])) if path.suffix != ".pt"]
     arguments = ["--data_dir", data_dir, "--prediction_files", *files, "--output_dir", tmp_path / "out"]

@@ -27,6 +27,8 @@ from utils.predictions.prediction_arrays import load_prediction_array
 from utils.predictions.prediction_files import load_metas, load_predictions
 from utils.transform import MPII
 
+pytestmark = pytest.mark.usefixtures("one_level")
+
 
 def save_network(path: Path, **checkpoint: object) -> Path:
     """Random weights of a small network, in a checkpoint with these further entries."""

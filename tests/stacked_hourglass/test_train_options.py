@@ -33,7 +33,7 @@ from stacked_hourglass.trainer import HourglassTrainer
 from utils.transform import MPII
 
 SHOWN_SCRIPTS = [("train", "hourglass_mpii")]
-pytestmark = pytest.mark.usefixtures("one_picture")
+pytestmark = pytest.mark.usefixtures("one_picture", "two_levels")
 
 
 def files(run: Run) -> set:
@@ -115,6 +115,7 @@ class TestOptions(TrainingOptionTests):
     script, trainer, compiled, effects, metric = "hourglass_mpii", HourglassTrainer, HourglassNet, EFFECTS, "loss"
     left_by_evaluation = frozenset({"preds_valid.mat"})
     modules = (test_train_starts, test_train_refusals)
+    effects_take_long = True
 
     def test_the_same_options_do_the_same(self, run, launch, tmp_path):
         """Otherwise a difference would mean nothing. The second run finds the statistics cached."""

@@ -16,7 +16,7 @@ from stacked_hourglass.train import settle_options
 from utils.osutils import UserError
 
 SHOWN_SCRIPTS = [("train", "hourglass_mpii")]
-pytestmark = pytest.mark.usefixtures("one_picture")
+pytestmark = pytest.mark.usefixtures("one_picture", "two_levels")
 
 
 # ------------------------------------------------------------------------------------------ options with paths

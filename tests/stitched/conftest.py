@@ -20,13 +20,13 @@ def h36m(tmp_path_factory) -> Path:
     return make_images(tmp_path_factory.mktemp("data") / "h36m")
 
 
-@pytest.fixture(scope="session")
-def networks(h36m, tmp_path_factory) -> tuple[object, ...]:
+@pytest.fixture(scope="module")
+def networks(h36m, one_level, tmp_path_factory) -> tuple[object, ...]:
     """The options that name an untrained hourglass and an untrained 3D baseline."""
     return make_networks(tmp_path_factory.mktemp("networks"), h36m)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stitched(networks, tmp_path_factory) -> Path:
     """The same two networks as one checkpoint."""
     network = load_network(load_hourglass=networks[1], load_2d3d=networks[3])

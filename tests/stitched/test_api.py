@@ -16,6 +16,8 @@ from utils.osutils import UserError
 from utils.training.checkpoints import write_checkpoint
 from utils.transform import MPII
 
+pytestmark = pytest.mark.usefixtures("one_level")
+
 SHAPES = [(16, 2), (16,), (17, 3), (4,), ()]  # a person's part of each field of `PoseEstimates`
 ABOUT = [25.1, 25.1, 256 - 26.1, 256 - 26.1]  # a box of 204.8 px, whose crop is 1.25 times as large: 256 px
 

@@ -19,7 +19,6 @@ from tiny_checkpoints import stitched_file
 from tiny_fine_tuning import make_images, make_networks
 
 from stacked_hourglass import demo_weights, load_hourglass
-from stacked_hourglass import hourglass as hourglass_module
 from stitched import estimate_poses, export, load_network
 from stitched.exported_networks import ExportedNetwork
 from twod_threed import load_lifter
@@ -28,18 +27,13 @@ from utils.training.checkpoints import write_checkpoint
 from utils.transform import H36M, H36M_2D, MPII
 
 SHOWN_SCRIPTS = [("run", "export")]
+pytestmark = pytest.mark.usefixtures("one_level")
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "onnx_example.py"
-KINDS = ("hourglass", "lifter", "stitched")
+# The way is one for all three; the export of an hourglass takes a quarter of a minute, a lifter's two seconds.
+of_an_hourglass = pytest.mark.long
+KINDS = ("lifter", *(pytest.param(kind, marks=of_an_hourglass) for kind in ("hourglass", "stitched")))
 TO_PHOTO = torch.tensor([[2.0, 0, 10], [0, 2, 20]])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def shallow():
-    """Hourglasses of one level in place of four: a third of the nodes to export."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hourglass_module, "DEPTH", 1)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +165,7 @@ def test_printed_numbers_have_their_definitions(exported, kind):
         assert all(f"{name} " in line for name in json.loads((folder / f"{kind}.json").read_text())["outputs"])
 
 
+@of_an_hourglass
 def test_the_example_needs_only_the_onnx_file(exported, networks, tmp_path, monkeypatch, capsys):
     """The documented lines, unchanged, give the results of `estimate_poses`."""
     rng = np.random.default_rng(0)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_checkpoints import levels
 
-from stacked_hourglass import hourglass as hourglass_module
 from stacked_hourglass.attention import History
 from stacked_hourglass.demo_weights import DEMO_WEIGHTS
 from stacked_hourglass.hourglass import Architecture, HourglassNet
@@ -19,14 +19,10 @@ from stitched.loading import load_network
 from stitched.stitched_network import StitchedNetwork
 
 LENGTH = 2
-
-
-@pytest.fixture(scope="module", autouse=True)
-def shallow():
-    """Hourglasses of one level in place of four: a third of the nodes to export."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hourglass_module, "DEPTH", 1)
-        yield
+pytestmark = [
+    pytest.mark.usefixtures("one_level"),
+    pytest.mark.long,  # exports of half a minute; test_export.py exports a lifter
+]
 
 
 def over_time(**architecture) -> HourglassNet:
@@ -54,8 +50,7 @@ def test_the_files_give_the_results_of_streaming(tmp_path):
 
 
 def test_a_stitched_network_carries_the_history():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hourglass_module, "DEPTH", 4)
+    with levels(4):
         loaded = load_network(DEMO_WEIGHTS)
     network = StitchedNetwork(over_time(), loaded.lifter, loaded.normalisation).eval()
     exported = exported_stitched(network)

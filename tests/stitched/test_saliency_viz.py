@@ -30,7 +30,7 @@ PLAIN, SKELETON = "saliency_and_prob_maps", "saliency_and_prob_maps_with_skeleto
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
+def checkpoint(one_level, tmp_path_factory):
     return hourglass_file(tmp_path_factory.mktemp("checkpoint") / "hourglass.pth.tar")
 
 
@@ -106,15 +106,14 @@ def test_the_definition_and_the_skeleton_change_the_picture(draw, tmp_path):
     assert pictures[0].shape[1] < pictures[2].shape[1]
 
 
-@pytest.mark.shows("style", "min_score")
-def test_style_and_least_confidence(draw, photos, tmp_path):
-    pictures = {}
-    for argv in (("--min_score", 0), ("--min_score", 1), ("--min_score", 0, "--style", "paper")):
+@pytest.mark.long  # a PDF and an SVG of 64 pictures; test_browse.py draws a small one for papers
+@pytest.mark.shows("style")
+def test_style(draw, photos, tmp_path):
+    pictures = []
+    for argv in ((), ("--style", "paper")):
         draw("--img_dir", photos / "a.png", *argv).succeeded()
-        pictures[argv] = read_image(tmp_path / "out/a.png")
-    all_marked, none_marked, on_paper = pictures.values()
-    assert (all_marked != none_marked).any()
-    assert (all_marked != on_paper).any()
+        pictures.append(read_image(tmp_path / "out/a.png"))
+    assert (pictures[0] != pictures[1]).any()
 
 
 @pytest.mark.shows("person_box")
@@ -133,6 +132,7 @@ def test_several_people_are_below_one_another(draw, photos, tmp_path, monkeypatc
     assert all((one != other).any() for one, other in pairwise(parts))
 
 
+@pytest.mark.shows("min_score")
 def test_unsure_joints_are_not_marked(draw, photos, tmp_path):
     """All joints of an untrained network are below --min_score 1."""
     for least in (0, 1):

@@ -13,6 +13,8 @@ from utils.osutils import UserError
 from utils.training.checkpoints import make_checkpoint_fn, make_load_fn
 from utils.transform import SKELETONS
 
+pytestmark = pytest.mark.usefixtures("one_level")
+
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) - 0.45
 TO_PHOTO = torch.tensor([[[2.0, 0.0, 100.0], [0.0, 2.0, 50.0]]]).expand(2, -1, -1)
 

@@ -87,6 +87,7 @@ EFFECTS = OF_ALL_TRAININGS | {
 class TestOptions(TrainingOptionTests):
     script, trainer, compiled, effects = "stitched_fine_tune", StitchedTrainer, StitchedNetwork, EFFECTS
     metric = "MPJPE"
+    effects_take_long = True
 
     @pytest.mark.shows("evaluate", "load")
     def test_evaluate_validates_and_stops(self, run, h36m, launch, tmp_path):

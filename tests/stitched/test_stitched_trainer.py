@@ -214,6 +214,7 @@ class TestValidation:
 
 
 # ------------------------------------------------------------------------------------------ whole trainings
+@pytest.mark.long  # a dozen epochs; losses and steps are tested above
 def test_training_lowers_both_losses(h36m, networks, tmp_path):
     argv = ("--epochs", 12, "--lr", 3e-3, "--dropout", 0, "--augment_training_data", False, "--heatmap_loss_coeff", 100)
     rows = log_of(fine_tune(tmp_path, h36m, *networks, *argv).checkpoints)

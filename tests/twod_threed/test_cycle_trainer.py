@@ -283,36 +283,39 @@ def train(folder, data_dir, *argv):
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_h36m, tmp_path_factory):
+def trained(two_actions_h36m, tmp_path_factory):
     """The checkpoints of two epochs with a projection, and with a fully connected one."""
     folder = tmp_path_factory.mktemp("trained")
     return {
-        "weak": train(folder / "weak", tiny_h36m, "--epochs", 2),
-        "connected": train(folder / "connected", tiny_h36m, "--epochs", 1, "--use_fc_for_projection"),
+        "weak": train(folder / "weak", two_actions_h36m, "--epochs", 2),
+        "connected": train(folder / "connected", two_actions_h36m, "--epochs", 1, "--use_fc_for_projection"),
     }
 
 
-def test_unpaired_training_lowers_the_error(tiny_h36m, tmp_path):
+@pytest.mark.long  # a dozen epochs; losses and steps are tested above
+def test_unpaired_training_lowers_the_error(two_actions_h36m, tmp_path):
     argv = ("--epochs", 12, "--train_batch_size", 32, "--lr", 3e-3, "--regression_coeff", 0)
-    rows = log_of(train(tmp_path, tiny_h36m, *argv))
+    rows = log_of(train(tmp_path, two_actions_h36m, *argv))
     assert rows[-1]["val/MPJPE"] < 0.5 * rows[0]["val/MPJPE"]
     assert rows[-1]["val/cycle_3d"] < 0.5 * rows[0]["val/cycle_3d"]
     assert "train/regression" not in rows[0]
 
 
 @pytest.mark.parametrize("kind", ["weak", "connected"])
-def test_a_resumed_training_is_the_same_bit_for_bit(tiny_h36m, tmp_path, kind):
+def test_a_resumed_training_is_the_same_bit_for_bit(two_actions_h36m, tmp_path, kind):
     argv = ("--use_fc_for_projection",) if kind == "connected" else ("--orthogonal_data_augmentation", "--use_amsprop")
-    straight = train(tmp_path / "straight", tiny_h36m, "--epochs", 2, *argv)
-    resumed = train(tmp_path / "resumed", tiny_h36m, "--epochs", 1, *argv)
-    call("train", "2d3d_h36m", "--data_dir", tiny_h36m, "--resume", "--epochs", 2, cwd=tmp_path / "resumed").succeeded()
+    straight = train(tmp_path / "straight", two_actions_h36m, "--epochs", 2, *argv)
+    resumed = train(tmp_path / "resumed", two_actions_h36m, "--epochs", 1, *argv)
+    call(
+        "train", "2d3d_h36m", "--data_dir", two_actions_h36m, "--resume", "--epochs", 2, cwd=tmp_path / "resumed"
+    ).succeeded()
     contents = [content_of(folder) for folder in (straight, resumed)]
     for part in ("state_dict", COMPANIONS, "normalisation", "epoch", "best", "optimizer", "rng"):
         assert same(*(one[part] for one in contents)), part
     assert log_of(straight) == log_of(resumed)
 
 
-def test_the_checkpoint_is_that_of_a_lifter(trained, tiny_h36m, tmp_path):
+def test_the_checkpoint_is_that_of_a_lifter(trained, two_actions_h36m, tmp_path):
     """Its keys are those of plain training, plus the other networks; it loads and runs as usual."""
     stored = content_of(trained["weak"])
     assert set(stored["state_dict"]) == set(LinearModel(64, 1, without_hip=True).state_dict())
@@ -320,31 +323,40 @@ def test_the_checkpoint_is_that_of_a_lifter(trained, tiny_h36m, tmp_path):
     assert len(stored["optimizer"]) == 2
     lifter = load_lifter(trained["weak"] / "checkpoint.pth.tar")
     assert torch.equal(lifter.w1.weight, stored["state_dict"]["w1.weight"])
-    run = ("--load", trained["weak"], "--data_dir", tiny_h36m, "--action", "Walking", "--output_dir", tmp_path / "run")
+    run = (
+        "--load",
+        trained["weak"],
+        "--data_dir",
+        two_actions_h36m,
+        "--action",
+        "Walking",
+        "--output_dir",
+        tmp_path / "run",
+    )
     call("run", "2d3d_h36m", *run, cwd=tmp_path).succeeded()
     predictions = tmp_path / "run/3d_pose_estimations.pt"
     scored = call("eval", "h36m_MPJPE", "--prediction_files", predictions, "--output_dir", tmp_path / "scores")
     assert f"{min(row['val/MPJPE'] for row in log_of(trained['weak'])):.1f}" in scored.succeeded().out
 
 
-def test_load_starts_from_a_plain_lifter(tiny_h36m, tmp_path):
-    plain = train(tmp_path / "plain", tiny_h36m, "--no_cycle_gan", "--epochs", 1, "--dataset_normalization")
+def test_load_starts_from_a_plain_lifter(two_actions_h36m, tmp_path):
+    plain = train(tmp_path / "plain", two_actions_h36m, "--no_cycle_gan", "--epochs", 1, "--dataset_normalization")
     assert COMPANIONS not in content_of(plain)
     argv = ("--load", plain, "--epochs", 1, "--lr", 1e-20, "--max_norm", 0)
-    loaded = content_of(train(tmp_path / "gan", tiny_h36m, *argv))
+    loaded = content_of(train(tmp_path / "gan", two_actions_h36m, *argv))
     assert torch.equal(loaded["state_dict"]["w1.weight"], content_of(plain)["state_dict"]["w1.weight"])
     assert loaded["normalisation"]["kind"] == "dataset"
 
 
-def test_load_restores_the_other_networks_too(trained, tiny_h36m, tmp_path):
+def test_load_restores_the_other_networks_too(trained, two_actions_h36m, tmp_path):
     rates = [word for name in ("lr", "project_lr", "discr_2d_lr", "discr_3d_lr") for word in (f"--{name}", 1e-20)]
     argv = ("--load", trained["weak"] / "checkpoint.pth.tar", "--epochs", 1, "--max_norm", 0, *rates)
-    loaded = content_of(train(tmp_path, tiny_h36m, *argv))
+    loaded = content_of(train(tmp_path, two_actions_h36m, *argv))
     assert same(loaded[COMPANIONS], content_of(trained["weak"])[COMPANIONS])
 
 
-def test_evaluate_validates_a_checkpoint_of_either_training(trained, tiny_h36m, tmp_path):
-    argv = ("--data_dir", tiny_h36m, *SMALL, "--evaluate", "--load", trained["weak"] / "checkpoint.pth.tar")
+def test_evaluate_validates_a_checkpoint_of_either_training(trained, two_actions_h36m, tmp_path):
+    argv = ("--data_dir", two_actions_h36m, *SMALL, "--evaluate", "--load", trained["weak"] / "checkpoint.pth.tar")
     for more in (("--cycle_gan",), ()):
         out = call("train", "2d3d_h36m", *argv, *more, cwd=tmp_path).succeeded().out
         printed = dict(line.split("\t") for line in out.splitlines() if "\t" in line)
@@ -352,8 +364,8 @@ def test_evaluate_validates_a_checkpoint_of_either_training(trained, tiny_h36m, 
         assert ("cycle_3d" in printed) == bool(more)
 
 
-def test_another_kind_of_projection_is_refused(trained, tiny_h36m, tmp_path):
-    argv = ("--data_dir", tiny_h36m, *SMALL, "--cycle_gan", "--epochs", 1)
+def test_another_kind_of_projection_is_refused(trained, two_actions_h36m, tmp_path):
+    argv = ("--data_dir", two_actions_h36m, *SMALL, "--cycle_gan", "--epochs", 1)
     for kind, more, named in (("weak", ["--use_fc_for_projection"], "False"), ("connected", [], "True")):
         error = call("train", "2d3d_h36m", *argv, "--load", trained[kind], *more, cwd=tmp_path).refusal()
         assert f"--use_fc_for_projection {bool(more)}" in error
@@ -361,14 +373,14 @@ def test_another_kind_of_projection_is_refused(trained, tiny_h36m, tmp_path):
     assert not (tmp_path / "model_checkpoints").exists()
 
 
-def test_plain_training_does_not_resume_as_a_cycle_gan(tiny_h36m, tmp_path):
-    train(tmp_path, tiny_h36m, "--no_cycle_gan", "--epochs", 1)
-    argv = ("--data_dir", tiny_h36m, "--resume", "--cycle_gan", "--epochs", 2)
+def test_plain_training_does_not_resume_as_a_cycle_gan(two_actions_h36m, tmp_path):
+    train(tmp_path, two_actions_h36m, "--no_cycle_gan", "--epochs", 1)
+    argv = ("--data_dir", two_actions_h36m, "--resume", "--cycle_gan", "--epochs", 2)
     assert "1 optimizers" in call("train", "2d3d_h36m", *argv, cwd=tmp_path).refusal()
 
 
-def test_printed_numbers_have_their_definitions(tiny_h36m, tmp_path):
-    argv = ("--data_dir", tiny_h36m, *SMALL, "--evaluate")
+def test_printed_numbers_have_their_definitions(two_actions_h36m, tmp_path):
+    argv = ("--data_dir", two_actions_h36m, *SMALL, "--evaluate")
     out = call("train", "2d3d_h36m", *argv, "--cycle_gan", cwd=tmp_path).succeeded().out
     plain = call("train", "2d3d_h36m", *argv, cwd=tmp_path).succeeded().out
     for name in ("critic_3d", "cycle_2d", "cycle_3d", "turned"):

@@ -48,10 +48,10 @@ SMALL = (
 
 
 @pytest.fixture(scope="module")
-def detected(tiny_h36m, tmp_path_factory) -> Path:
+def detected(two_actions_h36m, tmp_path_factory) -> Path:
     """The tiny data with detections of Walking that are 5 px off, in MPII order."""
     folder = tmp_path_factory.mktemp("detected") / "h36m"
-    shutil.copytree(tiny_h36m, folder)
+    shutil.copytree(two_actions_h36m, folder)
     files = find_sequences(folder)
     poses = load_pose_set(files, TRAIN_SUBJECTS + TEST_SUBJECTS, ["Walking"])
     shared = [joint for joint in H36M_2D.joints if joint not in ("spine", "thorax")]
@@ -91,9 +91,9 @@ def run(launch, tmp_path_factory) -> Callable[..., Run]:
 
 
 @pytest.fixture
-def fails(tiny_h36m, tmp_path) -> Callable[..., str]:
+def fails(two_actions_h36m, tmp_path) -> Callable[..., str]:
     """The one line of a run, on data without detections, that is refused and leaves nothing."""
-    return partial(refused_training, launching("2d3d_h36m", tiny_h36m, *SMALL), tmp_path / "failing")
+    return partial(refused_training, launching("2d3d_h36m", two_actions_h36m, *SMALL), tmp_path / "failing")
 
 
 # ------------------------------------------------------------------------------------------ what is compared
@@ -262,8 +262,8 @@ def test_contradicting_and_useless_options_are_refused(fails, argv, named):
     assert named in fails(*argv)
 
 
-def test_a_last_batch_of_one_is_refused(fails, launch, tiny_h36m, tmp_path):
-    samples = len(load_pose_set(find_sequences(tiny_h36m), TRAIN_SUBJECTS, ["Walking"]))
+def test_a_last_batch_of_one_is_refused(fails, launch, two_actions_h36m, tmp_path):
+    samples = len(load_pose_set(find_sequences(two_actions_h36m), TRAIN_SUBJECTS, ["Walking"]))
     assert f"--train_batch_size {samples - 1}" in fails("--train_batch_size", samples - 1)
     train(launch, tmp_path, "--train_batch_size", samples - 1, "--evaluate")
     train(launch, tmp_path, "--train_batch_size", samples - 2)

@@ -26,13 +26,13 @@ FILES = ["2d_pose_ground_truths.pt", "3d_pose_estimations.pt", "3d_pose_ground_t
 
 
 @pytest.fixture(scope="module")
-def training(tiny_h36m, tmp_path_factory):
+def training(two_actions_h36m, tmp_path_factory):
     """`training(kind)`: the folder of a short training's checkpoint, by its normalisation."""
 
     @cache
     def train(kind):
         work = tmp_path_factory.mktemp("trained")
-        argv = ("--data_dir", tiny_h36m, "--linear_size", 32, "--epochs", 2, "--train_batch_size", 128, *ACTION)
+        argv = ("--data_dir", two_actions_h36m, "--linear_size", 32, "--epochs", 2, "--train_batch_size", 128, *ACTION)
         call("train", "2d3d_h36m", *argv, "--dataset_normalization", kind == "dataset", cwd=work).succeeded()
         return work / "model_checkpoints/2d3d_h36m_default"
 
@@ -50,8 +50,8 @@ def either_trained(request, training):
 
 
 @pytest.fixture(scope="module")
-def walking(tiny_h36m):
-    return load_pose_set(find_sequences(tiny_h36m), TEST_SUBJECTS, ["Walking"])
+def walking(two_actions_h36m):
+    return load_pose_set(find_sequences(two_actions_h36m), TEST_SUBJECTS, ["Walking"])
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +106,8 @@ def written(tmp_path, name="3d_pose_estimations.pt"):
 # ------------------------------------------------------------------------------------------ Human3.6M
 
 
-def test_a_folder_gives_predictions_and_truth(run, either_trained, tiny_h36m, walking, tmp_path):
-    result = run(either_trained, tiny_h36m, *ACTION).succeeded()
+def test_a_folder_gives_predictions_and_truth(run, either_trained, two_actions_h36m, walking, tmp_path):
+    result = run(either_trained, two_actions_h36m, *ACTION).succeeded()
     assert files(tmp_path / "out") == sorted([*FILES, "predictions.json"])
     assert f"{len(walking)} poses" in result.out
     assert "mm, camera coordinates" in result.out
@@ -127,16 +127,16 @@ def test_a_folder_gives_predictions_and_truth(run, either_trained, tiny_h36m, wa
         assert (metas[key]["unit"], metas[key]["root"]) == ("mm", "hip")
 
 
-def test_predictions_json_has_every_pose(run, trained, tiny_h36m, walking, tmp_path):
-    run(trained, tiny_h36m, *ACTION).succeeded()
+def test_predictions_json_has_every_pose(run, trained, two_actions_h36m, walking, tmp_path):
+    run(trained, two_actions_h36m, *ACTION).succeeded()
     records = json.loads((tmp_path / "out/predictions.json").read_text())
     assert len(records) == len(walking)
     assert len(records[0]["keypoints"]) == 3 * 16
     assert len(records[0]["keypoints_3d"]) == 3 * 17
 
 
-def test_the_training_people(run, trained, tiny_h36m, tmp_path):
-    run(trained, tiny_h36m, *ACTION, "--run_with_train").succeeded()
+def test_the_training_people(run, trained, two_actions_h36m, tmp_path):
+    run(trained, two_actions_h36m, *ACTION, "--run_with_train").succeeded()
     assert {key.split("/")[0] for key in written(tmp_path)} == {f"S{subject}" for subject in TRAIN_SUBJECTS}
 
 
@@ -145,16 +145,16 @@ def test_all_actions_by_default(run, trained, tiny_h36m, tmp_path):
     assert len(written(tmp_path)) == 2 * 15 * 2 * 4
 
 
-def test_the_size_of_a_forward_pass_does_not_matter(run, trained, tiny_h36m, tmp_path):
-    run(trained, tiny_h36m, *ACTION).succeeded()
+def test_the_size_of_a_forward_pass_does_not_matter(run, trained, two_actions_h36m, tmp_path):
+    run(trained, two_actions_h36m, *ACTION).succeeded()
     whole = written(tmp_path)
-    run(trained, tiny_h36m, *ACTION, "--test_batch_size", 3).succeeded()
+    run(trained, two_actions_h36m, *ACTION, "--test_batch_size", 3).succeeded()
     for key, poses in written(tmp_path).items():
         torch.testing.assert_close(poses, whole[key], rtol=1e-4, atol=0.05)
 
 
-def test_eval_and_viz_take_what_it_writes(run, trained, tiny_h36m, tmp_path):
-    run(trained, tiny_h36m, *ACTION).succeeded()
+def test_eval_and_viz_take_what_it_writes(run, trained, two_actions_h36m, tmp_path):
+    run(trained, two_actions_h36m, *ACTION).succeeded()
     out = tmp_path / "out"
     scored = call(
         "eval", "h36m_MPJPE", "--prediction_files", out / "3d_pose_estimations.pt", "--output_dir", tmp_path / "scores"
@@ -169,8 +169,8 @@ def test_eval_and_viz_take_what_it_writes(run, trained, tiny_h36m, tmp_path):
     assert any(name.endswith(".png") and name.startswith("S") for name in files(tmp_path / "drawn"))
 
 
-def test_a_published_checkpoint_on_a_folder_takes_its_statistics(run, published, tiny_h36m, tmp_path):
-    warning = run(published, tiny_h36m, *ACTION).warnings()
+def test_a_published_checkpoint_on_a_folder_takes_its_statistics(run, published, two_actions_h36m, tmp_path):
+    warning = run(published, two_actions_h36m, *ACTION).warnings()
     assert len(warning) == 1
     assert "has no normalisation" in warning[0]
     poses = torch.cat(list(written(tmp_path).values()))
@@ -182,8 +182,8 @@ def test_a_published_checkpoint_on_a_folder_takes_its_statistics(run, published,
 @pytest.mark.parametrize(
     "argv", [("--process_as_video",), ("--input_joint_order", "MPII"), ("--smooth", "one_euro"), ("--absolute",)]
 )
-def test_options_of_a_file_are_refused_for_a_folder(run, trained, tiny_h36m, argv):
-    assert argv[0] in run(trained, tiny_h36m, *argv).refusal()
+def test_options_of_a_file_are_refused_for_a_folder(run, trained, two_actions_h36m, argv):
+    assert argv[0] in run(trained, two_actions_h36m, *argv).refusal()
 
 
 # ------------------------------------------------------------------------------------------ files of 2D poses
@@ -327,11 +327,11 @@ def test_a_published_checkpoint_on_a_file_is_refused(run, published, people, tmp
     assert not (tmp_path / "out").exists()
 
 
-def test_missing_things_are_refused(run, trained, tiny_h36m, tmp_path):
-    assert "no such checkpoint" in run(tmp_path / "nothing.pth", tiny_h36m).refusal()
+def test_missing_things_are_refused(run, trained, two_actions_h36m, tmp_path):
+    assert "no such checkpoint" in run(tmp_path / "nothing.pth", two_actions_h36m).refusal()
     assert "no such folder" in run(trained, tmp_path / "nowhere").refusal()
-    assert "did you mean Walking?" in run(trained, tiny_h36m, "--action", "walking").refusal()
-    without = run(trained, tiny_h36m, "--use_hg").refusal()
+    assert "did you mean Walking?" in run(trained, two_actions_h36m, "--action", "walking").refusal()
+    without = run(trained, two_actions_h36m, "--use_hg").refusal()
     assert "no detected 2D poses" in without
     assert "omit --use_hg" in without
     (tmp_path / "no.pt").write_text("nothing")

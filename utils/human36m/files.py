@@ -17,6 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,9 +117,13 @@ class Human36mFiles:
         """
         if self.camera_table is None:
             raise UserError(f"{self.data_dir}: no camera table beside the positions; {HOW_TO_GET_CAMERAS}")
-        table = read_cameras(self.camera_table)
         keys = [(s, n) for s in self.subjects for n in range(1, len(CAMERA_NAMES) + 1)]
-        return {key: get_camera(table, *key, self.camera_table) for key in keys}
+        return {key: get_camera(self._table, *key, self.camera_table) for key in keys}
+
+    @cached_property
+    def _table(self) -> CameraTable:
+        """All cameras of the file. Hundreds of small datasets, so it is read once for the report and each pose set."""
+        return read_cameras(self.camera_table)
 
     @property
     def subjects(self) -> tuple[int, ...]:

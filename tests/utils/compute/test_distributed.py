@@ -6,12 +6,19 @@ import pytest
 import torch
 from launchers import ENGINES, LAUNCHERS
 from ranks import rank_of
-from several_processes import KINDS, network, ten_steps
+from several_processes import FORKED_KINDS, KINDS, network, ten_steps
 from torch import nn
 
 from utils.compute import distributed, engines
 from utils.compute.distributed import ALONE, AnyRankLater, Processes
 from utils.osutils import UserError
+
+CASES = [
+    # Launchers have each process import torch anew.
+    (engine, kind, () if engine == "forked" else pytest.mark.long)
+    for engine in ("forked", "torchrun", "horovodrun")
+    for kind in (FORKED_KINDS if engine == "forked" else KINDS)
+]
 
 
 def results(folder: Path, name: str = "rank") -> list[dict]:
@@ -20,7 +27,7 @@ def results(folder: Path, name: str = "rank") -> list[dict]:
 
 @pytest.fixture(scope="module", params=ENGINES)
 def ranks(request, launched) -> list[dict]:
-    """What two processes found; under torchrun they meet on the loopback, one dies, and both start again."""
+    """What two processes found; those of torchrun meet on the loopback, one dies, and both start again."""
     return results(launched(request.param) / "exchanges")
 
 
@@ -83,7 +90,7 @@ def test_running_statistics_are_averaged(ranks):
 
 
 def test_wrapped_networks_look_like_those_that_were_given(ranks, request):
-    by_torch = request.node.callspec.params["ranks"] == "torchrun"
+    by_torch = request.node.callspec.params["ranks"] != "horovodrun"
     for one in ranks:
         found = one["wrapped"]
         assert found["parallel"] == [False, by_torch, by_torch, False]
@@ -94,7 +101,11 @@ def test_wrapped_networks_look_like_those_that_were_given(ranks, request):
         assert found["no_gradients"].tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("ranks", "kind"),
+    [pytest.param(engine, kind, marks=marks) for engine, kind, marks in CASES],
+    indirect=["ranks"],
+)
 def test_two_processes_train_like_one_with_the_double_batch(kind, ranks):
     expected, first = ten_steps(kind, compiled=False), network(kind).state_dict()
     assert max((expected[name] - first[name]).abs().max() for name in first) > 0.01
@@ -111,6 +122,7 @@ def test_compressed_gradients_are_nearly_the_same(ranks):
 
 
 # ------------------------------------------------------------------------------------------ restarts
+@pytest.mark.long  # a launcher, and two processes that import torch twice
 def test_a_restarted_job_knows_itself(launched):
     folder = launched("torchrun") / "exchanges"
     for one in results(folder, "first"):

@@ -233,11 +233,10 @@ def test_the_official_release_is_sent_to_the_converter(tmp_path):
 
 
 def test_a_missing_camera_or_table_is_named(folder):
-    files = find_sequences(folder)
-    assert set(files.cameras()) == {(s, n) for s in (1, 9) for n in (1, 2, 3, 4)}
+    assert set(find_sequences(folder).cameras()) == {(s, n) for s in (1, 9) for n in (1, 2, 3, 4)}
     write_table(folder, without=[(9, 3), (5, 1)])
     with pytest.raises(UserError, match=r"cameras\.h5: no camera 3 of subject S9") as error:
-        files.cameras()
+        find_sequences(folder).cameras()
     one_line(error)
     (folder / "cameras.h5").unlink()
     with pytest.raises(

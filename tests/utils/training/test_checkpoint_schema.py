@@ -19,7 +19,7 @@ WRONG = ["a", float("nan"), [[]], 10**400, [float("inf")] * 3]
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory) -> dict[str, Path]:
+def files(one_level, tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("checkpoints")
     hourglass, lifter = hourglass_file(folder / "hourglass.pth"), lifter_file(folder / "lifter.pth")
     return {"hourglass": hourglass, "lifter": lifter, "stitched": stitched_file(folder / "all.pth", hourglass, lifter)}
