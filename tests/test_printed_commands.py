@@ -12,8 +12,6 @@ import torch
 from command_line import Result, call
 from tiny_checkpoints import hourglass_file, lifter_file
 
-pytestmark = pytest.mark.usefixtures("one_level")
-
 
 @pytest.fixture
 def folder(tiny_mpii, tmp_path, monkeypatch) -> Path:

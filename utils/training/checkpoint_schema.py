@@ -119,7 +119,7 @@ def optimizer_fault(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) 
         if fault := _group_fault(group, ours):
             return fault
     for group, ours in zip(groups, own, strict=True):
-        needed = _slots_of(type(optimizer).__name__, group)
+        needed = _slots_of(type(optimizer).__name__, {**ours, **group})
         for number_, parameter in zip(group["params"], ours["params"], strict=True):
             if not isinstance(number_, int):
                 return f"a parameter's number is {described(number_)}"
@@ -128,10 +128,15 @@ def optimizer_fault(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) 
     return None
 
 
-def with_own_computing(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> dict[str, Any]:
-    """A state that `optimizer_fault` has found right, with this optimizer's own way to compute a step."""
-    own = [{name: group[name] for name in COMPUTING if name in group} for group in optimizer.param_groups]
-    groups = [{**group, **ours} for group, ours in zip(state["param_groups"], own, strict=True)]
+def with_own_settings(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state that `optimizer_fault` has found right, with this optimizer's own way to compute a step.
+
+    Settings that the state lacks are this optimizer's, too: other versions of PyTorch have fewer.
+    """
+    groups = [
+        {**own, **group, **{name: own[name] for name in COMPUTING if name in own}}
+        for own, group in zip(optimizer.param_groups, state["param_groups"], strict=True)
+    ]
     return {**state, "param_groups": groups}
 
 

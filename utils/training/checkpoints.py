@@ -21,7 +21,7 @@ from utils.training.checkpoint_schema import (
     optimizer_fault,
     require_content,
     require_honest_archive,
-    with_own_computing,
+    with_own_settings,
 )
 
 FORMAT_VERSION = 1
@@ -254,7 +254,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict, path: str | P
             raise ValueError("another kind of optimizer")
         if fault := optimizer_fault(optimizer, state):
             raise ValueError(fault)
-        optimizer.load_state_dict(with_own_computing(optimizer, state))
+        optimizer.load_state_dict(with_own_settings(optimizer, state))
     except ValueError as error:
         warn(f"{path}: optimizer state does not fit and is reset ({error})")
 

@@ -119,6 +119,12 @@ def test_damage_inside_a_resumable_state_is_a_line_and_costs_nothing(tmp_path, c
     make_load_fn()(network, optimizer, changed(path, tmp_path / "x.pth", optimizer=[other]))
     assert optimizer.param_groups[0]["foreach"] is None, "how a step is computed is not the file's to say"
     assert not capsys.readouterr().err
+    for name in set(group) - {"params"}:
+        other = state | {"param_groups": [{key: value for key, value in group.items() if key != name}]}
+        make_load_fn()(network, optimizer, changed(path, tmp_path / "x.pth", optimizer=[other]))
+        optimizer.step()
+    assert optimizer.param_groups[0]["weight_decay"] == group["weight_decay"], "what a file lacks stays as it is"
+    assert not capsys.readouterr().err
     whole = state["state"][0]
     without_step = {name: value for name, value in whole.items() if name != "step"}
     for slot in (None, {}, without_step, {"step": whole["step"]}, whole | {"exp_avg": 0.5}):
