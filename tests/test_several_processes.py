@@ -134,7 +134,8 @@ def test_only_one_process_prints(together, request):
     epochs = re.findall(r"^.*?epoch (\d+)  lr", printed, flags=re.MULTILINE)
     expected = sum(len(read_log(path)[1]) for path in together.glob("model_checkpoints/*/log.txt"))
     assert len(epochs) == expected
-    assert printed.count("unreadable, skipped: ") == printed.count("broken.jpg") == ("photos" in runs_done)
+    assert printed.count("unreadable, skipped: ") == ("photos" in runs_done)
+    assert ("broken.jpg" in printed) == ("photos" in runs_done)
     assert printed.count("draw them: ") == len(runs_done)
 
 
