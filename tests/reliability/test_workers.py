@@ -1,5 +1,6 @@
 """Workers that are killed, and limits of open files too low for them: one line, and what is done stays."""
 
+import multiprocessing
 import os
 import re
 import resource
@@ -163,15 +164,15 @@ def test_workers_obey_max_pixels(tmp_path):
 class Blocked:
     """A dataset whose second sample is never read, as on a network drive that does not answer."""
 
-    def __init__(self, told: int) -> None:
-        self.told = told  # a file descriptor, of which a byte is written when a worker blocks
+    def __init__(self) -> None:
+        self.blocks = multiprocessing.Event()  # set by the worker that blocks
 
     def __len__(self) -> int:
         return 2
 
     def __getitem__(self, index: int) -> int:
         if index == 1:
-            os.write(self.told, b"x")
+            self.blocks.set()
             time.sleep(3600)
         return index
 
@@ -186,7 +187,9 @@ def wait_for_all(loader: WorkerLoader) -> None:
 
 def leave_early(loader: WorkerLoader) -> None:
     _utils.MP_STATUS_CHECK_INTERVAL = 0.5  # that PyTorch gives a worker
-    next(iter(loader))
+    samples = iter(loader)
+    next(samples)
+    assert loader.dataset.blocks.wait(60)
 
 
 def stop_and_wait(loader: WorkerLoader) -> None:
@@ -210,22 +213,22 @@ def stop_and_wait(loader: WorkerLoader) -> None:
     ],
 )
 def test_a_blocked_worker_holds_up_no_end_and_outlives_none(use, number, status, capfd):
-    told, tell = os.pipe()
-    process = child(lambda: use(WorkerLoader(Blocked(tell), batch_size=None, num_workers=1)))
-    os.close(tell)
+    dataset, (end, held) = Blocked(), os.pipe()
+    process = child(lambda: use(WorkerLoader(dataset, batch_size=None, num_workers=1)))
+    os.close(held)
     try:
-        assert os.read(told, 1) == b"x"
+        assert dataset.blocks.wait(60)
         if number:
             os.kill(process, number)
         # The pipe ends when the process and its worker, which both hold it, have ended.
-        ended = select.select([told], [], [], 60)[0] and os.read(told, 1) == b""
+        ended = select.select([end], [], [], 60)[0] and os.read(end, 1) == b""
         assert ended, "something is left"
         assert status_of(process) == status
     except BaseException:
         os.kill(process, signal.SIGKILL)
         raise
     finally:
-        os.close(told)
+        os.close(end)
     assert ("no minibatch came from the worker processes in 1 s" in capfd.readouterr().err) == (use is stop_and_wait)
 
 
