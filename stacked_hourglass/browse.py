@@ -7,24 +7,18 @@ python viz.py browse --data_set eva --data_dir data/eva --add_attention --num_pi
 
 from argparse import Namespace
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from stacked_hourglass.annotations.coco import load_coco
-from stacked_hourglass.annotations.eva import load_eva
-from stacked_hourglass.annotations.eva_frames import picture_files
 from stacked_hourglass.annotations.joined import load_joined, require_people
-from stacked_hourglass.annotations.lsp import load_lsp
-from stacked_hourglass.annotations.mpii import load_mpii
 from stacked_hourglass.annotations.people import People
 from stacked_hourglass.clip_trainer import ClipTrainer
 from stacked_hourglass.hourglass import MPII_MEAN, MPII_STDDEV
 from stacked_hourglass.samples.datasets import statistics, training_loader
-from stacked_hourglass.train import augmentation_of, augmentation_rules, training_and_validation_samples
+from stacked_hourglass.train import augmentation_of, augmentation_rules, loader_of, training_and_validation_samples
 from stacked_hourglass.trainer import HourglassAugmentation, HourglassTargets, HourglassTrainer, joints_in_view
 from utils.doors.option_rules import from_options, refuse_useless
 from utils.imaging.captions import Key, captioned, side_keys, titled
@@ -68,13 +62,7 @@ def browse(options: Namespace) -> None:
         *augmentation_rules(options),
     ]
     refuse_useless(options, rules)
-    loaders = {
-        "mpii": load_mpii,
-        "lsp": load_lsp,
-        "coco": load_coco,
-        "eva": partial(load_eva, pictures=picture_files, sync=options.sync),
-    }
-    training, _ = load_joined(options.data_dir, loaders[options.data_set])
+    training, _ = load_joined(options.data_dir, loader_of(options.data_set, options.sync))
     require_people(training, "training", options.data_dir)
     draw_training_samples(
         training.first_joints(options.num_classes or len(training.skeleton)),

@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 from stacked_hourglass.annotations.coco import load_coco
 from stacked_hourglass.annotations.eva import load_eva
 from stacked_hourglass.annotations.eva_frames import picture_files
-from stacked_hourglass.annotations.joined import load_joined, require_people
+from stacked_hourglass.annotations.joined import Loader, load_joined, require_people
 from stacked_hourglass.annotations.lsp import load_lsp
 from stacked_hourglass.annotations.mpii import load_mpii
 from stacked_hourglass.annotations.people import People
@@ -60,28 +60,33 @@ OF_ATTENTION = ["attention_history_length", "attention_heads", "attention_levels
 # ------------------------------------------------------------------------------------------ the scripts
 def hourglass_mpii(options: Namespace) -> None:
     """`train.py hourglass_mpii`."""
-    _train_as_told(options, load_mpii)
+    _train_as_told(options, loader_of("mpii"))
 
 
 def hourglass_lsp(options: Namespace) -> None:
     """`train.py hourglass_lsp`."""
-    _train_as_told(options, load_lsp)
+    _train_as_told(options, loader_of("lsp"))
 
 
 def hourglass_coco(options: Namespace) -> None:
     """`train.py hourglass_coco`."""
-    _train_as_told(options, load_coco, CocoValidation.read)
+    _train_as_told(options, loader_of("coco"), CocoValidation.read)
 
 
 def hourglass_eva(options: Namespace) -> None:
     """`train.py hourglass_eva`."""
-    pictures = partial(picture_files, processes=processes_of(options))
-    _train_as_told(options, lambda data_dir: load_eva(data_dir, pictures, options.sync))
+    _train_as_told(options, loader_of("eva", options.sync, processes_of(options)))
+
+
+def loader_of(data_set: str, sync: Path | None = None, processes: Processes = ALONE) -> Loader:
+    """What reads the first folder of "mpii", "lsp", "coco" or "eva". `sync`: the file that places HumanEva's clips."""
+    eva = partial(load_eva, pictures=partial(picture_files, processes=processes), sync=sync)
+    return {"mpii": load_mpii, "lsp": load_lsp, "coco": load_coco, "eva": eva}[data_set]
 
 
 def _train_as_told(
     options: Namespace,
-    load_people: Callable[[Path], tuple[People, People]],
+    load_people: Loader,
     read_coco_validation: Callable[[Path], CocoValidation] | None = None,
 ) -> None:
     processes = processes_of(options)
