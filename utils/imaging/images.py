@@ -156,7 +156,9 @@ def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def product_of_affine(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """The (2, 3) map that applies `right`, then `left`."""
-    return np.column_stack([left[:, :2] @ right[:, :2], left[:, :2] @ right[:, 2] + left[:, 2]])
+    product = left[:, :2] @ right
+    product[:, 2] += left[:, 2]
+    return product
 
 
 def crop_image(image: np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE, shrink: int = 1) -> np.ndarray:
