@@ -12,10 +12,16 @@ from utils.compute.devices import pick_device
 from utils.compute.distributed import ALONE, Processes
 from utils.files.schema import require, text
 from utils.osutils import UserError
-from utils.training.checkpoints import FORMAT_VERSION, network_with_weights, plain, read_checkpoint, written_by
+from utils.training.checkpoints import (
+    FORMAT_VERSION,
+    network_with_weights,
+    part_of_stitched,
+    plain,
+    read_checkpoint,
+    written_by,
+)
 from utils.transform import SKELETONS
 
-STITCHED_PARTS = ("hourglass.", "lifter.")  # prefixes of a stitched checkpoint's keys
 HOURGLASS_FACTS = ("mean", "skeleton", "score_threshold")  # stored beside the weights in both kinds of checkpoint
 
 
@@ -67,20 +73,13 @@ def checkpoint_of(network: HourglassNet) -> dict[str, Any]:
     }
 
 
-def is_stitched(checkpoint: dict[str, Any]) -> bool:
-    """Whether a checkpoint from `read_checkpoint` holds a stitched network."""
-    return all(any(key.startswith(part) for key in checkpoint["state_dict"]) for part in STITCHED_PARTS)
-
-
 def hourglass_part(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """The hourglass part of a stitched checkpoint; any other checkpoint unchanged."""
-    if not is_stitched(checkpoint):
+    part = part_of_stitched(checkpoint, "hourglass.", HOURGLASS_FACTS)
+    if part is checkpoint:
         return checkpoint
-    part = STITCHED_PARTS[0]
-    state = {key.removeprefix(part): v for key, v in checkpoint["state_dict"].items() if key.startswith(part)}
-    facts = {name: checkpoint[name] for name in HOURGLASS_FACTS if name in checkpoint}
     known = {name: checkpoint[name] for name in ("batch_norm_momentum",) if name in checkpoint}
-    return facts | {"state_dict": state, "options": known}
+    return part | {"options": known}
 
 
 def hourglass_architecture(checkpoint: dict[str, Any], path: str | Path) -> Architecture:

@@ -6,7 +6,6 @@ network = load_network(load_hourglass="model_checkpoints/hourglass_mpii_default"
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,19 +13,18 @@ import torch
 from torch import nn
 
 from stacked_hourglass.inference import skeleton_of
-from stacked_hourglass.loading import STITCHED_PARTS, build_hourglass, hourglass_architecture, is_stitched
+from stacked_hourglass.loading import build_hourglass, hourglass_architecture
 from stacked_hourglass.loading import load_hourglass as read_hourglass
 from stitched.checkpoint_paths import require_pair
 from stitched.soft_argmax import SoftArgmax2D
 from stitched.stitched_network import StitchedNetwork
 from twod_threed.joint_order import approximate_inputs
-from twod_threed.loading import lifter_architecture, load_lifter
+from twod_threed.loading import build_lifter, lifter_architecture, load_lifter
 from twod_threed.model import LinearModel
-from twod_threed.normalisation import from_plain
 from utils.compute.devices import pick_device
 from utils.compute.distributed import ALONE, Processes
 from utils.osutils import UserError, warn
-from utils.training.checkpoints import load_state, network_with_weights, read_checkpoint, written_by
+from utils.training.checkpoints import is_stitched, load_state, read_checkpoint, written_by
 
 Network = TypeVar("Network", bound=nn.Module)
 SETTINGS = ("mean", "normalisation", "soft_argmax", "batch_norm_momentum")  # required beside the weights
@@ -102,15 +100,9 @@ def _load_whole(path: str | Path, image_scale: str, allow_unsafe: bool, processe
         raise UserError(
             f"--load {path}: lacks {missing[0]!r}; give a checkpoint that train.py stitched_fine_tune wrote"
         )
-    hourglass, prefix = build_hourglass(checkpoint, path), STITCHED_PARTS[1]
-    lifter_state = {
-        key.removeprefix(prefix): v for key, v in checkpoint["state_dict"].items() if key.startswith(prefix)
-    }
-    lifter_shape = lifter_architecture({"state_dict": lifter_state}, path)
-    lifter = network_with_weights(partial(LinearModel, **lifter_shape), lifter_state, path)
-    lifter.input_places = checkpoint.get("input_places", "h36m")
-    normalisation = from_plain(checkpoint["normalisation"])
-    model = StitchedNetwork(hourglass, lifter, normalisation, SoftArgmax2D(**checkpoint["soft_argmax"]), image_scale)
+    hourglass, lifter = build_hourglass(checkpoint, path), build_lifter(checkpoint, path)
+    soft_argmax = SoftArgmax2D(**checkpoint["soft_argmax"])
+    model = StitchedNetwork(hourglass, lifter, lifter.normalisation, soft_argmax, image_scale)
     load_state(model, checkpoint["state_dict"], path)
     return model
 
@@ -159,8 +151,7 @@ def _load_part(
         return load(paths[name], allow_unsafe=allow_unsafe, processes=processes)
     except UserError as error:
         _refuse_exchanged(paths, allow_unsafe, processes)
-        hint = "; a whole stitched network goes to --load" if "train.py stitched_fine_tune" in str(error) else ""
-        raise UserError(f"--{name} {error}{hint}") from None
+        raise UserError(f"--{name} {error}") from None
 
 
 def _refuse_exchanged(paths: Mapping[str, str | Path], allow_unsafe: bool, processes: Processes) -> None:

@@ -16,7 +16,9 @@ from utils.human36m.actions import TRAIN_SUBJECTS
 from utils.human36m.files import Human36mFiles
 from utils.human36m_dataset import load_pose_set
 from utils.osutils import UserError, warn
-from utils.training.checkpoints import network_with_weights, read_checkpoint, written_by
+from utils.training.checkpoints import network_with_weights, part_of_stitched, read_checkpoint, written_by
+
+LIFTER_FACTS = ("normalisation", "input_places")  # stored beside the weights in both kinds of checkpoint
 
 
 def load_lifter(
@@ -25,8 +27,9 @@ def load_lifter(
     allow_unsafe: bool = False,
     processes: Processes = ALONE,
 ) -> LinearModel:
-    """Load a 3D baseline, from this project or published, in eval mode; the architecture is read from the file.
+    """Load a 3D baseline in eval mode: ours, a published one, or that of a stitched checkpoint.
 
+    The architecture is read from the file.
     Its `normalisation` follows `.to(device)`, and `twod_threed.lift` needs nothing else. Published checkpoints have no
     normalisation: it is None, and `ensure_normalisation` fits "dataset" statistics to Human3.6M's training subjects.
     With several `processes`, rank 0 reads the file for all.
@@ -34,14 +37,26 @@ def load_lifter(
     Raises UserError if the file is not a checkpoint of such a network, or the device is not available.
     """
     device = pick_device(device) if isinstance(device, str) else device
-    checkpoint = read_checkpoint(path, allow_unsafe, processes)
-    model = network_with_weights(
-        partial(LinearModel, **lifter_architecture(checkpoint, path)), checkpoint["state_dict"], path
-    )
+    return build_lifter(read_checkpoint(path, allow_unsafe, processes), path).to(device).eval()
+
+
+def build_lifter(checkpoint: dict[str, Any], path: str | Path) -> LinearModel:
+    """The network of a checkpoint from `read_checkpoint`, on the CPU; see `load_lifter`.
+
+    Raises UserError, naming `path`, if it holds no 3D baseline.
+    """
+    checkpoint = lifter_part(checkpoint)
+    shape = lifter_architecture(checkpoint, path)
+    model = network_with_weights(partial(LinearModel, **shape), checkpoint["state_dict"], path)
     stored = checkpoint.get("normalisation")
     model.normalisation = from_plain(stored) if stored else None
     model.input_places = checkpoint.get("input_places", "h36m")
-    return model.to(device).eval()
+    return model
+
+
+def lifter_part(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The 3D baseline of a stitched checkpoint; any other checkpoint unchanged."""
+    return part_of_stitched(checkpoint, "lifter.", LIFTER_FACTS)
 
 
 def lifter_architecture(checkpoint: Mapping[str, Any], path: str | Path) -> dict:

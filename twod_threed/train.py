@@ -13,7 +13,7 @@ from pathlib import Path
 
 from twod_threed.cycle_trainer import CYCLE_DEFINITIONS, CycleSettings, CycleTrainer, build_cycle_gan
 from twod_threed.detector_errors import DetectorErrors, load_errors
-from twod_threed.loading import lifter_architecture, require_normalisation
+from twod_threed.loading import lifter_architecture, lifter_part, require_normalisation
 from twod_threed.model import LinearModel
 from twod_threed.normalisation import Normalisation, fit, from_plain
 from twod_threed.pose_pairs import PosePairs
@@ -110,7 +110,7 @@ def _check_options(options: Namespace) -> None:
 
 def _refuse_another_shape(options: Namespace, experiment: Experiment, processes: Processes) -> None:
     """Raise UserError for options that contradict the checkpoint to start from."""
-    checkpoint, path = experiment.start_checkpoint(processes), experiment.start_path(processes)
+    checkpoint, path = _start_of(experiment, processes)
     if checkpoint is None:
         return
     shape = lifter_architecture(checkpoint, path)
@@ -166,7 +166,7 @@ def train_lifter(
     if not experiment.evaluate:
         batch_size, together = loading.train_batch_size, optimisation.sync_batch_norm
         require_batches_of_several(len(training), batch_size, 1 if together else processes.size, processes.size)
-    start, path = experiment.start_checkpoint(processes), experiment.start_path(processes)
+    start, path = _start_of(experiment, processes)
     if start is None:
         form = vars(shape or LifterShape()) | {"without_hip": normalisation == "instance"}
     else:
@@ -194,6 +194,12 @@ def train_lifter(
         model = build_cycle_gan(model, training, cycle.use_fc_for_projection, settings.dropout, processes).to(place)
         inform(CYCLE_DEFINITIONS)
     return train(model, trainer.hooks(), train_loader, validation_loader, optimisation, experiment, processes)
+
+
+def _start_of(experiment: Experiment, processes: Processes) -> tuple[dict | None, Path | None]:
+    """The checkpoint of a 3D baseline to start from and its path, or None and None."""
+    checkpoint = experiment.start_checkpoint(processes)
+    return lifter_part(checkpoint) if checkpoint else None, experiment.start_path(processes)
 
 
 def require_batches_of_several(samples: int, batch_size: int, apart: int = 1, processes: int = 1) -> None:

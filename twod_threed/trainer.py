@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from twod_threed.detector_errors import DetectorErrors
+from twod_threed.loading import lifter_part
 from twod_threed.model import LinearModel, with_hip
 from twod_threed.mpjpe import joint_errors, procrustes_align
 from twod_threed.normalisation import Normalisation
@@ -98,7 +99,7 @@ class LifterTrainer:
         return getattr(self.training, "names", None)
 
     def load_fn(self):
-        return make_load_fn(self.experiment.allow_unsafe_load, self.saved, self.processes)
+        return make_load_fn(self.experiment.allow_unsafe_load, self.saved, self.processes, part_of=lifter_part)
 
     def checkpoint_fn(self, **more):
         """The default checkpoint hook, which also writes `more`."""

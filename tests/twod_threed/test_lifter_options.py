@@ -194,6 +194,18 @@ def test_load_starts_from_weights_and_normalisation(run, launch, tmp_path):
     assert epochs(loaded) == 1
 
 
+@pytest.mark.shows("load")
+def test_load_takes_the_3d_baseline_of_a_stitched_checkpoint(run, launch, tmp_path):
+    source = run("--dataset_normalization")
+    content = source.checkpoint()
+    state = {f"lifter.{name}": value for name, value in content["state_dict"].items()}
+    facts = {"state_dict": {"hourglass.bias": torch.zeros(2)} | state, "normalisation": content["normalisation"]}
+    torch.save(facts, tmp_path / "stitched.pth.tar")
+    loaded = train(launch, tmp_path, "--load", tmp_path / "stitched.pth.tar", "--lr", 1e-20, "--max_norm", 0)
+    assert weights(loaded)[0] == weights(source)[0]
+    assert kind(loaded) == "dataset"
+
+
 def test_load_of_another_shape_is_refused(run, fails, tmp_path):
     source = run().checkpoints
     error = fails("--load", source, "--linear_size", 24)

@@ -4,7 +4,7 @@ import pickle
 import random
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from utils.training.checkpoint_schema import (
 )
 
 FORMAT_VERSION = 1
+STITCHED_PARTS = ("hourglass.", "lifter.")  # prefixes of a stitched checkpoint's keys
 MT19937_KEYS = 624  # numbers in the state of NumPy's global generator
 
 
@@ -66,6 +67,24 @@ def written_by(checkpoint: Mapping[str, Any]) -> str:
     """For error messages: where a checkpoint of the wrong network comes from."""
     script = checkpoint.get("script")
     return f"it was written by train.py {script}" if script else "its keys belong to another network"
+
+
+def is_stitched(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint from `read_checkpoint` holds a stitched network."""
+    return all(any(key.startswith(part) for key in checkpoint["state_dict"]) for part in STITCHED_PARTS)
+
+
+def part_of_stitched(checkpoint: dict[str, Any], part: str, facts: Sequence[str]) -> dict[str, Any]:
+    """The weights of one network of a stitched checkpoint, with its `facts`; any other checkpoint unchanged.
+
+    Args:
+        part: one of `STITCHED_PARTS`.
+        facts: names of what the checkpoint stores beside the weights for this network.
+    """
+    if not is_stitched(checkpoint):
+        return checkpoint
+    state = {key.removeprefix(part): v for key, v in checkpoint["state_dict"].items() if key.startswith(part)}
+    return {name: checkpoint[name] for name in facts if name in checkpoint} | {"state_dict": state}
 
 
 def network_with_weights(
