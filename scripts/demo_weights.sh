@@ -11,6 +11,7 @@
 #            EPOCHS="--epochs 150 --schedule 100 135"  (2 stacks of 256 would be more than 20 MB with the 3D baseline)
 #   WIDE     features of the wider network that goes on from there; empty: none
 #   ROUNDS   of three epochs without its first layers, each at a learning rate that falls to 0
+#   SEEDS    of seven further epochs, side by side on a core each; their weights are averaged
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
@@ -24,9 +25,16 @@ NETWORK=${NETWORK:---stacks 1 --features 64 --train_batch_size 8 --lr 1e-3}
 EPOCHS=${EPOCHS:---epochs 16 --schedule 11 14}
 WIDE=${WIDE-128}
 ROUNDS=${ROUNDS:-2}
+SEEDS=${SEEDS:-3 4}
 say() { printf '\n== %s\n' "$*"; }
 trained() { [ -f "$WORK/model_checkpoints/$1/finished" ]; }
 finished() { touch "$WORK/model_checkpoints/$1/finished"; }
+render() { # FOLDER TRAINING VALIDATION SEED
+    $python -c "
+from pathlib import Path
+from utils.sample.sample_data import make_mpii
+make_mpii(Path('$WORK/$1'), training=$2, validation=$3, seed=$4, workers=2)"
+}
 
 for folder in "$PHOTOS" $PEOPLE "$MOTION"; do
     [ -d "$folder" ] || {
@@ -43,10 +51,7 @@ people="$folders $NETWORK --data_dir $PHOTOS $PEOPLE --test_batch_size 50 --sche
     --erase_prob 0.15 --blur_prob 0.1 --downscale_prob 0.1 --jpeg_prob 0.1"
 
 say "1/6 render 2,800 people"
-[ -d "$WORK/rendered" ] || $python -c "
-from pathlib import Path
-from utils.sample.sample_data import make_mpii
-make_mpii(Path('$WORK/rendered'), training=2800, validation=100, seed=5, workers=2)"
+[ -d "$WORK/rendered" ] || render rendered 2800 100 5
 
 say "2/6 train the hourglass: two epochs of rendered people, then photos, then more people"
 trained hourglass_mpii_rendered || {
@@ -83,6 +88,21 @@ if [ -n "$WIDE" ]; then
         }
         best="$WORK/model_checkpoints/hourglass_mpii_$name"
     done
+
+    [ -d "$WORK/rendered_few" ] || render rendered_few 500 8 6
+    running=() averaged=()
+    for seed in $SEEDS; do
+        name=side_by_side_$seed averaged+=("$WORK/model_checkpoints/hourglass_mpii_side_by_side_$seed")
+        trained "hourglass_mpii_$name" || {
+            OMP_NUM_THREADS=1 $python train.py hourglass_mpii --exp "$name" $wide --seed "$seed" --epochs 7 \
+                --data_dir $PHOTOS $PEOPLE "$WORK/rendered_few" --warmup 0.03 \
+                --freeze_modules conv1 bn1 layer1 --workers 0 --load "$best" && finished "hourglass_mpii_$name"
+        } &
+        running+=($!)
+    done
+    for process in "${running[@]}"; do wait "$process"; done
+    best="$WORK/averaged.pth.tar"
+    $python scripts/average_weights.py --load "${averaged[@]}" --output "$best"
 fi
 
 say "3/6 score it on the validation people"
