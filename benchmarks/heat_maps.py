@@ -22,7 +22,7 @@ from torch import Tensor
 
 from stitched.soft_argmax import SoftArgmax2D
 from utils.compute.allocator import keep_large_blocks
-from utils.imaging.heatmaps import decode_heatmaps, render_heatmaps
+from utils.imaging.heatmaps import decode_dark, decode_heatmaps, render_heatmaps
 
 PEOPLE, JOINTS, SIZE = 32, 16, 64
 WINDOW, WIDTH, TEMPERATURE = "Parzen", 10, 0.05
@@ -68,6 +68,7 @@ def measure_decoding(arguments) -> None:
         "nested loops": partial(whole, decode_one_by_one, PEOPLE, maps.cpu()),
         "one maximum over the maps": partial(whole, maps.amax, PEOPLE, (-2, -1)),
         "ours": partial(whole, decode_heatmaps, PEOPLE, maps),
+        "ours, DARK": partial(whole, decode_dark, PEOPLE, maps),
     }
     rates = take_turns(contenders, arguments)
     print_table(

@@ -31,6 +31,7 @@ from stacked_hourglass.sample_predictions import PosePredictor, predict_samples
 from stacked_hourglass.samples.datasets import PoseCrops
 from utils.compute.devices import pick_device
 from utils.console.messages import show_messages
+from utils.imaging.heatmaps import DECODINGS
 from utils.osutils import UserError, write_text
 from utils.predictions.keypoint_results import keypoint_results
 from utils.transform import COCO
@@ -111,6 +112,9 @@ def main() -> None:
     )
     parser.add_argument("--data_dir", type=Path, default=Path("data/coco"), help="COCO folder (default: data/coco)")
     parser.add_argument("--person_box", default="auto", help="finder of people, as for run.py (default: auto)")
+    parser.add_argument(
+        "--decoding", default="quarter", choices=list(DECODINGS), help="of heat maps, as for run.py (default: quarter)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     parser.add_argument("--output", type=Path, help="JSON file to write, checkpoint -> scores")
     options = parser.parse_args()
@@ -121,7 +125,7 @@ def main() -> None:
         if not measured.any():
             raise UserError(f"--data_dir {options.data_dir}: nobody is taller than 96 px with 10 annotated joints")
         for path in options.load:
-            predictor = Predictor(load_hourglass(path, device), flip=True)
+            predictor = Predictor(load_hourglass(path, device), flip=True, decoding=options.decoding)
             given, joints = in_given_boxes(predictor, people), shared_with_coco(predictor.skeleton)
             precision = average_precision(predictor, given, options.data_dir, options.person_box)
             scores = measure(given[0][measured], joints, people.select(measured))

@@ -11,7 +11,7 @@ from stacked_hourglass.folding import for_inference
 from stacked_hourglass.hourglass import HourglassNet
 from stacked_hourglass.streaming import PastOfTracks
 from utils.compute.devices import autocast
-from utils.imaging.heatmaps import decode_heatmaps, flip_test, heatmap_to_crop
+from utils.imaging.heatmaps import DECODINGS, flip_test, heatmap_to_crop
 from utils.transform import SKELETONS, Skeleton
 
 
@@ -23,17 +23,25 @@ class Predictor:
         score_threshold: joints with a lower score should not be drawn.
     """
 
-    def __init__(self, model: HourglassNet, precision: str = "fp32", flip: bool = False, compiled: bool = False):
+    def __init__(
+        self,
+        model: HourglassNet,
+        precision: str = "fp32",
+        flip: bool = False,
+        compiled: bool = False,
+        decoding: str = "quarter",
+    ):
         """
         Args:
             model: from `load_hourglass`, in eval mode; later changes of its weights have no effect.
             precision: fp32, bf16 or fp16.
             flip: flip test: average the heat maps of a crop and its mirror image.
             compiled: compile the network: slower start, faster steps.
+            decoding: of peaks, "quarter" (`decode_heatmaps`) or "dark" (`decode_dark`).
         """
         self.skeleton = skeleton_of(model)
         self.score_threshold = model.score_threshold
-        self._precision, self._flip = precision, flip
+        self._precision, self._flip, self._decode = precision, flip, DECODINGS[decoding]
         if isinstance(model, HourglassNet) and not model.training:
             self._model = for_inference(model, fuse=precision == "fp32" and not compiled)
         else:
@@ -85,7 +93,7 @@ class Predictor:
         """
         if not len(crops):
             return torch.empty(0, len(self.skeleton), 2), torch.empty(0, len(self.skeleton))
-        points, scores = decode_heatmaps(self.heatmaps(crops, tracks))
+        points, scores = self._decode(self.heatmaps(crops, tracks))
         return to_photo(to_photo_matrices, heatmap_to_crop(points).cpu()), scores.cpu()
 
 

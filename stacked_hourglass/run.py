@@ -79,7 +79,7 @@ def _predictor(options: Namespace, checkpoint: str | Path) -> Predictor:
     device = pick_device(options.device, processes)
     model = load_hourglass(checkpoint, device, options.allow_unsafe_load, processes)
     refuse_disagreement(options, vars(model.architecture), checkpoint)
-    return Predictor(model, options.precision, options.flip, options.compile)
+    return Predictor(model, options.precision, options.flip, options.compile, options.decoding)
 
 
 def _run_on_photos(options: Namespace, predictor: Predictor, start: float) -> None:

@@ -22,8 +22,8 @@ from utils.compute.devices import GradientStep, autocast, batch_generator, to_de
 from utils.compute.distributed import ALONE, Processes
 from utils.imaging.draw2d import draw_pose, heat_map_image, image_grid, save_png
 from utils.imaging.heatmaps import (
+    DECODINGS,
     crop_to_heatmap,
-    decode_heatmaps,
     flip_test,
     heatmap_to_crop,
     location_loss,
@@ -102,11 +102,13 @@ class HourglassValidation:
 
     Attributes:
         flip: flip test: average the heat maps of each crop and its mirror image.
+        decoding: of the maps' peaks: "quarter" (`decode_heatmaps`) or "dark" (`decode_dark`).
         use_train_mode_to_eval: batch norm uses batch statistics.
         debug: save pictures of targets and predictions beside the checkpoint, every epoch.
     """
 
     flip: bool = False
+    decoding: str = "quarter"
     use_train_mode_to_eval: bool = False
     debug: bool = False
 
@@ -225,7 +227,7 @@ class HourglassTrainer:
 
         maps = heatmaps[-1].float()
         maps = flip_test(maps, mirrored[-1].float(), self.skeleton.flip_order) if how.flip else maps
-        points, peaks = decode_heatmaps(maps)
+        points, peaks = DECODINGS[how.decoding](maps)
         joints = heatmap_to_crop(points)
         self.keep_predictions(to_photo(batch["to_photo"], joints), peaks, batch)
         self._show(batch, maps, joints, result)

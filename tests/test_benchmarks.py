@@ -146,7 +146,7 @@ def test_another_process_does_a_step_per_call(tmp_path):
 
 def test_heat_maps():
     done = call_script(load_script("benchmarks", "heat_maps"), *QUICK, "--batches", 1).succeeded()
-    assert len(ratios(done.out)) == 9
+    assert len(ratios(done.out)) == 10
     assert verdicts(done.out) == 3
 
 

@@ -25,7 +25,7 @@ HOURGLASS = words(
     "stacks features blocks num_classes remove_intermediate_supervision scale_weight_factor use_layer_norm "
     "no_batch_norm_affine batch_norm_momentum predict_joint_visibility joint_visibility_loss_coeff location_loss_coeff "
     "augment_training_data add_random_masking mask_prob orientation_prob mean_valued_prob max_cover_ratio noise_std "
-    "sigma sigma_decay label_type momentum flip use_train_mode_to_eval debug "
+    "sigma sigma_decay label_type momentum flip decoding use_train_mode_to_eval debug "
     "schedule_type warmup ema location_loss_saturation half_body_prob cut_off_prob box_jitter erase_prob "
     "max_erased_area blur_prob max_blur downscale_prob max_downscale jpeg_prob min_jpeg_quality "
     "add_attention attention_history_length attention_heads attention_levels pack_data freeze_modules"
@@ -75,11 +75,11 @@ SURFACE = {
         "device precision compile workers seed allow_unsafe_load debug_traceback"
     ),
     ("run", "hourglass_mpii"): NETWORK
-    | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "run_with_train", "person_box"}
+    | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "decoding", "run_with_train", "person_box"}
     | FRAMES
     | {"device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback"},
     ("run", "hourglass_coco"): NETWORK
-    | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "run_with_train", "person_box"}
+    | {"load", "data_dir", "output_dir", "test_batch_size", "flip", "decoding", "run_with_train", "person_box"}
     | FRAMES
     | {"device", "precision", "compile", "workers", "seed", "allow_unsafe_load", "debug_traceback"},
     ("run", "stitched_mpii"): RUN_STITCHED | FRAMES | {"person_box", "absolute", "focal", "show"},
@@ -192,7 +192,7 @@ def test_defaults_of_training(parse_options):
     assert (options.checkpoint_dir, options.tb_dir) == (Path("model_checkpoints"), Path("tb_logs"))
     assert (options.num_classes, options.sigma, options.label_type) == (16, 1.0, "Gaussian")
     assert options.augment_training_data is True
-    assert options.compression == "none"
+    assert (options.compression, options.decoding) == ("none", "quarter")
     for off in (
         "resume", "evaluate", "use_horovod", "scale_lr", "sync_batch_norm", "compile", "use_amsprop",
         "no_grad_clipping", "allow_unsafe_load", "flip",

@@ -339,9 +339,9 @@ def test_options_reach_the_predictor(data, tiny_mpii, tmp_path, run, monkeypatch
     seen = {}
 
     class Recorder(run_module.Predictor):
-        def __init__(self, model, precision, flip, compiled):
-            super().__init__(model, precision, flip, False)
-            seen.update(device=self.device.type, precision=precision, flip=flip, compiled=compiled)
+        def __init__(self, model, precision, flip, compiled, decoding):
+            super().__init__(model, precision, flip, False, decoding)
+            seen.update(device=self.device.type, precision=precision, flip=flip, compiled=compiled, decoding=decoding)
 
         def __call__(self, crops, to_photo):
             seen.setdefault("batch", len(crops))
@@ -349,8 +349,10 @@ def test_options_reach_the_predictor(data, tiny_mpii, tmp_path, run, monkeypatch
 
     monkeypatch.setattr(run_module, "Predictor", Recorder)
     folder = tiny_mpii if data == "mpii" else tiny_mpii / "images"
-    run(folder, "--device", "cpu", "--precision", "bf16", "--flip", "--compile", "--test_batch_size", 3)
-    assert seen == {"device": "cpu", "precision": "bf16", "flip": True, "compiled": True, "batch": 3}
+    switches = ("--precision", "bf16", "--flip", "--compile", "--decoding", "dark")
+    run(folder, "--device", "cpu", "--test_batch_size", 3, *switches)
+    expected = {"device": "cpu", "precision": "bf16", "flip": True, "compiled": True, "decoding": "dark", "batch": 3}
+    assert seen == expected
 
 
 def test_peak_of_a_known_joint_comes_out_where_it_is(tmp_path, run, monkeypatch):

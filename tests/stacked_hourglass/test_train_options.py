@@ -64,6 +64,7 @@ EFFECTS = OF_ALL_TRAININGS | {
     # evaluation
     "test_batch_size": Effect(("--test_batch_size", 2), predictions, base=BATCHWISE, keeps=weights),
     "flip": Effect(("--flip",), predictions, keeps=weights),
+    "decoding": Effect(("--decoding", "dark"), predictions, keeps=weights),
     "use_train_mode_to_eval": Effect(BATCHWISE, validation, keeps=weights),
     "debug": Effect(("--debug",), files, keeps=weights),
     # network

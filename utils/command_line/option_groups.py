@@ -163,6 +163,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     "evaluation": (
         Option("test_batch_size", "samples per forward pass outside training", 6, count),
         Option("flip", "flip test: average the heat maps of each crop and its mirror image", False, bool),
+        Option(
+            "decoding",
+            "peak of a heat map: quarter (highest pixel, moved a quarter pixel, as for published figures), or dark "
+            "(DARK: smoothed first, then the peak of a Gaussian; more accurate)",
+            "quarter", choices=("quarter", "dark"),
+        ),
         Option("use_train_mode_to_eval", "validate with batch norm in training mode (batch statistics)", False, bool),
         Option("debug", "save pictures of targets and predictions beside the checkpoint every epoch", False, bool),
     ),

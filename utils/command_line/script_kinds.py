@@ -136,7 +136,7 @@ def hourglass_run(
     takes = (
         "data_dir", "max_pixels", "load", "output_dir", "run_with_train", "person_box", *FRAME_OPTIONS, "smooth",
         "machine",
-        "test_batch_size", "flip", "hourglass network",
+        "test_batch_size", "flip", "decoding", "hourglass network",
     )  # fmt: skip
     folders = {"data_dir": Path("data", data_set), "output_dir": Path("data", f"hourglass_{data_set}")}
     helps = {"data_dir": {"help": PHOTOS_HELP.replace("MPII", data_set.upper())}, "load": {"help": load}}

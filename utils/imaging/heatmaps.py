@@ -4,6 +4,7 @@ A heat map has pixel centres at integers. A crop is `stride` times as large (256
 at u = (x - (stride - 1) / 2) / stride in the heat map, for stride 4 at (x - 1.5) / 4.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +14,8 @@ from utils.compute.batch_parts import Part, mean_of_counted
 
 STRIDE = 4
 LOCATION_TEMPERATURE = 0.05  # softmax temperature of `location_loss`, in units of heat-map height
+DARK_SIGMA = 1.5  # heat-map px, width of the Gaussian that `decode_dark` smooths with
+LEAST_HEIGHT = 1e-6  # of a smoothed map, before its logarithm
 
 
 def crop_to_heatmap(points: Tensor, stride: int = STRIDE) -> Tensor:
@@ -115,6 +118,50 @@ def decode_heatmaps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     return points, scores
 
 
+def decode_dark(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+    """Peaks of (B, J, H, W) maps by DARK: the highest pixel of the smoothed map, moved to the peak of a Gaussian there.
+
+    Zhang et al., "Distribution-Aware Coordinate Representation for Human Pose Estimation" (CVPR 2020): maps are
+    smoothed with a Gaussian, so that of several peaks the one with the most around it wins. The logarithm L of a
+    Gaussian is a parabola, whose peak is at μ − L''⁻¹ L' from the differences of L around the highest pixel μ. There is
+    no shift on the border or where L is no peak; along each axis it is at most 1 px.
+
+    Returns: points (B, J, 2) x, y in heat-map pixels and scores (B, J), the heights of the maps themselves at the
+    highest pixel of the smoothed ones; float32.
+    """
+    height, width = heatmaps.shape[-2:]
+    heatmaps = heatmaps.float()
+    smooth = _gaussian(height, heatmaps) @ heatmaps @ _gaussian(width, heatmaps)
+    x, y = hard_maximum(smooth.flatten(0, 1)).unflatten(0, heatmaps.shape[:2]).unbind(-1)
+    peak, step = y * width + x, torch.arange(-1, 2, device=x.device)
+    around = (peak[..., None, None] + step[:, None] * width + step).clamp(0, height * width - 1)  # (B, J, 3, 3)
+    logs = smooth.flatten(2).gather(-1, around.flatten(2)).clamp(min=LEAST_HEIGHT).log().unflatten(-1, (3, 3))
+    inner = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
+    points = torch.stack([x, y], -1) + _peak_of_parabola(logs).masked_fill(~inner[..., None], 0.0)
+    return points, heatmaps.flatten(2).gather(-1, peak[..., None])[..., 0]
+
+
+def _gaussian(length: int, like: Tensor) -> Tensor:
+    """(length, length) matrix that smooths along an axis with a Gaussian of `DARK_SIGMA`; outside the map is 0."""
+    places = torch.arange(length, dtype=like.dtype, device=like.device)
+    distances = (places[:, None] - places) / DARK_SIGMA
+    return torch.exp(-(distances**2) / 2) / (DARK_SIGMA * math.sqrt(2 * math.pi))
+
+
+def _peak_of_parabola(near: Tensor) -> Tensor:
+    """(..., 3, 3) values around a pixel -> (..., 2) x, y from it to the peak of their second-order Taylor expansion."""
+    middle = near[..., 1, 1]
+    by_x, by_y = (near[..., 1, 2] - near[..., 1, 0]) / 2, (near[..., 2, 1] - near[..., 0, 1]) / 2
+    by_xx = near[..., 1, 2] + near[..., 1, 0] - 2 * middle
+    by_yy = near[..., 2, 1] + near[..., 0, 1] - 2 * middle
+    by_xy = (near[..., 2, 2] - near[..., 2, 0] - near[..., 0, 2] + near[..., 0, 0]) / 4
+    determinant = by_xx * by_yy - by_xy**2
+    is_peak = (determinant > 0) & (by_xx < 0)
+    shift = torch.stack([by_xy * by_y - by_yy * by_x, by_xy * by_x - by_xx * by_y], -1)
+    shift = shift / torch.where(is_peak, determinant, 1.0)[..., None]
+    return shift.clamp(-1, 1).masked_fill(~is_peak[..., None], 0.0)
+
+
 def hard_maximum(maps: Tensor) -> Tensor:
     """(N, L) or (N, H, W) -> (N, 1) or (N, 2), px, x first: the first maximum in reading order; NaN is the largest.
 
@@ -125,6 +172,9 @@ def hard_maximum(maps: Tensor) -> Tensor:
     y = maps.amax(-1).argmax(-1, keepdim=True)  # (N, 1)
     row = maps.gather(1, y[..., None].expand(-1, -1, maps.shape[-1]))[:, 0]
     return torch.cat([row.argmax(-1, keepdim=True), y], -1)
+
+
+DECODINGS = {"quarter": decode_heatmaps, "dark": decode_dark}
 
 
 def flip_heatmaps(heatmaps: Tensor, flip_order: Sequence[int]) -> Tensor:

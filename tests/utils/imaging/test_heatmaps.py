@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.imaging.heatmaps import (
+    DARK_SIGMA,
     LOCATION_TEMPERATURE,
+    decode_dark,
     decode_heatmaps,
     flip_heatmaps,
     flip_test,
@@ -164,6 +166,61 @@ def test_a_rendered_joint_is_found_again(x, y, sigma, label_type):
     inner = 0.51 < x < 62.49 and 0.51 < y < 46.49
     # Inside a quarter pixel along each axis; on the border there is no shift.
     assert (points[0, 0] - torch.tensor([x, y])).abs().max() <= (0.2501 if inner else 0.5001)
+
+
+# ------------------------------------------------------------------------------------------ DARK
+@given(x=st.floats(12, 51), y=st.floats(12, 35), sigma=st.sampled_from([1.0, 2.0, 3.0]), height=st.floats(0.05, 3))
+@settings(max_examples=100)
+def test_dark_finds_the_centre_of_a_gaussian(x, y, sigma, height):
+    """A smoothed Gaussian is one: its logarithm is a parabola, so the centre is exact, not a quarter pixel off."""
+    maps = height * render_heatmaps(torch.tensor([[[x, y]]], dtype=torch.float64), (48, 64), sigma)
+    points, scores = decode_dark(maps)
+    assert points.dtype == scores.dtype == torch.float32
+    assert (points[0, 0] - torch.tensor([x, y])).abs().max() < 0.01
+    assert scores[0, 0] == pytest.approx(maps.max().item(), rel=1e-5)
+
+
+def test_dark_takes_the_peak_with_the_most_around_it():
+    maps = torch.zeros(1, 1, 24, 24)
+    maps[0, 0, 4, 5] = 1.0  # alone
+    maps[0, 0, 14:17, 15:18] = 0.5
+    assert decode_heatmaps(maps)[0].tolist() == [[[5, 4]]]
+    points, scores = decode_dark(maps)
+    torch.testing.assert_close(points, torch.tensor([[[16.0, 15.0]]]))
+    assert scores.item() == 0.5
+
+
+def test_dark_by_hand():
+    """Two pixels, 1 at (10, 8) and h at (11, 8): along x the smoothed map is e^(−u²/2σ²) + h e^(−(u−1)²/2σ²)."""
+    h, s = 0.5, 2 * DARK_SIGMA**2
+    maps = torch.zeros(1, 1, 16, 24)
+    maps[0, 0, 8, 10], maps[0, 0, 8, 11] = 1.0, h
+    before, at, after = (math.log(math.exp(-(u**2) / s) + h * math.exp(-((u - 1) ** 2) / s)) for u in (-1, 0, 1))
+    expected = 10 - ((after - before) / 2) / (after + before - 2 * at)
+    points, _ = decode_dark(maps)
+    assert points[0, 0].tolist() == pytest.approx([expected, 8], abs=1e-4)
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 5), (23, 5), (7, 0), (7, 15), (0, 0)])
+def test_dark_does_not_move_a_peak_on_the_border(x, y):
+    maps = torch.zeros(1, 1, 16, 24)
+    maps[0, 0, y, x] = 1
+    assert decode_dark(maps)[0].tolist() == [[[x, y]]]
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 1.0])
+def test_dark_of_a_flat_map_is_in_it(value):
+    points, scores = decode_dark(torch.full((2, 3, 8, 12), value))
+    assert ((points >= 0) & (points <= torch.tensor([11, 7]))).all()
+    assert (scores == value).all()
+
+
+def test_dark_decodes_every_map_independently():
+    maps = torch.rand(3, 5, 8, 9, generator=torch.Generator().manual_seed(0))
+    points, scores = decode_dark(maps)
+    point, score = decode_dark(maps[2:, 4:])
+    torch.testing.assert_close(points[2, 4], point[0, 0])
+    assert scores[2, 4] == score[0, 0]
 
 
 # ------------------------------------------------------------------------------------------ flip test
