@@ -11,7 +11,7 @@
 #            EPOCHS="--epochs 150 --schedule 100 135"  (2 stacks of 256 would be more than 20 MB with the 3D baseline)
 #   WIDE     features of the wider network that goes on from there; empty: none
 #   ROUNDS   of three epochs without its first layers, each at a learning rate that falls to 0
-#   SEEDS    of seven further epochs, side by side on a core each; their weights are averaged
+#   PAIRS    epochs:learning-rate of two further trainings side by side, a core each, whose weights are averaged
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
@@ -25,7 +25,7 @@ NETWORK=${NETWORK:---stacks 1 --features 64 --train_batch_size 8 --lr 1e-3}
 EPOCHS=${EPOCHS:---epochs 16 --schedule 11 14}
 WIDE=${WIDE-128}
 ROUNDS=${ROUNDS:-2}
-SEEDS=${SEEDS:-3 4}
+PAIRS=${PAIRS:-7:1e-3 2:6e-4}
 say() { printf '\n== %s\n' "$*"; }
 trained() { [ -f "$WORK/model_checkpoints/$1/finished" ]; }
 finished() { touch "$WORK/model_checkpoints/$1/finished"; }
@@ -90,19 +90,24 @@ if [ -n "$WIDE" ]; then
     done
 
     [ -d "$WORK/rendered_few" ] || render rendered_few 500 8 6
-    running=() averaged=()
-    for seed in $SEEDS; do
-        name=side_by_side_$seed averaged+=("$WORK/model_checkpoints/hourglass_mpii_side_by_side_$seed")
-        trained "hourglass_mpii_$name" || {
-            OMP_NUM_THREADS=1 $python train.py hourglass_mpii --exp "$name" $wide --seed "$seed" --epochs 7 \
-                --data_dir $PHOTOS $PEOPLE "$WORK/rendered_few" --warmup 0.03 \
-                --freeze_modules conv1 bn1 layer1 --workers 0 --load "$best" && finished "hourglass_mpii_$name"
-        } &
-        running+=($!)
+    seed=2
+    for pair in $PAIRS; do
+        running=() averaged=()
+        for _ in 1 2; do
+            seed=$((seed + 1))
+            name=side_by_side_$seed
+            averaged+=("$WORK/model_checkpoints/hourglass_mpii_$name/checkpoint.pth.tar")
+            trained "hourglass_mpii_$name" || {
+                OMP_NUM_THREADS=1 $python train.py hourglass_mpii --exp "$name" $wide --seed "$seed" \
+                    --data_dir $PHOTOS $PEOPLE "$WORK/rendered_few" --epochs "${pair%:*}" --lr "${pair#*:}" \
+                    --freeze_modules conv1 bn1 layer1 --workers 0 --load "$best" && finished "hourglass_mpii_$name"
+            } &
+            running+=($!)
+        done
+        for process in "${running[@]}"; do wait "$process"; done
+        best="$WORK/averaged_$seed.pth.tar"
+        $python scripts/average_weights.py --load "${averaged[@]}" --output "$best"
     done
-    for process in "${running[@]}"; do wait "$process"; done
-    best="$WORK/averaged.pth.tar"
-    $python scripts/average_weights.py --load "${averaged[@]}" --output "$best"
 fi
 
 say "3/6 score it on the validation people"
