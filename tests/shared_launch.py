@@ -33,8 +33,11 @@ TRAININGS = {
     # 7 people: minibatches of 4 and 3, of which one process has 1 and the other 2.
     "hourglass": ("hourglass_mpii", 2, (*HOURGLASS, *NO_NORMS, *LOSSES), ()),
     "hourglass_norms": ("hourglass_mpii", 2, (*HOURGLASS, *NORMS), ("--sync_batch_norm",)),
-    # 6 clips of 3 frames: minibatches of 4 and 2.
-    "eva": ("hourglass_eva", 2, (*HOURGLASS, "--features", 8, "--use_layer_norm", "--lr", 5e-6, *OVER_TIME), ()),
+    # 6 clips of 3 frames: minibatches of 4 and 2. With seed 0 a bias has next to no gradient (AVX-512: 1.4e-5 apart).
+    "eva": (
+        "hourglass_eva", 2,
+        (*HOURGLASS, "--features", 8, "--use_layer_norm", "--lr", 5e-6, "--seed", 1, *OVER_TIME), (),
+    ),
     "lifter": ("2d3d_h36m", 12, (*LIFTER, "--epochs", 1), ("--sync_batch_norm",)),
     "cycle_gan": ("2d3d_h36m", 12, (*LIFTER, "--epochs", 1, "--cycle_gan"), ("--sync_batch_norm",)),
     "pose_gan": ("3d_pose_gan", 6, (*GAN, "--epochs", 2), ()),

@@ -29,10 +29,9 @@ def load_lifter(
 ) -> LinearModel:
     """Load a 3D baseline in eval mode: ours, a published one, or that of a stitched checkpoint.
 
-    The architecture is read from the file.
-    Its `normalisation` follows `.to(device)`, and `twod_threed.lift` needs nothing else. Published checkpoints have no
-    normalisation: it is None, and `ensure_normalisation` fits "dataset" statistics to Human3.6M's training subjects.
-    With several `processes`, rank 0 reads the file for all.
+    The architecture is read from the file. The network's `normalisation` follows `.to(device)`, and `twod_threed.lift`
+    needs nothing else. Published checkpoints have no normalisation: it is None, and `ensure_normalisation` fits
+    "dataset" statistics to Human3.6M's training subjects. With several `processes`, rank 0 reads the file for all.
 
     Raises UserError if the file is not a checkpoint of such a network, or the device is not available.
     """

@@ -337,10 +337,12 @@ def test_the_checkpoint_is_that_of_a_lifter(trained, two_actions_h36m, tmp_path)
     )
     call("run", "2d3d_h36m", *run, cwd=tmp_path).succeeded()
     predictions = tmp_path / "run/3d_pose_estimations.pt"
-    call("eval", "h36m_MPJPE", "--prediction_files", predictions, "--output_dir", tmp_path / "scores").succeeded()
+    scored = call("eval", "h36m_MPJPE", "--prediction_files", predictions, "--output_dir", tmp_path / "scores")
+    out = scored.succeeded().out
     [scores] = json.loads((tmp_path / "scores/mpjpe.json").read_text()).values()
     best = min(row["val/MPJPE"] for row in log_of(trained["weak"]))
     assert scores["protocol_1"] == pytest.approx(best, rel=1e-4)
+    assert f"{scores['protocol_1']:.2f}" in out
 
 
 def test_load_starts_from_a_plain_lifter(two_actions_h36m, tmp_path):
