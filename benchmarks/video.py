@@ -132,12 +132,18 @@ def measure_whole(video: Path, predictor: StitchedPredictor, person_box: str, fr
 
 
 def report_whole(steps: Times, whole: Times, frames: int) -> None:
-    """Rates of prediction and of drawing, beside their slowest step alone and what the cores allow."""
+    """Rates of prediction and of drawing, beside their slowest step alone and what the cores allow.
+
+    A few frames can take no longer than one, by chance; then there is a line that says so instead of a rate.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(f"\n{'frames/s':<12} {'whole':>8} {'slowest step alone':>28} {'cores':>8}")
     shares = {}
     for what, parts in (("prediction", PREDICTION), ("drawing", DRAWING)):
         seconds = (whole.steps[f"{what}, {frames}"][0] - whole.steps[f"{what}, 1"][0]) / (frames - 1)
+        if seconds <= 0:
+            print(f"{what:<12} not measured: {frames} frames took no longer than one; use more --frames")
+            continue
         slowest = max(parts, key=lambda step: steps.steps[step][0])
         alone = steps.steps[slowest][0] / frames
         least = sum(steps.steps[step][1] for step in parts) / cores / frames
