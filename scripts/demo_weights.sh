@@ -74,7 +74,7 @@ if [ -n "$WIDE" ]; then
     wide="$people --features $WIDE --warmup 0.05 --lr 1e-3"
     best="$WORK/model_checkpoints/hourglass_mpii_wide"
     trained hourglass_mpii_wide || {
-        $python scripts/widen_hourglass.py --load "$WORK/model_checkpoints/hourglass_mpii_people" \
+        $python scripts/grow_hourglass.py --load "$WORK/model_checkpoints/hourglass_mpii_people" \
             --features "$WIDE" --output "$WORK/wide.pth.tar"
         $python train.py hourglass_mpii --exp wide $wide --seed 1 --epochs 2 --load "$WORK/wide.pth.tar"
         finished hourglass_mpii_wide
