@@ -223,7 +223,7 @@ SCRIPTS: dict[str, dict[str, Script]] = {
         "export": Script(
             "stitched.export", "export",
             "Export a network as ONNX and as a torch.export program, and compare both with the original.",
-            "a checkpoint of any network, or the demo weights; for ONNX: pip install onnx onnxscript onnxruntime",
+            "a checkpoint of any network, or the demo weights; for ONNX: pip install onnx onnxscript",
             (
                 "load", "load_hourglass", "load_2d3d", "output_dir", "hourglass network", "linear_size", "num_stage",
                 "dataset_normalization", "seed", "allow_unsafe_load", "debug_traceback",
