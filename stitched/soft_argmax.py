@@ -8,18 +8,21 @@ The window is centred on the hard maximum, whose position is treated as a consta
     "Parzen"    1 - 6 (d/h)² (1 - d/h) for d <= h/2,  2 (1 - d/h)³ for d <= h,  0 beyond
     "Uniform"   1 for d <= h,  0 beyond: in 2D a disc
 
+In 2D the map may be smoothed first, so that of several peaks the one with the most around it is the maximum.
+
 The normaliser of the softmax cancels in q. With a window, one pass over the map therefore finds the hard maximum, and
 the rest reads only the few pixels of the window.
 """
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from utils.compute.arrays import as_tensor, in_kind
-from utils.imaging.heatmaps import hard_maximum
+from utils.imaging.heatmaps import hard_maximum, smooth_heatmaps
 
 WINDOWS = (None, "Parzen", "Uniform")
 OUTSIDE = -(1 << 40)  # index of a pixel outside the map; a sum with it is negative
@@ -75,7 +78,7 @@ class _SoftArgmax(nn.Module):
                 f"maps have shape {tuple(maps.shape)}: expected (..., {'H, W' if self.dims == 2 else 'L'})"
             )
         lead, size = maps.shape[: -self.dims], maps.shape[-self.dims :]
-        maps = maps.reshape(-1, *size)
+        maps = self._prepared(maps.reshape(-1, *size))
         positions = self._mean_position(maps) if self.window_fn is None else self._windowed_position(maps)
         return (self.base_index + self.step_size * positions).reshape(*lead, self.dims)
 
@@ -90,6 +93,10 @@ class _SoftArgmax(nn.Module):
         """The arguments that make an equal module, as plain types."""
         names = ("base_index", "step_size", "window_fn", "window_width", "softmax_temp")
         return {name: getattr(self, name) for name in names}
+
+    def _prepared(self, maps: Tensor) -> Tensor:
+        """(N, *size), what the search begins with."""
+        return maps
 
     # ---------------------------------------------------------------------------------------------- without a window
     def _mean_position(self, maps: Tensor) -> Tensor:
@@ -171,6 +178,29 @@ class SoftArgmax2D(_SoftArgmax):
     """(..., H, W), e.g. heat maps (B, J, H, W) -> (..., 2) as x, y: base_index + step_size × px. See the module."""
 
     dims = 2
+
+    def __init__(self, *args: Any, smoothing: float = 0.0, **kwargs: Any):
+        """
+        Args:
+            smoothing: σ, px of the map, of a Gaussian that smooths it first; 0 for none. Then a pixel of -inf makes
+                the result NaN.
+            args, kwargs: as for `SoftArgmax1D`.
+
+        Raises ValueError also for a σ below 0.
+        """
+        super().__init__(*args, **kwargs)
+        if not 0 <= smoothing < math.inf:
+            raise ValueError(f"smoothing {smoothing}: expected 0 or a number above")
+        self.smoothing = smoothing
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + (f", smoothing={self.smoothing}" if self.smoothing else "")
+
+    def settings(self) -> dict:
+        return super().settings() | {"smoothing": self.smoothing}
+
+    def _prepared(self, maps: Tensor) -> Tensor:
+        return smooth_heatmaps(_in_precision(maps), self.smoothing) if self.smoothing else maps
 
 
 def _sum(tensors: Iterable[Tensor]) -> Tensor:

@@ -19,7 +19,11 @@ from utils.imaging.heatmaps import heatmap_to_crop
 # network with a PCKh of 43; 0.05 is in between. On 400 such photos it is as accurate as quarter-pixel decoding (mean
 # error 39.3 against 39.4 crop px; 7.87 against 7.89 for joints within 16 px), and between 0.01 and 0.2 the error hardly
 # changes. Without a window the background pulls every joint towards the centre of the map.
-WINDOW_FN, WINDOW_WIDTH, SOFTMAX_TEMP = "Parzen", 10.0, 0.05
+#
+# Smoothing raises PCKh@0.5 from 58.7 to 59.6, PCKh@0.1 from 11.8 to 12.0 for a network with a PCKh of 58.7 on these
+# photos; with σ = 1.5 they are 60.0 and 11.4. For a peak of height 1 and σ = 1 px, the error by its place between two
+# pixels falls from 0.20 to 0.06 px (root mean square).
+SOFT_ARGMAX = {"window_fn": "Parzen", "window_width": 10.0, "softmax_temp": 0.05, "smoothing": 1.0}
 IMAGE_SCALES = ("any", "human36m")
 
 
@@ -79,9 +83,7 @@ class StitchedNetwork(nn.Module):
             raise ValueError(f"image_scale {image_scale!r}: choose one of {', '.join(IMAGE_SCALES)}")
         self.hourglass, self.lifter = hourglass, lifter
         self.normalisation, self.image_scale = normalisation, image_scale
-        self.soft_argmax = soft_argmax or SoftArgmax2D(
-            window_fn=WINDOW_FN, window_width=WINDOW_WIDTH, softmax_temp=SOFTMAX_TEMP
-        )
+        self.soft_argmax = soft_argmax or SoftArgmax2D(**SOFT_ARGMAX)
         self.register_buffer("_input_indices", indices, persistent=False)
         self.register_buffer("_input_factors", factors, persistent=False)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from stitched import SoftArgmax1D, SoftArgmax2D
 from utils.imaging.heatmaps import hard_maximum
@@ -133,6 +134,38 @@ def test_the_hard_maximum_is_argmax(height, width, seed, levels):
     assert torch.equal(hard_maximum(maps), torch.stack([index % width, index // width], 1))
 
 
+# ------------------------------------------------------------------------------------------ smoothing
+@each_window
+def test_smoothing_comes_first(window_fn):
+    maps = random_maps(2, 3, 12, 15)
+    smooth = gaussian_filter(maps.numpy(), 1.5, axes=(2, 3), mode="constant", truncate=4)
+    found = SoftArgmax2D(window_fn=window_fn, softmax_temp=0.1, smoothing=1.5)(maps)
+    expected = SoftArgmax2D(window_fn=window_fn, softmax_temp=0.1)(smooth)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert (found - SoftArgmax2D(window_fn=window_fn, softmax_temp=0.1)(maps)).abs().max() > 0.1
+
+
+def test_smoothing_finds_the_peak_with_the_most_around_it():
+    maps = torch.zeros(1, 24, 24)
+    maps[0, 4, 5] = 1.0  # alone
+    maps[0, 14:17, 15:18] = 0.5
+    how = {"window_fn": "Parzen", "softmax_temp": 0.05}
+    torch.testing.assert_close(SoftArgmax2D(**how)(maps), torch.tensor([[5.0, 4.0]]))
+    torch.testing.assert_close(SoftArgmax2D(**how, smoothing=1.0)(maps), torch.tensor([[16.0, 15.0]]))
+
+
+@pytest.mark.parametrize("shift", [0.2, 0.3, 0.4])
+def test_smoothing_places_a_narrow_peak_between_pixels(shift):
+    """Of height 1 and σ = 1 px, which a small temperature draws to the nearest pixel."""
+    x = torch.arange(32.0)
+    maps = torch.exp(-((x - 15 - shift) ** 2 + (x[:, None] - 15) ** 2) / 2)[None]
+    how = {"window_fn": "Parzen", "softmax_temp": 0.05}
+    sharp, smooth = (SoftArgmax2D(**how, smoothing=sigma)(maps)[0] for sigma in (0.0, 1.0))
+    assert sharp[1] == pytest.approx(15, abs=1e-4)
+    assert smooth[1] == pytest.approx(15, abs=1e-4)
+    assert abs(smooth[0] - 15 - shift) < 0.1 < abs(sharp[0] - 15 - shift)
+
+
 # ------------------------------------------------------------------------------------------ gradients
 @each_window
 @pytest.mark.parametrize("size", [(5, 4), (1, 9), (3, 2)])
@@ -141,6 +174,7 @@ def test_gradcheck(window_fn, size):
     maps = random_maps(1, 2, *size).requires_grad_()
     assert torch.autograd.gradcheck(SoftArgmax2D(**arguments), maps)
     assert torch.autograd.gradgradcheck(SoftArgmax2D(**arguments), maps)
+    assert torch.autograd.gradcheck(SoftArgmax2D(**arguments, smoothing=0.7), maps)
     row = random_maps(3, size[1]).requires_grad_()
     assert torch.autograd.gradcheck(SoftArgmax1D(**arguments), row)
 
@@ -216,6 +250,9 @@ def test_a_map_that_is_not_finite(window_fn):
     places = SoftArgmax2D(window_fn=window_fn, window_width=6)(maps)
     assert places[:3].isnan().all()
     assert torch.equal(places[3:], expected[3:])
+    smoothing = SoftArgmax2D(window_fn=window_fn, window_width=6, smoothing=1.0)
+    assert smoothing(maps)[:3].isnan().all()
+    assert torch.equal(smoothing(maps)[3:], smoothing(maps[3:]))
     low, lowest = maps[4].clone(), maps[4].clone()
     low[maps[4] < 0.5], lowest[maps[4] < 0.5] = -1e9, -math.inf
     lowest.requires_grad_()
@@ -247,6 +284,8 @@ def test_a_constant_added_to_a_map_changes_nothing(window_fn):
         ({"window_width": 0}, "window_width 0: expected a number above 0"),
         ({"softmax_temp": -1.0}, r"softmax_temp -1.0: expected a number above 0"),
         ({"softmax_temp": math.nan}, "softmax_temp nan"),
+        ({"smoothing": -1}, "smoothing -1: expected 0 or a number above"),
+        ({"smoothing": math.nan}, "smoothing nan"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, says):
@@ -255,10 +294,13 @@ def test_wrong_arguments_are_refused(arguments, says):
 
 
 def test_settings_make_an_equal_module():
-    one = SoftArgmax2D(base_index=1, step_size=4, window_fn="Parzen", window_width=7.0, softmax_temp=0.2)
+    shape = {"base_index": 1, "step_size": 4, "window_fn": "Parzen", "window_width": 7.0}
+    one = SoftArgmax2D(**shape, softmax_temp=0.2, smoothing=0.5)
     other = SoftArgmax2D(**one.settings())
     assert other.settings() == one.settings()
     assert repr(one).startswith("SoftArgmax2D(base_index=1, step_size=4, window_fn=Parzen, window_width=7.0")
+    assert repr(one).endswith("softmax_temp=0.2, smoothing=0.5)")
+    assert "smoothing" not in repr(SoftArgmax2D())
     assert not one.state_dict()
 
 
@@ -306,4 +348,5 @@ def test_the_window_is_on_the_maps_device():
     soft_argmax, maps = SoftArgmax2D(window_fn="Parzen"), random_maps(2, 9, 9)
     expected = soft_argmax(maps)
     assert soft_argmax(maps.to("meta")).device.type == "meta"
+    assert SoftArgmax2D(window_fn="Parzen", smoothing=1.0)(maps.to("meta")).shape == (2, 2)
     assert torch.equal(soft_argmax(maps), expected)

@@ -60,7 +60,7 @@ def test_two_checkpoints_make_a_network(tmp_path, two_files, kind):
 def test_a_whole_checkpoint_loads_by_its_path(tmp_path, two_files, kind):
     two_files["load_2d3d"] = lifter_file(tmp_path / "other.pth.tar", kind)
     network = load_network(**two_files)
-    network.soft_argmax = SoftArgmax2D(window_fn="Uniform", window_width=5, softmax_temp=0.3)
+    network.soft_argmax = SoftArgmax2D(window_fn="Uniform", window_width=5, softmax_temp=0.3, smoothing=0.5)
     folder = save_whole(network, tmp_path / "whole")
     for path in two_files.values():
         path.unlink()
@@ -72,6 +72,16 @@ def test_a_whole_checkpoint_loads_by_its_path(tmp_path, two_files, kind):
     assert loaded.hourglass.architecture == SMALL
     content = torch.load(folder / "checkpoint.pth.tar", weights_only=True)
     assert content["skeleton"] == "MPII"
+
+
+def test_a_checkpoint_from_before_smoothing_does_without(tmp_path, two_files):
+    network = load_network(**two_files)
+    assert network.soft_argmax.smoothing == 1.0
+    path = save_whole(network, tmp_path / "whole") / "checkpoint.pth.tar"
+    content = torch.load(path, weights_only=True)
+    del content["soft_argmax"]["smoothing"]
+    torch.save(content, path)
+    assert load_network(load=path).soft_argmax.smoothing == 0.0
 
 
 def test_training_resumes_from_a_whole_checkpoint(tmp_path, two_files):

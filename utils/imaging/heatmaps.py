@@ -6,6 +6,7 @@ at u = (x - (stride - 1) / 2) / stride in the heat map, for stride 4 at (x - 1.5
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -131,7 +132,7 @@ def decode_dark(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """
     height, width = heatmaps.shape[-2:]
     heatmaps = heatmaps.float()
-    smooth = _gaussian(height, heatmaps) @ heatmaps @ _gaussian(width, heatmaps)
+    smooth = smooth_heatmaps(heatmaps, DARK_SIGMA)
     x, y = hard_maximum(smooth.flatten(0, 1)).unflatten(0, heatmaps.shape[:2]).unbind(-1)
     peak, step = y * width + x, torch.arange(-1, 2, device=x.device)
     around = (peak[..., None, None] + step[:, None] * width + step).clamp(0, height * width - 1)  # (B, J, 3, 3)
@@ -141,11 +142,22 @@ def decode_dark(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     return points, heatmaps.flatten(2).gather(-1, peak[..., None])[..., 0]
 
 
-def _gaussian(length: int, like: Tensor) -> Tensor:
-    """(length, length) matrix that smooths along an axis with a Gaussian of `DARK_SIGMA`; outside the map is 0."""
+def smooth_heatmaps(heatmaps: Tensor, sigma: float) -> Tensor:
+    """Floating-point maps (..., H, W) smoothed with a Gaussian of `sigma` > 0 px; outside the map is 0.
+
+    A map with a pixel that is NaN or infinite becomes NaN in part, and no other map is affected.
+    """
+    (height, width), kind = heatmaps.shape[-2:], heatmaps.device.type
+    exact = torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
+    with exact:  # autocast would round the heights
+        return _gaussian(height, sigma, heatmaps) @ heatmaps @ _gaussian(width, sigma, heatmaps)
+
+
+def _gaussian(length: int, sigma: float, like: Tensor) -> Tensor:
+    """(length, length) matrix that smooths along an axis with a Gaussian; outside the map is 0."""
     places = torch.arange(length, dtype=like.dtype, device=like.device)
-    distances = (places[:, None] - places) / DARK_SIGMA
-    weights = torch.exp(-(distances**2) / 2) / (DARK_SIGMA * math.sqrt(2 * math.pi))
+    distances = (places[:, None] - places) / sigma
+    weights = torch.exp(-(distances**2) / 2) / (sigma * math.sqrt(2 * math.pi))
     return weights.masked_fill(distances.abs() > 4, 0.0)  # smaller ones change nothing, and denormal numbers are slow
 
 

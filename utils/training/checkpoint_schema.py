@@ -41,6 +41,7 @@ SOFT_ARGMAX = {
     "window_fn": required(nothing() | text("Parzen", "Uniform")),
     "window_width": required(number(1e-6, 1e6)),
     "softmax_temp": required(number(1e-6, 1e6)),
+    "smoothing": number(0, 1e3),
 }
 GENERATORS = {
     "python": required(Kind("a list of 3", lambda value: isinstance(value, list | tuple) and len(value) == 3)),

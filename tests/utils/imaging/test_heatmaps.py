@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from utils.imaging.heatmaps import (
     DARK_SIGMA,
@@ -15,6 +16,7 @@ from utils.imaging.heatmaps import (
     flip_test,
     location_loss,
     render_heatmaps,
+    smooth_heatmaps,
 )
 from utils.transform import MPII
 
@@ -166,6 +168,16 @@ def test_a_rendered_joint_is_found_again(x, y, sigma, label_type):
     inner = 0.51 < x < 62.49 and 0.51 < y < 46.49
     # Inside a quarter pixel along each axis; on the border there is no shift.
     assert (points[0, 0] - torch.tensor([x, y])).abs().max() <= (0.2501 if inner else 0.5001)
+
+
+# ------------------------------------------------------------------------------------------ smoothing
+@pytest.mark.parametrize("sigma", [1.0, 1.5, 2.0])
+def test_smoothing_is_a_gaussian_filter(sigma):
+    maps = torch.rand(2, 3, 20, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = gaussian_filter(maps.numpy(), sigma, axes=(2, 3), mode="constant", truncate=4)
+    np.testing.assert_allclose(smooth_heatmaps(maps, sigma), expected, rtol=3e-4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        np.testing.assert_allclose(smooth_heatmaps(maps.float(), sigma), smooth_heatmaps(maps, sigma), rtol=1e-5)
 
 
 # ------------------------------------------------------------------------------------------ DARK
