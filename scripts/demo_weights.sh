@@ -4,6 +4,7 @@
 #
 #   PHOTOS   an MPII folder (annotations, detections_our_format.mat, images): here 5,600 photos of LSP-extended
 #   PEOPLE   further folders to train on after that, in the MPII, LSP or COCO form; one that is named twice counts twice
+#   COCO     of these, the one with ordinary photos
 #   MOTION   a Human3.6M folder: here motion capture of the CMU database in that layout
 #   WORK     where everything in between goes; what is there already is not done again
 #   NETWORK, EPOCHS   the hourglass and its training on the photos; as they stand they are for a CPU core.
@@ -12,11 +13,13 @@
 #   WIDE     features of the wider network that goes on from there; empty: none
 #   ROUNDS   of three epochs without its first layers, each at a learning rate that falls to 0
 #   PAIRS    epochs:learning-rate of two further trainings side by side, a core each, whose weights are averaged
+#   STACKS   of a deeper network that goes on from there for six epochs; then one epoch with more of COCO's people, whose
+#            weights are averaged with those before; empty: none
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
 PHOTOS=${PHOTOS:-../shared/data/lspet_as_mpii}
-COCO=../shared/data/coco_people
+COCO=${COCO:-../shared/data/coco_people}
 PEOPLE=${PEOPLE:-../shared/data/lspet_more_as_mpii $COCO $COCO $COCO $COCO $COCO}
 MOTION=${MOTION:-../shared/data/cmu_h36m_layout}
 WORK=${WORK:-data/demo_weights}
@@ -26,9 +29,11 @@ EPOCHS=${EPOCHS:---epochs 16 --schedule 11 14}
 WIDE=${WIDE-128}
 ROUNDS=${ROUNDS:-2}
 PAIRS=${PAIRS:-7:1e-3 2:6e-4}
+STACKS=${STACKS-2}
 say() { printf '\n== %s\n' "$*"; }
 trained() { [ -f "$WORK/model_checkpoints/$1/finished" ]; }
 finished() { touch "$WORK/model_checkpoints/$1/finished"; }
+repeated() { for _ in $(seq "$1"); do printf '%s ' "$2"; done; }
 render() { # FOLDER TRAINING VALIDATION SEED
     $python -c "
 from pathlib import Path
@@ -36,9 +41,9 @@ from utils.sample.sample_data import make_mpii
 make_mpii(Path('$WORK/$1'), training=$2, validation=$3, seed=$4, workers=2)"
 }
 
-for folder in "$PHOTOS" $PEOPLE "$MOTION"; do
+for folder in "$PHOTOS" $PEOPLE "$COCO" "$MOTION"; do
     [ -d "$folder" ] || {
-        echo "$folder is not there; say where with PHOTOS=… PEOPLE=… MOTION=… make demo-weights" >&2
+        echo "$folder is not there; say where with PHOTOS=… PEOPLE=… COCO=… MOTION=… make demo-weights" >&2
         exit 2
     }
 done
@@ -108,6 +113,25 @@ if [ -n "$WIDE" ]; then
         best="$WORK/averaged_$seed.pth.tar"
         $python scripts/average_weights.py --load "${averaged[@]}" --output "$best"
     done
+
+    if [ -n "$STACKS" ]; then
+        deep="$wide --stacks $STACKS --freeze_modules conv1 bn1 layer1"
+        trained hourglass_mpii_deep || {
+            $python scripts/grow_hourglass.py --load "$best" --stacks "$STACKS" --output "$WORK/deep.pth.tar"
+            $python train.py hourglass_mpii --exp deep $deep --data_dir $PHOTOS $PEOPLE "$WORK/rendered_few" \
+                --epochs 6 --lr 1e-3 --seed 12 --load "$WORK/deep.pth.tar"
+            finished hourglass_mpii_deep
+        }
+        best="$WORK/model_checkpoints/hourglass_mpii_deep/checkpoint.pth.tar"
+        trained hourglass_mpii_ordinary || {
+            $python train.py hourglass_mpii --exp ordinary $deep --data_dir $PHOTOS $(repeated 25 $COCO) \
+                "$WORK/rendered_few" --epochs 1 --lr 4e-4 --ema 0.998 --seed 22 --load "$best"
+            finished hourglass_mpii_ordinary
+        }
+        averaged=("$best" "$WORK/model_checkpoints/hourglass_mpii_ordinary/checkpoint.pth.tar")
+        best="$WORK/averaged_deep.pth.tar"
+        $python scripts/average_weights.py --load "${averaged[@]}" --output "$best"
+    fi
 fi
 
 say "3/6 score it on the validation people"
@@ -116,9 +140,11 @@ $python eval.py mpii_PCKh --data_dir "$PHOTOS" --prediction_files "$WORK/run/pre
     --model_names demo --output_dir "$WORK/pckh"
 $python scripts/reliability.py --data_dir "$PHOTOS" --run_dir "$WORK/run" --output_dir "$WORK/reliability"
 
-say "4/6 measure its errors, for the 3D baseline"
-$python scripts/measure_detector_errors.py --data_dir "$PHOTOS" --prediction_file "$WORK/run/preds_valid.mat" \
-    --output "$WORK/detector_errors.npz"
+say "4/6 measure its errors, for the 3D baseline: with smoothed heat maps, as in the stitched network"
+$python run.py hourglass_mpii --load "$best" --data_dir "$PHOTOS" --flip --decoding dark \
+    --output_dir "$WORK/run_dark" --device "$DEVICE"
+$python scripts/measure_detector_errors.py --data_dir "$PHOTOS" --output "$WORK/detector_errors.npz" \
+    --prediction_file "$WORK/run_dark/preds_valid.mat"
 
 say "5/6 train the 3D baseline with them"
 trained 2d3d_h36m_photos || {
