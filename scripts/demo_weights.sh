@@ -13,8 +13,8 @@
 #   WIDE     features of the wider network that goes on from there; empty: none
 #   ROUNDS   of three epochs without its first layers, each at a learning rate that falls to 0
 #   PAIRS    epochs:learning-rate of two further trainings side by side, a core each, whose weights are averaged
-#   STACKS   of a deeper network that goes on from there for six epochs; then one epoch with more of COCO's people, whose
-#            weights are averaged with those before; empty: none
+#   STACKS   of a deeper network that goes on from there for six epochs, then for two in which COCO's people count more;
+#            empty: none
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
@@ -34,6 +34,24 @@ say() { printf '\n== %s\n' "$*"; }
 trained() { [ -f "$WORK/model_checkpoints/$1/finished" ]; }
 finished() { touch "$WORK/model_checkpoints/$1/finished"; }
 repeated() { for _ in $(seq "$1"); do printf '%s ' "$2"; done; }
+weights() { echo "$WORK/model_checkpoints/hourglass_mpii_$1/checkpoint.pth.tar"; }
+average() { # FILES: from here on their average is the best
+    best="$WORK/averaged_$(basename "$(dirname "${*: -1}")").pth.tar"
+    $python scripts/average_weights.py --load "$@" --output "$best"
+}
+side_by_side() { # SEED OPTIONS: trains with this seed and the next, a core each, from the best; then averages them
+    local seed names=() running=()
+    for seed in "$1" $(($1 + 1)); do
+        names+=("side_by_side_$seed")
+        trained "hourglass_mpii_side_by_side_$seed" || {
+            OMP_NUM_THREADS=1 $python train.py hourglass_mpii --exp "side_by_side_$seed" "${@:2}" --seed "$seed" \
+                --workers 0 --load "$best" && finished "hourglass_mpii_side_by_side_$seed"
+        } &
+        running+=($!)
+    done
+    for process in "${running[@]}"; do wait "$process"; done
+    average "$(weights "${names[0]}")" "$(weights "${names[1]}")"
+}
 render() { # FOLDER TRAINING VALIDATION SEED
     $python -c "
 from pathlib import Path
@@ -95,23 +113,11 @@ if [ -n "$WIDE" ]; then
     done
 
     [ -d "$WORK/rendered_few" ] || render rendered_few 500 8 6
-    seed=2
+    first=3
     for pair in $PAIRS; do
-        running=() averaged=()
-        for _ in 1 2; do
-            seed=$((seed + 1))
-            name=side_by_side_$seed
-            averaged+=("$WORK/model_checkpoints/hourglass_mpii_$name/checkpoint.pth.tar")
-            trained "hourglass_mpii_$name" || {
-                OMP_NUM_THREADS=1 $python train.py hourglass_mpii --exp "$name" $wide --seed "$seed" \
-                    --data_dir $PHOTOS $PEOPLE "$WORK/rendered_few" --epochs "${pair%:*}" --lr "${pair#*:}" \
-                    --freeze_modules conv1 bn1 layer1 --workers 0 --load "$best" && finished "hourglass_mpii_$name"
-            } &
-            running+=($!)
-        done
-        for process in "${running[@]}"; do wait "$process"; done
-        best="$WORK/averaged_$seed.pth.tar"
-        $python scripts/average_weights.py --load "${averaged[@]}" --output "$best"
+        side_by_side $first $wide --data_dir $PHOTOS $PEOPLE "$WORK/rendered_few" \
+            --epochs "${pair%:*}" --lr "${pair#*:}" --freeze_modules conv1 bn1 layer1
+        first=$((first + 2))
     done
 
     if [ -n "$STACKS" ]; then
@@ -122,15 +128,15 @@ if [ -n "$WIDE" ]; then
                 --epochs 6 --lr 1e-3 --seed 12 --load "$WORK/deep.pth.tar"
             finished hourglass_mpii_deep
         }
-        best="$WORK/model_checkpoints/hourglass_mpii_deep/checkpoint.pth.tar"
+        best=$(weights deep)
         trained hourglass_mpii_ordinary || {
-            $python train.py hourglass_mpii --exp ordinary $deep --data_dir $PHOTOS $(repeated 25 $COCO) \
-                "$WORK/rendered_few" --epochs 1 --lr 4e-4 --ema 0.998 --seed 22 --load "$best"
+            $python train.py hourglass_mpii --exp ordinary $deep --ema 0.998 --data_dir $PHOTOS \
+                $(repeated 25 $COCO) "$WORK/rendered_few" --epochs 1 --lr 4e-4 --seed 22 --load "$best"
             finished hourglass_mpii_ordinary
         }
-        averaged=("$best" "$WORK/model_checkpoints/hourglass_mpii_ordinary/checkpoint.pth.tar")
-        best="$WORK/averaged_deep.pth.tar"
-        $python scripts/average_weights.py --load "${averaged[@]}" --output "$best"
+        average "$best" "$(weights ordinary)"
+        side_by_side 23 $deep --ema 0.998 --data_dir $PHOTOS $(repeated 20 $COCO) "$WORK/rendered_few" \
+            --epochs 1 --lr 3e-4
     fi
 fi
 
