@@ -135,8 +135,10 @@ if [ -n "$WIDE" ]; then
             finished hourglass_mpii_ordinary
         }
         average "$best" "$(weights ordinary)"
+        before=$best
         side_by_side 23 $deep --ema 0.998 --data_dir $PHOTOS $(repeated 20 $COCO) "$WORK/rendered_few" \
             --epochs 1 --lr 3e-4
+        average "$before" "$(weights side_by_side_23)" "$(weights side_by_side_24)"
     fi
 fi
 

@@ -22,7 +22,7 @@ def test_the_threshold_by_hand(reliability):
     joints = reliability.Joints(np.array([0.1, 0.2, 0.25, 0.3, 0.4, 0.5]), np.array([9, 0.7, 9, 0.1, 9, 1.0]))
     np.testing.assert_allclose(reliability.calibrate(joints.near), [0, 0.5, 0.5, 0.5, 0.5, 1])
     assert joints.right.tolist() == [False, False, False, True, False, False]
-    assert reliability.threshold_of(joints) == 0.2
+    assert reliability.threshold_of(joints) == 0.5  # the pool is likely enough by half, not by three fifths
 
 
 def test_no_joint_is_likely(reliability):
