@@ -213,12 +213,11 @@ SCRIPTS: dict[str, dict[str, Script]] = {
             "Convert predictions to tables, animation and motion-capture files, and joint angles.",
             "a folder that run.py wrote; for --to c3d: pip install ezc3d",
             ("data_dir", "to", "fps", "output_dir", "debug_traceback"),
-            {"data_dir": Path("data/stitched_mpii")}, required=("to",),
+            {"data_dir": Path("data/stitched_mpii")}, required=("to",), checks=(PREDICTION_FOLDER,),
             changes={
                 "data_dir": {"help": "folder of predictions: the --output_dir of another script"},
                 "output_dir": {"help": "output folder; by default the folder 'converted' in --data_dir"},
             },
-            checks=(PREDICTION_FOLDER,),
         ),
         "export": Script(
             "stitched.export", "export",

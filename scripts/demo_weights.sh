@@ -39,10 +39,9 @@ average() { # FILES: from here on their average is the best
     best="$WORK/averaged_$(basename "$(dirname "${*: -1}")").pth.tar"
     $python scripts/average_weights.py --load "$@" --output "$best"
 }
-side_by_side() { # SEED OPTIONS: trains with this seed and the next, a core each, from the best; then averages them
-    local seed names=() running=()
+side_by_side() { # SEED OPTIONS: trains with this seed and the next, a core each, from the best
+    local seed running=()
     for seed in "$1" $(($1 + 1)); do
-        names+=("side_by_side_$seed")
         trained "hourglass_mpii_side_by_side_$seed" || {
             OMP_NUM_THREADS=1 $python train.py hourglass_mpii --exp "side_by_side_$seed" "${@:2}" --seed "$seed" \
                 --workers 0 --load "$best" && finished "hourglass_mpii_side_by_side_$seed"
@@ -50,7 +49,6 @@ side_by_side() { # SEED OPTIONS: trains with this seed and the next, a core each
         running+=($!)
     done
     for process in "${running[@]}"; do wait "$process"; done
-    average "$(weights "${names[0]}")" "$(weights "${names[1]}")"
 }
 render() { # FOLDER TRAINING VALIDATION SEED
     $python -c "
@@ -117,6 +115,7 @@ if [ -n "$WIDE" ]; then
     for pair in $PAIRS; do
         side_by_side $first $wide --data_dir $PHOTOS $PEOPLE "$WORK/rendered_few" \
             --epochs "${pair%:*}" --lr "${pair#*:}" --freeze_modules conv1 bn1 layer1
+        average "$(weights side_by_side_$first)" "$(weights side_by_side_$((first + 1)))"
         first=$((first + 2))
     done
 
@@ -135,10 +134,9 @@ if [ -n "$WIDE" ]; then
             finished hourglass_mpii_ordinary
         }
         average "$best" "$(weights ordinary)"
-        before=$best
         side_by_side 23 $deep --ema 0.998 --data_dir $PHOTOS $(repeated 20 $COCO) "$WORK/rendered_few" \
             --epochs 1 --lr 3e-4
-        average "$before" "$(weights side_by_side_23)" "$(weights side_by_side_24)"
+        average "$best" "$(weights side_by_side_23)" "$(weights side_by_side_24)"
     fi
 fi
 
