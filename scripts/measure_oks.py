@@ -1,4 +1,4 @@
-"""Measure an hourglass on COCO's validation people: OKS in annotated boxes, AP in annotated and in found boxes.
+"""Measure an hourglass on COCO's people: OKS in annotated boxes, AP in annotated and in found boxes.
 
 python scripts/measure_oks.py                                                      # the demo weights, data/coco
 python scripts/measure_oks.py --load model_checkpoints/hourglass_mpii_default --data_dir data/coco
@@ -7,8 +7,9 @@ Included are people who are not crowds, with a box taller than 96 px and at leas
 and the joints shared by the network's skeleton and COCO: for MPII and LSP 12, shoulders to ankles. The crop is around
 the box, with side 1.25 × its longer side; flip test.
 
-AP is over all people of the validation part, over the same joints: the other five count as not annotated. So it cannot
-be compared with COCO's AP of 17 joints. Once in the annotated boxes, and once for the people that --person_box finds.
+AP is over all people of the part (`--part`, by default val2017), over the same joints: the other five count as not
+annotated. So it cannot be compared with COCO's AP of 17 joints. Once in the annotated boxes, and once for the people
+that --person_box finds.
 """
 
 import argparse
@@ -62,19 +63,23 @@ def in_given_boxes(predictor: PosePredictor, people: CocoPeople) -> tuple[np.nda
 
 
 def average_precision(
-    predictor: PosePredictor, given: tuple[np.ndarray, np.ndarray, np.ndarray], data_dir: Path, person_box: str
+    predictor: PosePredictor,
+    given: tuple[np.ndarray, np.ndarray, np.ndarray],
+    data_dir: Path,
+    person_box: str,
+    part: str = "val2017",
 ) -> dict[str, dict[str, float]]:
-    """AP and its relatives over the shared joints, of everybody in val2017: {"given": ..., "found": ...}.
+    """AP and its relatives over the shared joints, of everybody in a part: {"given": ..., "found": ...}.
 
     `given`: joints (N, J, 2) px, scores (N, J) and image ids (N,) in the annotated boxes, of the J shared joints.
     """
     joints = shared_with_coco(predictor.skeleton)
     columns, own = COCO.indices(joints), predictor.skeleton.indices(joints)
-    truth = read_truth(data_dir)
+    truth = read_truth(data_dir, part)
     for person in truth["annotations"]:
         keep_joints(person, columns)
     numbers = {image["file_name"]: image["id"] for image in truth["images"]}
-    poses = find_poses(predictor, coco_photos(data_dir, "val2017"), person_box=person_box)
+    poses = find_poses(predictor, coco_photos(data_dir, part), person_box=person_box)
     names = [name for name in poses.joints if name in numbers]
     found = (
         np.concatenate([poses.joints[name][:, own].numpy() for name in names]),
@@ -111,6 +116,12 @@ def main() -> None:
         help="checkpoints of an hourglass or a stitched network, or folders that hold one (default: the demo weights)",
     )
     parser.add_argument("--data_dir", type=Path, default=Path("data/coco"), help="COCO folder (default: data/coco)")
+    parser.add_argument(
+        "--part",
+        default="val2017",
+        choices=["val2017", "train2017"],
+        help="people to measure; train2017 only for weights that were not trained on them (default: val2017)",
+    )
     parser.add_argument("--person_box", default="auto", help="finder of people, as for run.py (default: auto)")
     parser.add_argument(
         "--decoding", default="quarter", choices=list(DECODINGS), help="of heat maps, as for run.py (default: quarter)"
@@ -120,14 +131,14 @@ def main() -> None:
     options = parser.parse_args()
     show_messages()
     try:
-        people = scored_people(read_coco(options.data_dir, "val2017"))
+        people = scored_people(read_coco(options.data_dir, options.part))
         measured, device, results = is_measured(people), pick_device(options.device), {}
         if not measured.any():
             raise UserError(f"--data_dir {options.data_dir}: nobody is taller than 96 px with 10 annotated joints")
         for path in options.load:
             predictor = Predictor(load_hourglass(path, device), flip=True, decoding=options.decoding)
             given, joints = in_given_boxes(predictor, people), shared_with_coco(predictor.skeleton)
-            precision = average_precision(predictor, given, options.data_dir, options.person_box)
+            precision = average_precision(predictor, given, options.data_dir, options.person_box, options.part)
             scores = measure(given[0][measured], joints, people.select(measured))
             results[str(path)] = scores | {"ap": precision}
             print(table_of(path, results[str(path)]))

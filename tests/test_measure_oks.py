@@ -1,6 +1,7 @@
 """Who counts in scripts/measure_oks.py, and that truth scores 1."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -77,3 +78,17 @@ def test_joints_that_are_left_out_count_as_not_annotated():
     assert one["num_keypoints"] == 2
     assert one["keypoints"][15:21] == [1.0, 2.0, 2] * 2
     assert not any(one["keypoints"][:15])
+
+
+def test_the_part_that_is_measured(tmp_path, monkeypatch, capsys):
+    """`--part` chooses the annotations and the photos of all scores; each part has a person of its own."""
+    tall = [4.0, 10.0, 40.0, 97.0]
+    make(tmp_path, training=[person(1, bbox=tall)], validation=[person(2, bbox=tall), person(3, bbox=tall)])
+    for photo in (*(tmp_path / "val2017").iterdir(), *(tmp_path / "train2017").iterdir()):
+        save_image(photo, np.zeros((128, 128, 3), np.uint8))
+    monkeypatch.setattr(script, "Predictor", lambda *_, **__: TruthTeller())
+    for part, people in (("train2017", 1), ("val2017", 2)):
+        argv = ["measure_oks.py", "--data_dir", str(tmp_path), "--device", "cpu", "--person_box", "whole"]
+        monkeypatch.setattr(sys, "argv", [*argv, "--part", part])
+        script.main()
+        assert f": {people} people, 12 joints" in capsys.readouterr().out
