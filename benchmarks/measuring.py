@@ -151,11 +151,23 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def verdict(what: str, value: float, bar: float, unit: str = "×", at_most: bool = False, digits: int = 2) -> None:
-    """Print a measured number beside the one asked for; `run_all.py` collects these lines."""
+def verdict(
+    what: str,
+    value: float,
+    bar: float,
+    unit: str = "×",
+    at_most: bool = False,
+    digits: int = 2,
+    bound: tuple[float, str] | None = None,
+) -> None:
+    """Print a measured number beside the one asked for; `run_all.py` collects these lines.
+
+    `bound`: what would be measured, in the same run and unit, if only the part that it names took any time.
+    """
     met = value <= bar if at_most else value >= bar
     sign = "≤" if at_most else "≥"
-    print(f"* {what}: {value:,.{digits}f} {unit}; asked for: {sign} {bar:g} {unit}; {'met' if met else 'MISSED'}")
+    line = f"* {what}: {value:,.{digits}f} {unit}; asked for: {sign} {bar:g} {unit}; {'met' if met else 'MISSED'}"
+    print(f"{line}; bound: {bound[0]:,.{digits}f} {unit}, {bound[1]}" if bound else line)
 
 
 # ------------------------------------------------------------------------------------------ the machine

@@ -40,7 +40,7 @@ SUBJECTS = {
 }
 UNMEASURED = "Nothing here was measured on a GPU: TF32, bf16, `--compile` and data waits on CUDA are unmeasured."
 LEAST = 5  # s; with less time left a benchmark is not begun
-VERDICT = re.compile(r"^\* (.+): (.+); asked for: (.+); (met|MISSED)$")
+VERDICT = re.compile(r"^\* (.+): (.+); asked for: (.+); (met|MISSED)(?:; bound: (.+))?$")
 
 
 def run(name: str, limit: float, *arguments: str) -> tuple[list[str], str | None]:
@@ -85,9 +85,9 @@ def page(results: dict[str, tuple[list[str], str | None, float]]) -> str:
         "said at the top of each script. Absolute rates are this machine's; ratios carry further.",
         *(["", UNMEASURED] if "no GPU" in facts else []),
         "",
-        "| what | measured | asked for | |",
-        "|---|---:|---:|---|",
-        *(f"| {what} | {value} | {bar} | {result} |" for what, value, bar, result in rows),
+        "| what | measured | asked for | | bound: if only this part took time |",
+        "|---|---:|---:|---|---|",
+        *(f"| {what} | {value} | {bar} | {result} | {bound or ''} |" for what, value, bar, result, bound in rows),
         "",
     ]
     return re.sub(r"\n{3,}", "\n\n", "\n".join([*head, *parts])).rstrip() + "\n"

@@ -148,9 +148,10 @@ def report_whole(steps: Times, whole: Times, frames: int) -> None:
         alone = steps.steps[slowest][0] / frames
         least = sum(steps.steps[step][1] for step in parts) / cores / frames
         print(f"{what:<12} {1 / seconds:8.2f} {f'{slowest} {1 / alone:.2f}':>28} {1 / least:8.2f}")
-        shares[what] = 100 * alone / seconds
-    for what, share in shares.items():
-        verdict(f"video, {what}, share of its slowest step alone", share, BAR, "%", digits=0)
+        shares[what] = 100 * alone / seconds, 100 * alone / least
+    for what, (share, bound) in shares.items():
+        why = bound, f"the CPU time of all steps on {cores} cores that never wait"
+        verdict(f"video, {what}, share of its slowest step alone", share, BAR, "%", digits=0, bound=why)
 
 
 def warm_up(finder: PersonFinder, predictor: StitchedPredictor, frame: tuple[str, np.ndarray]) -> None:

@@ -50,7 +50,7 @@ def ratios(out: str) -> list[str]:
 
 
 def verdicts(out: str) -> int:
-    return len(re.findall(r"^\* .+; asked for: .+; (?:met|MISSED)$", out, re.MULTILINE))
+    return len(re.findall(r"^\* .+; asked for: .+; (?:met|MISSED)(?:; bound: .+)?$", out, re.MULTILINE))
 
 
 # ------------------------------------------------------------------------------------------ baselines
@@ -103,8 +103,9 @@ def test_baselines_of_metrics_compute_the_same(baselines):
 @takes_seconds
 def test_input(tmp_path):
     done = call_script(load_script("benchmarks", "input"), *QUICK, "--people", 2, cwd=tmp_path).succeeded()
-    assert len(ratios(done.out)) >= 7
+    assert len(ratios(done.out)) >= 8
     assert verdicts(done.out) == 3
+    assert re.search(r"crop pack: .+; bound: [\d.]+ ×, decoding and one warp$", done.out, re.MULTILINE)
     assert "threads, torch" in done.out
 
 
@@ -119,8 +120,9 @@ def test_network(monkeypatch):
     options = Namespace(stacks=1, features=8)
     monkeypatch.setattr(script, "other_process", here(script.eager_step(options, 1)))
     done = call_script(script, *QUICK, *TINY_NETWORK, "--batches", 1).succeeded()
-    assert len(ratios(done.out)) == 4
+    assert len(ratios(done.out)) == 5
     assert verdicts(done.out) == 2
+    assert re.search(r"bound: \d+ %, the convolutions alone$", done.out, re.MULTILINE)
 
 
 @takes_seconds
@@ -144,6 +146,30 @@ def test_another_process_does_a_step_per_call(tmp_path):
         step()
 
 
+def test_a_verdict_and_its_bound(capsys):
+    verdict = load_script("benchmarks", "measuring").verdict
+    verdict("samples", 16.8, 35, bound=(31.24, "decoding alone"))
+    verdict("memory", 305, 1000, "MB", at_most=True, digits=0)
+    assert capsys.readouterr().out.splitlines() == [
+        "* samples: 16.80 ×; asked for: ≥ 35 ×; MISSED; bound: 31.24 ×, decoding alone",
+        "* memory: 305 MB; asked for: ≤ 1000 MB; met",
+    ]
+
+
+def test_the_bound_of_convolutions_runs_each_of_them_once(monkeypatch):
+    script = load_script("benchmarks", "network")
+    model = script.make_network(Namespace(stacks=2, features=8))
+    called = []
+    run = torch.nn.Conv2d.forward
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", lambda conv, x: called.append(x.shape) or run(conv, x))
+    step = script.convolutions_step(model, 2)
+    in_the_network = called.copy()
+    called.clear()
+    assert step() == 2
+    assert called == in_the_network
+    assert len(called) > 50
+
+
 def test_heat_maps():
     done = call_script(load_script("benchmarks", "heat_maps"), *QUICK, "--batches", 1).succeeded()
     assert len(ratios(done.out)) == 10
@@ -165,20 +191,28 @@ def test_drawing():
 @takes_seconds
 def test_end_to_end():
     done = call_script(load_script("benchmarks", "end_to_end"), *QUICK, "--photos", 2).succeeded()
-    assert len(ratios(done.out)) >= 4
+    assert len(ratios(done.out)) >= 5
     assert verdicts(done.out) == 1
+    bound = re.search(r"; bound: (\d+) %, decoding and the network on \d+ cores$", done.out, re.MULTILINE)
+    assert 0 < int(bound[1]) < 100
 
 
 def test_the_page_has_a_row_per_verdict_and_says_what_failed(tmp_path, monkeypatch):
     script = load_script("benchmarks", "run_all")
     monkeypatch.setattr(script, "FOLDER", tmp_path)
     monkeypatch.setattr(script, "SUBJECTS", {"good": "Good", "bad": "Bad"})
-    (tmp_path / "good.py").write_text("print('### Table\\n\\n| a |\\n* speed: 3.00 ×; asked for: ≥ 2 ×; met')")
+    verdicts = (
+        "* speed: 3.00 ×; asked for: ≥ 2 ×; met",
+        "* rate: 70 %; asked for: ≥ 85 %; MISSED; bound: 78 %, the CPU time of two cores",
+    )
+    printed = "### Table\n\n| a |\n" + "\n".join(verdicts)
+    (tmp_path / "good.py").write_text(f"print({printed!r})")
     (tmp_path / "bad.py").write_text("print('begun', flush=True)\nraise SystemExit(3)")
     done = call_script(script, "--output", tmp_path / "results.md")
     assert done.status == 1
     page = (tmp_path / "results.md").read_text()
-    assert "| speed | 3.00 × | ≥ 2 × | met |" in page
+    assert "| speed | 3.00 × | ≥ 2 × | met |  |" in page
+    assert "| rate | 70 % | ≥ 85 % | MISSED | 78 %, the CPU time of two cores |" in page
     assert "### Table\n\n| a |\n" in page
     assert "**Incomplete: ended with status 3.**\nbegun" in page
     assert call_script(script, "nothing").status == 2

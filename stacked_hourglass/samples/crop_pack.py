@@ -53,6 +53,7 @@ class CropPack:
     Attributes:
         path: the file.
         matrices: (N, 2, 3) float64, photo px -> px of the packed crop.
+        to_photo: (N, 2, 3) float64, the inverse.
         sizes: (N,) int64, side of the packed crop, px; 0 where the photo could not be read.
     """
 
@@ -71,7 +72,7 @@ class CropPack:
             raise UserError(f"{path}: not a pack of crops, or damaged ({error})") from None
         if not whole or not len(self._offsets) - 1 == len(self.matrices) == len(self.sizes):
             raise UserError(f"{path}: not a pack of crops, or damaged")
-        self._to_photo = invert_affine(self.matrices)
+        self.to_photo = invert_affine(self.matrices)
         self._scales = np.sqrt(np.abs(np.linalg.det(self.matrices[:, :, :2])))  # px of the pack a px of the photo
         self._data: np.ndarray | None = None
 
@@ -89,7 +90,7 @@ class CropPack:
         side = int(self.sizes[index])
         if not side:
             return None
-        to_crop = product_of_affine(matrix, self._to_photo[index])  # px of the pack -> crop px
+        to_crop = product_of_affine(matrix, self.to_photo[index])  # px of the pack -> crop px
         rows = cv2.invertAffineTransform(to_crop).tolist()  # quicker than invert_affine for one
         (a, b, _), (c, d, _) = rows
         if abs(a * d - b * c) < LEAST_ZOOM**2 and self._scales[index] < 1:  # at 1 the photo has no more
@@ -99,9 +100,10 @@ class CropPack:
             low, high = start + sum(min(part, 0) for part in reach), start + sum(max(part, 0) for part in reach)
             if low < -EDGE - 0.5 or high > side - 0.5 + EDGE:
                 return None
-        return crop_image(self._decoded(index), to_crop, size)
+        return crop_image(self.decoded(index), to_crop, size)
 
-    def _decoded(self, index: int) -> np.ndarray:
+    def decoded(self, index: int) -> np.ndarray:
+        """The packed crop of a person, (side, side, 3) uint8 RGB. Raises ImageError where it is damaged."""
         if self._data is None:
             self._data = np.memmap(self.path, np.uint8, "r")
         image = cv2.imdecode(self._data[self._offsets[index] : self._offsets[index + 1]], JPEG_FLAGS[1])
