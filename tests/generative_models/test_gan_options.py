@@ -78,7 +78,7 @@ EFFECTS = OF_ALL_TRAININGS | {
     "num_stage": Effect(("--num_stage", 2), shapes),
     "latent_size": Effect(("--latent_size", 6), shapes),
     # poses
-    "action": Effect(("--action", "Sitting,Walking"), real_spread),
+    "action": Effect(("--action", "Sitting,Walking"), weights),
     "held_out": Effect(("--held_out", "clips"), real_spread),
     # the objective
     "gradient_penalty_coeff": Effect(("--gradient_penalty_coeff", 0), columns),
@@ -138,6 +138,10 @@ def test_a_penalised_critic_is_not_clipped_and_the_other_way_round(run):
     assert largest(run(*UNPENALISED)) == pytest.approx(0.01)
     assert largest(run(*UNPENALISED, "--clip_max", 0.05)) == pytest.approx(0.05)
     assert "train/penalty" not in columns(run(*UNPENALISED))
+
+
+def test_action_also_chooses_the_held_out_poses(run):
+    assert real_spread(run("--action", "Sitting,Walking")) != real_spread(run())
 
 
 @pytest.mark.shows("workers")
