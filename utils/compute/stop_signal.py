@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from utils.compute.distributed import ALONE, AnyRankLater, Processes
 from utils.compute.early_signals import EndingSignal
 from utils.compute.worker_processes import WAIT
+from utils.osutils import warn
 
 SECONDS_FOR_A_STEP = 20  # after SIGTERM in several processes; launchers kill after 30
 SAME_SIGNAL = 1.0  # seconds in which a launcher passes on what the terminal has sent to all processes already
@@ -59,7 +60,7 @@ class StopSignal:
         """Exit with status 130 after SIGINT and 143 after SIGTERM; call it after writing the checkpoint."""
         self._any_rank_later.close()
         number = max(self._processes.gather_objects(self._signal))
-        print(f"interrupted after {epochs_done:.2f} epochs; continue with --resume", file=sys.stderr)
+        warn(f"interrupted after {epochs_done:.2f} epochs; continue with --resume")
         sys.exit(128 + number)
 
     def _handle(self, number: int, frame: Any) -> None:
@@ -73,7 +74,7 @@ class StopSignal:
             return
         self._signal, self._when = number, now
         again = " (press Ctrl-C again to stop at once)" if number == signal.SIGINT else ""
-        print(f"stopping after this step{again}", file=sys.stderr, flush=True)
+        warn(f"stopping after this step{again}")
         if number == signal.SIGTERM and self._processes.size == 1:
             signal.signal(signal.SIGALRM, _end_if_waiting)
         elif number == signal.SIGTERM and callable(self._former[number]):
@@ -89,9 +90,8 @@ def _end_if_waiting(*_: Any) -> None:
     if left > 0:
         signal.alarm(math.ceil(left))
         return
-    print(
+    warn(
         f"stopped: no minibatch came from the worker processes in {SECONDS_FOR_A_STEP} s, perhaps a file can't be "
-        "read; the last checkpoint is intact, continue with --resume",
-        file=sys.stderr,
+        "read; the last checkpoint is intact, continue with --resume"
     )
     sys.exit(128 + signal.SIGTERM)

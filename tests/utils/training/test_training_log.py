@@ -1,3 +1,4 @@
+import logging
 import math
 import os
 import signal
@@ -7,7 +8,7 @@ import pytest
 from event_files import events
 
 from utils.compute.stop_signal import StopSignal
-from utils.osutils import UserError
+from utils.osutils import UserError, logger
 from utils.training.log_files import read_log
 from utils.training.training_log import TrainingLog, convert_shares, put_aside, write_options
 
@@ -132,4 +133,17 @@ def test_the_first_interrupt_asks_and_the_second_stops(capsys):
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is former
-    assert capsys.readouterr().err == "stopping after this step (press Ctrl-C again to stop at once)\n"
+    assert capsys.readouterr().err == "warning: stopping after this step (press Ctrl-C again to stop at once)\n"
+
+
+def test_a_stop_says_nothing_to_a_python_user_who_has_silenced_the_library(capsys):
+    logger().setLevel(logging.ERROR)
+    try:
+        with StopSignal() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            with pytest.raises(SystemExit) as ended:
+                stop.exit(1.8)
+    finally:
+        logger().setLevel(logging.INFO)
+    assert ended.value.code == 130
+    assert capsys.readouterr() == ("", "")
