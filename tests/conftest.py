@@ -56,9 +56,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Skipped and deselected tests go unnoticed; that Horovod and what takes long were not tested should not."""
-    if terminalreporter.config.option.markexpr == "not long":
-        terminalreporter.write_line("NOT TESTED: what takes long, Horovod included; make test-long runs it")
     why = why_no_horovod()
+    if terminalreporter.config.option.markexpr == "not long":
+        needs = f" ({why})" if why else ""
+        terminalreporter.write_line(f"NOT TESTED: what takes long and Horovod{needs}; make test-long runs both")
     skipped = [report for report in terminalreporter.getreports("skipped") if why and str(why) in str(report.longrepr)]
     if skipped:
         terminalreporter.write_line(f"NOT TESTED: {len(skipped)} tests that need Horovod ({why})")

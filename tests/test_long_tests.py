@@ -2,9 +2,11 @@
 
 import re
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from command_line import ROOT
+from launchers import why_no_horovod
 
 MARK = re.compile(r"\bmark\.long\b")
 
@@ -21,6 +23,22 @@ def test_ci_runs_what_make_test_leaves_out():
     assert [selection(target) for target in ("test", "test-long", "test-all")] == ["not long", "long", ""]
     lines = (ROOT / ".ci/run").read_text().splitlines()
     assert lines.index("make test") < lines.index("make test-long")
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_one_line_says_what_make_test_leaves_out_and_how_to_get_horovod(pytestconfig, monkeypatch, missing):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if missing else name)
+    assert bool(why_no_horovod()) == missing
+    printed: list[str] = []
+    reporter = SimpleNamespace(
+        config=SimpleNamespace(option=SimpleNamespace(markexpr="not long")),
+        getreports=lambda category: [],
+        write_line=printed.append,
+    )
+    pytestconfig.pluginmanager.get_plugin(str(ROOT / "tests/conftest.py")).pytest_terminal_summary(reporter)
+    [line] = printed
+    assert "make test-long" in line
+    assert ("make horovod" in line) == missing
 
 
 @pytest.mark.parametrize(
