@@ -71,8 +71,7 @@ class TestTraining:
         events = files(trained.work / "tb" / EXPERIMENT)
         assert events
         assert all("events.out.tfevents" in name for name in events)
-        inside = {path.name for path in trained.work.iterdir()} - {"annotated"}
-        assert inside == {"checkpoints", "tb"}
+        assert {path.name for path in trained.work.iterdir()} - {"annotated"} == {"checkpoints", "tb"}
 
     def test_checkpoint_opens_safely_and_holds_what_rebuilds_the_network(self, trained):
         for name in ("checkpoint.pth.tar", "model_best.pth.tar"):
