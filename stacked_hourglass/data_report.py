@@ -4,6 +4,7 @@ Imports no torch at the top, so that a report on annotations is quick.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from stacked_hourglass.annotations.coco import (
@@ -14,6 +15,7 @@ from stacked_hourglass.annotations.coco import (
     read_coco,
     scored_people,
 )
+from stacked_hourglass.annotations.eva_ranges import frames_in_all
 from stacked_hourglass.annotations.joined import require_coco_first, require_lsp_first, require_mpii_first
 from stacked_hourglass.annotations.lsp import is_lsp, read_lsp
 from stacked_hourglass.annotations.mpii import (
@@ -118,7 +120,12 @@ def check_coco_truth(data_dir: Path) -> DataReport:
 
 def check_eva(data_dirs: Sequence[Path], sync: Path | None) -> DataReport:
     """Report on HumanEva-I: the clips whose place in their video is known, and why the others are left out."""
-    from stacked_hourglass.annotations.eva import find_clips, placement_lines, require_eva_folder  # noqa: PLC0415 - imports PyAV
+    from stacked_hourglass.annotations.eva import (  # noqa: PLC0415 - imports PyAV
+        EVA_CAMERAS,
+        find_clips,
+        placement_lines,
+        require_eva_folder,
+    )
 
     try:
         require_eva_folder(data_dirs)
@@ -127,7 +134,15 @@ def check_eva(data_dirs: Sequence[Path], sync: Path | None) -> DataReport:
         return DataReport((), (str(error),))
     absent = [part for part in ("Train", "Validate") if not any(clip.part == part for clip in placed)]
     faults = tuple(f"{data_dirs[0]}: no clip of {part} can be placed" for part in absent)
-    return DataReport(tuple(placement_lines(placed, left_out)), faults)
+    poses = {"Train": 0, "Validate": 0}
+    for clip in (*placed, *chain(*left_out.values())):
+        poses[clip.part] += len(clip.joints)
+    lines = [
+        f"{part}: {count // EVA_CAMERAS:,} poses in each camera ({frames_in_all(part):,} frames in the full set, "
+        "not all of them valid)"
+        for part, count in poses.items()
+    ]
+    return DataReport((*lines, *placement_lines(placed, left_out)), faults)
 
 
 def check_photos(source: Path, run_with_train: bool = False) -> DataReport:

@@ -6,7 +6,8 @@
 * the frame of its video at which a chunk begins: a table (`read_sync`), or the data set's `Sync_Data/*.ofs`.
 
 The truth does not tell at which frame a chunk begins. A clip is placed only if this is known: from a row of the table,
-or from an OFS file if the action has one chunk, which covers the video from the file's frame to its end.
+or from an OFS file if the chunk is a whole range of the data set (`eva_ranges`), or the action's only chunk, which
+covers the video from the file's frame to its end.
 """
 
 import csv
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stacked_hourglass.annotations.eva_ranges import range_of
 from stacked_hourglass.annotations.people import People, approximate_head_sizes, crop_about_joints
 from utils.human36m.object_npz import read_object_npz
 from utils.osutils import UserError, counted, first_few, inform, warn
@@ -123,7 +125,7 @@ def read_sync(path: str | Path) -> dict[tuple[str, Place], int]:
     """A table of starts: (part, place) -> frame of the video, from 0, that shows the chunk's first pose.
 
     A CSV file with the columns subject, action, chunk, camera, start, one row for a chunk in a camera:
-    `Train/S1,Walking 1,0,C1,666`. Raises UserError, naming the line, for anything else.
+    `Train/S1,Walking 1,0,C1,671`. Raises UserError, naming the line, for anything else.
     """
     path = Path(path)
     try:
@@ -138,7 +140,7 @@ def read_sync(path: str | Path) -> dict[tuple[str, Place], int]:
         if not subject or not camera or not values[1] or not (values[2].isdecimal() and values[4].isdecimal()):
             raise UserError(
                 f"--sync {path}: line {number} is {','.join(values)}; expected the columns {','.join(COLUMNS)}, such "
-                "as Train/S1,Walking 1,0,C1,666"
+                "as Train/S1,Walking 1,0,C1,671"
             )
         starts[subject[1], Place(subject[2], values[1], int(values[2]), int(camera[1]))] = int(values[4])
     if not starts:
@@ -194,23 +196,32 @@ def _start(
     clip: EvaClip, starts: Mapping[tuple[str, Place], int], frames: int, chunks: Mapping[tuple[str, str, int], int]
 ) -> tuple[int | None, str]:
     """The clip's first frame, or None and the reason."""
-    length, start = len(clip.joints), starts.get((clip.part, clip.place))
+    place, length, start = clip.place, len(clip.joints), starts.get((clip.part, clip.place))
     if start is not None:
-        if start + length > frames:
-            raise UserError(
-                f"--sync: {clip} has {length} poses from frame {start} on, and {clip.video} has {frames} frames; the "
-                "start is wrong, or the video is another one"
-            )
+        _require_frames(clip, start, frames, "--sync")
         return start, ""
     ofs = clip.video.parent.parent / "Sync_Data" / f"{clip.video.stem}.ofs"
     if not ofs.is_file():
         return None, "no start in --sync, no OFS file"
-    if chunks[clip.place.subject, clip.place.action, clip.place.camera] > 1:
+    first, whole = read_ofs(ofs), range_of(clip.part, place.subject, place.action)
+    if length == len(whole):
+        _require_frames(clip, first + whole.start, frames, str(ofs))
+        return first + whole.start, ""
+    if chunks[place.subject, place.action, place.camera] > 1:
         return None, "several chunks, of which an OFS file does not tell the starts: give --sync"
-    start = read_ofs(ofs)
-    if start + length != frames:
+    if first + length != frames:
         return None, "does not cover the video from the OFS file's frame to its end: give --sync"
-    return start, ""
+    return first, ""
+
+
+def _require_frames(clip: EvaClip, start: int, frames: int, source: str) -> None:
+    """Raise UserError if the video has too few frames for a clip that begins at `start`, as `source` says."""
+    length = len(clip.joints)
+    if start + length > frames:
+        raise UserError(
+            f"{source}: {clip} has {length} poses from frame {start} on, and {clip.video} has {frames} frames; the "
+            "start is wrong, or the video is another one"
+        )
 
 
 def placement_lines(placed: Sequence[EvaClip], left_out: Mapping[str, Sequence[EvaClip]]) -> list[str]:

@@ -84,4 +84,6 @@ def test_check_data_tells_what_is_left_out(folder, tmp_path):
     result = call("train", "hourglass_eva", *argv, cwd=tmp_path)
     assert "no clip of Validate can be placed" in result.refusal()
     assert "1 clip with 6 frames placed" in result.out
+    assert "Train: 6 poses in each camera (6,978 frames in the full set, not all of them valid)" in result.out
+    assert "Validate: 3 poses in each camera (6,790 frames" in result.out
     assert "5 clips left out, no start in --sync, no OFS file: Train/S1 Walking 1 chunk0 C2, " in result.out

@@ -12,6 +12,7 @@ from stacked_hourglass.annotations.eva import (
     read_ofs,
     read_sync,
 )
+from stacked_hourglass.annotations.eva_ranges import frames_in_all, range_of
 from utils.osutils import UserError
 from utils.transform import EVA
 
@@ -19,6 +20,7 @@ HEADER = "subject,action,chunk,camera,start\n"
 
 
 def truth(folder, positions):
+    folder.mkdir(exist_ok=True)
     array = np.array(positions, dtype=object)
     np.savez(folder / "data_2d_humaneva15_gt.npz", positions_2d=array, metadata=np.array({"a": 1}, dtype=object))
     return folder
@@ -177,6 +179,37 @@ def test_an_ofs_file_gives_no_starts_of_several_chunks(folder):
     placed, left_out = place_clips(read_clips(folder), {}, lambda video: 3)
     assert placed == []
     assert len(left_out["several chunks, of which an OFS file does not tell the starts: give --sync"]) == 2
+
+
+def gestures(folder, frames, start):
+    """S1's Gestures in C1: the whole validation range, as published, and a part of the training range."""
+    positions = {"Validate/S1": {"Gestures 1 chunk0": cameras(390)}, "Train/S1": {"Gestures 1 chunk1": cameras(400)}}
+    videos(truth(folder, positions), "Gestures_1_(C1)")
+    ofs(folder, "Gestures_1_(C1)", f"{start}\n1\n2\n")
+    return place_clips(read_clips(folder), {}, lambda video: frames)
+
+
+def test_an_ofs_file_places_a_chunk_that_is_a_whole_range(tmp_path):
+    """The range begins 5 frames after the first synchronised one, which is 45, counted from 1."""
+    placed, left_out = gestures(tmp_path, 1000, start=45)
+    assert [(str(clip), clip.start) for clip in placed] == [("Validate/S1 Gestures 1 chunk0 C1", 49)]
+    [parts] = (clips for reason, clips in left_out.items() if reason.startswith("several chunks"))
+    assert [str(clip) for clip in parts] == ["Train/S1 Gestures 1 chunk1 C1"]
+
+
+def test_a_whole_range_must_fit_its_video(tmp_path):
+    assert len(gestures(tmp_path / "fits", 49 + 390, start=45)[0]) == 1
+    message = refusal(gestures, tmp_path / "short", 49 + 389, 45)
+    assert "Gestures_1_(C1).ofs: Validate/S1 Gestures 1 chunk0 C1 has 390 poses from frame 49 on, and" in message
+    assert "has 438 frames" in message
+
+
+def test_the_published_ranges():
+    assert range_of("Train", "S1", "Walking 1") == range(590, 1203)
+    assert range_of("Validate", "S3", "Box 1") == range(5, 512)
+    assert not range_of("Train", "S4", "Box 1")
+    assert not range_of("Train", "S1", "Combo 1")
+    assert (frames_in_all("Train"), frames_in_all("Validate")) == (6978, 6790)
 
 
 # ------------------------------------------------------------------------------------------ people
