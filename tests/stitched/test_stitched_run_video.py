@@ -2,11 +2,13 @@
 
 import json
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from stitched_runs import poses, write_video
+from tiny_checkpoints import SMALL, hourglass_file, stitched_file
 
 from utils.imaging import camera_source
 from utils.imaging.image_sources import open_source
@@ -42,6 +44,31 @@ def test_people_of_a_video_are_followed(run, tmp_path):
         middles = (meta["boxes"][:, :2] + meta["boxes"][:, 2:]) / 2
         assert ((joints[name] - middles[:, None]).abs() <= 1.25 * 150 / 2 + 1).all(), "each in its own crop"
     assert f"python viz.py video --img_dir {clip} " in result.out
+
+
+@pytest.mark.parametrize("script", ["hourglass_mpii", "stitched_mpii", "whole"])
+def test_attention_sees_the_frames_before(run, networks, tmp_path, script):
+    """A frame of a video, and the same one as the first of a part: its person's history is empty there."""
+    attention = {"add_attention": True, "attention_history_length": 2}
+    hourglass = hourglass_file(tmp_path / "hourglass.pth.tar", architecture=replace(SMALL, **attention))
+    content = torch.load(hourglass, weights_only=True)
+    content["state_dict"]["attention.0.gain"].fill_(5.0)
+    torch.save(content, hourglass)
+    load = {
+        "hourglass_mpii": ("--load", hourglass),
+        "stitched_mpii": ("--load_hourglass", hourglass, *networks[2:]),
+        "whole": ("--load", stitched_file(tmp_path / "stitched.pth.tar", hourglass, networks[3])),
+    }[script]
+    clip = write_video(tmp_path / "clip.avi", 3)
+
+    def scores(out: str, *more: object) -> torch.Tensor:
+        script_name = "stitched_mpii" if script == "whole" else script
+        run(clip, "--person_box", "whole", *more, script=script_name, load=load, out=out).succeeded()
+        return load_metas(tmp_path / out / "metas.pt")["clip/000001"]["scores"]
+
+    part, again = scores("part", "--start", 0.08), scores("again", "--start", 0.08, "--max_frames", 1)
+    torch.testing.assert_close(part, again)
+    assert not torch.allclose(scores("whole"), part, atol=1e-3)
 
 
 @pytest.mark.shows("absolute", "focal")
