@@ -276,7 +276,7 @@ def with_attention(model: HourglassNet, options: argparse.Namespace, seed: int) 
         "attention_history_length": options.length,
         "attention_levels": options.attention_levels,
     }
-    over_time = HourglassNet(replace(model.architecture, **attention))
+    over_time = HourglassNet(replace(model.architecture, **attention), model.mean.tolist(), model.skeleton)
     over_time.load_state_dict(model.state_dict(), strict=False)
     return over_time
 
