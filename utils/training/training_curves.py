@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from utils.look.palette import model_line
-from utils.look.plots import plain_label, save_plot
+from utils.look.plots import MOST_WIDTH, plain_label, save_plot
 from utils.osutils import UserError, inform
 from utils.training.log_files import (
     LOG_FILE,
@@ -33,8 +33,8 @@ from utils.training.log_files import (
 FILE = "training_curves.png"
 PARTS = {"val/": "-", "train/": "--", "": "-"}  # column prefix -> line style
 NO_CURVE = ("epoch", "seconds")
-PANEL = (5.2, 3.6)  # inches
 COLUMNS = 3
+PANEL = (MOST_WIDTH / COLUMNS, 3.3)  # inches
 
 
 @dataclass
@@ -140,7 +140,7 @@ def draw(runs: Sequence[Run], by_part: bool = False) -> Figure:
     count = len(quantities) + len(divided)
     columns = 2 if count == 4 else min(COLUMNS, count)
     rows = math.ceil(count / columns)
-    handles = _legend(runs, any(best(run, quantity) for run in runs for quantity in quantities))
+    handles = _legend(runs, quantities)
     legend_height = 0.2 + 0.24 * math.ceil(len(handles) / columns)
     figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + legend_height), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -243,7 +243,7 @@ def _draw_panel(panel: Axes, runs: Sequence[Run], quantity: str, references: Seq
             panel.plot(
                 *mark, linestyle="", marker="*", markersize=13, color=color, markeredgecolor="white", label=label
             )
-            panel.legend(title="best", fontsize=8, title_fontsize=8, framealpha=0.7)
+            panel.legend(title="best", fontsize=10, title_fontsize=10, framealpha=0.7)
     for index, run in enumerate(runs):
         for number, name in enumerate(references):
             if (curve := run.curves.get(f"val/{name}")) is not None:
@@ -251,7 +251,7 @@ def _draw_panel(panel: Axes, runs: Sequence[Run], quantity: str, references: Seq
                 label = f"{plain_label(name)}: {level:.4g}"
                 color = model_line(index)[0]
                 panel.axhline(level, linestyle=(0, (1, 1 + number)), color=color, label=label)
-                panel.legend(title="best, references", fontsize=8, title_fontsize=8, framealpha=0.7)
+                panel.legend(title="best, references", fontsize=10, title_fontsize=10, framealpha=0.7)
                 values.append(curve)
     panel.margins(y=0.08)
     finite = np.concatenate(values)
@@ -279,19 +279,24 @@ def _draw_parts(panel: Axes, runs: Sequence[Run], quantity: str) -> None:
             run.curves[column][row] if (column := f"val/{quantity}/{part}") in run.curves else np.nan for part in parts
         ]
         panel.plot(values, range(len(parts)), "o", color=model_line(index)[0], markersize=5)
-    panel.set_yticks(range(len(parts)), [plain_label(part) for part in parts], fontsize=7)
+    panel.set_yticks(range(len(parts)), [plain_label(part) for part in parts])
     panel.invert_yaxis()
     panel.set_xlabel(next((run.units[quantity] for run in runs if quantity in run.units), ""))
     panel.set_title(f"{plain_label(quantity)} by part, at the best epoch", fontsize=11)
     panel.grid(alpha=0.3)
 
 
-def _legend(runs: Sequence[Run], starred: bool) -> list[Line2D]:
+def _legend(runs: Sequence[Run], quantities: Sequence[str]) -> list[Line2D]:
+    """The runs, and the lines and marks that the panels of `quantities` have."""
     handles = [
         Line2D([], [], color=model_line(index)[0], linewidth=3, label=plain_label(run.name))
         for index, run in enumerate(runs)
     ]
-    handles.append(Line2D([], [], color="grey", linestyle="-", label="validation"))
-    handles.append(Line2D([], [], color="grey", linestyle="--", label="training"))
-    star = Line2D([], [], color="grey", linestyle="", marker="*", markersize=11, label="best validation epoch")
-    return [*handles, star] if starred else handles
+    for prefix, label in (("val/", "validation"), ("train/", "training")):
+        if any(prefix + quantity in run.curves for run in runs for quantity in quantities):
+            handles.append(Line2D([], [], color="grey", linestyle=PARTS[prefix], label=label))
+    if any(best(run, quantity) for run in runs for quantity in quantities):
+        handles.append(
+            Line2D([], [], color="grey", linestyle="", marker="*", markersize=11, label="best validation epoch")
+        )
+    return handles

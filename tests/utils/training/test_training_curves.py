@@ -68,6 +68,14 @@ def test_panels(tmp_path):
     assert stars == [[[2, 0.2]]] * 2
 
 
+def test_the_legend_has_what_is_drawn(tmp_path):
+    figure = draw([run(tmp_path, *ROWS)])
+    drawn = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert drawn == ["a", "validation", "training", "best validation epoch"]
+    figure = draw([run(tmp_path, "1\t0.001\t10", header="epoch\tlr\tval/PCKh@0.5")])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "validation", "best validation epoch"]
+
+
 def test_part_of_the_loss_has_its_panel(tmp_path):
     rows = [row.replace("0.5\t0.5", "0.4\t0.5") for row in ROWS]
     assert "heatmap_loss" in shown_quantities([run(tmp_path, *rows)])
