@@ -140,7 +140,7 @@ def draw_nearest(
     size = size_for(min(len(generated), PAIRS_A_ROW) * PANEL[0])
     columns = [
         stacked(
-            [titled(one, "generated", palette, size), titled(other, f"nearest real, {distance:.0f} mm", palette, size)],
+            [titled(one, "generated", palette, size), titled(other, f"nearest, {distance:.0f} mm", palette, size)],
             palette.gap,
         )
         for one, other, distance in zip(

@@ -25,12 +25,13 @@ from utils.imaging.captions import Key, captioned, side_keys, titled
 from utils.imaging.draw2d import as_picture, heat_map_image, heat_ramp, sketch_pose
 from utils.imaging.figures import DARK_STYLE, FigureStyle, save_figure
 from utils.imaging.heatmaps import crop_to_heatmap, render_heatmaps
+from utils.imaging.lettering import size_for
 from utils.imaging.sketch import Sketch, arranged, stacked
 from utils.osutils import inform
 from utils.training.settings import Experiment, Loading, Optimisation
 from utils.transform import Skeleton
 
-COLUMNS, GAP, CELL_GAP, TEXT = 8, 4, 12, 18  # samples per row; px between pictures and between samples, and of text
+COLUMNS, GAP, CELL_GAP = 8, 4, 12  # samples per row; px between pictures and between samples
 TARGET_SIZE = (64, 64)  # px, of the target heat maps
 TARGET_OPACITY = 0.9
 FILE = "training_samples.png"
@@ -100,17 +101,9 @@ def draw_training_samples(
     Raises UserError as `train_hourglass` does for people without clips.
     """
     samples = list(training_samples(training, num_pictures, history, targets, augmentation, loading, seed))
-    cells = [[draw_sample(one, training.skeleton, style) for one in sample] for sample in samples]
-    columns = max(map(len, cells)) if history else min(COLUMNS, len(cells))
-    figure = arranged([cell for sample in cells for cell in sample], columns, CELL_GAP, style.palette.gap)
-    keys = [*side_keys(style.palette), Key("target heat maps, 0 to 1", ramp=heat_ramp())]
     what = "clips, a row each" if history else "samples"
-    sentences = [
-        f"the first {what} of a training with seed {seed}",
-        "drawn: joints that are annotated and in view; below, the maximum of their target heat maps",
-    ]
     path = Path(output_dir, FILE)
-    save_figure(path, captioned(figure, keys, sentences, style.palette), style)
+    save_figure(path, draw_samples(samples, training.skeleton, f"the first {what}", seed, style), style)
     inform(f"the first {len(samples)} {'clips' if history else 'samples'} of {len(training)} training people: {path}")
     return path
 
@@ -160,10 +153,26 @@ def frames_of(sample: dict[str, Tensor], people: People, targets: HourglassTarge
     return shown
 
 
-def draw_sample(shown: Shown, skeleton: Skeleton, style: FigureStyle = DARK_STYLE) -> Sketch:
-    """The name, the crop with its joints, and below it the crop under its target heat maps."""
+def draw_samples(
+    samples: list[list[Shown]], skeleton: Skeleton, what: str, seed: int, style: FigureStyle = DARK_STYLE
+) -> Sketch:
+    """Samples side by side, clips of several frames in a row each, above a caption that says `what` they are."""
+    columns = max(map(len, samples))
+    columns = min(COLUMNS, len(samples)) if columns == 1 else columns
+    size = size_for(columns * (samples[0][0].crop.shape[-1] + CELL_GAP) - CELL_GAP)
+    cells = [draw_sample(one, skeleton, size, style) for sample in samples for one in sample]
+    keys = [*side_keys(style.palette), Key("target heat maps, 0 to 1", ramp=heat_ramp())]
+    sentences = [
+        f"{what} of a training with seed {seed}",
+        "drawn: joints that are annotated and in view; below, the maximum of their target heat maps",
+    ]
+    return captioned(arranged(cells, columns, CELL_GAP, style.palette.gap), keys, sentences, style.palette)
+
+
+def draw_sample(shown: Shown, skeleton: Skeleton, size: int, style: FigureStyle = DARK_STYLE) -> Sketch:
+    """The name, in text of `size` px; the crop with its joints; and below it the crop under its target heat maps."""
     crop, palette = as_picture(shown.crop.clamp(0, 1)), style.palette
     pose = sketch_pose(crop, shown.joints, skeleton, min_side=0, palette=palette)
     maps = heat_map_image(crop, shown.targets, TARGET_OPACITY, 1.0)
     title = f"{shown.name}, {shown.note}" if shown.note else shown.name
-    return titled(stacked([pose, maps], palette.gap, GAP), title, palette, TEXT)
+    return titled(stacked([pose, maps], palette.gap, GAP), title, palette, size)

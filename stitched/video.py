@@ -26,6 +26,7 @@ from utils.imaging.draw2d import move_to, resized, sketch_pose
 from utils.imaging.draw3d import FLOOR_GRID, POSE_PANEL, floor_shift, pose_limits, sketch_pose_3d
 from utils.imaging.figures import DARK_STYLE, PANEL_GAP, FigureStyle
 from utils.imaging.image_sources import open_source
+from utils.imaging.lettering import size_for
 from utils.imaging.sketch import Inset, Sketch, arranged
 from utils.imaging.sound import Sound
 from utils.imaging.video_source import VideoSource
@@ -265,9 +266,12 @@ def compose_frame(
     people = tracks.get(name, [])
     numbered = len(layout.slots) > 1
     joints = move_to(pair.shown[name], spans) if people else np.zeros((0, len(pair.skeleton), 2))
-    shown = sketch_pose(frame, joints, pair.skeleton, min_side=0, numbers=people if numbered else (), palette=palette)
     places = {layout.slots[person]: place for place, person in enumerate(people) if person in layout.slots}
     view = {"camera_tilt": CAMERA_TILT, "limits": layout.limits, "azimuth": azimuth, "walls": False, "palette": palette}
+    columns = math.ceil(layout.panels / layout.rows)
+    view["text_size"] = text_size = size_for(frame.shape[1] + columns * (layout.size[0] + PANEL_GAP))
+    numbers = people if numbered else ()
+    shown = sketch_pose(frame, joints, pair.skeleton, min_side=0, numbers=numbers, palette=palette, text_size=text_size)
     panels = []
     for slot in range(layout.panels):
         place, who = places.get(slot), {"titled": numbered}
@@ -277,5 +281,4 @@ def compose_frame(
         if numbered and place is not None:
             who |= {"title": f"person {people[place]}", "title_color": person_color(people[place])}
         panels.append(sketch_pose_3d(pose, H36M, layout.size, **who, **view))
-    columns = math.ceil(layout.panels / layout.rows)
     return arranged([shown, arranged(panels, columns, PANEL_GAP, palette.gap)], 2, PANEL_GAP, palette.gap)

@@ -7,6 +7,7 @@ versions of FreeType and OpenCV smooth edges differently; a changed colour or a 
 import numpy as np
 import pytest
 from golden_pictures import FOLDER, PICTURES, path_of, shrunk
+from legible import illegible
 
 from utils.imaging.images import read_image
 
@@ -21,6 +22,11 @@ def test_looks_as_it_did(name):
     hint = f"{name} changed: see tests/golden_pictures.py; look at {path_of(name)} before committing it"
     assert difference.mean() <= MEAN, hint
     assert (difference.max(axis=2) > OFF).mean() <= SHARE, hint
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_text_can_be_read_in_a_page(name):
+    assert illegible(PICTURES[name]()) == {}
 
 
 def test_every_stored_picture_is_drawn():

@@ -28,9 +28,8 @@ from utils.imaging.view3d import TURNED, describe_views
 from utils.osutils import UserError, output_folder
 from utils.transform import H36M, H36M_2D
 
-COLUMNS = 8
+COLUMNS = 5
 PANEL = (420, 420)  # width, height px
-MOST_TEXT = 32  # px; titles of larger text would not fit their panels
 DEFINITION = "columns: orientations; 2D truth is projected by the sample's camera"
 
 
@@ -105,14 +104,14 @@ def draw_orientations(
     """
     bounds, palette = _bounds(poses_2d), style.palette
     view = {"size": PANEL, "camera_tilt": tilt, "limits": torch.stack([truth, prediction]), "palette": palette}
-    size = min(size_for(min(len(poses_2d), COLUMNS) * PANEL[0]), MOST_TEXT)
+    size = size_for(min(len(poses_2d), COLUMNS) * PANEL[0])
     columns = []
     for number, (joints, true, predicted, error) in enumerate(zip(poses_2d, truth, prediction, errors, strict=True)):
         colored = {"errors": (predicted - true).norm(dim=1)} if style.color == "error" else {}
         panels = {
             f"{_heading(number)}: 2D truth": sketch_pose_2d(joints, H36M_2D, PANEL, bounds, palette),
             "3D truth": sketch_pose_3d(true, H36M, **view),
-            f"3D prediction, MPJPE {error:.1f} mm": sketch_pose_3d(predicted, H36M, truth=true, **view, **colored),
+            f"prediction, MPJPE {error:.1f} mm": sketch_pose_3d(predicted, H36M, truth=true, **view, **colored),
         }
         columns.append(stacked([titled(one, title, palette, size) for title, one in panels.items()], palette.gap))
     figure = arranged(columns, COLUMNS, 12, palette.gap)

@@ -19,10 +19,11 @@ from twod_threed.pose_sequences import load_predicted, load_true_poses
 from utils.console.progress import progress
 from utils.doors.option_rules import from_options
 from utils.files.inside import inside
-from utils.imaging.captions import Key, captioned, doubt_key, side_keys, titled_row, truth_key
+from utils.imaging.captions import Key, captioned, doubt_key, side_keys, titled, truth_key
 from utils.imaging.draw3d import FLOOR_GRID, FULL_ERROR_MM, GRID_PX, sketch_pose_2d, sketch_pose_3d
-from utils.imaging.figures import DARK_STYLE, FigureStyle, save_figure
-from utils.imaging.sketch import Sketch
+from utils.imaging.figures import DARK_STYLE, PANEL_GAP, FigureStyle, save_figure
+from utils.imaging.lettering import size_for
+from utils.imaging.sketch import Sketch, arranged
 from utils.imaging.view3d import VIEWS, describe_views
 from utils.osutils import UserError, counted, output_folder, warn
 from utils.predictions.picture_files import ContactSheet, warn_about_nan
@@ -102,19 +103,19 @@ def draw_comparison(
     heading: str = "",
     style: FigureStyle = DARK_STYLE,
 ) -> Sketch:
-    """2D pose, true 3D pose, and predicted over true 3D poses, in one row under a heading and above a caption.
+    """2D pose, true 3D pose, and predicted over true 3D poses, side by side under a heading and above a caption.
 
     Args:
         joints_2d: (16, 2) or (17, 2) px, `H36M_2D` or `H36M`.
         truth: (17, 3) mm, camera coordinates.
         predictions: model -> (17, 3), or (16, 3) without and relative to the hip. A single model may have the name "".
 
-    All 3D poses have their hips aligned and are drawn at the same scale.
+    All 3D poses have their hips aligned and are drawn at the same scale. Several views are a row each.
     """
     errors = {model: frame_mpjpe(pose, truth) for model, pose in predictions.items()}
     truth, poses = from_hip(truth), {model: from_hip(pose) for model, pose in predictions.items()}
     common = {"camera_tilt": CAMERA_TILT, "limits": torch.stack([truth, *poses.values()]), "palette": style.palette}
-    panels, titles = [sketch_pose_2d(joints_2d, skeleton_2d(len(joints_2d)), palette=style.palette)], ["2D input"]
+    panels, titles = [], []
     for view in style.views:
         how, seen = common | VIEWS[view].angles, f", {view}" if len(style.views) > 1 else ""
         panels.append(sketch_pose_3d(truth, H36M, **how))
@@ -123,9 +124,15 @@ def draw_comparison(
             colored = {"errors": (pose - truth).norm(dim=1)} if style.color == "error" else {}
             panels.append(sketch_pose_3d(pose, H36M, truth=truth, **how, **colored))
             titles.append(f"{model or '3D prediction'}, MPJPE {errors[model]:.1f} mm{seen}")
-    row = titled_row(panels, titles, style.palette, heading)
+    panel_2d = sketch_pose_2d(joints_2d, skeleton_2d(len(joints_2d)), palette=style.palette)
+    columns = 1 + len(predictions)
+    size = size_for((1 + columns) * (panel_2d.size[0] + PANEL_GAP) - PANEL_GAP)
+    cells = [titled(one, title, style.palette, size) for one, title in zip(panels, titles, strict=True)]
+    right = arranged(cells, columns, PANEL_GAP, style.palette.gap)
+    both = arranged([titled(panel_2d, "2D input", style.palette, size), right], 2, PANEL_GAP, style.palette.gap)
+    figure = titled(both, heading, style.palette, size) if heading else both
     sentences = [describe_views(style.views), FLOOR_GRID, f"2D grid {GRID_PX} px"]
-    return captioned(row, keys_3d(style, truth=True), sentences, style.palette)
+    return captioned(figure, keys_3d(style, truth=True), sentences, style.palette)
 
 
 def frame_mpjpe(prediction: Tensor, truth: Tensor) -> float:

@@ -80,7 +80,7 @@ def test_joints_and_targets_are_of_the_crop(tiny_mpii):
     peaks = shown.targets[known].flatten(1).argmax(1)
     points = torch.stack([peaks % width, peaks // height], 1)
     assert (4 * points + 1.5 - shown.joints[known]).abs().max() <= 2  # heat-map pixels are 4 crop px apart
-    figure = draw_sample(shown, training.skeleton)
+    figure = draw_sample(shown, training.skeleton, 18)
     assert figure.size[0] == 256
     assert figure.size[1] > 2 * 256
 

@@ -80,7 +80,7 @@ def captioned(figure: Sketch | np.ndarray, keys: Sequence[Key], sentences: Seque
     figure = as_sketch(figure)
     strip = caption(figure.size[0], keys, sentences, palette)
     whole = stacked([figure, strip], palette.ground)
-    whole.legend, whole.caption_height = tuple(keys), strip.size[1]
+    whole.legend, whole.sentences, whole.caption_height = tuple(keys), tuple(filter(None, sentences)), strip.size[1]
     return whole
 
 

@@ -76,13 +76,15 @@ class Sketch:
 
     Attributes:
         size: (width, height) px.
-        legend, caption_height: entries of the legend of a captioned figure, and px of its caption at the bottom.
+        legend, sentences, caption_height: entries of the legend and sentences of a captioned figure, and px of its
+            caption at the bottom.
     """
 
     size: tuple[int, int]
     ground: Color
     marks: list[Any] = field(default_factory=list)
     legend: tuple[Any, ...] = ()
+    sentences: tuple[str, ...] = ()
     caption_height: int = 0
 
     def add(self, *marks: Any) -> "Sketch":

@@ -84,10 +84,10 @@ PERSON_COLORS: tuple[Color, ...] = (
 MODEL_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 LINE_STYLES = ("-", "--", ":", "-.")
 
-# Errors of joints, from none to `FULL_ERROR_MM` and more: viridis, whose luminance rises steadily.
+# Errors of joints, from none to `FULL_ERROR_MM` and more: the upper part of viridis, whose luminance rises steadily.
+# Its lower part is as dark as the dark ground.
 ERROR_RAMP: tuple[Color, ...] = (
-    (68, 1, 84), (71, 45, 123), (59, 82, 139), (44, 114, 142), (33, 145, 140), (39, 173, 129), (93, 201, 99),
-    (170, 220, 50), (253, 231, 37),
+    (44, 114, 142), (33, 145, 140), (39, 173, 129), (93, 201, 99), (170, 220, 50), (253, 231, 37)
 )  # fmt: skip
 
 

@@ -34,8 +34,8 @@ MOST_HIDDEN = 6  # joints that a caption names; of more it gives the number
 class ContactSheet:
     """Thumbnails of up to `pictures` evenly spaced figures on one page, each above its name.
 
-    Captions would be too small to read: thumbnails go without, and one legend stands below them all. Other text stays
-    where it can be read.
+    Captions would be too small to read: thumbnails go without, and one legend stands below them all, with the sentences
+    that all captions have. Other text stays where it can be read.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class ContactSheet:
         self._cell, self._palette = cell, palette
         self._thumbnails: list[Sketch] = []
         self._legend: list[Key] = []
+        self._sentences: list[str] | None = None  # of all figures so far
 
     def add(self, key: Hashable, figure: Sketch | np.ndarray, name: str | None = None) -> None:
         """Add a figure if it is one of those shown. `name`: what is written below it, by default its key."""
@@ -60,6 +61,8 @@ class ContactSheet:
             return
         figure = as_sketch(figure)
         self._legend += [entry for entry in figure.legend if entry not in self._legend]
+        before = figure.sentences if self._sentences is None else self._sentences
+        self._sentences = [sentence for sentence in before if sentence in figure.sentences]
         width, height = self._cell
         full_height = figure.size[1] - figure.caption_height
         scale = min(width / figure.size[0], height / full_height)
@@ -73,13 +76,15 @@ class ContactSheet:
         )
         self._thumbnails.append(cell)
 
+    def page(self) -> Sketch:
+        """The page, of at least one figure."""
+        page = arranged(self._thumbnails, self._columns, SHEET_GAP, self._palette.ground)
+        return captioned(page, self._legend, self._sentences or [], self._palette) if self._legend else page
+
     def save(self, folder: Path) -> None:
         """Write the page into a folder and report it; does nothing for a single picture."""
         if len(self._thumbnails) > 1:
-            page = arranged(self._thumbnails, self._columns, SHEET_GAP, self._palette.ground)
-            if self._legend:
-                page = captioned(page, self._legend, [], self._palette)
-            save_image(folder / SHEET, page.raster())
+            save_image(folder / SHEET, self.page().raster())
             inform(f"{len(self._thumbnails)} of them at a glance: {folder / SHEET}")
 
 

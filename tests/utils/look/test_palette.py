@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from utils.look.palette import (
+    DARK,
     ERROR_RAMP,
     MODEL_COLORS,
     PALETTES,
@@ -77,7 +78,12 @@ def test_errors_grow_lighter():
     assert levels == sorted(levels)
     assert ramp_color(-1) == ERROR_RAMP[0]
     assert ramp_color(9) == ERROR_RAMP[-1]
-    assert ramp_color(0.5) == ERROR_RAMP[len(ERROR_RAMP) // 2]
+    assert ramp_color(0.4) == ERROR_RAMP[2]
+
+
+def test_small_errors_stand_out_on_the_dark_ground():
+    for behind in (DARK.ground, DARK.wall, DARK.floor):
+        assert contrast(ERROR_RAMP[0], behind) >= 2
 
 
 def test_models_repeat_with_other_lines():

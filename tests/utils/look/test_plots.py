@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
-from matplotlib.text import Text
+from legible import illegible
 
 from stacked_hourglass.evaluation import CURVE_TITLES
 from stacked_hourglass.metrics import rate_curves
@@ -12,8 +11,6 @@ from twod_threed import error_plots
 from twod_threed.error_plots import draw_error_bars, draw_pck_3d
 from twod_threed.mpjpe import AUC_THRESHOLDS
 from utils.human36m.actions import ACTIONS
-from utils.imaging.lettering import LEGIBLE_SIZE, README_WIDTH
-from utils.look.plots import DPI
 from utils.training.training_curves import Run, draw
 
 THRESHOLDS = np.linspace(0, 0.5, 51)
@@ -38,30 +35,16 @@ def training(with_parts: bool = False) -> Run:
     return Run("default", epochs, dict.fromkeys(names + parts, 50 + epochs), units={"MPJPE": "mm"})
 
 
-def shown_sizes(figure: Figure) -> dict[str, float]:
-    """Text -> its size in px where the figure is as wide as a page's column, or narrower."""
-    figure.draw_without_rendering()
-    width = figure.get_figwidth() * DPI
-    px = DPI / 72 * min(1, README_WIDTH / width)
-    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-    assert len(texts) > 5
-    return {text.get_text(): text.get_fontsize() * px for text in texts}
-
-
-def require_legible(figure: Figure) -> None:
-    assert {text: size for text, size in shown_sizes(figure).items() if size < LEGIBLE_SIZE} == {}
-
-
 @pytest.mark.parametrize("by_part", [False, True])
 def test_training_curves(by_part):
-    require_legible(draw([training(by_part), training(by_part)], by_part))
+    assert illegible(draw([training(by_part), training(by_part)], by_part)) == {}
 
 
 def test_rates(plotted):
     draw_grid(RATES, AXES, None, "PCKh, person-centric")
     draw_single(RATES, AXES, "head", None)
     for figure in plotted:
-        require_legible(figure)
+        assert illegible(figure) == {}
 
 
 def test_names_are_below_all_panels_and_rates_below_each(plotted):
@@ -90,4 +73,4 @@ def test_errors(plotted, models):
     draw_error_bars({f"model {number}": by_action for number in range(models)}, "MPJPE by action", None)
     draw_pck_3d({f"model {number}": [50.0] * len(AUC_THRESHOLDS) for number in range(models)}, None)
     for figure in plotted:
-        require_legible(figure)
+        assert illegible(figure) == {}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from utils.imaging.captions import captioned, side_keys
 from utils.imaging.images import read_image
 from utils.imaging.lettering import size_for
 from utils.imaging.sketch import Sketch
@@ -69,6 +70,18 @@ class TestContactSheet:
         page = read_image(tmp_path / "contact_sheet.png")[:200]
         assert (page[:, :width] == DARK.ground).all()
         assert (page[:, width + SHEET_GAP :] != DARK.ground).any()
+
+    def test_says_what_all_captions_say(self):
+        figures = {name: captioned(np.zeros((90, 90, 3), np.uint8), side_keys(DARK), notes, DARK) for name, notes in (
+            ("a", ["floor grid 500 mm", "not drawn: head top", "3D view: front"]),
+            ("b", ["floor grid 500 mm", "", "3D view: front"]),
+        )}  # fmt: skip
+        sheet = ContactSheet(list(figures))
+        for name, figure in figures.items():
+            sheet.add(name, figure)
+        page = sheet.page()
+        assert page.sentences == ("floor grid 500 mm", "3D view: front")
+        assert page.legend == tuple(side_keys(DARK))
 
     def test_of_no_picture_and_of_one_nothing_is_written(self, tmp_path, capsys):
         ContactSheet(["a"]).save(tmp_path)
