@@ -12,7 +12,7 @@ from stitched.pose_files import load_poses_3d
 from stitched.viz import MOST_HEIGHT, MOST_WIDTH, Scene, compose
 from utils.imaging.draw3d import POSE_PANEL
 from utils.imaging.images import read_image
-from utils.look.palette import person_color
+from utils.look.palette import ERROR_RAMP, person_color
 from utils.osutils import UserError
 from utils.predictions.prediction_files import save_metas, save_predictions
 from utils.transform import H36M, H36M_2D, MPII
@@ -132,6 +132,43 @@ class TestFiles:
             "1 joint of the 3D poses NaN",
         ):
             assert any(part in line for line in warnings), part
+
+
+class TestFigures:
+    """What the options change in the picture of one person."""
+
+    def picture(self, folder, script, *argv):
+        draw(folder, script, "--img_dir", folder / "photos/a.png", *argv).succeeded()
+        return read_image(folder / "out/a.png")
+
+    def test_models_are_side_by_side_under_their_names(self, folder, monkeypatch):
+        titles, one = recorded_titles(monkeypatch), folder / "run/3d_pose_estimations.pt"
+        save_predictions(folder / "other/3d_pose_estimations.pt", {n: moved(people(c)) for n, c in NAMES.items()})
+        models = ["--3d_pose_estimations", one, folder / "other/3d_pose_estimations.pt"]
+        plain = self.picture(folder, TRUTH)
+        both = self.picture(folder, TRUTH, *models, "--model_names", "ours", "theirs")
+        assert titles == [
+            "3D truth", "3D prediction, MPJPE 10 mm", "3D truth", "ours, MPJPE 10 mm", "theirs, MPJPE 0 mm"
+        ]  # fmt: skip
+        assert both.shape[1] == plain.shape[1] + 6 + POSE_PANEL[0]
+        self.picture(folder, PRED, *models)
+        assert titles[5:] == ["run", "other"]  # the folders' names
+        assert "2 files" in draw(folder, PRED, *models, "--model_names", "ours").refusal()
+
+    @pytest.mark.parametrize("script", [PRED, TRUTH])
+    def test_views(self, folder, script, monkeypatch):
+        titles = recorded_titles(monkeypatch)
+        self.picture(folder, script, "--views", "front,top")
+        views = [title.rpartition(", ")[2] for title in titles]
+        assert views == sorted(views) == [view for view in ("front", "top") for _ in range(len(titles) // 2)]
+
+    def test_errors_and_paper(self, folder):
+        plain, colored = self.picture(folder, TRUTH), self.picture(folder, TRUTH, "--color", "error")
+        assert (colored == ERROR_RAMP[-1]).all(axis=2).any()
+        assert not (plain == ERROR_RAMP[-1]).all(axis=2).any()
+        paper = self.picture(folder, TRUTH, "--style", "paper")
+        assert (paper[-1, -1] == 255).all()
+        assert files(folder / "out") == ["a.pdf", "a.png", "a.svg"]
 
 
 class TestPicture:
