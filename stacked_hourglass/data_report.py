@@ -149,6 +149,8 @@ def check_photos(source: Path, run_with_train: bool = False) -> DataReport:
     """Report on a folder of photos, a photo, a video, a camera, or a folder in the MPII form."""
     if is_annotated(source):
         return check_mpii(source)
+    if is_lsp(source):
+        return check_lsp(source)
     if run_with_train:
         return DataReport((), (f"{source}: --run_with_train needs annotations; found none",))
     return _source(source)

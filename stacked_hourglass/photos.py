@@ -25,6 +25,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from stacked_hourglass.annotations.joined import has_people, in_skeleton
+from stacked_hourglass.annotations.lsp import is_lsp, load_lsp
 from stacked_hourglass.annotations.mpii import is_annotated, load_mpii, mpii_images
 from stacked_hourglass.annotations.people import People
 from stacked_hourglass.finding.boxes import make_finder
@@ -71,17 +73,17 @@ def find_poses(
     processes: Processes = ALONE,
     watch: Watcher | None = None,
 ) -> PoseResults:
-    """Predict the poses of the people in an MPII folder (the annotated ones), in photos, a video, or a camera.
+    """Predict the poses of the people in an MPII or LSP folder (the annotated ones), in photos, a video, or a camera.
 
     Each photo's `metas` name the folder (or video) of the images as `img_dir`.
 
     Args:
-        data_dir: an MPII folder, a folder of photos, a photo, a video, or a camera's number.
+        data_dir: an MPII or LSP folder, a folder of photos, a photo, a video, or a camera's number.
         person_box: where people without annotations are: "auto" (the default: the best detector that is installed,
             and the whole photo, but not a whole video frame, where it finds nobody), "whole" (the photo is the person),
             "yolox", "detect", "hog", or a JSON file of boxes.
         frames: which of a video; of a camera how many; by default all.
-        run_with_train: take the training people of an MPII folder, not the validation people.
+        run_with_train: take the training people of an MPII or LSP folder, not the validation people.
         batch_size: people that the predictor sees at once.
         workers: processes that decode and crop photos.
         processes: with several, each handles its part; all get the results of all.
@@ -89,7 +91,7 @@ def find_poses(
 
     Raises UserError for input that can't be used, and for arguments that have no effect on it.
     """
-    if is_annotated(data_dir):
+    if has_people(data_dir):
         given = f"--person_box {person_box}" if person_box is not None else frames.given() if frames else ""
         if given:
             raise UserError(f"{given}: {data_dir} has annotated people; give its images folder for others")
@@ -114,13 +116,17 @@ def image_folder(data_dir: str | Path) -> Path:
 def _run_annotated(
     predictor: PosePredictor, data_dir: Path, run_with_train: bool, batch_size: int, workers: int, processes: Processes
 ) -> PoseResults:
-    training, validation = load_mpii(data_dir)
+    lsp = is_lsp(data_dir) and not is_annotated(data_dir)
+    training, validation = load_lsp(data_dir) if lsp else load_mpii(data_dir)
     people, part = (training, "training") if run_with_train else (validation, "validation")
     if not len(people):
         raise UserError(f"{data_dir}: no {part} people with photos")
     folder, source = image_folder(data_dir), f"--data_dir {data_dir}"
+    converted = lsp and predictor.skeleton.joints != people.skeleton.joints[: len(predictor.skeleton)]
+    if converted:
+        people = in_skeleton(people, predictor.skeleton)
     results, found = poses_of_people(predictor, people, folder, source, batch_size, workers, processes)
-    results.in_validation_order = None if run_with_train else found[0]
+    results.in_validation_order = None if run_with_train or converted else found[0]
     return results
 
 

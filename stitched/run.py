@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from stacked_hourglass.annotations.mpii import is_annotated
+from stacked_hourglass.annotations.joined import has_people
 from stacked_hourglass.demo_weights import weights_to_load
 from stacked_hourglass.photos import find_poses, image_folder
 from stacked_hourglass.sample_predictions import predict_samples, without_pose
@@ -55,7 +55,7 @@ def stitched_mpii(options: Namespace) -> None:
     if options.draw and is_camera(options.data_dir):
         raise UserError(f"--draw: frames of camera {options.data_dir} are not stored; record a video and give that")
     refuse_useless(options, [(not options.absolute, ["focal"], "has no effect without --absolute")])
-    if options.absolute and is_annotated(options.data_dir):
+    if options.absolute and has_people(options.data_dir):
         raise UserError(f"--absolute: {options.data_dir} has annotated people; give its images folder")
     if options.show and not is_camera(options.data_dir):
         raise UserError(f"--show: for a camera, such as --data_dir 0; for {options.data_dir} use viz.py viewer")

@@ -3,7 +3,7 @@
 python run.py hourglass_mpii --data_dir data/mpii --output_dir data/hourglass_mpii
 python viz.py worst --predictions data/hourglass_mpii --num_pictures 12
 
-Works on the folders that run.py writes on annotated data: MPII and COCO (2D) and Human3.6M (3D).
+Works on the folders that run.py writes on annotated data: MPII, LSP and COCO (2D) and Human3.6M (3D).
 """
 
 from argparse import Namespace
@@ -17,7 +17,7 @@ from torch import Tensor
 from stitched.viewer import image_folder_of
 from stitched.viz import box_diagonals
 from twod_threed.viz import draw_comparison, frame_mpjpe
-from utils.doors.option_rules import from_options
+from utils.doors.option_rules import from_options, refuse_useless
 from utils.files.inside import inside
 from utils.formats.requirements import POSES_2D, POSES_3D
 from utils.imaging.captions import captioned, side_keys, titled_row
@@ -51,6 +51,8 @@ def worst(options: Namespace) -> None:
     [folder, *others] = options.predictions
     if others:
         raise UserError(f"--predictions: {len(others) + 1} folders; expected one, whose largest errors are drawn")
+    of_photos = f"is for 3D poses; of {folder} the 2D poses are drawn, which have ground truth"
+    refuse_useless(options, [(_has_2d(Path(folder)), ["views", "color"], of_photos)])
     style = from_options(FigureStyle, options)
     draw_worst(folder, options.output_dir, img_dir=options.img_dir, num_pictures=options.num_pictures, style=style)
 
@@ -70,11 +72,12 @@ def draw_worst(
             poses of sequences, of each sequence the worst frame.
         img_dir: the photos; by default those that the folder's `metas.pt` names.
         num_pictures: so many people at most.
+        style: views and colour are those of 3D poses.
 
     Raises UserError for a folder without ground truth, and if no image can be read.
     """
     folder = Path(predictions)
-    if (folder / POSES_2D).is_file() and (folder / TRUE_POSES_2D).is_file():
+    if _has_2d(folder):
         figures = _worst_in_photos(folder, img_dir, num_pictures, style)
         definition = ERROR_2D
     elif (folder / POSES_3D).is_file() and (folder / TRUE_POSES_3D).is_file():
@@ -92,6 +95,11 @@ def draw_worst(
     inform(f"the {len(paths)} largest errors in {output_dir}, the worst first\n{definition}")
     sheet.save(Path(output_dir))
     return paths
+
+
+def _has_2d(folder: Path) -> bool:
+    """Whether the errors of a folder are those of its 2D poses."""
+    return (folder / POSES_2D).is_file() and (folder / TRUE_POSES_2D).is_file()
 
 
 def errors_2d(predictions: dict[str, Tensor], truth: dict[str, Tensor]) -> list[LargeError]:

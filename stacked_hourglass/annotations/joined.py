@@ -11,7 +11,7 @@ import numpy as np
 
 from stacked_hourglass.annotations.coco import is_coco, load_coco_training, require_validation_files
 from stacked_hourglass.annotations.lsp import is_lsp, load_lsp, require_lsp_folder
-from stacked_hourglass.annotations.mpii import load_mpii_training, require_mpii_folder
+from stacked_hourglass.annotations.mpii import is_annotated, load_mpii_training, require_mpii_folder
 from stacked_hourglass.annotations.people import People
 from utils.osutils import UserError, warn
 from utils.transform import MIDPOINTS, STAND_INS, Skeleton
@@ -78,6 +78,11 @@ def require_coco_first(data_dirs: Sequence[str | Path]) -> None:
 def _require_folder(folder: str | Path) -> None:
     if not Path(folder).is_dir():
         raise UserError(f"--data_dir {folder}: no such folder; give folders in the MPII, LSP or COCO format")
+
+
+def has_people(data_dir: str | Path) -> bool:
+    """Whether a folder has annotated people in the MPII or LSP format, rather than only photos. No torch."""
+    return is_annotated(data_dir) or is_lsp(data_dir)
 
 
 def load_training(data_dir: str | Path) -> People:

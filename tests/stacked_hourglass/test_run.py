@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import call
+from lsp_files import make
 from PIL import Image
 from tiny_checkpoints import levels
 
 from stacked_hourglass import demo_weights, photos
 from stacked_hourglass import run as run_module
+from stacked_hourglass.annotations.lsp import load_lsp
 from stacked_hourglass.annotations.mpii import load_mpii
 from stacked_hourglass.finding.finder import PersonFinder
 from stacked_hourglass.hourglass import Architecture, HourglassNet
@@ -26,7 +29,7 @@ from utils.osutils import UserError
 from utils.predictions.coco_results import load_coco_results
 from utils.predictions.prediction_arrays import load_prediction_array
 from utils.predictions.prediction_files import load_metas, load_predictions
-from utils.transform import MPII
+from utils.transform import LSP, MPII
 
 pytestmark = pytest.mark.usefixtures("one_level")
 
@@ -96,6 +99,27 @@ class TestAnnotatedPeople:
         by_photo = torch.cat(list(poses(output).values()))
         array = load_prediction_array(output / "preds_valid.mat")
         np.testing.assert_allclose(array, by_photo, atol=1e-4)  # the sample's photos come in that order
+
+    @pytest.mark.parametrize("joints", [14, 16])
+    def test_people_of_lsp_have_their_truth(self, tmp_path, run, joints):
+        """A network of LSP's joints, or of MPII's, which has the midpoint of the shoulders besides."""
+        folder = make(tmp_path / "lsp", 4, extended=False)
+        for path in folder.glob("images/*.jpg"):
+            Image.new("RGB", (120, 90)).save(path)
+        skeleton = LSP if joints == 14 else MPII
+        output = run(folder, load=save_network(tmp_path / "some.pth", num_classes=joints, skeleton=skeleton.name))
+        truth, lsp = load_predictions(output / "2d_pose_ground_truths.pt"), load_lsp(folder)[1]
+        assert list(truth) == list(poses(output)) == ["images/im0003.jpg", "images/im0004.jpg"]
+        shared = [name for name in LSP.joints if name in skeleton.joints]
+        found = torch.cat(list(truth.values()))[:, skeleton.indices(shared)]
+        np.testing.assert_array_equal(found, lsp.joints[:, LSP.indices(shared)])
+        if joints == 16:
+            middle = lsp.joints[:, LSP.indices(["r_shoulder", "l_shoulder"])].mean(1)
+            np.testing.assert_allclose(torch.cat(list(truth.values()))[:, MPII.index("thorax")], middle)
+        assert (output / "preds_valid.mat").exists() == (joints == 14)
+        drawn = ["worst", "--predictions", output, "--output_dir", tmp_path / "worst"]
+        assert "the 2 largest errors" in call("viz", *drawn).succeeded().out
+        assert len(list((tmp_path / "worst").glob("00*.png"))) == 2
 
     def test_photos_of_one_name_in_two_folders_stay_apart(self, tiny_mpii, tmp_path, run):
         folder = Path(shutil.copytree(tiny_mpii, tmp_path / "mpii"))

@@ -6,6 +6,8 @@ from command_line import call, files
 from standing_people import joints_of, people, write_photo
 
 from stitched.worst import errors_2d
+from utils.imaging.images import read_image
+from utils.look.palette import ERROR_RAMP
 from utils.predictions.prediction_files import save_metas, save_predictions
 from utils.transform import H36M
 
@@ -48,8 +50,22 @@ def test_sequences_without_photos(tmp_path):
     moved["S9/Walking/55011271"][2, H36M.index("r_wrist")] += 100
     save_predictions(tmp_path / "run/3d_pose_estimations.pt", moved)
     save_predictions(tmp_path / "run/3d_pose_ground_truths.pt", truth)
-    draw(tmp_path, "--num_pictures", 1, "--color", "error").succeeded()
-    assert files(tmp_path / "out") == ["001_S9_Walking_55011271_000002.png"]
+    [name] = ["001_S9_Walking_55011271_000002.png"]
+    pictures = []
+    for argv in ((), ("--color", "error"), ("--views", "front,side")):
+        draw(tmp_path, "--num_pictures", 1, *argv).succeeded()
+        assert files(tmp_path / "out") == [name]
+        pictures.append(read_image(tmp_path / "out" / name))
+    plain, colored, seen = pictures
+    assert colored.shape == plain.shape
+    assert (colored == ERROR_RAMP[0]).all(axis=2).sum() > (plain == ERROR_RAMP[0]).all(axis=2).sum()
+    assert seen.shape[0] > 1.5 * plain.shape[0]
+
+
+@pytest.mark.parametrize("argv", [("--views", "front"), ("--color", "error")])
+def test_options_of_3d_poses_are_refused_where_2d_poses_are_drawn(run, argv):
+    assert f"{argv[0]} is for 3D poses" in draw(run, "--img_dir", run / "photos", *argv).refusal()
+    assert files(run / "out") == []
 
 
 def test_a_run_without_truth(run):

@@ -25,7 +25,7 @@ SEVERAL_FOLDERS = {
     }
 }
 LOAD_TO_TRAIN = {"load": {"help": "checkpoint file or its folder; training starts from its weights at epoch 0"}}
-PHOTOS_HELP = "MPII folder, folder of photos, photo, video, camera number, or 'sample'"
+PHOTOS_HELP = "MPII or LSP folder, folder of photos, photo, video, camera number, or 'sample'"
 HOURGLASS_SHAPE, LIFTER_SHAPE = (
     {name: {"default": None, "help": "read from the checkpoint; a different value is an error"} for name in names}
     for names in (
@@ -139,7 +139,8 @@ def hourglass_run(
         "test_batch_size", "flip", "decoding", "hourglass network",
     )  # fmt: skip
     folders = {"data_dir": Path("data", data_set), "output_dir": Path("data", f"hourglass_{data_set}")}
-    helps = {"data_dir": {"help": PHOTOS_HELP.replace("MPII", data_set.upper())}, "load": {"help": load}}
+    sources = PHOTOS_HELP.replace("MPII or LSP", "COCO") if data_set == "coco" else PHOTOS_HELP
+    helps = {"data_dir": {"help": sources}, "load": {"help": load}}
     changes = HOURGLASS_SHAPE | helps
     return Script(
         "stacked_hourglass.run", f"hourglass_{data_set}", summary, needs, takes, folders | {"test_batch_size": 16},
@@ -196,7 +197,7 @@ VIEWER = Script(
 WORST = Script(
     "stitched.worst", "worst",
     "Draw the people with the largest errors, the prediction beside the truth.",
-    "a folder that run.py wrote on MPII, COCO or Human3.6M, and the photos",
+    "a folder that run.py wrote on MPII, LSP, COCO or Human3.6M, and the photos",
     ("predictions", "img_dir", "num_pictures", "figures", "output_dir", "debug_traceback"),
     {"num_pictures": 24, "output_dir": Path("visualizations/worst")}, required=("predictions",),
     changes=RUN_PICTURES | {
