@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from command_line import call, files, modules_after
+from scipy.io import savemat
 
 from options import SCRIPTS
 
@@ -98,6 +99,16 @@ def test_a_further_folder_needs_no_validation_people(empty):
     assert "none: no such folder" in result.refusal()
     assert result.out.count("training: 2 people") == 2
     assert result.out.count("\n  missing: ") == 1
+
+
+def test_lsp_counts_its_people_for_a_run(empty):
+    (empty / "lsp/images").mkdir(parents=True)
+    savemat(empty / "lsp/joints.mat", {"joints": np.random.default_rng(0).uniform(1, 99, (3, 14, 4)).round()})
+    for number in range(1, 5):
+        (empty / f"lsp/images/im{number:04d}.jpg").touch()
+    result = call("run", "hourglass_mpii", "--check_data", "--data_dir", "lsp").succeeded()
+    assert "LSP form: lsp" in result.out
+    assert "training: 2 people; validation: 2" in result.out
 
 
 def test_a_folder_of_photos(empty):
