@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from twod_threed.mpjpe import AUC_THRESHOLDS, PCK_THRESHOLD
 from utils.look.palette import model_line
-from utils.look.plots import MOST_WIDTH, plain_label, save_plot
+from utils.look.plots import WIDEST_PLOT, plain_label, save_plot
 from utils.transform import spoken
 
 PCK_FILE, JOINTS_FILE, ACTIONS_FILE = "mpjpe_pck.png", "mpjpe_joints.png", "mpjpe_actions.png"
@@ -35,7 +35,7 @@ def draw_error_bars(errors: Mapping[str, Mapping[str, float]], title: str, path:
     """Draw MPJPE in mm by joint or action, model -> part -> mm, a group of bars per part and a bar per model."""
     parts = list(dict.fromkeys(part for by_part in errors.values() for part in by_part))
     wide = 1.5 + 0.35 * len(parts) * max(1, 0.6 * len(errors))
-    figure = Figure(figsize=(min(wide, MOST_WIDTH), 4.2), layout="constrained")
+    figure = Figure(figsize=(min(wide, WIDEST_PLOT), 4.2), layout="constrained")
     panel, width = figure.subplots(), 0.8 / len(errors)
     for index, (name, by_part) in enumerate(errors.items()):
         heights = [by_part.get(part, np.nan) for part in parts]

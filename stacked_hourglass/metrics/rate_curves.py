@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from utils.console.evaluation_tables import format_number
 from utils.look.palette import model_line
-from utils.look.plots import MOST_WIDTH, plain_label, save_plot
+from utils.look.plots import WIDEST_PLOT, plain_label, save_plot
 
 Curves = Mapping[str, Mapping[str, np.ndarray]]
 RATES_A_ROW, NAMES_A_ROW = 3, 3  # in the legends
@@ -51,7 +51,7 @@ def draw_grid(curves: Curves, axes: CurveAxes, path: Path, heading: str = "") ->
     rows = 2
     columns = -(-len(axes.titles) // rows)
     below = math.ceil(len(curves) / RATES_A_ROW) * rows + math.ceil(len(curves) / NAMES_A_ROW)
-    size = (min(4.5 * columns, MOST_WIDTH), 6.6 + LINE_HEIGHT * below)
+    size = (min(4.5 * columns, WIDEST_PLOT), 6.6 + LINE_HEIGHT * below)
     figure = Figure(figsize=size, layout="constrained")
     for panel, column in zip(figure.subplots(rows, columns).flat, axes.titles, strict=False):
         lines = _draw_panel(panel, curves, axes, column)

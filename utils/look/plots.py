@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from utils.osutils import atomic_path
 
 DPI = 120
-MOST_WIDTH = 12.8  # inches; in wider plots text of 10 points could not be read in a page's column
+WIDEST_PLOT = 12.8  # inches; in wider plots text of 10 points could not be read in a page's column
 
 
 def save_plot(figure: Figure, path: str | Path) -> None:

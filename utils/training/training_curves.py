@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from utils.look.palette import model_line
-from utils.look.plots import MOST_WIDTH, plain_label, save_plot
+from utils.look.plots import WIDEST_PLOT, plain_label, save_plot
 from utils.osutils import UserError, inform
 from utils.training.log_files import (
     LOG_FILE,
@@ -34,7 +34,7 @@ FILE = "training_curves.png"
 PARTS = {"val/": "-", "train/": "--", "": "-"}  # column prefix -> line style
 NO_CURVE = ("epoch", "seconds")
 COLUMNS = 3
-PANEL = (MOST_WIDTH / COLUMNS, 3.3)  # inches
+PANEL = (WIDEST_PLOT / COLUMNS, 3.3)  # inches
 
 
 @dataclass
