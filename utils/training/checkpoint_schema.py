@@ -35,13 +35,14 @@ NORMALISATION = {"kind": required(text("instance", "dataset"))} | {
     for name, bounds in STATISTICS.items()
     for joints, dims in ((16, 2), (17, 3))
 }
+WIDEST = 256.0  # px of the window of a soft-argmax, whose table grows as its square; it covers maps of 181 × 181
 SOFT_ARGMAX = {
     "base_index": required(number(-1e6, 1e6)),
     "step_size": required(number(-1e6, 1e6)),
     "window_fn": required(nothing() | text("Parzen", "Uniform")),
-    "window_width": required(number(1e-6, 1e6)),
+    "window_width": required(number(1e-6, WIDEST)),
     "softmax_temp": required(number(1e-6, 1e6)),
-    "smoothing": number(0, 1e3),
+    "smoothing": number(0, 0) | number(0.1, 1e3),  # a narrower Gaussian's height is infinite in the end
 }
 GENERATORS = {
     "python": required(Kind("a list of 3", lambda value: isinstance(value, list | tuple) and len(value) == 3)),

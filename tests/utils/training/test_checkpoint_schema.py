@@ -50,6 +50,18 @@ def test_wrong_entries_are_named(files, tmp_path, kind, load, name):
             load(changed(files[kind], tmp_path / "x.pth", **{name: value}))
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"window_width": 1e4}, {"window_width": 1e6}, {"smoothing": 1e-50}, {"smoothing": -1}]
+)
+def test_a_soft_argmax_that_takes_gigabytes_or_gives_nan_is_refused(files, tmp_path, wrong):
+    """The window's table has a row for each px of its square."""
+    fine = torch.load(files["stitched"], weights_only=True)["soft_argmax"]
+    with pytest.raises(UserError, match="x.pth: soft_argmax is a dict of 6; expected a dict of base_index"):
+        load_network(changed(files["stitched"], tmp_path / "x.pth", soft_argmax=fine | wrong))
+    for smoothing in (0, 0.5):
+        load_network(changed(files["stitched"], tmp_path / "x.pth", soft_argmax=fine | {"smoothing": smoothing}))
+
+
 def test_every_number_of_a_normalisation_counts(files, tmp_path):
     content = torch.load(files["lifter"], weights_only=True)["normalisation"]
     content["stddev_3d"][16][2] = 0.0
