@@ -2,6 +2,7 @@
 
 import math
 import os
+import tokenize
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from utils.files.sizes import NUMBER, require_honest
 
 HDF5_ERRORS = (OSError, KeyError, TypeError, ValueError, RuntimeError)  # that h5py raises on damaged bytes
+HEADER_ERRORS = (SyntaxError, tokenize.TokenError, TypeError, RecursionError, MemoryError)  # of Python's own parser
 HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -34,11 +36,17 @@ def npz_members(archive: zipfile.ZipFile) -> list[str]:
 
 
 def read_header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """(shape, Fortran order, type) of an array in NumPy's format; `stream` is then at its data."""
+    """(shape, Fortran order, type) of an array in NumPy's format; `stream` is then at its data.
+
+    Raises ValueError for a damaged one: NumPy parses it as Python.
+    """
     version = np.lib.format.read_magic(stream)
     if version not in HEADER_READERS:
         raise ValueError(f"unknown .npy version {version}")
-    return HEADER_READERS[version](stream)
+    try:
+        return HEADER_READERS[version](stream)
+    except HEADER_ERRORS as error:
+        raise ValueError(f"the header of an array is damaged ({error})") from None
 
 
 def read_values(stream: BinaryIO, header: tuple, path: str | Path) -> np.ndarray:

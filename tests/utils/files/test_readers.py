@@ -88,6 +88,22 @@ class TestArrays:
         with pytest.raises(ValueError, match="buffer"):
             read_npz(tmp_path / "short.npz")
 
+    @pytest.mark.parametrize(
+        "header",
+        [
+            b"(3,",
+            b"'''",
+            b"(" * 5000,
+            b"{'descr': '<f8', 'shape': (3,",
+        ],
+    )
+    def test_a_header_that_python_cannot_parse(self, tmp_path, header):
+        member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+        with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+            archive.writestr("a.npy", member + bytes(64))
+        with pytest.raises(ValueError, match=r"header"):
+            read_npz(tmp_path / "a.npz")
+
     def test_all_wanted_members_count(self, tmp_path):
         np.savez_compressed(tmp_path / "a.npz", a=np.zeros(5 << 20), b=np.zeros(5 << 20, np.int8))
         with pytest.raises(TooLarge, match="declares 80 MiB of content"):
