@@ -38,6 +38,7 @@ SPLIT_FORMS = (
     "a JSON of either annotation form, a .mat with RELEASE_img_index and RELEASE_person_index or with pos_gt_src, "
     "or an .h5 with imgname and center"
 )
+INDEX_NAMES = ("RELEASE_img_index", "RELEASE_person_index")
 HASH_VALIDATION_SHARE = 0.12  # fraction of the images; close to the published fraction of people
 POSITION_TOLERANCE = 2.0  # px: some published lists have positions truncated to integers
 JOINT_TOLERANCE = 0.05  # px
@@ -239,7 +240,7 @@ def _order_of_json(people: list[Entry], path: Path) -> list[int]:
     try:
         names = [str(entry[name_key]) for entry in entries]
         positions = np.array([entry[position_key] for entry in entries], dtype=np.float64).reshape(-1, 2)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UserError(f"--split_from {path}: every entry needs {name_key} and {position_key} [x, y]") from None
     return _match_positions(people, names, positions, path)
 
@@ -247,7 +248,8 @@ def _order_of_json(people: list[Entry], path: Path) -> list[int]:
 def _order_of_h5(people: list[Entry], path: Path) -> list[int]:
     try:
         with h5py.File(path, "r") as file:
-            names, positions = read_dataset(file, "imgname"), numeric_dataset(file, "center").reshape(-1, 2)
+            names = np.atleast_1d(read_dataset(file, "imgname"))
+            positions = numeric_dataset(file, "center").reshape(-1, 2)
     except HDF5_ERRORS as error:
         raise UserError(f"--split_from {path}: no readable imgname and center in this HDF5 file ({error})") from None
     # Names are strings, or rows of character codes padded with zeros.
@@ -261,10 +263,13 @@ def _order_of_mat(people: list[Entry], path: Path) -> list[int]:
         content = read_mat(path)
     except (OSError, ValueError) as error:
         raise UserError(f"--split_from {path}: not a readable MATLAB file ({error})") from None
-    if {"RELEASE_img_index", "RELEASE_person_index"} <= content.keys():
-        keys = np.stack([content["RELEASE_img_index"].ravel(), content["RELEASE_person_index"].ravel()], axis=1)
+    if content.keys() >= set(INDEX_NAMES):
+        try:
+            keys = np.stack([np.asarray(content[name], np.float64).ravel() for name in INDEX_NAMES], axis=1).tolist()
+        except (TypeError, ValueError):
+            raise UserError(f"--split_from {path}: {' and '.join(INDEX_NAMES)} are not equally many numbers") from None
         index = {(entry["annolist_index"], entry["people_index"]): i for i, entry in enumerate(people)}
-        return [_found(index.get((int(image), int(person))), i, path) for i, (image, person) in enumerate(keys)]
+        return [_found(index.get((image, person)), i, path) for i, (image, person) in enumerate(keys)]
     if "pos_gt_src" in content:
         return _match_joints(people, content["pos_gt_src"], path)
     raise UserError(f"--split_from {path}: this MATLAB file lists no validation people; it can be {SPLIT_FORMS}")

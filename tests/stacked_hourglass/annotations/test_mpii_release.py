@@ -182,6 +182,24 @@ def test_a_person_without_a_head_rectangle(tmp_path):
     assert np.isnan(load_mpii(tmp_path)[1].head_size).tolist() == [True]
 
 
+def test_a_split_with_damaged_numbers_is_refused(official, tmp_path):
+    """Found by the mutation harness."""
+    index = {"RELEASE_img_index": np.array([np.inf, 1.0]), "RELEASE_person_index": np.array([1.0, 1.0])}
+    huge = split_file(tmp_path / "huge.json", [{"image": "a.jpg", "center": [10**400, 60.0]}])
+    savemat(tmp_path / "infinite.mat", index)
+    savemat(tmp_path / "unequal.mat", index | {"RELEASE_person_index": np.ones(3)})
+    with h5py.File(tmp_path / "scalar.h5", "w") as file:
+        file["imgname"], file["center"] = 1.0, np.ones((2, 2))
+    for path, fault in {
+        huge: "every entry needs image and center",
+        tmp_path / "infinite.mat": r"person 0 \(from 0\) is not among",
+        tmp_path / "unequal.mat": "RELEASE_img_index and RELEASE_person_index are not equally many numbers",
+        tmp_path / "scalar.h5": "1 image names and 2 positions",
+    }.items():
+        with pytest.raises(UserError, match=f"--split_from {path}: {fault}"):
+            convert_release(official, path)
+
+
 def write_split(kind, chosen, path):
     """The people of `chosen`, in that order, in one of the forms that --split_from reads."""
     names = [entry["img_paths"] for entry in chosen]
