@@ -6,15 +6,21 @@ Each person is stored as a JPEG of at most 384 × 384 px that shows the crop wit
 rotation of `augmentation.draw_geometry`. A sample is warped from it as it would be from the photo. The file lies in
 the cache folder under a hash of what it was made of. It is read through a memory map, which all workers share.
 
+The file: the JPEGs, the arrays `offsets`, `matrices` and `sizes` in NumPy's format, where they begin, and the CRC-32 of
+all before it. Each start compares that, so that no sample is ever made of damaged data.
+
 Samples differ from those of the photos by JPEG noise, and where 384 px show less than the photo does: a person's crop
 at scale 1 has 217 px a side in the pack. Where the pack does not hold what a sample shows (`Framing` can zoom in on a
 half body, or move the crop), the sample comes from the photo.
 """
 
 import math
+import os
+import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -26,6 +32,7 @@ from utils.compute.cache import cache_folder, key_of
 from utils.compute.distributed import ALONE, Processes
 from utils.compute.worker_processes import WorkerLoader
 from utils.console.progress import progress
+from utils.files.arrays_in_files import read_header, read_values
 from utils.imaging.images import (
     CROP_SIZE,
     JPEG_FLAGS,
@@ -38,13 +45,15 @@ from utils.imaging.images import (
 )
 from utils.osutils import UserError, atomic_path, inform, warn
 
-VERSION = 1
+VERSION = 2
 PACK_SIZE = 384  # px, most
 QUALITY = 90  # of JPEG
 PACK_MARGIN = LARGEST_SCALE * math.sqrt(2)  # side of what is stored / side of the crop: any scale, any rotation
 # Px of the pack a px of the sample, below which a sample comes from the photo. At scale 0.75 it is 0.64.
 LEAST_ZOOM = 0.6
 EDGE = 1e-3  # px, for rounding
+INDEX_BYTES, CHECKSUM_BYTES = 8, 4  # at the end of the file
+PIECE = 1 << 20  # bytes
 
 
 class CropPack:
@@ -62,16 +71,16 @@ class CropPack:
         self.path = path
         try:
             with path.open("rb") as file:
-                file.seek(-8, 2)
-                end = file.tell()
-                index = int.from_bytes(file.read(8), "little")
-                file.seek(index)
-                self._offsets, self.matrices, self.sizes = (np.load(file, allow_pickle=False) for _ in range(3))
-                whole = self._offsets[-1] == index and file.tell() == end
-        except (OSError, ValueError, EOFError, IndexError) as error:
+                before = file.seek(-CHECKSUM_BYTES, os.SEEK_END)
+                if _checksum(file, before) != int.from_bytes(file.read(), "little"):
+                    raise ValueError("its checksum is wrong")
+                file.seek(before - INDEX_BYTES)
+                file.seek(int.from_bytes(file.read(INDEX_BYTES), "little"))
+                self._offsets, self.matrices, self.sizes = (
+                    read_values(file, read_header(file), path) for _ in range(3)
+                )
+        except (OSError, ValueError) as error:
             raise UserError(f"{path}: not a pack of crops, or damaged ({error})") from None
-        if not whole or not len(self._offsets) - 1 == len(self.matrices) == len(self.sizes):
-            raise UserError(f"{path}: not a pack of crops, or damaged")
         self.to_photo = invert_affine(self.matrices)
         self._scales = np.sqrt(np.abs(np.linalg.det(self.matrices[:, :, :2])))  # px of the pack a px of the photo
         self._data: np.ndarray | None = None
@@ -144,7 +153,7 @@ def _write(path: Path, people: People, workers: int) -> CropPack:
     path.parent.mkdir(parents=True, exist_ok=True)
     packed = WorkerLoader(_Packing(people), batch_size=None, num_workers=workers)
     offsets, matrices, sizes = [0], [], []
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
+    with atomic_path(path) as temporary, temporary.open("w+b") as file:
         for data, matrix, size in progress(packed, len(packed), "packing crops (once)", "person"):
             file.write(data)
             offsets.append(offsets[-1] + len(data))
@@ -154,9 +163,19 @@ def _write(path: Path, people: People, workers: int) -> CropPack:
             buffer = BytesIO()
             np.save(buffer, array)
             file.write(buffer.getvalue())
-        file.write(offsets[-1].to_bytes(8, "little"))
+        file.write(offsets[-1].to_bytes(INDEX_BYTES, "little"))
+        file.write(_checksum(file, file.tell()).to_bytes(CHECKSUM_BYTES, "little"))
     inform(f"packed the crops of {len(people)} people, {path.stat().st_size / 1e6:.0f} MB: {path}")
     return CropPack(path)
+
+
+def _checksum(file: BinaryIO, length: int) -> int:
+    """CRC-32 of the first `length` bytes of a file, which is then at their end."""
+    file.seek(0)
+    checksum = 0
+    for piece in iter(lambda: file.read(min(PIECE, length - file.tell())), b""):
+        checksum = zlib.crc32(piece, checksum)
+    return checksum
 
 
 class _Packing(Dataset):

@@ -75,7 +75,20 @@ def test_a_pack_is_made_once_and_again_when_photos_or_people_change(people, tmp_
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".pack"]
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: b"", lambda data: data + bytes(8)])
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+DAMAGES = {
+    "cut": lambda data: data[:-9], "empty": lambda data: b"", "longer": lambda data: data + bytes(8),
+    "zeros": lambda data: bytes(4), "a bit of a picture": lambda data: flipped(data, 5000),
+    "a bit of the index": lambda data: flipped(data, len(data) - 300),
+    "a bit of the checksum": lambda data: flipped(data, len(data) - 1),
+    "NaN in a matrix": lambda data: data[:-212] + np.full(6, np.nan).tobytes() + data[-164:],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
 def test_a_damaged_pack_is_made_again(people, tmp_path, damage, caplog):
     pack = pack_crops(people, folder=tmp_path)
     whole = pack.path.read_bytes()
