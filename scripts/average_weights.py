@@ -7,7 +7,6 @@ weights is often better than each ("model soup", Wortsman et al., ICML 2022). So
 alone than in step with others can share a training.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from stacked_hourglass.hourglass import HourglassNet
 from stacked_hourglass.loading import checkpoint_of, load_hourglass
+from utils.command_line.cli import Parser
 from utils.console.messages import show_messages
 from utils.osutils import UserError
 from utils.training.checkpoints import write_checkpoint
@@ -48,17 +48,15 @@ def _mean(values: list[Tensor]) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--load", type=Path, nargs="+", required=True, help="checkpoints of two or more hourglasses")
     parser.add_argument("--output", type=Path, required=True, help="checkpoint to write, for --load")
     options = parser.parse_args()
     show_messages()
-    try:
+    with parser.one_line_errors():
         if len(set(options.load)) < 2:
             raise UserError("--load: one file; expected two or more to average")
         write_checkpoint(options.output, checkpoint_of(average({path: load_hourglass(path) for path in options.load})))
-    except UserError as error:
-        parser.error(str(error))
     print(f"{options.output}: the average of {len(options.load)} hourglasses")
 
 

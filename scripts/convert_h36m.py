@@ -20,7 +20,7 @@ from utils.command_line.cli import Parser
 from utils.console.messages import show_messages
 from utils.human36m.actions import SUBJECTS
 from utils.human36m.files import JOINTS, POSITIONS_H5, parse_name, require_millimetres, write_positions
-from utils.osutils import UserError, fail, warn
+from utils.osutils import UserError, warn
 
 
 def main() -> None:
@@ -32,13 +32,11 @@ def main() -> None:
     parser.add_argument("--metadata", type=Path, help="metadata.xml, if it is not in the folder")
     options = parser.parse_args()
     show_messages()
-    try:
+    with parser.one_line_errors():
         cameras = release_cameras(options.release, options.metadata)
         frames = convert_positions(options.release, options.output_dir)
         if cameras:
             write_cameras_h5(options.output_dir / "cameras.h5", cameras)
-    except (UserError, OSError) as error:
-        fail(parser.prog, str(error))
     print(f"{len(frames)} sequences, {sum(frames):,} frames and {len(cameras)} cameras: {options.output_dir}")
 
 

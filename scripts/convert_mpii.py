@@ -13,7 +13,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from stacked_hourglass.annotations.mpii_release import SPLIT_FORMS, convert_release, write_converted
 from utils.command_line.cli import Parser
 from utils.console.messages import show_messages
-from utils.osutils import UserError, fail
 
 
 def main() -> None:
@@ -30,11 +29,9 @@ def main() -> None:
     )
     options = parser.parse_args()
     show_messages()
-    try:
+    with parser.one_line_errors():
         entries = convert_release(options.release, options.split_from)
         paths = write_converted(entries, options.output_dir)
-    except (UserError, OSError) as error:
-        fail(parser.prog, str(error))
     validation = sum(entry["isValidation"] for entry in entries)
     print(f"{len(entries) - validation} training and {validation} validation people: {paths[0]} and {paths[1]}")
 

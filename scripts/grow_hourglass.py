@@ -5,7 +5,6 @@ python scripts/grow_hourglass.py --load SMALL --stacks 2 --output LARGE.pth.tar
 python train.py hourglass_mpii --load LARGE.pth.tar --features 192 ...
 """
 
-import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from stacked_hourglass.hourglass import HourglassNet
 from stacked_hourglass.loading import checkpoint_of, load_hourglass
+from utils.command_line.cli import Parser
 from utils.console.messages import show_messages
 from utils.osutils import UserError
 from utils.training.checkpoints import write_checkpoint
@@ -99,7 +99,7 @@ def _grown(net: HourglassNet, **sizes: int) -> HourglassNet:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--load", type=Path, required=True, help="an hourglass's or a stitched network's checkpoint")
     parser.add_argument("--features", type=int, help="of the large network, more than the old number")
     parser.add_argument("--stacks", type=int, help="of the large network, more than the old number")
@@ -109,7 +109,7 @@ def main() -> None:
     show_messages()
     if options.features is None and options.stacks is None:
         parser.error("nothing to do; give --features or --stacks, e.g. --features 192")
-    try:
+    with parser.one_line_errors():
         net = load_hourglass(options.load)
         before = sizes_of(net)
         if options.features is not None:
@@ -117,8 +117,6 @@ def main() -> None:
         if options.stacks is not None:
             net = deepened(net, options.stacks)
         write_checkpoint(options.output, checkpoint_of(net))
-    except UserError as error:
-        parser.error(str(error))
     print(f"{options.output}: {before} -> {sizes_of(net)}, the same outputs")
 
 

@@ -3,7 +3,6 @@
 python scripts/pack_demo_weights.py --load_hourglass HOURGLASS --load_2d3d LIFTER --reliability reliability.json
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -14,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from stacked_hourglass.demo_weights import DEMO_WEIGHTS
 from stitched.loading import load_network, stitched_extras
+from utils.command_line.cli import Parser
 from utils.console.messages import show_messages
-from utils.osutils import UserError
 from utils.training.checkpoints import FORMAT_VERSION, write_checkpoint
 
 MOST_BYTES = 20_000_000
@@ -38,7 +37,7 @@ def halved(name: str, value: Tensor) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--load_hourglass", type=Path, required=True, help="hourglass_mpii checkpoint")
     parser.add_argument("--load_2d3d", type=Path, required=True, help="2d3d_h36m checkpoint")
     parser.add_argument("--reliability", type=Path, required=True, help="reliability.json of scripts/reliability.py")
@@ -49,10 +48,8 @@ def main() -> None:
         threshold = float(json.loads(options.reliability.read_text())["threshold"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         parser.error(f"--reliability {options.reliability}: no file of scripts/reliability.py ({error})")
-    try:
+    with parser.one_line_errors():
         write_checkpoint(options.output, pack(options.load_hourglass, options.load_2d3d, threshold))
-    except UserError as error:
-        parser.error(str(error))
     size = options.output.stat().st_size
     print(f"{options.output}: {size / 1e6:.1f} MB, joints below a confidence of {threshold:.3f} are not drawn")
     if size > MOST_BYTES:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_line import call, files
+from command_line import call, call_script, files, load_script
 from forks import status_of_child
+from tiny_checkpoints import hourglass_file
 from tiny_trainer import run
 
 from utils import osutils
@@ -103,6 +104,23 @@ def test_a_file_size_limit_ends_a_command_with_one_line_and_status_1(tiny_h36m, 
         "checkpoint.pth.tar": True, "log.txt": True, "model_best.pth.tar": True,
     }  # fmt: skip
     assert sorted(after) == sorted(before)
+
+
+@pytest.mark.parametrize(("name", "size"), [("grow_hourglass", ("--stacks", 2)), ("average_weights", ())])
+def test_a_program_that_writes_a_checkpoint_says_so_in_one_line(tmp_path, monkeypatch, name, size):
+    networks = [hourglass_file(tmp_path / f"{number}.pth.tar") for number in range(1 if size else 2)]
+    before = files(tmp_path)
+
+    def full(event: str, path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(osutils, "_passed", full)
+    output = tmp_path / "new.pth.tar"
+    ended = call_script(load_script("scripts", name), "--load", *networks, *size, "--output", output)
+    assert ended.status == 1
+    assert ended.err.startswith(f"{name}.py: error: {output} {FULL.format('No space left on device')}")
+    assert ended.err.count("\n") == 1
+    assert files(tmp_path) == before
 
 
 @pytest.mark.parametrize("at", range(3))

@@ -7,8 +7,8 @@ needs is imported where it is used.
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -31,6 +31,16 @@ class Parser(argparse.ArgumentParser):
             verb = "is" if len(names) == 1 else "are"
             message = f"{' and '.join(names)} {verb} required; see {self.prog} --help"
         fail(self.prog, message.replace("argument --", "--"))
+
+    @contextmanager
+    def one_line_errors(self) -> Iterator[None]:
+        """Context in which bad input ends the program with one line and status 2; a full disk with status 1."""
+        try:
+            yield
+        except (UserError, OSError) as error:
+            fail(self.prog, str(error), status=1 if full_disk(error) else 2)
+        except RunFailed as error:
+            fail(self.prog, str(error), status=1)
 
 
 # ------------------------------------------------------------------------------------------ entry point
