@@ -115,16 +115,16 @@ class _Reader:
         if depth > DEEPEST:
             raise MatError("nested too deeply")
         parts = self.elements(data)
-        flags = self._numbers(_next(parts), 2)
-        shape = tuple(int(length) for length in self._numbers(_next(parts)))
+        flags, _ = self._whole_numbers(_next(parts), 2)
+        shape = tuple(self._whole_numbers(_next(parts)))
         name = bytes(_next(parts).data).decode("latin-1")
         if names is not None and name not in names:
             return name, None
         if not 2 <= len(shape) <= MOST_DIMENSIONS or min(shape) < 0:
             raise MatError(f"an array of shape {shape}")
-        kind = int(flags[0]) & 0xFF
+        kind = flags & 0xFF
         if kind in NUMERIC:
-            return name, self._array(parts, shape, NUMERIC[kind], bool(int(flags[0]) & COMPLEX))
+            return name, self._array(parts, shape, NUMERIC[kind], bool(flags & COMPLEX))
         if kind == CHAR:
             return name, _text(_next(parts), shape, self._order)
         if kind == CELL:
@@ -146,7 +146,7 @@ class _Reader:
     def _struct(self, parts: Iterator[_Element], shape: tuple[int, ...], size: int, depth: int, named: bool) -> Any:
         if named:
             _next(parts)  # the class's name
-        [length] = self._numbers(_next(parts), 1).tolist()
+        [length] = self._whole_numbers(_next(parts), 1)
         text = bytes(_next(parts).data)
         if not 0 < length <= 64 or len(text) % length:
             raise MatError(f"field names of {length} bytes in {len(text)}")
@@ -180,6 +180,13 @@ class _Reader:
         if len(element.data) % dtype.itemsize or (count is not None and len(element.data) != count * dtype.itemsize):
             raise MatError(f"{len(element.data)} bytes for {'some' if count is None else count} numbers of {dtype}")
         return np.frombuffer(element.data, dtype)
+
+    def _whole_numbers(self, element: _Element, count: int | None = None) -> list[int]:
+        """`_numbers` that say how to read the rest."""
+        values = self._numbers(element, count)
+        if values.dtype.kind == "f":
+            raise MatError(f"{values.dtype} where whole numbers are expected")
+        return values.tolist()
 
     def _count(self, more: int) -> None:
         self._total += more

@@ -246,6 +246,18 @@ class TestMat:
         assert found["struct"].inner == SimpleNamespace(y=np.array([[1]]))
         assert list(read_mat(path, ["text", "missing"])) == ["text"]
 
+    @pytest.mark.parametrize(("at", "whole"), [(136, 6), (152, 5), (176, 5 | 4 << 16)])
+    def test_floats_for_whole_numbers(self, tmp_path, at, whole):
+        """Found by the mutation harness: as the flags of an array, its shape, and the length of a struct's names."""
+        path = tmp_path / "a.mat"
+        scipy.io.savemat(path, {"a": {"x": 1.0}})
+        data = bytearray(path.read_bytes())
+        assert struct.unpack_from("<I", data, at) == (whole,)
+        struct.pack_into("<I", data, at, 7 | whole >> 16 << 16)  # single
+        path.write_bytes(data)
+        with pytest.raises(MatError, match="float32 where whole numbers are expected"):
+            read_mat(path)
+
     def test_other_files(self, tmp_path):
         (tmp_path / "a.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(512))
         with pytest.raises(MatError, match="save it with -v7"):
