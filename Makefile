@@ -15,7 +15,7 @@ help:
 	@echo "make test          run the tests but the long ones, one process per core, in minutes"
 	@echo "make test-long     run the long ones, which CI runs too; Horovod's need make horovod first"
 	@echo "make test-all      run all of them at once"
-	@echo "make torture       the long form of the reliability tests, about an hour (docs/reliability.md)"
+	@echo "make torture       the long form of the reliability tests, some hours (docs/reliability.md)"
 	@echo "make demo-train    train a small hourglass on the embedded sample, score it, draw its poses"
 	@echo "make demo-weights  retrain the demo weights (durations: docs/model_card.md)"
 	@echo "make horovod       build Horovod (optional), for python train.py SCRIPT --use_horovod"

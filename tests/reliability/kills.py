@@ -46,6 +46,8 @@ TRAININGS = {
     "3d_pose_gan": ("3d_pose_gan", "h36m", POSES),
     "hourglass_mpii": ("hourglass_mpii", "mpii", (*SMALL, "--ema", 0.9)),
     "hourglass_coco": ("hourglass_coco", "coco", SMALL),
+    "hourglass_lsp": ("hourglass_lsp", "lsp", SMALL),
+    "hourglass_eva": ("hourglass_eva", "eva", (*SMALL, "--add_attention", "--attention_history_length", 2)),
     "stitched_fine_tune": (
         "stitched_fine_tune", "images",
         ("--test_batch_size", 3, "--train_batch_size", 2, "--sync_batch_norm"),
@@ -191,10 +193,12 @@ def make_data(folder: Path) -> None:
 
     from utils.sample.coco import make_coco
     from utils.sample.human36m import make_h36m
+    from utils.sample.lsp import make_lsp
 
     shared_launch.make_data(folder)
     make_h36m(folder / "h36m", training=0, validation=0, frames=6)
     make_coco(folder / "coco", folder / "mpii")
+    make_lsp(folder / "lsp", folder / "mpii")
 
 
 def import_all(work: Path) -> None:

@@ -1,4 +1,4 @@
-"""The long form of the reliability tests, about an hour: `make torture`, or one part of it.
+"""The long form of the reliability tests, some hours: `make torture`, or one part of it.
 
 torture.py                           all parts
 torture.py kills --kills 50          50 kills of each training
