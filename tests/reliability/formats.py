@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.io
 import torch
+from data_set_formats import DATA_SET_FORMATS
 from mutations import (
     Format,
     change_gzip,
@@ -186,11 +187,18 @@ def _pickled(folder: Path) -> Path:
     return folder / "data_3d_h36m.npz"
 
 
-def _listed(folder: Path) -> Path:
-    clips = {"subject": np.full(3, 9), "action": np.array(["Walking 1"] * 3), "camera": np.array(["54138969"] * 3)}
-    poses = {"joints_2d": np.ones((3, 17, 2)), "joints_3d_camera_mm": np.ones((3, 17, 3))}
-    np.savez_compressed(folder / "poses.npz", frame=np.arange(3) + 1, **clips, **poses)
-    return folder / "poses.npz"
+def _listed(save: Any) -> Any:
+    def make(folder: Path) -> Path:
+        clips = {"subject": np.full(3, 9), "action": np.array(["Walking 1"] * 3), "camera": np.array(["54138969"] * 3)}
+        poses = {"joints_2d": np.ones((3, 17, 2)), "joints_3d_camera_mm": np.ones((3, 17, 3))}
+        save(folder / "poses.npz", frame=np.arange(3) + 1, **clips, **poses)
+        return folder / "poses.npz"
+
+    return make
+
+
+def _read_listed(path: Path) -> None:
+    read_listed_frames(path.parent)
 
 
 def _errors(folder: Path) -> Path:
@@ -363,7 +371,8 @@ FORMATS = {
     "npz_preds": Format(_array(".npz"), load_prediction_array, change_npz),
     "npz_pickled": Format(_pickled, lambda path: load_motions(find_sequences(path.parent).sequences),
                           change_pickled_npz),
-    "npz_frames": Format(_listed, lambda path: read_listed_frames(path.parent), change_npz),
+    "npz_frames": Format(_listed(np.savez_compressed), _read_listed, change_npz),
+    "npz_frames_stored": Format(_listed(np.savez), _read_listed),
     "npz_errors": Format(_errors, load_errors, change_npz),
     "metas": Format(_metas, _read_metas, change_torch),
     "poses_pt": Format(_poses_pt, load_predictions, change_torch),
@@ -373,4 +382,6 @@ FORMATS = {
     "video_mp4": Format(_video(".mp4"), _read_video),
     "video_gif": Format(_video(".gif"), _read_video),
     "photo_png": Format(_photo(".png", "RGBA"), _read_photo),
+    **{f"photo_{suffix}": Format(_photo(f".{suffix}", "RGB"), _read_photo) for suffix in ("webp", "bmp", "tif")},
+    **DATA_SET_FORMATS,
 }  # fmt: skip

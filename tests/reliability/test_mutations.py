@@ -20,8 +20,8 @@ def test_damaged_files(name, count):
     outcome = run_format(name, count)
     assert outcome.faults == []
     assert outcome.read + outcome.refused == count
-    # A damaged cache is made anew, damaged options are left aside.
-    assert outcome.refused or name in ("cache", "options_json")
+    # A damaged cache or pack is made anew, damaged options are left aside.
+    assert outcome.refused or name in ("cache", "crop_pack", "options_json")
 
 
 def test_cases_are_fixed_by_their_seed_and_number():
