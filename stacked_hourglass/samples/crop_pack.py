@@ -100,7 +100,7 @@ class CropPack:
         if not side:
             return None
         to_crop = product_of_affine(matrix, self.to_photo[index])  # px of the pack -> crop px
-        rows = cv2.invertAffineTransform(to_crop).tolist()  # quicker than invert_affine for one
+        rows = invert_affine(to_crop).tolist()
         (a, b, _), (c, d, _) = rows
         if abs(a * d - b * c) < LEAST_ZOOM**2 and self._scales[index] < 1:  # at 1 the photo has no more
             return None
