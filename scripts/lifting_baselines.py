@@ -5,7 +5,6 @@ python eval.py h36m_MPJPE --model_names mean nearest --prediction_files \\
     data/lifting_baselines/mean_pose/3d_pose_estimations.pt data/lifting_baselines/nearest_2d/3d_pose_estimations.pt
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from utils.command_line.cli import Parser
 from utils.compute.devices import pick_device
 from utils.console.messages import show_messages
 from utils.console.progress import progress
@@ -21,7 +21,6 @@ from utils.data_utils import normalise_instance
 from utils.human36m.actions import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import PoseSet, load_pose_set
-from utils.osutils import UserError
 from utils.predictions.prediction_files import save_predictions
 
 MAX_NEIGHBOURS = 50_000
@@ -80,7 +79,7 @@ def write_baselines(data_dir: Path, output_dir: Path, device: torch.device, coun
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", type=Path, default=Path("data/h36m"), help="Human3.6M folder (data/h36m)")
     parser.add_argument("--output_dir", type=Path, default=Path("data/lifting_baselines"), help="folder to write")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
@@ -91,10 +90,8 @@ def main() -> None:
     show_messages()
     if options.neighbours < 1:
         parser.error(f"--neighbours {options.neighbours}: give 1 or more")
-    try:
+    with parser.one_line_errors():
         write_baselines(options.data_dir, options.output_dir, pick_device(options.device), options.neighbours)
-    except UserError as error:
-        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ python scripts/mean_pose_baseline.py --data_dir data/mpii --output mean_pose.mat
 python eval.py mpii_PCKh --data_dir data/mpii --prediction_files mean_pose.mat
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -14,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from stacked_hourglass.annotations.mpii import load_mpii
 from stacked_hourglass.annotations.people import People
+from utils.command_line.cli import Parser
 from utils.console.messages import show_messages
 from utils.imaging.images import CROP_SIZE, apply_affine, crop_matrix, invert_affine
-from utils.osutils import UserError
 from utils.predictions.prediction_arrays import save_prediction_array
 
 
@@ -40,16 +39,14 @@ def place(pose: np.ndarray, people: People) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", type=Path, default=Path("data/mpii"), help="MPII folder (default: data/mpii)")
     parser.add_argument("--output", type=Path, default=Path("data/mean_pose.mat"), help="prediction file to write")
     options = parser.parse_args()
     show_messages()
-    try:
+    with parser.one_line_errors():
         training, validation = load_mpii(options.data_dir)
         save_prediction_array(options.output, place(mean_pose(training), validation))
-    except UserError as error:
-        parser.error(str(error))
     print(f"mean pose of {len(training)} people, placed for {len(validation)}: {options.output}")
 
 

@@ -7,7 +7,6 @@ and in the same way for every checkpoint. Joints that the alteration moves out o
 that was trained without an option shows in its column what the option is worth, and under "none" what it costs.
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -27,6 +26,7 @@ from stacked_hourglass.metrics.pckh import normalised_errors, pckh_table
 from stacked_hourglass.sample_predictions import PosePredictor, predict_samples
 from stacked_hourglass.samples.datasets import PoseCrops
 from stacked_hourglass.trainer import HourglassAugmentation
+from utils.command_line.cli import Parser
 from utils.compute.devices import pick_device
 from utils.console.messages import show_messages
 from utils.osutils import UserError, write_text
@@ -56,7 +56,7 @@ def score(predictor: PosePredictor, people: People, samples: list[dict], title: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--load",
         type=Path,
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file to write, checkpoint -> alteration -> PCKh@0.5")
     options = parser.parse_args()
     show_messages()
-    try:
+    with parser.one_line_errors():
         _, people = load_mpii(options.data_dir)
         device = pick_device(options.device)
         predictors = {str(path): Predictor(load_hourglass(path, device), flip=True) for path in options.load}
@@ -86,8 +86,6 @@ def main() -> None:
         if options.output:
             write_text(options.output, json.dumps(scores, indent=1))
             print(f"wrote {options.output}")
-    except UserError as error:
-        parser.error(str(error))
 
 
 def table_of(scores: dict[str, dict[str, float]], people: int) -> str:

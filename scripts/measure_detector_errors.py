@@ -3,7 +3,6 @@
 python scripts/measure_detector_errors.py --data_dir data/mpii --prediction_file preds_valid.mat --output errors.npz
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from stacked_hourglass.evaluation import MPII_TRUTH_FILE, load_mpii_truth, validation_images
 from stacked_hourglass.metrics.validation_predictions import is_by_image, load_validation_predictions
 from twod_threed.detector_errors import measure_errors, save_errors
+from utils.command_line.cli import Parser
 from utils.console.messages import show_messages
 from utils.osutils import UserError
 from utils.transform import H36M_2D, MPII, joint_map
@@ -33,17 +33,15 @@ def errors_of(data_dir: Path, prediction_file: Path) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", type=Path, default=Path("data/mpii"), help="MPII folder (default: data/mpii)")
     parser.add_argument("--prediction_file", type=Path, required=True, help="predictions for its validation people")
     parser.add_argument("--output", type=Path, default=Path("data/detector_errors.npz"), help="file to write (.npz)")
     options = parser.parse_args()
     show_messages()
-    try:
+    with parser.one_line_errors():
         errors = errors_of(options.data_dir, options.prediction_file)
         save_errors(options.output, errors)
-    except UserError as error:
-        parser.error(str(error))
     far = np.linalg.norm(errors, axis=-1)
     print(
         f"{len(errors)} people, {far.size} joints; error in units of the person's size (root mean square distance of "

@@ -7,7 +7,6 @@ for each person who is followed, and with every frame on its own. Jitter is in p
 network alone, all people of a frame at once.
 """
 
-import argparse
 import sys
 import time
 from collections import defaultdict
@@ -21,6 +20,7 @@ from stacked_hourglass.demo_weights import DEMO_WEIGHTS
 from stacked_hourglass.inference import Predictor
 from stacked_hourglass.loading import load_hourglass
 from stacked_hourglass.photos import find_poses
+from utils.command_line.cli import Parser
 from utils.compute.allocator import keep_large_blocks
 from utils.console.messages import show_messages
 from utils.osutils import UserError
@@ -48,7 +48,7 @@ class TimedPredictor(Predictor):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--load", type=Path, default=DEMO_WEIGHTS, help="an hourglass's or a stitched checkpoint")
     parser.add_argument("--data_dir", type=Path, required=True, help="a video")
     parser.add_argument("--person_box", help="finder of people, as for run.py (default: auto)")
@@ -56,7 +56,7 @@ def main() -> None:
     options = parser.parse_args()
     show_messages()
     keep_large_blocks()
-    try:
+    with parser.one_line_errors():
         network = load_hourglass(options.load, options.device)
         for history in (False, True) if network.architecture.history_length else (False,):
             predictor = TimedPredictor(network, history=history)
@@ -65,8 +65,6 @@ def main() -> None:
                 raise UserError(f"--data_dir {options.data_dir}: expected a video")
             print(line_of(results, predictor))
         print(JITTER_DEFINITION)
-    except UserError as error:
-        parser.error(str(error))
 
 
 def line_of(results: PoseResults, predictor: TimedPredictor) -> str:

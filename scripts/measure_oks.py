@@ -12,7 +12,6 @@ annotated. So it cannot be compared with COCO's AP of 17 joints. Once in the ann
 that --person_box finds.
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -30,6 +29,7 @@ from stacked_hourglass.metrics.oks import joint_similarities, oks, oks_scores, s
 from stacked_hourglass.photos import find_poses
 from stacked_hourglass.sample_predictions import PosePredictor, predict_samples
 from stacked_hourglass.samples.datasets import PoseCrops
+from utils.command_line.cli import Parser
 from utils.compute.devices import pick_device
 from utils.console.messages import show_messages
 from utils.imaging.heatmaps import DECODINGS
@@ -107,7 +107,7 @@ def in_coco_order(places: np.ndarray, scores: np.ndarray, columns: list[int]) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--load",
         type=Path,
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file to write, checkpoint -> scores")
     options = parser.parse_args()
     show_messages()
-    try:
+    with parser.one_line_errors():
         people = scored_people(read_coco(options.data_dir, options.part))
         measured, device, results = is_measured(people), pick_device(options.device), {}
         if not measured.any():
@@ -145,8 +145,6 @@ def main() -> None:
         if options.output:
             write_text(options.output, json.dumps(results, indent=1))
             print(f"wrote {options.output}")
-    except UserError as error:
-        parser.error(str(error))
 
 
 def table_of(path: Path, scores: dict) -> str:

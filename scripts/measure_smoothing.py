@@ -10,7 +10,6 @@ so errors that are swaps count, and those of joints that lie together don't. Rec
 the repair exchanges, precision the share of its exchanges that are right, among pairs whose order matters by `MARGIN`.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,11 +26,11 @@ from twod_threed import lift
 from twod_threed.detector_errors import load_errors, person_size
 from twod_threed.model import LinearModel
 from twod_threed.mpjpe import from_hip, mpjpe
+from utils.command_line.cli import Parser
 from utils.console.messages import show_messages
 from utils.data_utils import lifter_input_joints
 from utils.human36m.actions import TEST_SUBJECTS
 from utils.human36m.files import find_sequences, load_motions
-from utils.osutils import UserError
 from utils.predictions.jitter import JITTER_DEFINITION, jitter
 from utils.predictions.limb_swaps import SIDED_JOINTS, repair_swaps, swap_sides
 from utils.predictions.smoothed_people import BODY, median_size, smooth_poses
@@ -141,7 +140,7 @@ def jitter_of(sequences: list[Tensor]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", type=Path, default=Path("data/h36m"), help="Human3.6M (default: data/h36m)")
     parser.add_argument(
         "--detector_errors", type=Path, required=True, help="file of scripts/measure_detector_errors.py"
@@ -150,7 +149,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=3, help="use every N-th sequence (default: 3)")
     options = parser.parse_args()
     show_messages()
-    try:
+    with parser.one_line_errors():
         errors, network = load_errors(options.detector_errors).errors.double(), load_network(options.load)
         network.lifter.normalisation = network.normalisation
         kinds = {"exact, with swaps": (0 * errors, 1), "new errors in each frame": (errors, 1)}
@@ -161,8 +160,6 @@ def main() -> None:
             data = list(sequences(options.data_dir, drawn, kept, options.every, generator, swaps))
             print(f"{title}: {len(data)} sequences, {sum(len(one.found) for one in data)} frames")
             report(data, network.lifter)
-    except UserError as error:
-        parser.error(str(error))
     print(f"MPJPE: mean distance over 17 joints, hips aligned. {JITTER_DEFINITION}")
 
 

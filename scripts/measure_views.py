@@ -11,7 +11,6 @@ agreeing views is left out. The error is over the limb joints, with the hips' mi
 both hips.
 """
 
-import argparse
 import json
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -29,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from twod_threed.mpjpe import joint_errors
 from utils.camera_utils import Camera
+from utils.command_line.cli import Parser
 from utils.console.messages import show_messages
 from utils.osutils import UserError
 from utils.predictions.prediction_files import load_metas, load_predictions
@@ -206,7 +206,7 @@ def _distance(camera: Camera, world: Tensor, image: Tensor, trusted: Tensor) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--calibration", type=Path, required=True, help="Qualisys calibration (.qca.txt)")
     parser.add_argument("--views", type=Path, nargs="+", required=True, help="output folders, named after the cameras")
     parser.add_argument(
@@ -214,7 +214,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     show_messages()
-    try:
+    with parser.one_line_errors():
         cameras = read_qca(options.calibration)
         for folder in options.views:
             if folder.name not in cameras:
@@ -222,8 +222,6 @@ def main() -> None:
         if len(options.views) < LEAST_VIEWS:
             raise UserError(f"--views: {len(options.views)} given, expected at least {LEAST_VIEWS}")
         figures = measure({folder.name: read_view(folder) for folder in options.views}, cameras, options.agree)
-    except UserError as error:
-        parser.error(str(error))
     whole = figures.pop("all")
     print(
         f"{whole['joints']:.1%} of the limb joints triangulated by at least {LEAST_VIEWS} views that agree within "

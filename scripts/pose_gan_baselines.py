@@ -3,7 +3,6 @@
 python scripts/pose_gan_baselines.py --data_dir data/h36m --load model_checkpoints/3d_pose_gan_default
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -17,10 +16,10 @@ from generative_models.held_out import HELD_OUT_KINDS, load_split, name_of
 from generative_models.measures import GAN_DEFINITIONS, measure
 from generative_models.poses import LIMBS, PARENT, facing
 from generative_models.trainer import MEASURE_SEED, MEASURED, two_samples
+from utils.command_line.cli import Parser
 from utils.console.messages import show_messages
 from utils.human36m.actions import select_actions
 from utils.human36m.files import find_sequences
-from utils.osutils import UserError
 from utils.transform import H36M
 
 COLUMNS = ("1-NN_real", "1-NN_generated", "SW")
@@ -89,7 +88,7 @@ def compare(data_dir: Path, load: Path | None, action: str | None, kind: str | N
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", type=Path, default=Path("data/h36m"), help="Human3.6M folder (data/h36m)")
     parser.add_argument("--load", type=Path, help="3d_pose_gan checkpoint; without one the baselines alone")
     parser.add_argument("--action", help="actions of the poses (those that the GAN was trained on, else All)")
@@ -101,10 +100,8 @@ def main() -> None:
     show_messages()
     if options.count < 2:
         parser.error(f"--count {options.count}: give 2 or more")
-    try:
+    with parser.one_line_errors():
         print(compare(options.data_dir, options.load, options.action, options.held_out, options.count))
-    except UserError as error:
-        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ python run.py hourglass_mpii --load CHECKPOINT --data_dir data/mpii --flip --out
 python scripts/reliability.py --data_dir data/mpii --run_dir data/hourglass_mpii --output_dir visualizations/reliability
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from stacked_hourglass.annotations.mpii import load_mpii
 from stacked_hourglass.metrics.pckh import normalised_errors
 from stacked_hourglass.trainer import NOT_SCORED
+from utils.command_line.cli import Parser
 from utils.console.messages import show_messages
 from utils.look.palette import model_line
 from utils.look.plots import save_plot
@@ -155,16 +155,14 @@ def draw(joints: Joints, found: dict, path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", type=Path, default=Path("data/mpii"), help="MPII folder (data/mpii)")
     parser.add_argument("--run_dir", type=Path, default=Path("data/hourglass_mpii"), help="output of run.py on it")
     parser.add_argument("--output_dir", type=Path, default=Path("visualizations/reliability"), help="for PNG and JSON")
     options = parser.parse_args()
     show_messages()
-    try:
+    with parser.one_line_errors():
         joints = read_joints(options.data_dir, options.run_dir)
-    except UserError as error:
-        parser.error(str(error))
     found = summary(joints)
     draw(joints, found, options.output_dir / "reliability.png")
     write_text(options.output_dir / "reliability.json", json.dumps(found, indent=1))

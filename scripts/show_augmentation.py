@@ -6,7 +6,6 @@ python scripts/show_augmentation.py --data_dir data/mpii --people 4
 Every option acts alone and always (probability 1), where a training applies it now and then.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -19,11 +18,11 @@ from stacked_hourglass.samples.augmentation import RandomMasking
 from stacked_hourglass.samples.degradation import Degradation, RandomErasing
 from stacked_hourglass.samples.framing import Framing
 from stacked_hourglass.trainer import HourglassAugmentation
+from utils.command_line.cli import Parser
 from utils.imaging.captions import captioned, side_keys, titled
 from utils.imaging.draw2d import as_picture, sketch_pose
 from utils.imaging.figures import DARK_STYLE, save_figure
 from utils.imaging.sketch import Sketch, arranged
-from utils.osutils import UserError
 from utils.sample.sample_data import ensure_sample
 from utils.training.settings import Loading
 from utils.transform import Skeleton
@@ -74,7 +73,7 @@ def cell(shown: Shown, skeleton: Skeleton, title: str) -> Sketch:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", type=Path, help="folder in the form of MPII (default: the rendered sample)")
     parser.add_argument("--people", type=int, default=2, help="rows (default: 2)")
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
@@ -82,11 +81,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.people < 1:
         parser.error(f"--people {arguments.people}: expected at least 1")
-    try:
+    with parser.one_line_errors():
         figure = draw(arguments.data_dir or ensure_sample("mpii"), arguments.people, arguments.seed)
         save_figure(arguments.output_dir / FILE, figure, DARK_STYLE)
-    except UserError as error:
-        parser.error(str(error))
     print(arguments.output_dir / FILE)
 
 
