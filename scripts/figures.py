@@ -82,6 +82,8 @@ def woman_walking_by(folder: Path, given: dict[str, str]) -> None:
 
 # ------------------------------------------------------------------------------------------ recipes
 DEMO, MPII_RUN, FAILURES, CLIP = WORK / "demo", WORK / "mpii", WORK / "failures", WORK / "clip"
+LIFTER = "model_checkpoints/2d3d_h36m_default"
+MOTION_DATA = "Human3.6M, see docs/data.md; or --motion FOLDER"
 MPII_DATA = {MPII: "MPII, see docs/data.md; or --mpii FOLDER"}
 ON_MPII = words(f"run.py hourglass_mpii --data_dir {MPII} --flip --output_dir {MPII_RUN}")
 
@@ -147,6 +149,34 @@ RECIPES = {
         ),
         MPII_DATA,
     ),
+    "pckh.png": Recipe(
+        WORK / "pckh/pckh_all.png",
+        (
+            ON_MPII,
+            (*ON_MPII[:-1], f"{MPII_RUN}_dark", "--decoding", "dark"),
+            words(
+                f"eval.py mpii_PCKh --data_dir {MPII} --model_names highest_pixel DARK --output_dir {WORK}/pckh "
+                f"--prediction_files {MPII_RUN}/preds_valid.mat {MPII_RUN}_dark/preds_valid.mat"
+            ),
+        ),
+        MPII_DATA,
+    ),
+    "lifting.jpg": Recipe(
+        WORK / "lifting/poses/contact_sheet.png",
+        (
+            words(f"run.py 2d3d_h36m --load {LIFTER} --data_dir {MOTION} --output_dir {WORK}/lifting/run"),
+            words(
+                f"viz.py 2d_gt_3d_gt_3d_pred --num_pictures 6 --output_dir {WORK}/lifting/poses "
+                f"--2d_pose_ground_truths {WORK}/lifting/run/2d_pose_ground_truths.pt "
+                f"--3d_pose_ground_truths {WORK}/lifting/run/3d_pose_ground_truths.pt "
+                f"--3d_pose_estimations {WORK}/lifting/run/3d_pose_estimations.pt"
+            ),
+        ),
+        {
+            LIFTER: "train.py 2d3d_h36m --epochs 8 --train_batch_size 512 --lr 1e-3 --schedule 5 7 --gamma 0.3",
+            MOTION: MOTION_DATA,
+        },
+    ),
     "lspet_curves.png": Recipe(
         WORK / "curves/training_curves.png",
         (words(f"viz.py training_curves --load docs/logs/hourglass_mpii_lspet --output_dir {WORK}/curves"),),
@@ -162,7 +192,7 @@ RECIPES = {
         ),
         {
             "model_checkpoints/3d_pose_gan_default": "train.py 3d_pose_gan --epochs 26 --schedule 16 22 --gamma 0.3",
-            MOTION: "Human3.6M, see docs/data.md; or --motion FOLDER",
+            MOTION: MOTION_DATA,
         },
     ),
 }
