@@ -66,6 +66,9 @@ def main() -> None:
     )
     parser.add_argument("--data_dir", type=Path, default=Path("data/mpii"), help="MPII folder (default: data/mpii)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    parser.add_argument(
+        "--precision", default="fp32", choices=("fp32", "bf16", "fp16"), help="as for run.py (default: fp32)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="random seed of the alterations (default: 0)")
     parser.add_argument("--output", type=Path, help="JSON file to write, checkpoint -> alteration -> PCKh@0.5")
     options = parser.parse_args()
@@ -73,7 +76,8 @@ def main() -> None:
     with parser.one_line_errors():
         _, people = load_mpii(options.data_dir)
         device = pick_device(options.device)
-        predictors = {str(path): Predictor(load_hourglass(path, device), flip=True) for path in options.load}
+        look = {"flip": True, "precision": options.precision}
+        predictors = {str(path): Predictor(load_hourglass(path, device), **look) for path in options.load}
         for path, predictor in predictors.items():
             if predictor.skeleton != MPII:
                 raise UserError(f"{path}: its joints are not MPII's 16; PCKh is of these")
