@@ -28,6 +28,7 @@ from stacked_hourglass.samples.datasets import PoseCrops
 from stacked_hourglass.trainer import HourglassAugmentation
 from utils.command_line.cli import Parser
 from utils.compute.devices import pick_device
+from utils.console.evaluation_tables import markdown_table
 from utils.console.messages import show_messages
 from utils.osutils import UserError, write_text
 from utils.transform import MPII
@@ -95,11 +96,10 @@ def main() -> None:
 def table_of(scores: dict[str, dict[str, float]], people: int) -> str:
     """A Markdown table, a row a checkpoint."""
     names = list(ALTERATIONS)
-    rows = [["PCKh@0.5, %", *names], ["---"] * (len(names) + 1)]
-    rows += [[path, *(f"{values[name]:.1f}" for name in names)] for path, values in scores.items()]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
+    rows = [[path, *(f"{values[name]:.1f}" for name in names)] for path, values in scores.items()]
     what = "mean over joints of those closer than 0.5 × the head size, of annotated joints in view; flip test"
-    return "\n".join([f"{people} validation people, every one altered: {what}", "", *lines])
+    table = markdown_table(["PCKh@0.5, %", *names], rows)
+    return f"{people} validation people, every one altered: {what}\n\n{table}"
 
 
 if __name__ == "__main__":

@@ -43,6 +43,11 @@ def format_number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.2f}"
 
 
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table of texts; rows are as long as the header."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows])
+
+
 def format_rows(
     corner: str, columns: Sequence[str], rows: Iterable[tuple[str, Sequence[float]]], width: int = 0
 ) -> list[str]:

@@ -36,7 +36,7 @@ NORMALISATION = {"kind": required(text("instance", "dataset"))} | {
     for joints, dims in ((16, 2), (17, 3))
 }
 WIDEST = 256.0  # px of the window of a soft-argmax, whose table grows as its square; it covers maps of 181 × 181
-SOFT_ARGMAX = {
+SOFT_ARGMAX_FIELDS = {
     "base_index": required(number(-1e6, 1e6)),
     "step_size": required(number(-1e6, 1e6)),
     "window_fn": required(nothing() | text("Parzen", "Uniform")),
@@ -65,7 +65,7 @@ CHECKPOINT_SCHEMA = {
     "batch_norm_momentum": nothing() | number(0, 1),
     "normalisation": nothing() | entries(NORMALISATION),
     "input_places": text("h36m", "mpii"),
-    "soft_argmax": entries(SOFT_ARGMAX),
+    "soft_argmax": entries(SOFT_ARGMAX_FIELDS),
     "optimizer": OPTIMIZER | several(OPTIMIZER),
     "rng": nothing() | entries(GENERATORS),
     "rng_of_other_ranks": several(nothing() | entries(GENERATORS)),

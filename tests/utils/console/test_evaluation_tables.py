@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from utils.console.evaluation_tables import format_number, format_rows, model_names, tables_as_json
+from utils.console.evaluation_tables import format_number, format_rows, markdown_table, model_names, tables_as_json
 from utils.osutils import UserError
 
 
@@ -38,6 +38,10 @@ def test_rows_line_up():
     ]
     assert format_rows("m", ["x"], [], width=3) == ["m           x"]
     assert format_number(0) == "0.00"
+
+
+def test_a_markdown_table():
+    assert markdown_table(["a", "b"], [["1", "2"]]).splitlines() == ["| a | b |", "| --- | --- |", "| 1 | 2 |"]
 
 
 def test_nan_is_null_in_json():
