@@ -227,10 +227,16 @@ def crop_about_joints(joints: np.ndarray, annotated: np.ndarray) -> tuple[np.nda
 
     The side is 1.25 × 1.05 × the longer side of the joints' box; 0 or NaN if they span none.
     """
+    boxes = joints_box(joints, annotated)
+    longest = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+    return (boxes[:, :2] + boxes[:, 2:]) / 2, CROP_MARGIN * JOINTS_MARGIN * longest
+
+
+def joints_box(joints: np.ndarray, annotated: np.ndarray) -> np.ndarray:
+    """The box of the annotated joints, (N, J, 2) px and (N, J) bool: (N, 4) px, x0, y0, x1, y1; NaN without any."""
     low = np.where(annotated[..., None], joints, np.inf).min(axis=1, initial=np.inf)
     high = np.where(annotated[..., None], joints, -np.inf).max(axis=1, initial=-np.inf)
-    low, high = np.where(high >= low, low, np.nan), np.where(high >= low, high, np.nan)
-    return (low + high) / 2, CROP_MARGIN * JOINTS_MARGIN * (high - low).max(axis=1)
+    return np.concatenate([np.where(high >= low, low, np.nan), np.where(high >= low, high, np.nan)], axis=1)
 
 
 def approximate_head_sizes(joints: np.ndarray, annotated: np.ndarray, skeleton: Skeleton) -> np.ndarray:

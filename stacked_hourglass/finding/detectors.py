@@ -31,8 +31,8 @@ class YoloxFinder(PersonFinder):
     OVERLAP = 0.5  # intersection over union above which two boxes are the same person
     PERSON = 5  # output column of this class; 0 to 3 are the box, 4 is objectness
 
-    def __init__(self, threshold: float) -> None:
-        self.threshold = threshold
+    def __init__(self, threshold: float, long_side: int = LONG_SIDE) -> None:
+        self.threshold, self.long_side = threshold, long_side
         if not YOLOX_WEIGHTS.is_file():
             raise UserError(f"--person_box yolox: {YOLOX_WEIGHTS} is missing; restore it from the repository")
 
@@ -47,9 +47,9 @@ class YoloxFinder(PersonFinder):
         return (boxes[kept] - 0.5).astype(np.float32), scores[kept]  # in the network pixel i spans i … i + 1
 
     def _scaled(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The photo scaled to `LONG_SIDE`, padded to whole cells of all grids; and the scale of x, y, x, y."""
+        """The photo scaled to `long_side`, padded to whole cells of all grids; and the scale of x, y, x, y."""
         size = np.array([image.shape[1], image.shape[0]])
-        scaled_size = np.maximum(1, np.rint(size * (self.LONG_SIDE / size.max()))).astype(int)
+        scaled_size = np.maximum(1, np.rint(size * (self.long_side / size.max()))).astype(int)
         filter_ = cv2.INTER_AREA if scaled_size.max() < size.max() else cv2.INTER_LINEAR
         scaled = cv2.resize(image, tuple(scaled_size.tolist()), interpolation=filter_)
         right, below = (-scaled_size % self.STRIDES[-1]).tolist()
