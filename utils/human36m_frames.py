@@ -31,6 +31,7 @@ from utils.data_utils import LIFTER_INPUT_JOINTS, centre_on_hip
 from utils.files.arrays_in_files import read_npz
 from utils.files.inside import fault_of_name
 from utils.human36m.files import frame_path, parse_name
+from utils.human36m.folder import LISTED_FRAMES
 from utils.human36m_dataset import CAMERAS, SAMPLES_AT_ONCE, PoseSet
 from utils.imaging.heatmaps import crop_to_heatmap, render_heatmaps
 from utils.imaging.images import (
@@ -47,7 +48,6 @@ from utils.imaging.images import (
 from utils.osutils import UserError, warn
 from utils.transform import H36M, H36M_2D
 
-LISTED_FRAMES = "poses.npz"
 # Augmentation of training crops. Mild: people are upright, and boxes of a person detector are only slightly off.
 SCALE_RANGE = 0.15  # the side is scaled by 1 ± 0.15
 SHIFT_RANGE = 0.05  # the centre moves by up to 0.05 sides along each axis

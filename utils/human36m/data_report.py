@@ -6,10 +6,10 @@ from pathlib import Path
 from utils.camera_utils import CAMERA_NAMES
 from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS
 from utils.human36m.files import Human36mFiles, detection_path, find_sequences
+from utils.human36m.folder import LISTED_FRAMES
 from utils.human36m.report import table
 from utils.osutils import DataReport, UserError
 
-LISTED_FRAMES = "poses.npz"
 TRUTH_3D_FILE = "3d_pose_ground_truths.pt"
 FULL_FRAMES = {"training": (TRAIN_SUBJECTS, 389_938), "test": (TEST_SUBJECTS, 137_661)}  # at 50 Hz
 

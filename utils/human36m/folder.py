@@ -4,6 +4,7 @@ from pathlib import Path
 
 from utils.osutils import UserError
 
+LISTED_FRAMES = "poses.npz"  # a list of single frames with ground truth, see utils/human36m_frames.py
 HOW_TO_GET = (
     "register at http://vision.imar.ro/human3.6m, unpack 'D3 Positions' of every subject and run python "
     "scripts/convert_h36m.py FOLDER --output_dir data/h36m; --data_dir sample needs no download"
