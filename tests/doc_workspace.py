@@ -268,5 +268,6 @@ PARTS: dict[str, Callable[[Workspace, Path], None]] = {
     "data/clip_2d": output(
         "run", "hourglass_mpii", ("clip.mp4",), "--data_dir", "clip.mp4", "--output_dir", "data/clip_2d"
     ),
+    "data/hourglass_mpii": output("run", "hourglass_mpii", ("data/mpii",)),
     "data/2d3d_h36m": output("run", "2d3d_h36m", ("LIFTER", "CMU"), *LIFT),
 }
