@@ -295,7 +295,7 @@ def main() -> None:
     parser.add_argument("--encoded", type=int, default=360, help=f"clips of {TRAINED} frames for both branches")
     parser.add_argument("--length", type=int, default=6, help="frames of history")
     parser.add_argument("--attention_levels", type=int, default=3, help="as for train.py")
-    parser.add_argument("--attention_lr_factor", type=float, default=10, help="rate of attention / rate of the others")
+    parser.add_argument("--attention_lr_factor", type=float, default=30, help="rate of attention / rate of the others")
     parser.add_argument("--cache", type=Path, help="folder that keeps rendered clips and common networks")
     parser.add_argument("--output", type=Path, help="JSON file of the scores")
     parser.add_argument("--save", type=Path, help="folder for the trained networks, as checkpoints")

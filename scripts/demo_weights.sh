@@ -13,8 +13,8 @@
 #   WIDE     features of the wider network that goes on from there; empty: none
 #   ROUNDS   of three epochs without its first layers, each at a learning rate that falls to 0
 #   PAIRS    epochs:learning-rate of two further trainings side by side, a core each, whose weights are averaged
-#   STACKS   of a deeper network that goes on from there for six epochs, then for two in which COCO's people count more;
-#            empty: none
+#   STACKS   of a deeper network that goes on from there for six epochs, for two in which COCO's people count much more,
+#            and for six more; empty: none
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
@@ -137,6 +137,13 @@ if [ -n "$WIDE" ]; then
         side_by_side 23 $deep --ema 0.998 --data_dir $PHOTOS $(repeated 20 $COCO) "$WORK/rendered_few" \
             --epochs 1 --lr 3e-4
         average "$best" "$(weights side_by_side_23)" "$(weights side_by_side_24)"
+        trained hourglass_mpii_more || {
+            $python train.py hourglass_mpii --exp more $deep \
+                --data_dir $PHOTOS $PEOPLE $(repeated 5 $COCO) "$WORK/rendered_few" --epochs 6 --lr 1e-3 --seed 31 \
+                --load "$best"
+            finished hourglass_mpii_more
+        }
+        best=$(weights more)
     fi
 fi
 
