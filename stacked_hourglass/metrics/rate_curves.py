@@ -90,7 +90,7 @@ def _draw_panel(panel: Axes, curves: Curves, axes: CurveAxes, column: str) -> li
         color, style = model_line(index)
         lines += panel.plot(axes.thresholds, by_column[column], style, color=color)
     panel.set(xlim=(axes.start, axes.thresholds[-1]), ylim=(0, 101), title=axes.titles[column])
-    x_label = axes.x_label or f"normalised distance (fraction of {axes.unit})"
+    x_label = axes.x_label or f"distance / {axes.unit}"
     panel.set(xlabel=x_label, ylabel=axes.y_label)
     panel.locator_params(axis="x", nbins=5)  # more labels would touch
     panel.grid(alpha=0.3)
