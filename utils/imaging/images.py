@@ -12,7 +12,6 @@ Pixel convention (throughout the project): pixel centres at integers, zero-based
 An affine map is a (2, 3) matrix that takes (x, y, 1) to (x', y').
 """
 
-import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -136,12 +135,12 @@ def crop_matrix(
         rotation: degrees about the centre; positive rotates the content clockwise.
         flip: mirror the crop left to right, after the rotation: u -> size - 1 - u.
     """
-    scale, angle, middle = size / side, math.radians(rotation), (size - 1) / 2
-    cosine, sine = math.cos(angle) * scale, math.sin(angle) * scale
-    x, y = float(center[0]), float(center[1])
-    mirror = -1 if flip else 1
-    rows = (mirror * cosine, -mirror * sine), (sine, cosine)
-    return np.array([(a, b, middle - (a * x + b * y)) for a, b in rows])
+    scale = size / side
+    cosine, sine = np.cos(np.radians(rotation)) * scale, np.sin(np.radians(rotation)) * scale
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    if flip:
+        linear[0] *= -1
+    return np.column_stack([linear, (size - 1) / 2 - linear @ np.asarray(center, dtype=np.float64)])
 
 
 def invert_affine(matrix: np.ndarray) -> np.ndarray:
