@@ -68,9 +68,11 @@ def network_alone(predictor: Predictor, number: int) -> int:
 
 def decode_and_crop(folder: Path) -> int:
     """The floor of the photos: what one thread does with each before the network."""
-    files, finder = sorted(folder.iterdir()), make_finder("whole")
+    files, finder, before = sorted(folder.iterdir()), make_finder("whole"), cv2.getNumThreads()
+    cv2.setNumThreads(1)
     for path in files:
         crop_people(path.name, read_image(path), finder)
+    cv2.setNumThreads(before)
     return len(files)
 
 

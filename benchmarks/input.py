@@ -81,18 +81,23 @@ def common(people: People, epoch: int, index: int):
     )
 
 
+def drawn_crop(people: People, epoch: int, index: int) -> tuple[np.ndarray, float]:
+    """The map of a sample, photo px -> crop px, and the side of its crop in the photo, px."""
+    scale, rotation, flip = draw_geometry(np.random.default_rng([0, epoch, index]))
+    side = people.side[index] * scale
+    return crop_matrix(people.center[index], side, CROP_SIZE, rotation, flip), side
+
+
 def decode_and_warp(people: People, epoch: int, index: int):
     """The floor: the scaled decode and one warp, with nothing around them."""
-    scale, rotation, flip = draw_geometry(np.random.default_rng([0, epoch, index]))
-    matrix = crop_matrix(people.center[index], people.side[index] * scale, CROP_SIZE, rotation, flip)
-    shrink = shrink_for(people.side[index] * scale)
+    matrix, side = drawn_crop(people, epoch, index)
+    shrink = shrink_for(side)
     return crop_image(read_image(people.image_paths[index], shrink), matrix, CROP_SIZE, shrink)
 
 
 def decode_and_warp_packed(people: People, pack: CropPack, epoch: int, index: int):
     """The floor of the crop pack: decoding and one warp, with nothing around them."""
-    scale, rotation, flip = draw_geometry(np.random.default_rng([0, epoch, index]))
-    matrix = crop_matrix(people.center[index], people.side[index] * scale, CROP_SIZE, rotation, flip)
+    matrix, _ = drawn_crop(people, epoch, index)
     return crop_image(pack.decoded(index), product_of_affine(matrix, pack.to_photo[index]), CROP_SIZE)
 
 

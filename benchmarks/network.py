@@ -78,13 +78,15 @@ def convolutions_step(model: HourglassNet, batch: int) -> Step:
     """A step of nothing but the network's convolutions, each on an input of the right size that nobody computes."""
     calls: list[tuple[nn.Module, torch.Tensor]] = []
     model = copy.deepcopy(model).to(memory_format=torch.channels_last)
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(lambda conv, inputs, _: calls.append((conv, inputs[0])))
+    hooks = [
+        module.register_forward_hook(lambda conv, inputs, _: calls.append((conv, inputs[0])))
+        for module in model.modules()
+        if isinstance(module, nn.Conv2d)
+    ]
     with torch.no_grad():
         model(as_input(model, make_crops(batch)).contiguous(memory_format=torch.channels_last))
-    for conv, _ in calls:
-        conv._forward_hooks.clear()
+    for hook in hooks:
+        hook.remove()
 
     @torch.no_grad()
     def step() -> int:

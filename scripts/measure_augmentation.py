@@ -15,23 +15,21 @@ FOLDER = Path(__file__).resolve().parent
 sys.path[:0] = [str(FOLDER.parent), str(FOLDER)]
 
 import torch
+from measure_soft_argmax import mpii_predictor
 from show_augmentation import ALWAYS
 
 from stacked_hourglass.annotations.mpii import load_mpii
 from stacked_hourglass.annotations.people import People
 from stacked_hourglass.demo_weights import DEMO_WEIGHTS
-from stacked_hourglass.inference import Predictor
-from stacked_hourglass.loading import load_hourglass
-from stacked_hourglass.metrics.pckh import normalised_errors, pckh_table
+from stacked_hourglass.metrics.pckh import pckh
 from stacked_hourglass.sample_predictions import PosePredictor, predict_samples
 from stacked_hourglass.samples.datasets import PoseCrops
-from stacked_hourglass.trainer import HourglassAugmentation
+from stacked_hourglass.trainer import HourglassAugmentation, joints_in_view
 from utils.command_line.cli import Parser
 from utils.compute.devices import pick_device
 from utils.console.evaluation_tables import markdown_table
 from utils.console.messages import show_messages
-from utils.osutils import UserError, write_text
-from utils.transform import MPII
+from utils.osutils import write_text
 
 # The others are about training as a whole: they turn and colour a crop, or hide half of a person behind a bar.
 ALTERATIONS = {name: one for name, one in ALWAYS.items() if not (one.augment_training_data or one.masking)}
@@ -51,9 +49,9 @@ def altered(people: People, alteration: HourglassAugmentation, seed: int = 0) ->
 def score(predictor: PosePredictor, people: People, samples: list[dict], title: str) -> float:
     """PCKh@0.5 in percent (mean over joints) over the annotated joints in view of the samples of `people`."""
     (joints, *_), _ = predict_samples(predictor, samples, title)
-    errors = normalised_errors(joints.numpy().astype(float), people.joints.astype(float), people.head_size)
-    in_view = torch.stack([sample["annotated"] & sample["joints"].isfinite().all(-1) for sample in samples])
-    return pckh_table(errors, ~in_view.numpy())["PCKh@0.5"]["mean"]
+    hidden = ~torch.stack([joints_in_view(sample) for sample in samples]).numpy()
+    table = pckh(joints.numpy().astype(float), people.joints.astype(float), people.head_size, hidden)
+    return table["PCKh@0.5"]["mean"]
 
 
 def main() -> None:
@@ -77,11 +75,7 @@ def main() -> None:
     with parser.one_line_errors():
         _, people = load_mpii(options.data_dir)
         device = pick_device(options.device)
-        look = {"flip": True, "precision": options.precision}
-        predictors = {str(path): Predictor(load_hourglass(path, device), **look) for path in options.load}
-        for path, predictor in predictors.items():
-            if predictor.skeleton != MPII:
-                raise UserError(f"{path}: its joints are not MPII's 16; PCKh is of these")
+        predictors = {str(path): mpii_predictor(path, device, options.precision) for path in options.load}
         scores = {path: {} for path in predictors}
         for name, alteration in ALTERATIONS.items():
             samples = altered(people, alteration, options.seed)

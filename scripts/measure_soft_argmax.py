@@ -21,7 +21,7 @@ from stacked_hourglass.annotations.people import People
 from stacked_hourglass.demo_weights import DEMO_WEIGHTS
 from stacked_hourglass.inference import Predictor, to_photo
 from stacked_hourglass.loading import load_hourglass
-from stacked_hourglass.metrics.pckh import normalised_errors, pckh_table
+from stacked_hourglass.metrics.pckh import pckh
 from stacked_hourglass.sample_predictions import predict_samples, without_pose
 from stacked_hourglass.samples.datasets import PoseCrops
 from stitched.soft_argmax import SoftArgmax2D
@@ -87,9 +87,17 @@ def measure(predictor: Predictor, people: People, ways: dict[str, Decoding], sou
     truth, missing = people.joints.astype(float), ~people.annotated
     scores = {}
     for name, joints in zip(ways, found, strict=True):
-        table = pckh_table(normalised_errors(joints.numpy().astype(float), truth, people.head_size), missing)
+        table = pckh(joints.numpy().astype(float), truth, people.head_size, missing)
         scores[name] = [table[metric]["mean"] for metric in METRICS]
     return scores
+
+
+def mpii_predictor(path: Path, device: torch.device, precision: str = "fp32") -> Predictor:
+    """The predictor of a checkpoint, with flip test. Raises UserError if its joints are not those of PCKh."""
+    predictor = Predictor(load_hourglass(path, device), precision, flip=True)
+    if predictor.skeleton != MPII:
+        raise UserError(f"{path}: its joints are not MPII's 16; PCKh is of these")
+    return predictor
 
 
 def main() -> None:
@@ -106,9 +114,7 @@ def main() -> None:
     show_messages()
     with parser.one_line_errors():
         _, people = load_mpii(options.data_dir)
-        predictor = Predictor(load_hourglass(options.load, pick_device(options.device)), flip=True)
-        if predictor.skeleton != MPII:
-            raise UserError(f"{options.load}: its joints are not MPII's 16; PCKh is of these")
+        predictor = mpii_predictor(options.load, pick_device(options.device))
         scores = measure(predictor, people, decodings(), f"--data_dir {options.data_dir}")
     print(
         f"{options.load}, {len(people)} validation people, flip test. PCKh: share of annotated joints closer than 0.5 "

@@ -163,9 +163,9 @@ def main() -> None:
     show_messages()
     with parser.one_line_errors():
         joints = read_joints(options.data_dir, options.run_dir)
-    found = summary(joints)
-    draw(joints, found, options.output_dir / "reliability.png")
-    write_text(options.output_dir / "reliability.json", json.dumps(found, indent=1))
+        found = summary(joints)
+        draw(joints, found, options.output_dir / "reliability.png")
+        write_text(options.output_dir / "reliability.json", json.dumps(found, indent=1))
     print(f"{table(joints, found)}\nwrote {options.output_dir / 'reliability.png'} and reliability.json")
 
 
