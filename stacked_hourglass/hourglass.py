@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stacked_hourglass.attention import History, PassOverTime, TemporalAttention
-from stacked_hourglass.convolution import SpatialConv2d
+from stacked_hourglass.convolution import Conv2d
 from stacked_hourglass.visibility import VisibilityNet
 from utils.compute.arrays import network_in_kind
 
@@ -75,14 +75,14 @@ class Bottleneck(nn.Module):
     def __init__(self, architecture: Architecture, inplanes: int, planes: int):
         super().__init__()
         self.bn1 = architecture.norm(inplanes)
-        self.conv1 = nn.Conv2d(inplanes, planes, 1)
+        self.conv1 = Conv2d(inplanes, planes, 1)
         self.bn2 = architecture.norm(planes)
-        self.conv2 = SpatialConv2d(planes, planes, 3, padding=1)
+        self.conv2 = Conv2d(planes, planes, 3, padding=1)
         self.bn3 = architecture.norm(planes)
-        self.conv3 = nn.Conv2d(planes, EXPANSION * planes, 1)
+        self.conv3 = Conv2d(planes, EXPANSION * planes, 1)
         self.relu = nn.ReLU(inplace=True)
         if inplanes != EXPANSION * planes:
-            self.downsample = nn.Sequential(nn.Conv2d(inplanes, EXPANSION * planes, 1))
+            self.downsample = nn.Sequential(Conv2d(inplanes, EXPANSION * planes, 1))
         else:
             self.downsample = nn.Identity()
 
@@ -173,7 +173,7 @@ class HourglassNet(nn.Module):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
         a, width = architecture, architecture.features
         planes = width // EXPANSION
-        self.conv1 = SpatialConv2d(3, width // 4, 7, stride=2, padding=3)
+        self.conv1 = Conv2d(3, width // 4, 7, stride=2, padding=3)
         self.bn1 = a.norm(width // 4)
         self.relu = nn.ReLU(inplace=True)
         self.layer1 = residual(a, width // 4, width // 4, 1)
@@ -182,11 +182,11 @@ class HourglassNet(nn.Module):
         self.hg = nn.ModuleList(Hourglass(a) for _ in range(a.stacks))
         self.res = nn.ModuleList(residual(a, width, planes, a.blocks) for _ in range(a.stacks))
         self.fc = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(width, width, 1), a.norm(width), nn.ReLU(inplace=True)) for _ in range(a.stacks)
+            nn.Sequential(Conv2d(width, width, 1), a.norm(width), nn.ReLU(inplace=True)) for _ in range(a.stacks)
         )
-        self.score = nn.ModuleList(nn.Conv2d(width, a.num_classes, 1) for _ in range(a.stacks))
-        self.fc_ = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(a.stacks - 1))
-        self.score_ = nn.ModuleList(nn.Conv2d(a.num_classes, width, 1) for _ in range(a.stacks - 1))
+        self.score = nn.ModuleList(Conv2d(width, a.num_classes, 1) for _ in range(a.stacks))
+        self.fc_ = nn.ModuleList(Conv2d(width, width, 1) for _ in range(a.stacks - 1))
+        self.score_ = nn.ModuleList(Conv2d(a.num_classes, width, 1) for _ in range(a.stacks - 1))
         if a.predict_joint_visibility:
             self.visibility = VisibilityNet(width, a.num_classes)
         if a.history_length:  # made last: the same seed gives the other weights of a network without attention

@@ -1,13 +1,13 @@
-"""The convolution with its own weight gradient gives the results of PyTorch's."""
+"""The convolution with gradients of its own gives the results of PyTorch's."""
 
 import pytest
 import torch
 from torch import nn
 
 from stacked_hourglass import convolution
-from stacked_hourglass.convolution import SpatialConv2d
+from stacked_hourglass.convolution import Conv2d
 
-SHAPES = [(3, 1, 1), (7, 2, 3)]  # kernel, stride, padding
+SHAPES = [(1, 1, 0), (3, 1, 1), (7, 2, 3)]  # kernel, stride, padding
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def avx2(monkeypatch):
 
 def layers(kernel: int, stride: int, padding: int) -> tuple[nn.Module, nn.Module]:
     arguments = {"kernel_size": kernel, "stride": stride, "padding": padding}
-    ours, plain = SpatialConv2d(5, 6, **arguments), nn.Conv2d(5, 6, **arguments)
+    ours, plain = Conv2d(5, 6, **arguments), nn.Conv2d(5, 6, **arguments)
     plain.load_state_dict(ours.state_dict())
     return ours.to(memory_format=torch.channels_last), plain
 
