@@ -1,8 +1,8 @@
 """Compares an hourglass with attention over time to one of single frames, on rendered clips with a passing panel.
 
     python scripts/compare_attention.py
-    python scripts/compare_attention.py --seeds 0 1 2 --steps 400 --branch_steps 300 --output attention.json
-    python scripts/compare_attention.py --load network.pth.tar --steps 0 --attention_levels 3
+    python scripts/compare_attention.py --seeds 0 1 2 --clips 160 48 --steps 400 --output attention.json
+    python scripts/compare_attention.py --load network.pth.tar --steps 0 --attention_levels 5
 
 For each seed a single-frame network of one stack is trained, from scratch or from the weights of --load. Its features
 before the way up are then computed once, for clips with panels of random paths, and what follows is trained twice, on
@@ -34,6 +34,7 @@ sys.path.insert(0, str(ROOT))
 from stacked_hourglass.attention import PassOverTime
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.loading import checkpoint_of, load_hourglass
+from utils.compute.allocator import keep_large_blocks
 from utils.imaging.heatmaps import (
     crop_to_heatmap,
     decode_heatmaps,
@@ -56,13 +57,14 @@ BEFORE_THE_WAY_UP = re.compile(r"(conv1|bn1|layer\d|hg\.0\.hg\.\d+\.[013])$")  #
 
 @dataclass(frozen=True)
 class Clips:
-    """N clips of F frames: images (N, F, 3, 128, 128) uint8 RGB, joints (N, F, J, 2) px, and the joints in the frame
-    and those behind the panel, (N, F, J) bool."""
+    """N clips of F frames: images (N, F, 3, 128, 128) uint8 RGB, joints (N, F, J, 2) px, the joints in the frame and
+    those behind the panel, (N, F, J) bool, and the panel, x0, y0, x1, y1 px, (N, F, 4)."""
 
     images: Tensor
     joints: Tensor
     inside: Tensor
     covered: Tensor
+    panels: Tensor
 
     def __len__(self) -> int:
         return len(self.images)
@@ -79,7 +81,7 @@ def render(count: int, seed: int, panels: bool) -> Clips:
     inside = ((joints > -0.5) & (joints < SIDE - 0.5)).all(-1)
     covered = inside & behind(joints, panel_of)
     pixels = torch.from_numpy(images).permute(0, 1, 4, 2, 3).contiguous()
-    return Clips(pixels, *map(torch.from_numpy, (joints, inside, covered)))
+    return Clips(pixels, *map(torch.from_numpy, (joints, inside, covered, panel_of)))
 
 
 def behind(joints: np.ndarray, panels: np.ndarray) -> np.ndarray:
@@ -159,7 +161,7 @@ def encode(model: HourglassNet, parts: Iterable[tuple[Tensor, Tensor, Tensor]]) 
     model.eval()
     rows = []
     for images, joints, counted in parts:
-        inputs = (images - model.mean[:, None, None]).flatten(0, 1).contiguous()
+        inputs = (images - model.mean[:, None, None]).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         skips, bottom = model.hg[0].down(model.stem(inputs))
         rows.append([*(one.half().unflatten(0, images.shape[:2]) for one in (*skips, bottom)), joints, counted])
     *levels, joints, counted = (torch.cat(column) for column in zip(*rows, strict=True))
@@ -168,12 +170,15 @@ def encode(model: HourglassNet, parts: Iterable[tuple[Tensor, Tensor, Tensor]]) 
 
 def decode(model: HourglassNet, encoded: Encoded, chosen: Tensor | slice) -> Tensor:
     """(B · F, J, h, w) heat maps of the chosen clips."""
-    *skips, bottom = (level[chosen].float() for level in encoded.levels)
+    *skips, bottom = (
+        level[chosen].float().flatten(0, 1).contiguous(memory_format=torch.channels_last) for level in encoded.levels
+    )
     before_up = None
     if model.architecture.history_length:
-        history = model.empty_history(bottom.new_empty(len(bottom), 3, SIDE, SIDE))
+        clips = len(encoded.joints[chosen])
+        history = model.empty_history(bottom.new_empty(clips, 3, SIDE, SIDE))
         before_up = partial(model.with_past, PassOverTime(history), 0)
-    features = model.hg[0].up([skip.flatten(0, 1) for skip in skips], bottom.flatten(0, 1), before_up)
+    features = model.hg[0].up(skips, bottom, before_up)
     return model.score[0](model.fc[0](model.res[0](features)))
 
 
@@ -215,7 +220,8 @@ def train_common(model: HourglassNet, clips: Clips, options: argparse.Namespace,
 
     def forward() -> tuple[Tensor, Tensor, Tensor]:
         images, joints, counted = (one.flatten(0, 1) for one in minibatch(clips, options.batch, generator))
-        return model((images - model.mean[:, None, None]).contiguous())[-1], joints, counted
+        inputs = (images - model.mean[:, None, None]).contiguous(memory_format=torch.channels_last)
+        return model(inputs)[-1], joints, counted
 
     train(model, forward, options.steps, 1e-3 if options.load else 3e-3)
 
@@ -284,23 +290,24 @@ def with_attention(model: HourglassNet, options: argparse.Namespace, seed: int) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--clips", type=int, nargs=2, default=[160, 48], help="for training, for validation")
-    parser.add_argument("--steps", type=int, default=400, help="of the common network of single frames")
-    parser.add_argument("--branch_steps", type=int, default=300, help="of each of the two that go on from it")
+    parser.add_argument("--clips", type=int, nargs=2, default=[480, 192], help="for training, for validation")
+    parser.add_argument("--steps", type=int, default=1500, help="of the common network of single frames")
+    parser.add_argument("--branch_steps", type=int, default=400, help="of each of the two that go on from it")
     parser.add_argument("--batch", type=int, default=4, help=f"clips of {TRAINED} frames")
     parser.add_argument("--features", type=int, default=32)
     parser.add_argument(
         "--load", type=Path, help="start from the weights of this checkpoint, with its number of features"
     )
-    parser.add_argument("--encoded", type=int, default=360, help=f"clips of {TRAINED} frames for both branches")
+    parser.add_argument("--encoded", type=int, default=480, help=f"clips of {TRAINED} frames for both branches")
     parser.add_argument("--length", type=int, default=6, help="frames of history")
-    parser.add_argument("--attention_levels", type=int, default=3, help="as for train.py")
+    parser.add_argument("--attention_levels", type=int, default=5, help="as for train.py")
     parser.add_argument("--attention_lr_factor", type=float, default=30, help="rate of attention / rate of the others")
     parser.add_argument("--cache", type=Path, help="folder that keeps rendered clips and common networks")
     parser.add_argument("--output", type=Path, help="JSON file of the scores")
     parser.add_argument("--save", type=Path, help="folder for the trained networks, as checkpoints")
     options = parser.parse_args()
     cv2.setNumThreads(1)
+    keep_large_blocks()
     if options.cache:
         options.cache.mkdir(parents=True, exist_ok=True)
     place = lambda name: options.cache / name if options.cache else None  # noqa: E731
@@ -314,6 +321,7 @@ def main() -> None:
             if options.load
             else HourglassNet(Architecture(stacks=1, features=options.features))
         )
+        common.to(memory_format=torch.channels_last)
         kept = place(f"common_{common.architecture.features}_{options.steps}_{seed}.pt")
         if kept and kept.is_file():
             common.load_state_dict(torch.load(kept, weights_only=True))

@@ -6,8 +6,10 @@
 
 Before the way up from a level, the features of each frame query those of the T frames before it: multi-head attention
 (Vaswani et al., "Attention Is All You Need", NeurIPS 2017) with a softmax over all places of all T frames. The lowest
-level is the bottleneck; `Architecture.attention_levels` says how many levels have attention. A frame only sees the
-past, so a stream needs no more than the features of the last T frames.
+level is the bottleneck; `Architecture.attention_levels` says how many levels have attention. The finer ones, which know
+where a joint is to a few px, see only the same place in the T frames: there a person hardly moves between frames, and
+what moved further is seen by the coarser levels. A frame only sees the past, so a stream needs no more than the
+features of the last T frames.
 """
 
 from typing import NamedTuple
@@ -47,18 +49,20 @@ class TemporalAttention(nn.Module):
     Attributes:
         length: T.
         heads: number of heads.
+        same_place: whether a place sees only itself in the T frames, at a cost in proportion to the places. Otherwise
+            it sees all places, at a cost in proportion to their square.
     """
 
-    def __init__(self, channels: int, length: int, heads: int):
+    def __init__(self, channels: int, length: int, heads: int, same_place: bool = False):
         """Raises ValueError unless `channels` is a multiple of `heads`."""
         super().__init__()
         if channels % heads:
             raise ValueError(f"{channels} channels and {heads} heads; expected a multiple")
-        self.length, self.heads = length, heads
+        self.length, self.heads, self.same_place = length, heads, same_place
         self.norm = nn.LayerNorm(channels)
         self.query, self.key, self.value, self.out = (nn.Conv2d(channels, channels, 1) for _ in range(4))
         self.age = nn.Parameter(torch.randn(length, heads, channels // heads) / (channels // heads) ** 0.5)
-        self.place = nn.Parameter(_favour_same_place(torch.zeros(heads, length, 2 * OFFSETS - 1, 2 * OFFSETS - 1)))
+        self.place = nn.Parameter(_first_biases(heads, length, 1 if same_place else 2 * OFFSETS - 1))
         self.gain = nn.Parameter(torch.zeros(channels))
         for layer in (self.value, self.out):
             nn.init.dirac_(layer.weight)
@@ -73,23 +77,35 @@ class TemporalAttention(nn.Module):
 
         Returns (B, F, C, h, w). A frame without any past is returned as it was.
         """
-        count, length, channels, height, width = now.shape
-        query = self._project(self.query, now)  # (B, F, heads, d, places)
-        known = torch.cat([past, now], 1)
-        before = torch.arange(length, device=now.device)[:, None] + torch.arange(self.length, device=now.device)
-        key, value = (
-            self._project(one, known)[:, before] for one in (self.key, self.value)
-        )  # (B, F, T, heads, d, places)
-        key = key + self.age[..., None]
-        scores = torch.einsum("bfhdq,bfthdk->bfhqtk", query, key) / query.shape[3] ** 0.5
-        scores = scores + self._place_bias(height, width)
-        seen = self._seen(frames, length)[:, :, None, None, :, None]  # (B, F, 1, 1, T, 1)
-        scores = scores.masked_fill(~seen, torch.finfo(scores.dtype).min)
+        known, seen = torch.cat([past, now], 1), self._seen(frames, now.shape[1])
+        query = self._project(self.query, now) / (now.shape[2] / self.heads) ** 0.5  # (B, F, heads, d, places)
+        key, value = self._project(self.key, known), self._project(self.value, known)
+        if self.same_place:
+            found = self._of_same_place(query, key, value, seen)
+        else:
+            found = self._of_all_places(query, key, value, seen, now.shape[-2:])
+        found = self.out(found.reshape(-1, *now.shape[2:])).unflatten(0, now.shape[:2]) * self.gain[:, None, None]
+        return now + found * seen.any(2)[..., None, None, None].to(found.dtype)
+
+    def _of_all_places(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor, size: torch.Size) -> Tensor:
+        """(B, F, heads, d, places)."""
+        before = torch.arange(query.shape[1], device=query.device)[:, None]
+        before = before + torch.arange(self.length, device=query.device)
+        key, value = key[:, before] + self.age[..., None], value[:, before]  # (B, F, T, heads, d, places)
+        scores = torch.einsum("bfhdq,bfthdk->bfhqtk", query, key) + self._place_bias(*size)
+        scores = scores.masked_fill(~seen[:, :, None, None, :, None], torch.finfo(scores.dtype).min)
         weights = scores.flatten(-2).softmax(-1).unflatten(-1, scores.shape[-2:])
-        found = torch.einsum("bfhqtk,bfthdk->bfhdq", weights, value)
-        found = found.reshape(count * length, channels, height, width)
-        found = self.out(found).unflatten(0, (count, length)) * self.gain[:, None, None]
-        return now + found * seen.any(4).to(found.dtype)
+        return torch.einsum("bfhqtk,bfthdk->bfhdq", weights, value)
+
+    def _of_same_place(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor) -> Tensor:
+        """(B, F, heads, d, places). Frame by frame of the past: all at once would take T times the memory."""
+        count = query.shape[1]
+        scores = [(query * key[:, ago : ago + count]).sum(3) for ago in range(self.length)]
+        of_age = torch.einsum("bfhdq,thd->bfhtq", query, self.age) + self.place.flatten(2)
+        scores = torch.stack(scores, 3) + of_age  # (B, F, heads, T, places)
+        scores = scores.masked_fill(~seen[:, :, None, :, None], torch.finfo(scores.dtype).min)
+        weights = scores.softmax(3)
+        return sum(weights[:, :, :, ago, None] * value[:, ago : ago + count] for ago in range(self.length))
 
     def _project(self, layer: nn.Conv2d, features: Tensor) -> Tensor:
         """(B, F, C, h, w) -> (B, F, heads, d, h · w), after the norm."""
@@ -113,10 +129,11 @@ class TemporalAttention(nn.Module):
         return age <= before
 
 
-def _favour_same_place(place: Tensor) -> Tensor:
-    """The biases (heads, T, rows, columns) for a start at the same place, in the last frame more than in others."""
-    middle = OFFSETS - 1
-    place[..., middle, middle - 1 : middle + 2] = place[..., middle - 1 : middle + 2, middle] = NEXT_PLACE
+def _first_biases(heads: int, length: int, side: int) -> Tensor:
+    """(heads, T, side, side) for a start at the same place, in the last frame more than in others."""
+    place, middle = torch.zeros(heads, length, side, side), side // 2
+    if side > 1:
+        place[..., middle, middle - 1 : middle + 2] = place[..., middle - 1 : middle + 2, middle] = NEXT_PLACE
     place[..., middle, middle] = SAME_PLACE
     place[:, -1:] += LAST_FRAME
     return place

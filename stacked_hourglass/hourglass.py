@@ -17,6 +17,7 @@ from stacked_hourglass.visibility import VisibilityNet
 from utils.compute.arrays import network_in_kind
 
 DEPTH = 4  # halvings inside an hourglass: 64 -> 4
+LEVELS_OF_ALL_PLACES = 3  # whose places attend to all of the past; up to 16 × 16
 EXPANSION = 2  # a bottleneck gives twice the channels that its 3 × 3 convolution has
 MPII_MEAN = (0.4404, 0.4440, 0.4327)  # RGB in [0, 1], as published
 MPII_STDDEV = (0.2458, 0.2410, 0.2468)
@@ -35,10 +36,11 @@ class Architecture:
         no_batch_norm_affine: batch norm without gain and bias.
         batch_norm_momentum: share of the new batch in the running statistics (PyTorch's convention).
         predict_joint_visibility: with a `VisibilityNet` on the last stack's features.
-        add_attention: with a `TemporalAttention` at the lower levels of every hourglass.
+        add_attention: with a `TemporalAttention` at the lower levels of every hourglass, or at all.
         attention_history_length: how many frames it looks back; with 0 there is none.
         attention_heads: a divisor of `features`.
-        attention_levels: from the bottleneck up, 1 to 4; each has twice the resolution of the one below it.
+        attention_levels: from the bottleneck up, 1 to 5; each has twice the resolution of the one below it, and the
+            fifth is what the hourglass gives. From the fourth on a place attends to itself only.
     """
 
     stacks: int = 2
@@ -133,11 +135,12 @@ class Hourglass(nn.Module):
         self, skips: Sequence[Tensor], low: Tensor, before_up: Callable[[int, Tensor], Tensor] | None = None
     ) -> Tensor:
         """`before_up(level, low)` is applied to the features before the way up from each level: of level 0, the
-        bottleneck, (B, features, H / 16, W / 16), and twice the resolution at each level above."""
+        bottleneck, (B, features, H / 16, W / 16), and twice the resolution at each level above; last, to what comes
+        out."""
         for level, (skip, (_, _, outwards, *_)) in enumerate(zip(skips, self.hg, strict=True)):
             low = before_up(level, low) if before_up else low
             low = skip + F.interpolate(outwards(low), scale_factor=2, mode="nearest")
-        return low
+        return before_up(len(self.hg), low) if before_up else low
 
 
 class HourglassNet(nn.Module):
@@ -191,8 +194,9 @@ class HourglassNet(nn.Module):
             self.visibility = VisibilityNet(width, a.num_classes)
         if a.history_length:  # made last: the same seed gives the other weights of a network without attention
             self.attention = nn.ModuleList(  # of the first stack from the bottleneck up, of the next stack, ...
-                TemporalAttention(width, a.history_length, a.attention_heads)
-                for _ in range(a.stacks * a.attention_levels)
+                TemporalAttention(width, a.history_length, a.attention_heads, same_place=level >= LEVELS_OF_ALL_PLACES)
+                for _ in range(a.stacks)
+                for level in range(a.attention_levels)
             )
 
     @network_in_kind
@@ -283,7 +287,7 @@ def infer_architecture(state_dict: dict[str, Tensor], known: dict | None = None)
             "add_attention": True,
             "attention_history_length": age.shape[0],
             "attention_heads": age.shape[1],
-            "attention_levels": min(max(len(attentions) // len(stacks), 1), DEPTH),
+            "attention_levels": min(max(len(attentions) // len(stacks), 1), DEPTH + 1),
         }
     return Architecture(
         stacks=len(stacks),

@@ -26,7 +26,8 @@ def clips(script):
     joints = torch.stack([of_frames(0.0, 10.0, 20.0, 30.0), torch.zeros(1, 4, 16)], -1)
     joints[:, :, MPII.index("head_top"), 1] = 40
     images = torch.zeros(1, 4, 3, 128, 128, dtype=torch.uint8)
-    return script.Clips(images, joints, of_frames(True, True, True, True), of_frames(False, False, True, True))
+    panels = torch.zeros(1, 4, 4)
+    return script.Clips(images, joints, of_frames(True, True, True, True), of_frames(False, False, True, True), panels)
 
 
 def test_joints_behind_the_panel(script):

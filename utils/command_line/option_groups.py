@@ -186,8 +186,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("attention_heads", "attention heads; a divisor of --features", 4, count),
         Option(
             "attention_levels",
-            "resolutions with attention in each hourglass, from the lowest up: 4 x 4, 8 x 8, 16 x 16, 32 x 32",
-            1, number(int, 1, 4, "a whole number from 1 to 4"),
+            "resolutions with attention in each hourglass, from the lowest up: 4 x 4, 8 x 8, 16 x 16, 32 x 32, "
+            "64 x 64; in the last two a place attends to itself only",
+            1, number(int, 1, 5, "a whole number from 1 to 5"),
         ),
     ),
     "hourglass training": (

@@ -1,0 +1,76 @@
+"""What a perfect memory would give an hourglass on rendered clips with a passing panel, at each of its levels.
+
+    python scripts/probe_attention.py --load network.pth.tar
+
+The network is one of single frames and of one stack, as scripts/compare_attention.py saves it. Nothing is trained: the
+features of each place that the panel covers are replaced by those that the place had when it was last not covered,
+within the history. So the table says at which level attention over time can find where a covered joint was.
+"""
+
+import argparse
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+import torch
+from compare_attention import FRAMES, SIDE, Clips, Encoded, encode, parts_of, render, report, score
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from stacked_hourglass.hourglass import HourglassNet
+from stacked_hourglass.loading import load_hourglass
+from utils.imaging.heatmaps import decode_heatmaps, heatmap_to_crop
+
+SIDES = (2, 4, 8, 16, 32)  # of the levels, for an image of 128 px
+
+
+def covered_places(panels: Tensor, side: int) -> Tensor:
+    """(N, F, side, side) bool: places whose middle is behind the panel (N, F, 4)."""
+    middle = (torch.arange(side) + 0.5) * SIDE / side - 0.5
+    x0, y0, x1, y1 = panels[..., None].unbind(2)
+    across, down = (middle >= x0) & (middle < x1), (middle >= y0) & (middle < y1)
+    return down[..., :, None] & across[..., None, :]
+
+
+def remember(features: Tensor, panels: Tensor, length: int) -> Tensor:
+    """Features (N, F, C, h, w), but at covered places those of the last of `length` frames in which they were not."""
+    covered, held = covered_places(panels, features.shape[-1]), features.clone()
+    for ago in range(length, 0, -1):
+        chosen = covered[:, ago:] & ~covered[:, :-ago]
+        held[:, ago:] = torch.where(chosen[:, :, None], features[:, :-ago], held[:, ago:])
+    return held
+
+
+@torch.no_grad()
+def predict(model: HourglassNet, encoded: Encoded, clips: Clips, levels: Collection[int], length: int) -> Tensor:
+    """(N, F, J, 2) px, with a perfect memory at these levels."""
+
+    def before_up(level: int, low: Tensor) -> Tensor:
+        if level not in levels:
+            return low
+        return remember(low.unflatten(0, (-1, FRAMES)), clips.panels, length).flatten(0, 1)
+
+    *skips, bottom = (level.float().flatten(0, 1) for level in encoded.levels)
+    maps = model.score[0](model.fc[0](model.res[0](model.hg[0].up(skips, bottom, before_up))))
+    return heatmap_to_crop(decode_heatmaps(maps)[0]).unflatten(0, (-1, FRAMES))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--load", type=Path, required=True, help="checkpoint of an hourglass of one stack")
+    parser.add_argument("--clips", type=int, default=48, help="for validation")
+    parser.add_argument("--length", type=int, default=6, help="frames of history")
+    options = parser.parse_args()
+    model, clips = load_hourglass(options.load), render(options.clips, 2, panels=True)
+    encoded = encode(model, parts_of(clips))
+    memories = {"none": ()} | {f"{side} x {side} only": (level,) for level, side in enumerate(SIDES)}
+    memories |= {f"up to {side} x {side}": range(level + 1) for level, side in enumerate(SIDES) if level}
+    for name, levels in memories.items():
+        found = predict(model, encoded, clips, levels, options.length)
+        report({}, 2, f"memory {name}", score(found, clips, options.length))
+
+
+if __name__ == "__main__":
+    main()
