@@ -9,7 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 import scipy.io
-from mutations import Format, change_hdf5, change_json, with_value
+from cases import Format
+from mutations import change_hdf5, change_json, with_value
 from PIL import Image
 
 from stacked_hourglass.annotations.eva import read_clips, read_ofs, read_sync

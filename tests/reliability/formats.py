@@ -3,15 +3,17 @@
 import gzip
 import json
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.io
 import torch
+from cases import Format, Read
 from data_set_formats import DATA_SET_FORMATS
 from mutations import (
-    Format,
     change_gzip,
     change_hdf5,
     change_json,
@@ -20,9 +22,8 @@ from mutations import (
     change_torch,
 )
 from PIL import Image
-from tiny_checkpoints import hourglass_file, lifter_file, stitched_file
+from tiny_checkpoints import hourglass_file, levels, lifter_file, stitched_file
 
-from stacked_hourglass import hourglass
 from stacked_hourglass.annotations.coco import read_coco, read_truth
 from stacked_hourglass.annotations.lsp import read_lsp
 from stacked_hourglass.annotations.mpii import load_mpii_training, read_head_sizes
@@ -35,6 +36,7 @@ from twod_threed.detector_errors import load_errors, save_errors
 from twod_threed.loading import load_lifter
 from utils.camera_utils import read_cameras, read_cameras_json, write_cameras_h5
 from utils.compute.cache import cached, key_of
+from utils.compute.devices import seed_everything
 from utils.doors.experiments import settle_experiment
 from utils.files.schema import numbers
 from utils.human36m.files import find_sequences, load_motions, write_positions
@@ -48,7 +50,7 @@ from utils.predictions.keypoint_results import keypoint_results, load_keypoint_r
 from utils.predictions.picture_files import confident_joints, find_skeleton
 from utils.predictions.prediction_arrays import load_prediction_array, save_prediction_array
 from utils.predictions.prediction_files import load_predictions, save_metas, save_predictions
-from utils.training.checkpoints import make_checkpoint_fn, make_load_fn, plain
+from utils.training.checkpoints import make_checkpoint_fn, make_load_fn, plain, restore_rng_state, rng_state
 from utils.training.log_files import read_better, read_units
 from utils.transform import COCO
 
@@ -207,12 +209,17 @@ def _errors(folder: Path) -> Path:
 
 
 def _hourglass(folder: Path) -> Path:
-    """An hourglass of one level: its file has half the tensors, and most of a case is spent on reading these.
+    """An hourglass of one level: its file has half the tensors, and most of a case is spent on reading these."""
+    with levels(1):
+        return hourglass_file(folder / "a.pth")
 
-    It is so for this process, a child of the harness.
-    """
-    hourglass.DEPTH = 1
-    return hourglass_file(folder / "a.pth")
+
+def _of_one_level(read: Read) -> Read:
+    def read_it(path: Path) -> Any:
+        with levels(1):
+            return read(path)
+
+    return read_it
 
 
 def _lifter(folder: Path) -> Path:
@@ -221,7 +228,8 @@ def _lifter(folder: Path) -> Path:
 
 def _stitched(folder: Path) -> Path:
     (folder / "parts").mkdir()
-    return stitched_file(folder / "a.pth", _hourglass(folder / "parts"), lifter_file(folder / "l.pth"))
+    with levels(1):
+        return stitched_file(folder / "a.pth", _hourglass(folder / "parts"), lifter_file(folder / "l.pth"))
 
 
 def _network() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
@@ -236,30 +244,38 @@ def _step(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
     optimizer.step()
 
 
+@contextmanager
+def _own_random_state() -> Iterator[None]:
+    """The random states of this process are put back afterwards."""
+    before = rng_state()
+    try:
+        yield
+    finally:
+        restore_rng_state(before)
+
+
 def _resumable(folder: Path) -> Path:
     directory = folder / "s_default"
     directory.mkdir()
     settings = plain({"lr": 0.1, "epochs": 3, "schedule": [1], "flip": False})
-    make_checkpoint_fn("s", settings)(*_network(), 3, 0.5, directory, is_best=False)
+    with _own_random_state():
+        seed_everything(0)  # the file holds random states: it has the same bytes in all processes
+        make_checkpoint_fn("s", settings)(*_network(), 3, 0.5, directory, is_best=False)
     return directory / "checkpoint.pth.tar"
 
 
 def _resume(path: Path) -> None:
-    """As `--resume` does, and the first step after it; the random states of this process are put back."""
+    """As `--resume` does, and the first step after it."""
     from options import GROUPS, SCRIPTS
     from utils.command_line.cli import parse
-    from utils.training.checkpoints import restore_rng_state, rng_state
 
     options = parse(
         "train.py", "2d3d_h36m", SCRIPTS["train"]["2d3d_h36m"], GROUPS, ["--resume", "--use_horovod", "False"]
     )
     options.checkpoint_dir, options.script = path.parent.parent, "s"
-    before = rng_state()
-    try:
+    with _own_random_state():
         settle_experiment(Namespace(**vars(options)))
         _step(*make_load_fn()(*_network(), path)[:2])
-    finally:
-        restore_rng_state(before)
 
 
 def _metas(folder: Path) -> Path:
@@ -351,9 +367,9 @@ def _read_video(path: Path) -> None:
 
 
 FORMATS = {
-    "checkpoint_hourglass": Format(_hourglass, load_hourglass, change_torch),
+    "checkpoint_hourglass": Format(_hourglass, _of_one_level(load_hourglass), change_torch),
     "checkpoint_lifter": Format(_lifter, load_lifter, change_torch),
-    "checkpoint_stitched": Format(_stitched, load_network, change_torch),
+    "checkpoint_stitched": Format(_stitched, _of_one_level(load_network), change_torch),
     "checkpoint_resume": Format(_resumable, _resume, change_torch),
     "mpii_json": Format(_mpii, lambda path: load_mpii_training(path.parent), change_json),
     "mpii_json_gz": Format(_mpii_gz, lambda path: load_mpii_training(path.parent), change_gzip),

@@ -13,61 +13,22 @@ import argparse
 import gzip
 import io
 import json
-import multiprocessing
-import os
 import pickle
 import random
-import resource
-import tempfile
-import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from cases import Format, Outcome, run_cases
 
-MOST_SECONDS, MOST_MEMORY = 5.0, 1 << 30  # limits of one case: CPU time; bytes beyond what the process had
-HANGS = 12 * MOST_SECONDS  # s, by the clock without computing or of CPU time
 EXTREME_BYTES = (0, 1, 0x7F, 0x80, 0xFF)
 EXTREME_VALUES = (
     None, True, "", "x", "\0", [], [[]], {}, {"a": 1}, -1, 0, 1e18, -1e18, 1e300, float("nan"), float("inf"), 10**400,
     [float("nan")] * 3, "a" * 1000,
 )  # fmt: skip
-
-Make = Callable[[Path], Path]
-Read = Callable[[Path], Any]
-Change = Callable[[bytes, random.Random], bytes]
-
-
-@dataclass(frozen=True)
-class Format:
-    """One kind of file.
-
-    Attributes:
-        make: writes the whole file into an empty folder, with what its readers need beside it, and gives its path.
-        read: reads it, as the entry points do.
-        change: a mutation that keeps the file well-formed; None where only bytes are changed.
-    """
-
-    make: Make
-    read: Read
-    change: Change | None = None
-
-
-@dataclass
-class Outcome:
-    """The cases of one format: how many were read or refused, the faults, and the longest time and largest memory."""
-
-    read: int = 0
-    refused: int = 0
-    seconds: float = 0.0
-    memory: int = 0
-    faults: list[str] = field(default_factory=list)
 
 
 # ------------------------------------------------------------------------------------------ mutations of bytes
@@ -218,107 +179,14 @@ def change_pickled_npz(data: bytes, rng: random.Random) -> bytes:
 
 
 # ------------------------------------------------------------------------------------------ running
-def attempt(form: Format, path: Path, content: bytes) -> tuple[str, float, int]:
-    """("read", "refused" or the fault, CPU seconds, bytes of memory taken) of one mutated file at `path`."""
-    from utils.osutils import UserError
-
-    path.write_bytes(content)
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            form.read(path)
-        result = "read"
-    except UserError as error:
-        result = "refused" if "\n" not in str(error) else f"a message of several lines: {error}"
-    except Exception as error:
-        result = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
-    taken = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-    seconds = time.process_time() - start
-    if taken > MOST_MEMORY + 50 * len(content):
-        result = f"{taken / 2**20:.0f} MiB taken"
-    elif seconds > MOST_SECONDS:
-        result = f"more than {MOST_SECONDS:.0f} s"
-    return result, seconds, taken
-
-
-def serve(name: str, seed: int, numbers: range, pipe: Any) -> None:
-    """Child process: announces each case before it runs it, and sends the result afterwards."""
-    import logging
-
+def run_format(name: str, count: int, seed: int = 0) -> Outcome:
+    """All cases of a format."""
     from formats import FORMATS
 
-    logging.getLogger("human_pose").setLevel(logging.CRITICAL)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    form = FORMATS[name]
-    with tempfile.TemporaryDirectory() as folder:
-        path = form.make(Path(folder))
-        data = path.read_bytes()
-        form.read(path)  # undamaged
-        pipe.send(("ready", 0, 0))
-        for number in numbers:
-            content = case(form, data, name, seed, number)
-            pipe.send(("begins", 0, 0))
-            pipe.send(attempt(form, path, content))
-
-
-def run_format(name: str, count: int, seed: int = 0) -> Outcome:
-    """All cases of a format. A child that dies or takes too long is replaced, and its case counted as a fault."""
-    outcome, number = Outcome(), 0
-    context = multiprocessing.get_context("fork")  # the readers are imported once
-    while number < count:
-        ours, theirs = context.Pipe(duplex=False)
-        child = context.Process(target=serve, args=(name, seed, range(number, count), theirs), daemon=True)
-        child.start()
-        theirs.close()
-        try:
-            if _hangs(child.pid, ours) or ours.recv()[0] != "ready":
-                raise RuntimeError(f"{name}: the undamaged file can't be read")
-            while number < count:
-                ours.recv()
-                if _hangs(child.pid, ours):
-                    outcome.faults.append(f"{number}: hangs")
-                    number += 1
-                    break
-                _note(outcome, number, *ours.recv())
-                number += 1
-        except EOFError:
-            child.join(10)
-            outcome.faults.append(f"{number}: the process died ({child.exitcode})")
-            number += 1
-        finally:
-            child.kill()
-            child.join()
-            ours.close()
+    form, outcome = FORMATS[name], Outcome()
+    for number, result in enumerate(run_cases(form, lambda data, n: case(form, data, name, seed, n), count)):
+        outcome.add(number, result)
     return outcome
-
-
-def _hangs(child: int, pipe: Any) -> bool:
-    """Wait for a child's next message; True if the child sleeps, or computes for too long, instead of sending it.
-
-    On a busy machine a child may get hardly any CPU time, so the clock alone says little.
-    """
-    before = None
-    while not pipe.poll(HANGS):
-        try:
-            state, *fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
-        except FileNotFoundError:
-            return False  # dead: the pipe says so
-        seconds = (int(fields[10]) + int(fields[11])) / os.sysconf("SC_CLK_TCK")  # user and system time
-        before = seconds if before is None else before
-        if state not in "RD" or seconds - before > HANGS:
-            return True
-    return False
-
-
-def _note(outcome: Outcome, number: int, result: str, seconds: float, taken: int) -> None:
-    outcome.seconds, outcome.memory = max(outcome.seconds, seconds), max(outcome.memory, taken)
-    if result == "read":
-        outcome.read += 1
-    elif result == "refused":
-        outcome.refused += 1
-    else:
-        outcome.faults.append(f"{number}: {result}")
 
 
 def main(argv: Sequence[str]) -> int:
