@@ -17,14 +17,21 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+LONGEST_MESSAGE = 1500  # characters
 UNPRINTABLE = ("Cc", "Cs")  # Unicode's categories of control characters and lone surrogates
 
 
 class UserError(Exception):
     """Bad input or a bad option. The message is one line: what was given, what is expected, how to get it.
 
-    The entry points print it to stderr and exit with status 2; no traceback.
+    The entry points print it to stderr and exit with status 2; no traceback. A message may quote a damaged file: the
+    middle of a long one is left out.
     """
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        half = LONGEST_MESSAGE // 2
+        return message if len(message) <= LONGEST_MESSAGE else f"{message[:half]} … {message[-half:]}"
 
 
 class RunFailed(RuntimeError):

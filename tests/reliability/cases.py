@@ -4,6 +4,7 @@ A reader may take bounded time and memory. A child that dies or hangs is replace
 still run.
 """
 
+import faulthandler
 import logging
 import multiprocessing
 import os
@@ -12,8 +13,7 @@ import resource
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from utils.osutils import UserError
 
 MOST_SECONDS, MOST_MEMORY = 5.0, 1 << 30  # limits of one case: CPU time; bytes beyond what the process had
+MOST_MESSAGE = 2000  # characters: nobody reads more
 HANGS = 12 * MOST_SECONDS  # s, by the clock without computing or of CPU time
 
 Make = Callable[[Path], Path]
@@ -51,14 +52,12 @@ class Result(NamedTuple):
         message: of the refusal or the fault.
         seconds: CPU time.
         memory: bytes taken beyond what the process had.
-        ended: the child is of no more use, it died or hangs.
     """
 
     kind: str
     message: str = ""
     seconds: float = 0.0
     memory: int = 0
-    ended: bool = False
 
 
 @dataclass
@@ -80,37 +79,78 @@ class Outcome:
             self.faults.append(f"{case}: {result.message}")
 
 
-def run_cases(form: Format, content: Callable[[bytes, int], bytes], count: int) -> Iterator[Result]:
-    """The results of `count` cases of a format, in order.
+class Child:
+    """A forked process that reads the files of a format; it has imported all that this process has.
 
-    They run one after another in a forked child, which has imported all that this process has.
+    After a fault, the next file is read by a new one: the old one may be dead, hang or hold memory.
 
-    `content`: (bytes of the undamaged file, number of the case) -> bytes of the case's file.
+    Attributes:
+        data: bytes of the undamaged file.
     """
-    number = 0
-    while number < count:
-        with _child(_serve, form, content, range(number, count)) as receive:
-            undamaged = receive()
-            if undamaged.kind != "read":
-                raise RuntimeError(f"the undamaged file can't be read: {undamaged.message}")
-            ended = False
-            while number < count and not ended:
-                result = receive()
-                yield result
-                number, ended = number + 1, result.ended
+
+    def __init__(self, form: Format):
+        self._form = form
+        self._start()
+
+    def run(self, content: bytes) -> Result:
+        """The result of a damaged file."""
+        if not self._process:
+            self._start()
+        self._pipe.send_bytes(content)
+        result = self._receive()
+        if result.kind == "fault":
+            self.close()
+        return result
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        if self._process:
+            self._process.kill()
+            self._process.join()
+            self._pipe.close()
+            self._process = None
+
+    def __enter__(self) -> "Child":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("fork")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(self._form, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+        undamaged = self._receive()
+        if undamaged.kind == "fault":
+            self.close()
+            raise RuntimeError(f"the undamaged file can't be read: {undamaged.message}")
+        self.data = self._pipe.recv_bytes()
+
+    def _receive(self) -> Result:
+        if _hangs(self._process.pid, self._pipe):
+            return Result("fault", "hangs")
+        try:
+            return self._pipe.recv()
+        except EOFError:
+            self._process.join(10)
+            return Result("fault", f"the process died ({self._process.exitcode})")
 
 
-def _serve(form: Format, content: Callable[[bytes, int], bytes], numbers: range, pipe: Any) -> None:
-    """Child process: sends the result of the undamaged file, then that of each case."""
-    logging.getLogger("human_pose").setLevel(logging.CRITICAL)
+def _serve(form: Format, pipe: Any) -> None:
+    """The child: sends that it has read the undamaged file, and its bytes, then a result for each content it gets."""
+    faulthandler.disable()  # no traceback of a signal, no core dump, no warnings of the project
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    logging.getLogger("human_pose").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         path = form.make(Path(folder))
         data = path.read_bytes()
         form.read(path)
         pipe.send(Result("read"))
-        for number in numbers:
-            pipe.send(_attempt(form, path, content(data, number)))
+        pipe.send_bytes(data)
+        while True:
+            pipe.send(_attempt(form, path, pipe.recv_bytes()))
 
 
 def _attempt(form: Format, path: Path, content: bytes) -> Result:
@@ -127,6 +167,8 @@ def _attempt(form: Format, path: Path, content: bytes) -> Result:
         kind, message = "refused", str(error)
         if "\n" in message:
             kind, message = "fault", f"a message of several lines: {message}"
+        elif len(message) > MOST_MESSAGE:
+            kind, message = "fault", f"a message of {len(message)} characters"
     except Exception as error:
         message = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
     taken = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
@@ -136,32 +178,6 @@ def _attempt(form: Format, path: Path, content: bytes) -> Result:
     elif seconds > MOST_SECONDS:
         kind, message = "fault", f"more than {MOST_SECONDS:.0f} s"
     return Result(kind, message, seconds, taken)
-
-
-@contextmanager
-def _child(target: Callable[..., None], *args: Any) -> Iterator[Callable[[], Result]]:
-    """A forked process that runs `target(*args, pipe)`; gives a function that waits for its next result."""
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=target, args=(*args, theirs), daemon=True)
-    process.start()
-    theirs.close()
-
-    def receive() -> Result:
-        if _hangs(process.pid, ours):
-            return Result("fault", "hangs", ended=True)
-        try:
-            return ours.recv()
-        except EOFError:
-            process.join(10)
-            return Result("fault", f"the process died ({process.exitcode})", ended=True)
-
-    try:
-        yield receive
-    finally:
-        process.kill()
-        process.join()
-        ours.close()
 
 
 def _hangs(child: int, pipe: Any) -> bool:

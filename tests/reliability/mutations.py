@@ -22,7 +22,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from cases import Format, Outcome, run_cases
+from cases import Child, Format, Outcome
 
 EXTREME_BYTES = (0, 1, 0x7F, 0x80, 0xFF)
 EXTREME_VALUES = (
@@ -184,8 +184,9 @@ def run_format(name: str, count: int, seed: int = 0) -> Outcome:
     from formats import FORMATS
 
     form, outcome = FORMATS[name], Outcome()
-    for number, result in enumerate(run_cases(form, lambda data, n: case(form, data, name, seed, n), count)):
-        outcome.add(number, result)
+    with Child(form) as child:
+        for number in range(count):
+            outcome.add(number, child.run(case(form, child.data, name, seed, number)))
     return outcome
 
 

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from utils.osutils import UserError, atomic_path, counted, file_digest, output_folder, suggestion, write_text
+from utils.osutils import (
+    LONGEST_MESSAGE,
+    UserError,
+    atomic_path,
+    counted,
+    file_digest,
+    output_folder,
+    suggestion,
+    write_text,
+)
 
 ROOT = Path(__file__).parents[2]
 KILLED_WRITER = """
@@ -26,6 +35,14 @@ def test_a_written_file_is_complete_and_alone_in_new_folders(tmp_path):
         assert not path.exists()
     assert path.read_text() == "new"
     assert os.listdir(path.parent) == ["result.json"]
+
+
+def test_a_message_that_quotes_a_whole_file_is_cut_in_its_middle():
+    message = str(UserError(f"a.csv: could not convert '{'8' * 200_000}'; give --sync"))
+    assert message.startswith("a.csv: could not convert '88")
+    assert message.endswith("88'; give --sync")
+    assert len(message) == LONGEST_MESSAGE + len(" … ")
+    assert str(UserError("x" * LONGEST_MESSAGE)) == "x" * LONGEST_MESSAGE
 
 
 @pytest.mark.parametrize("exception", [ValueError, KeyboardInterrupt, SystemExit])
