@@ -3,6 +3,7 @@
 torture.py                           all parts
 torture.py kills --kills 50          50 kills of each training
 torture.py mutations --count 200     one part with its options; `torture.py mutations --help` lists them
+torture.py fuzz --examples 100       100 files of each format that hypothesis damages
 
 A part is a module beside this one with `main(argv) -> exit status`.
 """
@@ -12,7 +13,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-PARTS = ("kills", "mutations")
+PARTS = ("kills", "mutations", "fuzz")
 HERE = Path(__file__).resolve().parent
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
