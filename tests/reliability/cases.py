@@ -14,6 +14,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -108,6 +109,7 @@ class Child:
             self._process.kill()
             self._process.join()
             self._pipe.close()
+            self._folder.cleanup()
             self._process = None
 
     def __enter__(self) -> "Child":
@@ -118,8 +120,10 @@ class Child:
 
     def _start(self) -> None:
         context = multiprocessing.get_context("fork")
+        self._folder = tempfile.TemporaryDirectory()
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(self._form, theirs), daemon=True)
+        arguments = (self._form, Path(self._folder.name), theirs, self._pipe)
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
         undamaged = self._receive()
@@ -138,17 +142,18 @@ class Child:
             return Result("fault", f"the process died ({self._process.exitcode})")
 
 
-def _serve(form: Format, pipe: Any) -> None:
+def _serve(form: Format, folder: Path, pipe: Any, parents_end: Any) -> None:
     """The child: sends that it has read the undamaged file, and its bytes, then a result for each content it gets."""
+    parents_end.close()  # or the pipe would not end with the parent
     faulthandler.disable()  # no traceback of a signal, no core dump, no warnings of the project
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.getLogger("human_pose").setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory() as folder:
-        path = form.make(Path(folder))
-        data = path.read_bytes()
-        form.read(path)
-        pipe.send(Result("read"))
-        pipe.send_bytes(data)
+    path = form.make(folder)
+    data = path.read_bytes()
+    form.read(path)
+    pipe.send(Result("read"))
+    pipe.send_bytes(data)
+    with suppress(EOFError):
         while True:
             pipe.send(_attempt(form, path, pipe.recv_bytes()))
 

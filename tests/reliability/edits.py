@@ -174,6 +174,6 @@ def _new_value(value: Any, structure: Structure) -> Any:
     if not structure.dtypes or not isinstance(value, dict) or "array" not in value:
         return value
     dtype, shape, fill = value["array"]
-    with np.errstate(invalid="ignore"):  # NaN has no integer; what comes of it doesn't matter
+    with np.errstate(all="ignore"):  # integers of NaN, float32 of 1e300: what comes of them doesn't matter
         array = np.full(shape, fill).astype(dtype)
     return torch.from_numpy(array) if structure is TORCH else array

@@ -150,10 +150,14 @@ def _falsifying(check: Any, examples_of: st.SearchStrategy[list[Edit]], examples
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     found: list[Entry] = []
-    try:
-        hypothesis.seed(seed)(settings(hypothesis.given(examples_of)(check)))()
-    except* Fault as group:
-        found += [fault.entry for fault in _leaves(group)]
+    with tempfile.TemporaryDirectory() as home:
+        hypothesis.configuration.set_hypothesis_home_dir(home)  # nothing is left in the working folder
+        try:
+            hypothesis.seed(seed)(settings(hypothesis.given(examples_of)(check)))()
+        except* Fault as group:
+            found += [fault.entry for fault in _leaves(group)]
+        finally:
+            hypothesis.configuration.set_hypothesis_home_dir(None)
     return found
 
 
@@ -179,14 +183,12 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     corpus, failed = load(), 0
     print(f"{'format':<22}{'cases':>7}{'read':>7}{'refused':>9}{'faults':>8}{'kept':>6}{'longest, s':>12}{'MiB':>6}")
-    with tempfile.TemporaryDirectory() as home:
-        hypothesis.configuration.set_hypothesis_home_dir(home)  # nothing is left in the working folder
-        for name in options.formats:
-            fuzzed = fuzz_format(FORMATS[name], options.examples, options.seed, corpus.get(name, ()))
-            _show(name, fuzzed)
-            failed += len(fuzzed.faults)
-            if options.keep:
-                _keep(corpus, name, fuzzed)
+    for name in options.formats:
+        fuzzed = fuzz_format(FORMATS[name], options.examples, options.seed, corpus.get(name, ()))
+        _show(name, fuzzed)
+        failed += len(fuzzed.faults)
+        if options.keep:
+            _keep(corpus, name, fuzzed)
     return 1 if failed else 0
 
 
