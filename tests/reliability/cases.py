@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,6 +120,8 @@ class Child:
         self.close()
 
     def _start(self) -> None:
+        # Making a network imports it, which takes seconds: here it is imported once, for all children.
+        import_module("torch._dynamo")
         context = multiprocessing.get_context("fork")
         self._folder = tempfile.TemporaryDirectory()
         self._pipe, theirs = context.Pipe()
