@@ -358,8 +358,12 @@ def report_bounds(results: dict, seed: int, found: Tensor, clips: Clips, length:
 
 def report(results: dict, seed: int, name: str, scores: dict[str, tuple[float, float, int]]) -> None:
     results.setdefault(name, {})[seed] = scores
+    print(line_of(f"seed {seed}, {name}", scores), flush=True)
+
+
+def line_of(name: str, scores: dict[str, tuple[float, float, int]]) -> str:
     parts = [f"{group}: {error:.2f} px, {rate:.1f} % ({count})" for group, (error, rate, count) in scores.items()]
-    print(f"seed {seed}, {name}: {'; '.join(parts)}", flush=True)
+    return f"{name}: {'; '.join(parts)}"
 
 
 if __name__ == "__main__":

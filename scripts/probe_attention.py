@@ -12,12 +12,12 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-import torch
-from compare_attention import FRAMES, SIDE, Clips, Encoded, encode, parts_of, render, report, score
-from torch import Tensor
+FOLDER = Path(__file__).resolve().parent
+sys.path[:0] = [str(FOLDER.parent), str(FOLDER)]
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import torch
+from compare_attention import FRAMES, SIDE, Clips, Encoded, encode, line_of, parts_of, render, score
+from torch import Tensor
 
 from stacked_hourglass.hourglass import HourglassNet
 from stacked_hourglass.loading import load_hourglass
@@ -69,7 +69,7 @@ def main() -> None:
     memories |= {f"up to {side} x {side}": range(level + 1) for level, side in enumerate(SIDES) if level}
     for name, levels in memories.items():
         found = predict(model, encoded, clips, levels, options.length)
-        report({}, 2, f"memory {name}", score(found, clips, options.length))
+        print(line_of(f"memory {name}", score(found, clips, options.length)), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ LENGTH = 3
 OVER_TIME = Architecture(
     stacks=2, features=8, add_attention=True, attention_history_length=LENGTH, attention_heads=2, num_classes=4
 )
-LEVELS = replace(OVER_TIME, attention_levels=3)
+LEVELS = replace(OVER_TIME, attention_levels=5)
 PLAIN = Architecture(stacks=2, features=8, num_classes=4)
-both = pytest.mark.parametrize("architecture", [OVER_TIME, LEVELS], ids=["bottleneck", "three_levels"])
+both = pytest.mark.parametrize("architecture", [OVER_TIME, LEVELS], ids=["bottleneck", "five_levels"])
 
 
 def network(architecture: Architecture = OVER_TIME, trained: bool = False) -> HourglassNet:
@@ -42,9 +42,9 @@ def streamed(model: HourglassNet, images: torch.Tensor) -> tuple[torch.Tensor, H
 
 
 # ------------------------------------------------------------------------------------------ the module by hand
-def identity_attention(length: int = 2, gain: float = 1.0) -> TemporalAttention:
+def identity_attention(same_place: bool = False) -> TemporalAttention:
     """One head of two channels. Queries are 0, so all visible frames weigh the same; values are the features."""
-    attention = TemporalAttention(2, length, 1)
+    attention = TemporalAttention(2, 2, 1, same_place)
     attention.norm = torch.nn.Identity()
     with torch.no_grad():
         attention.place.zero_()
@@ -52,7 +52,7 @@ def identity_attention(length: int = 2, gain: float = 1.0) -> TemporalAttention:
             layer.bias.zero_()
             layer.weight.copy_(torch.eye(2)[..., None, None])
         attention.query.weight.zero_()
-        attention.gain.fill_(gain)
+        attention.gain.fill_(1.0)
     return attention
 
 
@@ -107,6 +107,29 @@ def test_a_new_module_attends_to_the_same_position_of_the_last_frame():
     assert found[2:].max() <= 0
 
 
+def test_with_same_place_other_places_are_as_if_their_bias_forbade_them():
+    torch.manual_seed(0)
+    everywhere, here = TemporalAttention(4, 3, 2), TemporalAttention(4, 3, 2, same_place=True)
+    torch.nn.init.normal_(everywhere.gain)
+    torch.nn.init.normal_(here.place)
+    with torch.no_grad():
+        everywhere.place.fill_(-1e4)
+        everywhere.place[..., 3:4, 3:4] = here.place
+    here.load_state_dict({**everywhere.state_dict(), "place": here.place})
+    now, past, frames = torch.randn(2, 4, 4, 2, 3), torch.randn(2, 3, 4, 2, 3), torch.tensor([1, 3])
+    with torch.no_grad():
+        torch.testing.assert_close(here(now, past, frames), everywhere(now, past, frames))
+
+
+def test_same_place_by_hand():
+    """The mean of what the place held, and of the frames that were seen."""
+    past = torch.tensor([[1.0, 2.0], [3.0, 4.0]])[None, :, None, None].expand(1, 2, 2, 1, 2)
+    attention = identity_attention(same_place=True)
+    for frames, expected in ((2, [2, 3]), (1, [3, 4]), (0, [0, 0])):
+        found = attention(torch.zeros(1, 1, 2, 1, 2), past, torch.tensor([frames]))
+        assert found[0, 0, 0, 0].tolist() == pytest.approx(expected)
+
+
 def test_heads_must_divide_the_channels():
     with pytest.raises(ValueError, match="8 channels and 3 heads"):
         TemporalAttention(8, 2, 3)
@@ -136,14 +159,14 @@ def test_without_history_there_is_no_attention():
 
 
 @settings(max_examples=5)
-@given(frames=st.integers(1, 8), levels=st.sampled_from([1, 3]))
+@given(frames=st.integers(1, 8), levels=st.sampled_from([1, 3, 5]))
 def test_streaming_gives_what_the_whole_clip_gives(frames, levels):
     model, images = network(replace(OVER_TIME, attention_levels=levels), trained=True), clip(frames)
     with torch.no_grad():
         found, history = streamed(model, images)
         whole = model(images)[-1]
     assert (found - whole).abs().max() < 1e-5
-    places = {1: 1, 3: 1 + 4 + 16}[levels]
+    places = {1: 1, 3: 1 + 4 + 16, 5: 1 + 4 + 16 + 64 + 256}[levels]
     assert history.features.shape == (2, 2, LENGTH, 8, places)  # however long the clip
     assert history.frames.tolist() == [min(frames, LENGTH)] * 2
 
