@@ -5,10 +5,12 @@ import re
 import cv2
 import numpy as np
 import pytest
+import torch
 from command_line import call_script, load_script
 from tiny_checkpoints import SMALL, hourglass_file
 
 from stacked_hourglass.hourglass import Architecture
+from stacked_hourglass.loading import load_hourglass
 from utils.predictions.jitter import JITTER_DEFINITION
 
 
@@ -38,6 +40,19 @@ def test_the_command_line(script, clip, tmp_path, length):
     assert re.match(r"single frames: jitter 0.00 px per frame², from 2 times .*; 4 people in ", lines[0])
     assert not length or lines[1].startswith("with history: jitter ")
     assert definition == JITTER_DEFINITION
+
+
+def test_smaller_crops_give_maps_of_the_same_size(script, clip, tmp_path):
+    network = load_hourglass(hourglass_file(tmp_path / "net.pth.tar"))
+    whole = script.TimedPredictor(network, history=False)
+    half = script.TimedPredictor(network, history=False, side=128)
+    crops = torch.full((1, 3, 256, 256), 90, dtype=torch.uint8)
+    expected = torch.nn.functional.interpolate(whole.heatmaps(crops[..., :128, :128]), scale_factor=2, mode="bilinear")
+    assert torch.equal(half.heatmaps(crops), expected)
+    ran = call_script(
+        script, "--load", tmp_path / "net.pth.tar", "--data_dir", clip, "--person_box", "whole", "--input_side", 128
+    )
+    assert "single frames: jitter 0.00" in ran.succeeded().out
 
 
 def test_photos_are_refused(script, tmp_path):
