@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stacked_hourglass.attention import History, TemporalAttention
+from stacked_hourglass.attention import History, TemporalAttention, _SamePlace
 from stacked_hourglass.hourglass import Architecture, HourglassNet, infer_architecture
 from utils.osutils import UserError
 from utils.training.checkpoints import load_state
@@ -128,6 +128,26 @@ def test_same_place_by_hand():
     for frames, expected in ((2, [2, 3]), (1, [3, 4]), (0, [0, 0])):
         found = attention(torch.zeros(1, 1, 2, 1, 2), past, torch.tensor([frames]))
         assert found[0, 0, 0, 0].tolist() == pytest.approx(expected)
+
+
+def test_gradients_of_same_place():
+    torch.manual_seed(0)
+    shapes = (2, 3, 2, 2, 3), (2, 7, 2, 2, 3), (2, 7, 2, 2, 3), (2, 3, 2, 4, 3)  # query, key, value, bias
+    assert torch.autograd.gradcheck(_SamePlace.apply, [torch.randn(one).double().requires_grad_() for one in shapes])
+
+
+def test_same_place_in_bf16():
+    torch.manual_seed(0)
+    attention = TemporalAttention(4, 3, 2, same_place=True)
+    torch.nn.init.normal_(attention.gain)
+    now, past, frames, found = torch.randn(1, 2, 4, 2, 2), torch.randn(1, 3, 4, 2, 2), torch.tensor([2]), []
+    for low in (False, True):
+        leaf = now.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            attention(leaf, past, frames).square().sum().backward()
+        found.append(leaf.grad)
+    exact, rounded = found
+    assert (rounded - exact).norm() < 0.02 * exact.norm()
 
 
 def test_heads_must_divide_the_channels():

@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny_checkpoints import levels
 
+from stacked_hourglass import hourglass
 from stacked_hourglass.attention import History
 from stacked_hourglass.demo_weights import DEMO_WEIGHTS
 from stacked_hourglass.hourglass import Architecture, HourglassNet
@@ -27,14 +28,18 @@ pytestmark = [
 
 def over_time(**architecture) -> HourglassNet:
     torch.manual_seed(0)
-    attention = {"add_attention": True, "attention_history_length": LENGTH, "attention_heads": 2}
-    model = HourglassNet(Architecture(stacks=1, features=8, **attention, **architecture)).eval()
-    torch.nn.init.normal_(model.attention[0].gain)
+    past = {"add_attention": True, "attention_history_length": LENGTH, "attention_heads": 2}
+    model = HourglassNet(Architecture(stacks=1, features=8, **past, **architecture)).eval()
+    for attention in model.attention:
+        torch.nn.init.normal_(attention.gain)
     return model
 
 
-def test_the_files_give_the_results_of_streaming(tmp_path):
-    model = over_time()
+def test_the_files_give_the_results_of_streaming(tmp_path, monkeypatch):
+    """With both kinds of attention: to all places at the bottleneck, to the same place above it."""
+    monkeypatch.setattr(hourglass, "LEVELS_OF_ALL_PLACES", 1)
+    model = over_time(attention_levels=2)
+    assert [attention.same_place for attention in model.attention] == [False, True]
     differences = export_network(exported_hourglass(model), tmp_path)
     assert {"next_history", "next_history_frames"} <= differences["hourglass.pt2"].keys()
     program = load_program(Path(tmp_path, "hourglass.pt2"))
