@@ -101,7 +101,8 @@ class TemporalAttention(nn.Module):
     def _of_same_place(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor) -> Tensor:
         """(B, F, heads, d, places)."""
         bias = torch.einsum("bfhdq,thd->bfhtq", query, self.age) + self.place.flatten(2)
-        bias = bias.masked_fill(~seen[:, :, None, :, None], torch.finfo(bias.dtype).min)
+        lowest = torch.finfo(bias.dtype).min / 2  # finite with the scores added to it
+        bias = bias.masked_fill(~seen[:, :, None, :, None], lowest)
         return _SamePlace.apply(query, key, value, bias)
 
     def _project(self, layer: nn.Conv2d, features: Tensor) -> Tensor:
@@ -128,7 +129,7 @@ class TemporalAttention(nn.Module):
 
 class _SamePlace(torch.autograd.Function):
     """Attention of each place to itself in the T frames before: frame by frame of the past, as all at once would take T
-    times the memory. Its own gradients are added up in place, in half of the time that autograd's take."""
+    times the memory. Its own gradients are added up in place, in 0.6 of the time that autograd's take."""
 
     @staticmethod
     def forward(ctx, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:

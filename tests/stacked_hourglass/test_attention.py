@@ -130,6 +130,15 @@ def test_same_place_by_hand():
         assert found[0, 0, 0, 0].tolist() == pytest.approx(expected)
 
 
+def test_same_place_without_a_past_is_finite_in_half_precision():
+    attention = TemporalAttention(4, 3, 2, same_place=True).half()
+    torch.nn.init.ones_(attention.gain)
+    torch.nn.init.constant_(attention.place, -40.0)
+    now = torch.randn(1, 1, 4, 2, 2).half()
+    with torch.no_grad():
+        assert torch.equal(attention(now, torch.zeros(1, 3, 4, 2, 2).half(), torch.tensor([0])), now)
+
+
 def test_gradients_of_same_place():
     torch.manual_seed(0)
     shapes = (2, 3, 2, 2, 3), (2, 7, 2, 2, 3), (2, 7, 2, 2, 3), (2, 3, 2, 4, 3)  # query, key, value, bias
