@@ -145,6 +145,11 @@ def cover(images: Tensor, joints: Tensor, generator: torch.Generator) -> Tensor:
 
 
 # ------------------------------------------------------------------------------------------ features before the way up
+def centred(model: HourglassNet, images: Tensor) -> Tensor:
+    """Images (B, 3, H, W) in [0, 1] minus the mean, in channels-last, as the network takes them."""
+    return (images - model.mean[:, None, None]).contiguous(memory_format=torch.channels_last)
+
+
 @dataclass(frozen=True)
 class Encoded:
     """N clips of F frames: the skips from the lowest level up and the bottleneck, each (N, F, C, h, w) float16, and
@@ -161,20 +166,23 @@ def encode(model: HourglassNet, parts: Iterable[tuple[Tensor, Tensor, Tensor]]) 
     model.eval()
     rows = []
     for images, joints, counted in parts:
-        inputs = (images - model.mean[:, None, None]).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        skips, bottom = model.hg[0].down(model.stem(inputs))
+        skips, bottom = model.hg[0].down(model.stem(centred(model, images.flatten(0, 1))))
         rows.append([*(one.half().unflatten(0, images.shape[:2]) for one in (*skips, bottom)), joints, counted])
     *levels, joints, counted = (torch.cat(column) for column in zip(*rows, strict=True))
     return Encoded(tuple(levels), joints, counted)
 
 
-def decode(model: HourglassNet, encoded: Encoded, chosen: Tensor | slice) -> Tensor:
-    """(B · F, J, h, w) heat maps of the chosen clips."""
+def decode(
+    model: HourglassNet,
+    encoded: Encoded,
+    chosen: Tensor | slice,
+    before_up: Callable[[int, Tensor], Tensor] | None = None,
+) -> Tensor:
+    """(B · F, J, h, w) heat maps of the chosen clips; `before_up` as in `Hourglass.up`, by default the attention."""
     *skips, bottom = (
         level[chosen].float().flatten(0, 1).contiguous(memory_format=torch.channels_last) for level in encoded.levels
     )
-    before_up = None
-    if model.architecture.history_length:
+    if before_up is None and model.architecture.history_length:
         clips = len(encoded.joints[chosen])
         history = model.empty_history(bottom.new_empty(clips, 3, SIDE, SIDE))
         before_up = partial(model.with_past, PassOverTime(history), 0)
@@ -220,8 +228,7 @@ def train_common(model: HourglassNet, clips: Clips, options: argparse.Namespace,
 
     def forward() -> tuple[Tensor, Tensor, Tensor]:
         images, joints, counted = (one.flatten(0, 1) for one in minibatch(clips, options.batch, generator))
-        inputs = (images - model.mean[:, None, None]).contiguous(memory_format=torch.channels_last)
-        return model(inputs)[-1], joints, counted
+        return model(centred(model, images))[-1], joints, counted
 
     train(model, forward, options.steps, 1e-3 if options.load else 3e-3)
 
@@ -244,7 +251,12 @@ def predict(model: HourglassNet, encoded: Encoded) -> Tensor:
     """(N, F, J, 2) px."""
     model.eval()
     parts = [decode(model, encoded, slice(start, start + 8)) for start in range(0, len(encoded.joints), 8)]
-    return heatmap_to_crop(decode_heatmaps(torch.cat(parts))[0]).unflatten(0, encoded.joints.shape[:2])
+    return joints_of(torch.cat(parts), encoded)
+
+
+def joints_of(maps: Tensor, encoded: Encoded) -> Tensor:
+    """(N, F, J, 2) px, of heat maps (N · F, J, h, w)."""
+    return heatmap_to_crop(decode_heatmaps(maps)[0]).unflatten(0, encoded.joints.shape[:2])
 
 
 def score(found: Tensor, clips: Clips, length: int) -> dict[str, tuple[float, float, int]]:
@@ -268,10 +280,19 @@ def seen_before(seen: Tensor, length: int) -> Tensor:
 
 def where_last_seen(joints: Tensor, otherwise: Tensor, clips: Clips, length: int) -> Tensor:
     """`otherwise` (N, F, J, 2), but covered joints where `joints` has them in the last frame that shows them."""
-    seen, held = clips.inside & ~clips.covered, otherwise.clone()
+    seen = clips.inside & ~clips.covered
+    return from_before(joints, otherwise, clips.covered[..., None], seen[..., None], length)
+
+
+def from_before(values: Tensor, otherwise: Tensor, missing: Tensor, seen: Tensor, length: int) -> Tensor:
+    """`otherwise` (N, F, …), but where `missing`, the `values` of the last frame, up to `length` before, with `seen`.
+
+    `missing` and `seen`: bool, broadcast to (N, F, …).
+    """
+    held = otherwise.clone()
     for ago in range(length, 0, -1):
-        chosen = clips.covered[:, ago:] & seen[:, :-ago]
-        held[:, ago:] = torch.where(chosen[..., None], joints[:, :-ago], held[:, ago:])
+        chosen = missing[:, ago:] & seen[:, :-ago]
+        held[:, ago:] = torch.where(chosen, values[:, :-ago], held[:, ago:])
     return held
 
 

@@ -16,12 +16,24 @@ FOLDER = Path(__file__).resolve().parent
 sys.path[:0] = [str(FOLDER.parent), str(FOLDER)]
 
 import torch
-from compare_attention import FRAMES, SIDE, Clips, Encoded, encode, line_of, parts_of, render, score
+from compare_attention import (
+    FRAMES,
+    SIDE,
+    Clips,
+    Encoded,
+    decode,
+    encode,
+    from_before,
+    joints_of,
+    line_of,
+    parts_of,
+    render,
+    score,
+)
 from torch import Tensor
 
 from stacked_hourglass.hourglass import HourglassNet
 from stacked_hourglass.loading import load_hourglass
-from utils.imaging.heatmaps import decode_heatmaps, heatmap_to_crop
 
 SIDES = (2, 4, 8, 16, 32)  # of the levels, for an image of 128 px
 
@@ -36,11 +48,8 @@ def covered_places(panels: Tensor, side: int) -> Tensor:
 
 def remember(features: Tensor, panels: Tensor, length: int) -> Tensor:
     """Features (N, F, C, h, w), but at covered places those of the last of `length` frames in which they were not."""
-    covered, held = covered_places(panels, features.shape[-1]), features.clone()
-    for ago in range(length, 0, -1):
-        chosen = covered[:, ago:] & ~covered[:, :-ago]
-        held[:, ago:] = torch.where(chosen[:, :, None], features[:, :-ago], held[:, ago:])
-    return held
+    covered = covered_places(panels, features.shape[-1])[:, :, None]
+    return from_before(features, features, covered, ~covered, length)
 
 
 @torch.no_grad()
@@ -52,9 +61,7 @@ def predict(model: HourglassNet, encoded: Encoded, clips: Clips, levels: Collect
             return low
         return remember(low.unflatten(0, (-1, FRAMES)), clips.panels, length).flatten(0, 1)
 
-    *skips, bottom = (level.float().flatten(0, 1) for level in encoded.levels)
-    maps = model.score[0](model.fc[0](model.res[0](model.hg[0].up(skips, bottom, before_up))))
-    return heatmap_to_crop(decode_heatmaps(maps)[0]).unflatten(0, (-1, FRAMES))
+    return joints_of(decode(model, encoded, slice(None), before_up), encoded)
 
 
 def main() -> None:

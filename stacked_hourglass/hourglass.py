@@ -36,7 +36,7 @@ class Architecture:
         no_batch_norm_affine: batch norm without gain and bias.
         batch_norm_momentum: share of the new batch in the running statistics (PyTorch's convention).
         predict_joint_visibility: with a `VisibilityNet` on the last stack's features.
-        add_attention: with a `TemporalAttention` at the lower levels of every hourglass, or at all.
+        add_attention: with a `TemporalAttention` at the lower levels of every hourglass, or at all of its levels.
         attention_history_length: how many frames it looks back; with 0 there is none.
         attention_heads: a divisor of `features`.
         attention_levels: from the bottleneck up, 1 to 5; each has twice the resolution of the one below it, and the

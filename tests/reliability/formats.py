@@ -21,7 +21,7 @@ from mutations import (
     change_pickled_npz,
     change_torch,
 )
-from PIL import Image
+from picture_formats import PICTURE_FORMATS
 from tiny_checkpoints import hourglass_file, levels, lifter_file, stitched_file
 
 from stacked_hourglass.annotations.coco import read_coco, read_truth
@@ -41,10 +41,6 @@ from utils.doors.experiments import settle_experiment
 from utils.files.schema import numbers
 from utils.human36m.files import find_sequences, load_motions, write_positions
 from utils.human36m_frames import read_listed_frames
-from utils.imaging.image_sources import open_source
-from utils.imaging.images import ImageError, image_size, read_image
-from utils.imaging.video_writer import write_video
-from utils.osutils import UserError
 from utils.predictions.coco_results import load_coco_results, save_coco_results
 from utils.predictions.keypoint_results import keypoint_results, load_keypoint_results, save_keypoint_results
 from utils.predictions.picture_files import confident_joints, find_skeleton
@@ -329,43 +325,6 @@ def _read_cache(path: Path) -> None:
     assert all(CACHED[name].right(found[name]) for name in CACHED)
 
 
-def _photo(suffix: str, mode: str) -> Any:
-    def make(folder: Path) -> Path:
-        picture = np.random.default_rng(0).integers(0, 255, (40, 60, len(mode)), dtype=np.uint8)
-        Image.fromarray(picture, mode).save(folder / f"a{suffix}")
-        return folder / f"a{suffix}"
-
-    return make
-
-
-def _read_photo(path: Path) -> None:
-    try:
-        image_size(path)
-        read_image(path)
-    except ImageError as error:
-        raise UserError(str(error)) from None
-
-
-def _video(suffix: str, frames: int = 8) -> Any:
-    def make(folder: Path) -> Path:
-        rng = np.random.default_rng(0)
-        if suffix == ".gif":
-            pictures = [Image.fromarray(rng.integers(0, 255, (48, 64, 3), np.uint8)) for _ in range(frames)]
-            pictures[0].save(folder / "a.gif", save_all=True, append_images=pictures[1:], duration=40)
-        else:
-            with write_video(folder / f"a{suffix}", 25, (64, 48)) as write:
-                for _ in range(frames):
-                    write(rng.integers(0, 255, (48, 64, 3), np.uint8))
-        return folder / f"a{suffix}"
-
-    return make
-
-
-def _read_video(path: Path) -> None:
-    for name, frame in open_source(path):
-        assert isinstance(frame, np.ndarray), name
-
-
 FORMATS = {
     "checkpoint_hourglass": Format(_hourglass, _of_one_level(load_hourglass), change_torch),
     "checkpoint_lifter": Format(_lifter, load_lifter, change_torch),
@@ -394,10 +353,6 @@ FORMATS = {
     "poses_pt": Format(_poses_pt, load_predictions, change_torch),
     "options_json": Format(_options_json, _read_options_json, change_json),
     "cache": Format(_cache, _read_cache, change_json),
-    "photo_jpg": Format(_photo(".jpg", "RGB"), _read_photo),
-    "video_mp4": Format(_video(".mp4"), _read_video),
-    "video_gif": Format(_video(".gif"), _read_video),
-    "photo_png": Format(_photo(".png", "RGBA"), _read_photo),
-    **{f"photo_{suffix}": Format(_photo(f".{suffix}", "RGB"), _read_photo) for suffix in ("webp", "bmp", "tif")},
+    **PICTURE_FORMATS,
     **DATA_SET_FORMATS,
 }  # fmt: skip

@@ -115,7 +115,7 @@ def test_edits_of_arrays():
     with h5py.File(io.BytesIO(apply(HDF5.dump(content), edits, HDF5))) as file:
         stored = {name: file[name][()] for name in file}
     data = TORCH.dump({name: torch.zeros(3) for name in "abc"})
-    tensors = torch.load(io.BytesIO(apply(data, [*edits, ["value", ["a"], "x"]], TORCH)))
+    tensors = torch.load(io.BytesIO(apply(data, [*edits, ["value", ["a"], "x"]], TORCH)), weights_only=True)
     for arrays in (found, stored):
         assert arrays.keys() == {"a", "b"}
         assert arrays["a"].tolist() == [[1.5], [1.5]]
