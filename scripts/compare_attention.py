@@ -13,6 +13,7 @@ distance in px of the 128 px frame. PCKh@0.5: closer than half of 0.75 × the di
 """
 
 import argparse
+import copy
 import json
 import re
 import sys
@@ -34,6 +35,7 @@ sys.path.insert(0, str(ROOT))
 from stacked_hourglass.attention import PassOverTime
 from stacked_hourglass.hourglass import Architecture, HourglassNet
 from stacked_hourglass.loading import checkpoint_of, load_hourglass
+from utils.command_line.cli import Parser
 from utils.compute.allocator import keep_large_blocks
 from utils.imaging.heatmaps import (
     crop_to_heatmap,
@@ -309,7 +311,7 @@ def with_attention(model: HourglassNet, options: argparse.Namespace, seed: int) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--clips", type=int, nargs=2, default=[480, 192], help="for training, for validation")
     parser.add_argument("--steps", type=int, default=1500, help="of the common network of single frames")
@@ -329,6 +331,13 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     keep_large_blocks()
+    with parser.one_line_errors():
+        compare(options)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Train, score and print for each seed."""
+    start = load_hourglass(options.load) if options.load else None
     if options.cache:
         options.cache.mkdir(parents=True, exist_ok=True)
     place = lambda name: options.cache / name if options.cache else None  # noqa: E731
@@ -337,11 +346,7 @@ def main() -> None:
     results = {}
     for seed in options.seeds:
         torch.manual_seed(seed)
-        common = (
-            load_hourglass(options.load)
-            if options.load
-            else HourglassNet(Architecture(stacks=1, features=options.features))
-        )
+        common = copy.deepcopy(start) or HourglassNet(Architecture(stacks=1, features=options.features))
         common.to(memory_format=torch.channels_last)
         kept = place(f"common_{common.architecture.features}_{options.steps}_{seed}.pt")
         if kept and kept.is_file():

@@ -7,7 +7,6 @@ features of each place that the panel covers are replaced by those that the plac
 within the history. So the table says at which level attention over time can find where a covered joint was.
 """
 
-import argparse
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -34,6 +33,7 @@ from torch import Tensor
 
 from stacked_hourglass.hourglass import HourglassNet
 from stacked_hourglass.loading import load_hourglass
+from utils.command_line.cli import Parser
 
 SIDES = (2, 4, 8, 16, 32)  # of the levels, for an image of 128 px
 
@@ -65,12 +65,14 @@ def predict(model: HourglassNet, encoded: Encoded, clips: Clips, levels: Collect
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--load", type=Path, required=True, help="checkpoint of an hourglass of one stack")
     parser.add_argument("--clips", type=int, default=48, help="for validation")
     parser.add_argument("--length", type=int, default=6, help="frames of history")
     options = parser.parse_args()
-    model, clips = load_hourglass(options.load), render(options.clips, 2, panels=True)
+    with parser.one_line_errors():
+        model = load_hourglass(options.load)
+    clips = render(options.clips, 2, panels=True)
     encoded = encode(model, parts_of(clips))
     memories = {"none": ()} | {f"{side} x {side} only": (level,) for level, side in enumerate(SIDES)}
     memories |= {f"up to {side} x {side}": range(level + 1) for level, side in enumerate(SIDES) if level}

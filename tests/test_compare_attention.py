@@ -76,3 +76,11 @@ def test_attention_starts_with_the_other_network_and_its_mean(script, tmp_path):
     over_time = load_hourglass(tmp_path / "second/attention_0.pth.tar")
     assert over_time.architecture.attention_levels == 2
     assert over_time.mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_a_missing_checkpoint_is_one_line_before_anything_is_rendered(script, tmp_path, monkeypatch):
+    monkeypatch.setattr(script, "render", None)
+    assert (
+        "none.pth.tar: no such checkpoint"
+        in call_script(script, "--load", tmp_path / "none.pth.tar", cwd=tmp_path).last_error()
+    )

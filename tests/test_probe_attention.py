@@ -38,3 +38,11 @@ def test_the_whole_way(script, tmp_path):
     assert len(lines) == 10
     assert lines[0].startswith("memory none: covered, seen before: ")
     assert lines[-1].startswith("memory up to 32 x 32: ")
+
+
+def test_a_missing_checkpoint_is_one_line_before_anything_is_rendered(script, tmp_path, monkeypatch):
+    monkeypatch.setattr(script, "render", None)
+    assert (
+        "none.pth.tar: no such checkpoint"
+        in call_script(script, "--load", tmp_path / "none.pth.tar", cwd=tmp_path).last_error()
+    )
