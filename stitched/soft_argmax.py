@@ -15,7 +15,7 @@ the rest reads only the few pixels of the window.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -25,7 +25,6 @@ from utils.compute.arrays import as_tensor, in_kind
 from utils.imaging.heatmaps import hard_maximum, smooth_heatmaps
 
 WINDOWS = (None, "Parzen", "Uniform")
-OUTSIDE = -(1 << 40)  # index of a pixel outside the map; a sum with it is negative
 
 
 class _SoftArgmax(nn.Module):
@@ -60,8 +59,8 @@ class _SoftArgmax(nn.Module):
         self.base_index, self.step_size = base_index, step_size
         self.window_fn, self.window_width, self.softmax_temp = window_fn, window_width, softmax_temp
         self._offsets, self._log_window = self._make_window()
-        # Size of the maps, and the tables of `_window_index` for it.
-        self._tables: tuple[tuple[int, ...], list[Tensor]] = (), []
+        # Size of the maps, and for it what `_window_around` looks up: the steps in the flat index, and the edges.
+        self._tables: tuple[tuple[int, ...], Tensor | None, list[Tensor]] = (), None, []
 
     @in_kind
     def forward(self, maps: Tensor) -> Tensor:
@@ -117,33 +116,48 @@ class _SoftArgmax(nn.Module):
         """(N, *size) -> (N, dims), px, x first. After the search for the maximum only the window's pixels are read."""
         self._follow(maps.device)
         centre = hard_maximum(maps.detach())  # (N, dims)
-        index = self._window_index(centre, tuple(maps.shape[1:]))  # (N, P)
-        pixels = _in_precision(maps.flatten(1).gather(1, index.clamp(min=0)))
-        logits = torch.add(self._log_window, _below_maximum(pixels), alpha=1 / self.softmax_temp)
-        weights = logits.masked_fill(index < 0, -math.inf).softmax(-1)
+        index, log_window = self._window_around(centre, tuple(maps.shape[1:]))  # (N, P) both
+        pixels = _in_precision(maps.flatten(1).gather(1, index))
+        # The middle of the window is the maximum, which cancels in the softmax: subtracted for precision.
+        below = pixels - pixels.detach()[:, pixels.shape[1] // 2, None]
+        weights = torch.add(log_window, below, alpha=1 / self.softmax_temp).softmax(-1)
         # No matrix product: autocast and TF32 would round it.
         return centre + (weights[:, None] * self._offsets).sum(-1)
 
-    def _window_index(self, centre: Tensor, size: tuple[int, ...]) -> Tensor:
-        """Flat indices (N, P) of the window's pixels around `centre` (N, dims); negative outside the map.
+    def _window_around(self, centre: Tensor, size: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Flat indices (N, P) of the window's pixels around `centre` (N, dims), and the log of its height there.
 
-        They are looked up in tables for maps of one size, which takes a fifth of the time of computing them.
+        Outside the map the index is that of any pixel, and the log -inf. What is the same for all maps of one size is
+        looked up, which takes a fifth of the time of computing it.
         """
+        lines = centre.unbind(-1)
         if type(centre) is not Tensor or torch.compiler.is_compiling():  # a trace must not be kept
-            return _sum(self._indices(line, size, axis) for axis, line in enumerate(centre.unbind(-1)))
-        if self._tables[0] != size:
-            lines = (torch.arange(length, device=centre.device) for length in reversed(size))
-            self._tables = size, [self._indices(line, size, axis) for axis, line in enumerate(lines)]
-        return _sum(table.index_select(0, centre[:, axis]) for axis, table in enumerate(self._tables[1]))
+            steps = self._flat(self._offsets.long().unbind(), size)
+            edges = [self._edge(line, size, axis) for axis, line in enumerate(lines)]
+        else:
+            if self._tables[0] != size:
+                whole = (torch.arange(length, device=centre.device) for length in reversed(size))
+                tables = [self._edge(line, size, axis) for axis, line in enumerate(whole)]
+                self._tables = size, self._flat(self._offsets.long().unbind(), size), tables
+            steps = self._tables[1]
+            edges = [table.index_select(0, line) for table, line in zip(self._tables[2], lines, strict=True)]
+        index = (self._flat(lines, size)[:, None] + steps).clamp_(0, math.prod(size) - 1)
+        return index, sum(edges[1:], edges[0])
 
-    def _indices(self, lines: Tensor, size: tuple[int, ...], axis: int) -> Tensor:
-        """What the window's P pixels add to the flat index along an axis, x first, with its centre on `lines` (M,).
+    @staticmethod
+    def _flat(lines: Sequence[Tensor], size: tuple[int, ...]) -> Tensor:
+        """The flat index, or step, of coordinates, x first."""
+        x, *others = lines
+        return sum((line * math.prod(size[-axis:]) for axis, line in enumerate(others, 1)), x)
 
-        (M, P); `OUTSIDE` for pixels outside the map.
+    def _edge(self, lines: Tensor, size: tuple[int, ...], axis: int) -> Tensor:
+        """What an axis, x first, adds to the log of the window's height with its centre on `lines` (M,): (M, P).
+
+        -inf for pixels outside the map. The window itself comes with the first axis.
         """
         line = lines[:, None] + self._offsets[axis].long()
-        stride = math.prod(size[len(size) - axis :])
-        return torch.where((line >= 0) & (line < size[-1 - axis]), line * stride, OUTSIDE)
+        height = 0.0 if axis else self._log_window
+        return torch.where((line >= 0) & (line < size[-1 - axis]), height, -math.inf)
 
     def _make_window(self) -> tuple[Tensor, Tensor]:
         """The P pixels of the window: offset from the hard maximum (dims, P), px, x first; log height (P,)."""
@@ -161,7 +175,7 @@ class _SoftArgmax(nn.Module):
         if self._offsets.device != device:
             with torch.inference_mode(False):  # an inference tensor could not be used in training later
                 self._offsets, self._log_window = (part.to(device) for part in self._make_window())
-                self._tables = (), []
+                self._tables = (), None, []
 
 
 class SoftArgmax1D(_SoftArgmax):
@@ -201,12 +215,6 @@ class SoftArgmax2D(_SoftArgmax):
 
     def _prepared(self, maps: Tensor) -> Tensor:
         return smooth_heatmaps(_in_precision(maps), self.smoothing) if self.smoothing else maps
-
-
-def _sum(tensors: Iterable[Tensor]) -> Tensor:
-    """The sum without its usual start of 0, which would be one more pass."""
-    first, *others = tensors
-    return sum(others, first)
 
 
 def _in_precision(pixels: Tensor) -> Tensor:

@@ -178,9 +178,10 @@ def hard_maximum(maps: Tensor) -> Tensor:
     """
     if maps.ndim == 2:
         return maps.max(-1, keepdim=True).indices
-    y = maps.amax(-1).max(-1, keepdim=True).indices  # (N, 1); quicker than argmax
-    row = maps.gather(1, y[..., None].expand(-1, -1, maps.shape[-1]))[:, 0]
-    return torch.cat([row.max(-1, keepdim=True).indices, y], -1)
+    number, height, width = maps.shape
+    y = maps.amax(-1).max(-1).indices  # quicker than argmax
+    rows = maps.reshape(-1, width).index_select(0, y + height * torch.arange(number, device=maps.device))
+    return torch.stack([rows.max(-1).indices, y], -1)
 
 
 DECODINGS = {"quarter": decode_heatmaps, "dark": decode_dark}
