@@ -22,6 +22,7 @@ sys.path[:0] = [str(FOLDER.parent), str(FOLDER)]
 
 import cv2
 import numpy as np
+import simplejpeg
 import torch
 from baselines import common_sample
 from measuring import Step, machine, other_process, parser_of, print_table, serve, take_turns, verdict
@@ -115,6 +116,7 @@ def decoders() -> dict[str, Callable[[bytes], object]]:
 
     found = {"Pillow": lambda data: np.asarray(Image.open(BytesIO(data)))}
     rgb = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    found["simplejpeg"] = simplejpeg.decode_jpeg
     found["OpenCV"] = lambda data: cv2.imdecode(np.frombuffer(data, np.uint8), rgb)
     try:
         from torchvision.io import decode_jpeg  # noqa: PLC0415
@@ -122,12 +124,6 @@ def decoders() -> dict[str, Callable[[bytes], object]]:
         warnings.filterwarnings("ignore", "The image decoding", DeprecationWarning)  # for TorchCodec
         found["torchvision.io"] = lambda data: decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8))
     except (ImportError, RuntimeError):
-        pass
-    try:
-        import simplejpeg  # noqa: PLC0415
-
-        found["simplejpeg"] = simplejpeg.decode_jpeg
-    except ImportError:
         pass
     try:
         from turbojpeg import TJPF_RGB, TurboJPEG  # noqa: PLC0415
@@ -148,12 +144,12 @@ def compare_decoders(people: People, arguments: argparse.Namespace) -> None:
         return len(files)
 
     contenders = {name: partial(step, decode) for name, decode in decoders().items()}
-    rates = take_turns(contenders, arguments, warm_up=1, share=0.25)
+    rates = take_turns(contenders, arguments, warm_up=1, share=0.5)
     print_table(f"Decoding JPEG, {SIZE[0]} × {SIZE[1]} px, full size", rates, ["Pillow"], "photos")
 
 
 def main() -> None:
-    parser = parser_of(__doc__, seconds=3)
+    parser = parser_of(__doc__, seconds=3, turns=15)
     parser.add_argument("--people", type=int, default=40, help="photos, each with a person (default: 40)")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -172,7 +172,7 @@ def test_the_bound_of_convolutions_runs_each_of_them_once(monkeypatch):
 
 def test_heat_maps():
     done = call_script(load_script("benchmarks", "heat_maps"), *QUICK, "--batches", 1).succeeded()
-    assert len(ratios(done.out)) == 10
+    assert len(ratios(done.out)) == 11
     assert verdicts(done.out) == 3
 
 

@@ -24,6 +24,7 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
+import simplejpeg
 from torch.utils.data import Dataset
 
 from stacked_hourglass.annotations.people import People
@@ -35,7 +36,6 @@ from utils.console.progress import progress
 from utils.files.arrays_in_files import read_header, read_values
 from utils.imaging.images import (
     CROP_SIZE,
-    JPEG_FLAGS,
     ImageError,
     crop_image,
     crop_matrix,
@@ -115,10 +115,10 @@ class CropPack:
         """The packed crop of a person, (side, side, 3) uint8 RGB. Raises ImageError where it is damaged."""
         if self._data is None:
             self._data = np.memmap(self.path, np.uint8, "r")
-        image = cv2.imdecode(self._data[self._offsets[index] : self._offsets[index + 1]], JPEG_FLAGS[1])
-        if image is None:
-            raise ImageError(f"{self.path}: the crop of person {index} (from 0) is damaged; delete the file")
-        return image
+        try:
+            return simplejpeg.decode_jpeg(self._data[self._offsets[index] : self._offsets[index + 1]])
+        except ValueError:
+            raise ImageError(f"{self.path}: the crop of person {index} (from 0) is damaged; delete the file") from None
 
 
 def pack_crops(people: People, workers: int = 0, folder: Path | None = None, processes: Processes = ALONE) -> CropPack:

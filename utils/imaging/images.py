@@ -19,6 +19,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import simplejpeg
 from PIL import Image, ImageOps
 
 from utils.files.inside import fault_of_file
@@ -30,15 +31,8 @@ CROP_MARGIN = 1.25  # side of a crop / longer side of the person, as used in tra
 JOINTS_MARGIN = 1.05  # longer side of the person / longer side of the joints' box: joints lie inside the outline
 BAND_PIXELS = 1 << 22  # converted to RGB at a time
 MIN_IMAGE_SIDE, MAX_IMAGE_SIDE = 8, 32766  # px; OpenCV can't warp larger images
-# OpenCV's flags that decode a JPEG to RGB at 1, 1/2, 1/4 and 1/8 of its size and ignore its EXIF orientation. The
-# reduced ones are named for grey; their colour forms mean BGR.
-_AS_RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-JPEG_FLAGS = {
-    1: _AS_RGB,
-    2: _AS_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    4: _AS_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    8: _AS_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_8,
-}
+JPEG_START, JPEG_SHRINK = b"\xff\xd8\xff", 8  # first bytes; the most that its decoder shrinks by
+JPEG_SPACES = ("YCbCr", "RGB", "Gray")  # that its decoder turns into RGB
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -89,38 +83,61 @@ def read_image(path: str | Path, shrink: int = 1) -> np.ndarray:
 
     Raises ImageError.
     """
+    if (decoded := _plain_jpeg(path, shrink)) is not None:
+        return decoded
     with _open(path) as image:
         turned = _orientation(image) != 1
-        if not turned and (decoded := _decode_jpeg(image, shrink)) is not None:
-            return decoded
-        if image.format == "JPEG" and not turned and shrink > 1:
-            image.draft("RGB", (max(image.width // shrink, 1), max(image.height // shrink, 1)))
-            decoded_shrink = _draft_factor(image)
-        else:
-            decoded_shrink = 1
         try:
+            if image.format == "JPEG" and image.mode in ("RGB", "L") and not turned:
+                image.fp.seek(0)
+                if (decoded := _decode_jpeg(image.fp.read(), image.size, shrink)) is not None:
+                    return decoded
+            decoded_shrink = 1
+            if image.format == "JPEG" and shrink > 1 and not turned:
+                image.draft("RGB", (max(image.width // shrink, 1), max(image.height // shrink, 1)))
+                decoded_shrink = _draft_factor(image)
             image.load()
         except (OSError, SyntaxError, ValueError, EOFError) as error:
             raise ImageError(f"{path}: truncated or damaged image ({error})") from None
         return _as_rgb(ImageOps.exif_transpose(image) if turned else image, shrink // decoded_shrink)
 
 
-def _decode_jpeg(image: Image.Image, shrink: int) -> np.ndarray | None:
-    """What `read_image` returns for an upright grey or RGB JPEG; None for others, and where OpenCV fails.
+def _plain_jpeg(path: str | Path, shrink: int) -> np.ndarray | None:
+    """What `read_image` returns for a grey or RGB JPEG that says nothing of its orientation.
 
-    OpenCV decodes the same pixels as Pillow in two thirds to four fifths of the time (`benchmarks/input.py`).
+    None for all others, and for those with anything wrong. For these Pillow reads the header, and says what it is; that
+    takes a tenth of the time of the decoding.
     """
-    if image.format != "JPEG" or image.mode not in ("RGB", "L"):
+    if fault_of_file(path):
         return None
-    scale = min(shrink, max(JPEG_FLAGS))
-    image.fp.seek(0)
     try:
-        decoded = cv2.imdecode(np.frombuffer(image.fp.read(), np.uint8), JPEG_FLAGS[scale])
-    except (cv2.error, OSError):
+        with open(path, "rb") as file:
+            if file.read(len(JPEG_START)) != JPEG_START:
+                return None
+            file.seek(0)
+            data = file.read()
+        if b"Exif" in data or b"Orientation" in data:  # the latter in XMP
+            return None
+        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+    except (OSError, ValueError):
         return None
-    if decoded is None or scale == shrink:
-        return decoded
-    return np.asarray(Image.fromarray(decoded).reduce(shrink // scale))
+    if space not in JPEG_SPACES or _fault_of_size(width, height):
+        return None
+    return _decode_jpeg(data, (width, height), shrink)
+
+
+def _decode_jpeg(data: bytes, size: tuple[int, int], shrink: int) -> np.ndarray | None:
+    """A JPEG of `size` (width, height) px as RGB, shrunk; None if damaged, even where something could be seen.
+
+    simplejpeg decodes the same pixels as Pillow and OpenCV, in less time than either (`benchmarks/input.py`).
+    """
+    scale = min(shrink, JPEG_SHRINK)
+    width, height = (-(-side // scale) for side in size)
+    try:
+        decoded = simplejpeg.decode_jpeg(data, min_width=width, min_height=height, min_factor=scale)
+    except ValueError:
+        return None
+    return decoded if scale == shrink else np.asarray(Image.fromarray(decoded).reduce(shrink // scale))
 
 
 def crop_matrix(
@@ -229,15 +246,18 @@ def _open(path: str | Path) -> Image.Image:
         empty = os.path.isfile(path) and os.path.getsize(path) == 0
         reason = "empty file" if empty else f"not a readable image ({error})"
         raise ImageError(f"{path}: {reason}") from None
-    if fault := too_many_pixels(*image.size):
+    if fault := _fault_of_size(*image.size):
         image.close()
         raise ImageError(f"{path}: {fault}")
-    if not MIN_IMAGE_SIDE <= min(image.size) <= max(image.size) <= MAX_IMAGE_SIDE:
-        image.close()
-        raise ImageError(
-            f"{path}: {image.width} × {image.height} px; its sides must be {MIN_IMAGE_SIDE} to {MAX_IMAGE_SIDE} px"
-        )
     return image
+
+
+def _fault_of_size(width: int, height: int) -> str | None:
+    """What is wrong with a photo of this size; None for others."""
+    if not MIN_IMAGE_SIDE <= min(width, height) <= max(width, height) <= MAX_IMAGE_SIDE:
+        sides = f"its sides must be {MIN_IMAGE_SIDE} to {MAX_IMAGE_SIDE} px"
+        return too_many_pixels(width, height) or f"{width} × {height} px; {sides}"
+    return too_many_pixels(width, height)
 
 
 def too_many_pixels(width: int, height: int) -> str | None:

@@ -125,6 +125,42 @@ def test_a_cmyk_jpeg_has_its_colours(tmp_path):
     np.testing.assert_allclose(read_image(path, shrink=2), flat[::2, ::2], atol=4)
 
 
+JPEGS = {
+    "4:2:0": {},
+    "4:2:2": {"subsampling": 1},
+    "4:4:4": {"subsampling": 0},
+    "progressive": {"progressive": True},
+    "not YCbCr": {"keep_rgb": True},
+    "grey": {"mode": "L"},
+    "exif": {"exif": Image.Exif()},
+}
+JPEGS["exif"]["exif"][ORIENTATION_TAG] = 1
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_jpeg_has_the_pixels_that_pillow_decodes(tmp_path, kind):
+    path = save(tmp_path, "a.jpg", noise(50, 83), **JPEGS[kind])
+    for shrink in (1, 2, 4, 8):
+        with Image.open(path) as image:
+            image.draft("RGB", (image.width // shrink, image.height // shrink))
+            np.testing.assert_array_equal(read_image(path, shrink), image.convert("RGB"))
+
+
+def test_bytes_behind_a_jpeg_are_ignored(tmp_path):
+    path = save(tmp_path, "a.jpg", noise(50, 83))
+    picture = read(path)
+    path.write_bytes(path.read_bytes() + b"more")
+    np.testing.assert_array_equal(read(path), picture)
+
+
+def test_a_jpeg_is_turned_as_its_xmp_says(tmp_path):
+    upright = np.zeros((32, 48, 3), np.uint8)
+    upright[:16, :16] = 250
+    xmp = b'<x xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    path = save(tmp_path, "a.jpg", STORED_AS[6](upright), xmp=xmp, **lossless("jpg"))
+    np.testing.assert_allclose(read(path), upright, atol=5)
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(tmp_path, suffix, orientation):
