@@ -39,7 +39,7 @@ from stacked_hourglass.finding.tracking import Tracker
 from stacked_hourglass.photos import find_poses, predict_photos
 from stitched import StitchedPredictor, load_network
 from stitched.pose_files import PosePair
-from stitched.video import MAX_SIDE, compose_frame, draw_video, fit_panels, stand, view_azimuth
+from stitched.video import MAX_SIDE, Layout, compose_frame, draw_video, fit_panels, stand, view_azimuth
 from utils.imaging.images import CROP_SIZE, read_image
 from utils.imaging.source_paths import require_path
 from utils.imaging.video_source import FrameRange, VideoSource, open_video
@@ -51,7 +51,7 @@ from utils.predictions.smoothed_people import smooth_people
 PHOTO = FOLDER.parent / "docs" / "photos" / "photographer.jpg"
 SIZE, RATE = (1280, 720), 25  # of the video made from it
 BATCH = 16
-PREDICTION, DRAWING = ("decode", "find", "crop", "track", "network"), ("decode", "draw", "encode")
+PREDICTION, DRAWING = ("decode", "find", "crop", "track", "network"), ("decode, shrink", "draw", "encode")
 BAR = 85  # % of the rate of the slowest step alone
 
 
@@ -70,13 +70,13 @@ class Times:
     def table(self, frames: int) -> str:
         """Per 1,000 frames."""
         lines, total = (
-            [f"{'step':<10} {'s':>8} {'CPU s':>8} {'share':>6}"],
+            [f"{'step':<14} {'s':>8} {'CPU s':>8} {'share':>6}"],
             sum(wall for wall, _ in self.steps.values()),
         )
         for step, (wall, cpu) in self.steps.items():
-            lines.append(f"{step:<10} {1000 * wall / frames:8.2f} {1000 * cpu / frames:8.2f} {wall / total:6.0%}")
+            lines.append(f"{step:<14} {1000 * wall / frames:8.2f} {1000 * cpu / frames:8.2f} {wall / total:6.0%}")
         cpu = sum(cpu for _, cpu in self.steps.values())
-        return "\n".join([*lines, f"{'all':<10} {1000 * total / frames:8.2f} {1000 * cpu / frames:8.2f}"])
+        return "\n".join([*lines, f"{'all':<14} {1000 * total / frames:8.2f} {1000 * cpu / frames:8.2f}"])
 
 
 def panned_photo(path: Path, frames: int) -> Path:
@@ -107,8 +107,11 @@ def measure(source: VideoSource, predictor: StitchedPredictor, person_box: str, 
         results = predicted(source, predictor, followed)
     with times.of("smooth"):
         smooth_people(results, "zero_phase", predictor.lift)
+    size, *how = drawing_of(source, results)
+    with times.of("decode, shrink"):
+        frames = dict(source.shrunk(size))
     with times.of("draw"):
-        pictures = drawn(source, frames, results)
+        pictures = drawn(source, frames, *how)
     with times.of("encode"):
         size = next(iter(pictures.values())).shape[1::-1]
         with write_video(folder / "poses.mp4", source.fps, size) as write:
@@ -169,15 +172,23 @@ def predicted(source: VideoSource, predictor: StitchedPredictor, people: list[Ph
     return results
 
 
-def drawn(source: VideoSource, frames: dict[str, np.ndarray], results: PoseResults) -> dict[str, np.ndarray]:
-    """The pictures of `viz.py video`."""
+def drawing_of(source: VideoSource, results: PoseResults) -> tuple[tuple[int, int], PosePair, dict, Layout]:
+    """What `viz.py video` knows before it draws: the size of frames, poses, tracks and layout."""
     poses = {name: stand(people.double()) for name, people in results.joints_3d.items()}
-    pair = PosePair(results.joints, results.joints, results.skeleton, poses, dict.fromkeys(frames, 0.0))
+    pair = PosePair(results.joints, results.joints, results.skeleton, poses, dict.fromkeys(poses, 0.0))
     tracks = {name: meta["tracks"] for name, meta in results.metas.items()}
-    factor, layout = fit_panels(source.size, MAX_SIDE, tracks, poses)
+    size, layout = fit_panels(source.size, MAX_SIDE, tracks, poses)
+    return size, pair, tracks, layout
+
+
+def drawn(
+    source: VideoSource, frames: dict[str, np.ndarray], pair: PosePair, tracks: dict, layout: Layout
+) -> dict[str, np.ndarray]:
+    """The pictures of `viz.py video`."""
     pictures = {}
     for name, frame in frames.items():
-        picture = compose_frame(frame, name, pair, tracks, layout, view_azimuth(source.time(name)), factor).raster()
+        spans = np.divide(frame.shape[1::-1], source.size)
+        picture = compose_frame(frame, name, pair, tracks, layout, view_azimuth(source.time(name)), spans).raster()
         height, width = (side // 2 * 2 for side in picture.shape[:2])
         pictures[name] = picture[:height, :width]
     return pictures

@@ -22,7 +22,7 @@ from utils.compute.pipeline import ahead, behind
 from utils.console.progress import progress
 from utils.doors.option_rules import from_options
 from utils.imaging.captions import caption
-from utils.imaging.draw2d import move_to, resized, sketch_pose
+from utils.imaging.draw2d import move_to, sketch_pose
 from utils.imaging.draw3d import FLOOR_GRID, POSE_PANEL, floor_shift, pose_limits, sketch_pose_3d
 from utils.imaging.figures import DARK_STYLE, PANEL_GAP, FigureStyle
 from utils.imaging.image_sources import open_source
@@ -124,17 +124,18 @@ def draw_video(
     side = max_side or (MAX_GIF_SIDE if gif else MAX_SIDE)
     doubtful = any(bool(pair.doubtful(name).any()) for name in names)
     threshold = max(pair.thresholds[name] for name in names) if doubtful else None
-    factor, layout = fit_panels(source.size, side, tracks, pair.poses, threshold)
-    size = canvas_size(scaled_size(source.size, factor), layout, threshold)
+    frame_size, layout = fit_panels(source.size, side, tracks, pair.poses, threshold)
+    size = canvas_size(frame_size, layout, threshold)
     legend = explanation(size[0], threshold, style)
 
-    source = source.with_names(names)
+    spans = np.divide(frame_size, source.size)
+    source = source.with_names(names).shrunk(frame_size)
     begin = source.time(names[0])
     heard = Sound(source.root, source.start + begin, source.start + source.time(names[-1]) + 1 / source.fps)
     with write_video(target, source.fps, size, heard) as write, behind(write) as put:
         for name, frame in progress(ahead(source), len(names), "drawing", "frame"):
             time = source.time(name) - begin
-            figure = compose_frame(frame, name, pair, tracks, layout, view_azimuth(time), factor, style.palette)
+            figure = compose_frame(frame, name, pair, tracks, layout, view_azimuth(time), spans, style.palette)
             canvas = Sketch(size, style.palette.gap, [Inset(figure, 0, 0), Inset(legend, 0, size[1] - legend.size[1])])
             put(canvas.raster(), time)
     people = {person for of_frame in tracks.values() for person in of_frame}
@@ -219,20 +220,21 @@ def fit_panels(
     tracks: Mapping[str, list[int]],
     poses: Mapping[str, Tensor],
     threshold: float | None = None,
-) -> tuple[float, Layout]:
-    """The scale (at most 1) of frames of `size` (width, height) px at which the longer side of the result is at most
-    `max_side` px, and the layout for it."""
+) -> tuple[tuple[int, int], Layout]:
+    """The size at which frames of `size` (width, height) px are drawn so that the longer side of the result is at most
+    `max_side` px, never larger than they are; and the layout for it."""
     factor = 1.0
     while True:
-        layout = arrange(scaled_size(size, factor), tracks, poses)
-        longer = max(canvas_size(scaled_size(size, factor), layout, threshold))
+        scaled = scaled_size(size, factor)
+        layout = arrange(scaled, tracks, poses)
+        longer = max(canvas_size(scaled, layout, threshold))
         if longer <= max_side + max_side % 2:
-            return factor, layout
+            return scaled, layout
         factor *= min(max_side / longer, 0.999)  # gaps and rounding do not shrink with it
 
 
 def scaled_size(size: tuple[int, int], factor: float) -> tuple[int, int]:
-    """(width, height) px of a picture of `size` after `resized`."""
+    """(width, height) px, times `factor`."""
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
@@ -258,11 +260,13 @@ def compose_frame(
     tracks: Mapping[str, list[int]],
     layout: Layout,
     azimuth: float,
-    factor: float = 1.0,
+    spans: np.ndarray | float = 1.0,
     palette: Palette = DARK,
 ) -> Sketch:
-    """One frame (H, W, 3) scaled by `factor`, with its 2D poses and all panels beside it; bare without people."""
-    frame, spans = resized(frame, factor)
+    """One frame (H, W, 3) with its 2D poses and all panels beside it; bare without people.
+
+    `spans`: as `move_to` takes them, (2,) in x and y, from the frames that `pair` refers to.
+    """
     people = tracks.get(name, [])
     numbered = len(layout.slots) > 1
     joints = move_to(pair.shown[name], spans) if people else np.zeros((0, len(pair.skeleton), 2))

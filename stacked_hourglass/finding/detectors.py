@@ -10,6 +10,7 @@ import numpy as np
 
 from stacked_hourglass.finding.finder import PersonFinder
 from stacked_hourglass.finding.tracking import overlaps
+from utils.imaging.images import shrink_for
 from utils.osutils import UserError
 
 YOLOX_WEIGHTS = Path(__file__).parent / "pretrained" / "yolox_nano.onnx"
@@ -24,7 +25,7 @@ class YoloxFinder(PersonFinder):
     title = "YOLOX-Nano"
 
     # The photo's longer side is scaled to this, px. On 40 photos of coco_people, at threshold 0.4: 416, 512, 640 px
-    # find 108, 110, 111 of 138 people, with 28, 35, 42 false positives.
+    # find 108, 110, 111 of 138 people, with 31, 37, 42 false positives; of videos see docs/results.md.
     LONG_SIDE = 512
     STRIDES = (8, 16, 32)  # px of the scaled photo between the cells of each grid, in the order of the output's rows
     PADDING = 114  # grey level of the padding at the right and bottom, as in training
@@ -48,14 +49,10 @@ class YoloxFinder(PersonFinder):
 
     def _scaled(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The photo scaled to `long_side`, padded to whole cells of all grids; and the scale of x, y, x, y."""
-        size = np.array([image.shape[1], image.shape[0]])
-        scaled_size = np.maximum(1, np.rint(size * (self.long_side / size.max()))).astype(int)
-        filter_ = cv2.INTER_AREA if scaled_size.max() < size.max() else cv2.INTER_LINEAR
-        scaled = cv2.resize(image, tuple(scaled_size.tolist()), interpolation=filter_)
-        right, below = (-scaled_size % self.STRIDES[-1]).tolist()
+        scaled, scale = scaled_to(image, self.long_side)
+        below, right = (-side % self.STRIDES[-1] for side in scaled.shape[:2])
         grey = (self.PADDING,) * 3
-        padded = cv2.copyMakeBorder(scaled, 0, below, 0, right, cv2.BORDER_CONSTANT, value=grey)
-        return padded, np.tile(scaled_size / size, 2)
+        return cv2.copyMakeBorder(scaled, 0, below, 0, right, cv2.BORDER_CONSTANT, value=grey), np.tile(scale, 2)
 
     def _boxes(self, output: np.ndarray, height: int, width: int) -> np.ndarray:
         """Edges (cells, 4) in px of the scaled photo, where pixel i spans i … i + 1.
@@ -87,11 +84,8 @@ class HogFinder(PersonFinder):
         _hog()
 
     def find(self, image: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-        size = np.array([image.shape[1], image.shape[0]])
-        scaled_size = np.maximum(1, np.rint(size * (np.clip(size.max(), *self.LONG_SIDE) / size.max()))).astype(int)
-        filter_ = cv2.INTER_AREA if scaled_size.max() < size.max() else cv2.INTER_LINEAR
-        scaled = cv2.resize(image, tuple(scaled_size.tolist()), interpolation=filter_)
-        border = round(self.BORDER * scaled_size.max())
+        scaled, scale = scaled_to(image, int(np.clip(max(image.shape[:2]), *self.LONG_SIDE)))
+        border = round(self.BORDER * max(scaled.shape[:2]))
         bordered = cv2.copyMakeBorder(scaled, border, border, border, border, cv2.BORDER_REPLICATE)
         windows, scores = _hog().detectMultiScale(
             cv2.cvtColor(bordered, cv2.COLOR_RGB2BGR), winStride=(8, 8), padding=(0, 0), scale=1.05, groupThreshold=0
@@ -102,7 +96,7 @@ class HogFinder(PersonFinder):
         kept, support = suppress_overlaps(edges, scores, self.OVERLAP)
         kept = kept[(support >= self.SUPPORT) & (scores[kept] >= self.threshold)]
         # OpenCV's edges: pixel i spans i … i + 1.
-        return self._tighten(edges[kept] * np.tile(size / scaled_size, 2) - 0.5).astype(np.float32), scores[kept]
+        return self._tighten(edges[kept] / np.tile(scale, 2) - 0.5).astype(np.float32), scores[kept]
 
     def _tighten(self, boxes: np.ndarray) -> np.ndarray:
         """Windows (P, 4) -> boxes of the people in them (P, 4)."""
@@ -135,6 +129,21 @@ class DetectorFinder(PersonFinder):
         kept = (found["labels"] == 1) & (found["scores"] >= self.threshold)
         boxes, scores = found["boxes"][kept].cpu().numpy(), found["scores"][kept].cpu().numpy()
         return boxes - np.float32(0.5), scores  # COCO's edges: pixel i spans i … i + 1
+
+
+def scaled_to(image: np.ndarray, long_side: int) -> tuple[np.ndarray, np.ndarray]:
+    """A photo (H, W, 3) with its longer side scaled to `long_side` px, and the scale in x and y.
+
+    It is averaged over boxes of a power of two, then resampled bilinearly by less than two; averages over fractions of
+    pixels take five times as long.
+    """
+    size = np.array(image.shape[1::-1])
+    target = np.maximum(1, np.rint(size * (long_side / size.max()))).astype(int)
+    shrink = min(shrink_for(size.max(), long_side), int(size.min()))
+    kept = size // shrink * shrink  # whole boxes
+    if shrink > 1:
+        image = cv2.resize(image[: kept[1], : kept[0]], kept // shrink, interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, target, interpolation=cv2.INTER_LINEAR), target / kept
 
 
 def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray, overlap: float) -> tuple[np.ndarray, np.ndarray]:

@@ -209,11 +209,23 @@ def crop_from_file(path: str | Path, matrix: np.ndarray, size: int = CROP_SIZE) 
 
 
 def crop_decoded(image: np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
-    """Like `crop_from_file`, for an (H, W, 3) uint8 photo in memory: (size, size, 3)."""
+    """Like `crop_from_file`, for an (H, W, 3) uint8 photo in memory: (size, size, 3).
+
+    Only the part that the crop shows is shrunk, which is most of the time for a small person in a large photo.
+    """
     shrink = _shrink_of(matrix, size)
-    if shrink > 1:
-        image = np.asarray(Image.fromarray(image).reduce(shrink))
-    return crop_image(image, matrix, size, shrink)
+    if shrink == 1:
+        return crop_image(image, matrix, size)
+    sides = np.array(image.shape[1::-1])
+    ends = np.array([[0, 0], [size - 1, 0], [0, size - 1], [size - 1, size - 1]])
+    corners = apply_affine(invert_affine(matrix), ends) / shrink
+    # In whole boxes of `shrink` px, with two more around for interpolation and rounding.
+    low = np.clip(np.floor(corners.min(0)).astype(int) - 2, 0, (sides - 1) // shrink) * shrink
+    high = np.clip((np.ceil(corners.max(0)).astype(int) + 2) * shrink, low + 1, sides)
+    part = Image.fromarray(image[low[1] : high[1], low[0] : high[0]]).reduce(shrink)
+    of_part = matrix.copy()
+    of_part[:, 2] += matrix[:, :2] @ low
+    return crop_image(np.asarray(part), of_part, size, shrink)
 
 
 def crop_photo(photo: str | Path | np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:

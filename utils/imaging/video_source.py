@@ -1,12 +1,14 @@
 """Video files, decoded frame by frame with PyAV (FFmpeg)."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import av
 import numpy as np
 from av.error import FFmpegError
+from av.video.reformatter import Interpolation
 
 from utils.files.sizes import max_pixels
 from utils.imaging.base_source import FrameSource
@@ -56,7 +58,7 @@ class VideoSource(FrameSource):
 
     Attributes:
         fps: average frames per second of the file; 25 if unknown.
-        size: after rotation.
+        size: after rotation, and after `shrunk`.
         times: (N,) timestamps of all frames of the file, in seconds from the first.
         wanted: (K,) numbers of the frames to read, ascending.
     """
@@ -69,7 +71,7 @@ class VideoSource(FrameSource):
         missing = np.arange(1, index.declared - len(index) + 1) / index.fps
         self.times = np.concatenate([index.times, (index.times[-1] if len(index) else 0) + missing])
         self.wanted = (frames or FrameRange()).of(self.times)
-        self._warned = False
+        self._warned = self._shrunk = False
 
     @property
     def start(self) -> float:
@@ -88,8 +90,17 @@ class VideoSource(FrameSource):
 
     def with_names(self, names: Sequence[str]) -> "VideoSource":
         """The same source restricted to these frames; unknown names are ignored."""
-        source = VideoSource(self.root, self._index, self.size)
-        source.wanted = np.intersect1d([_number(name) for name in names], source.wanted).astype(int)
+        source = copy(self)
+        source.wanted = np.intersect1d([_number(name) for name in names], self.wanted).astype(int)
+        return source
+
+    def shrunk(self, size: tuple[int, int]) -> "VideoSource":
+        """The same source with frames of `size` (width, height) px, shrunk by averaging while they become RGB.
+
+        That takes a third of the time of shrinking them afterwards.
+        """
+        source = copy(self)
+        source.size, source._shrunk = size, size != self.size
         return source
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray | ImageError]]:
@@ -99,7 +110,7 @@ class VideoSource(FrameSource):
         for number, frame in self._decoded(min(wanted)) if wanted else ():
             if number in wanted:
                 given += 1
-                yield self.frame_name(number), _upright(frame)
+                yield self.frame_name(number), _upright(frame, self.size if self._shrunk else None)
             if number >= self.wanted[-1]:
                 break
         if given < len(wanted) and not self._warned:
@@ -193,9 +204,13 @@ def _frames(container: av.container.InputContainer, stream: av.VideoStream) -> I
         yield from frames
 
 
-def _upright(frame: av.VideoFrame) -> np.ndarray:
-    """(H, W, 3) uint8 RGB, rotated according to the metadata (`rotation`: degrees counterclockwise)."""
-    image = frame.to_ndarray(format="rgb24")
+def _upright(frame: av.VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
+    """(H, W, 3) uint8 RGB, rotated according to the metadata (`rotation`: degrees counterclockwise), in this size."""
+    scaling = {}
+    if size:
+        width, height = size[::-1] if frame.rotation % 180 else size
+        scaling = {"width": width, "height": height, "interpolation": Interpolation.AREA}
+    image = frame.to_ndarray(format="rgb24", **scaling)
     return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
 
 

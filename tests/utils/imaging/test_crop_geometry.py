@@ -205,3 +205,18 @@ def test_a_decoded_photo_gives_the_same_crop_as_its_file(tmp_path, side):
     Image.fromarray(photo).save(tmp_path / "p.png")
     matrix = crop_matrix(np.array([411.3, 302.9]), side, rotation=20, flip=True)
     np.testing.assert_array_equal(crop_decoded(photo, matrix), crop_from_file(tmp_path / "p.png", matrix))
+
+
+@given(
+    sides=st.tuples(st.integers(8, 90), st.integers(8, 90)),
+    center=st.tuples(st.floats(-40, 130), st.floats(-40, 130)),
+    side=st.floats(20, 300),
+    rotation=st.floats(-180, 180),
+    flip=st.booleans(),
+)
+def test_shrinking_only_what_a_crop_shows_changes_no_pixel(sides, center, side, rotation, flip):
+    photo = np.random.default_rng(0).integers(0, 256, (*sides, 3), dtype=np.uint8)
+    matrix = crop_matrix(np.array(center), side, 16, rotation, flip)
+    shrink = shrink_for(side, 16)
+    whole = np.asarray(Image.fromarray(photo).reduce(shrink))
+    np.testing.assert_array_equal(crop_decoded(photo, matrix, 16), crop_image(whole, matrix, 16, shrink))
