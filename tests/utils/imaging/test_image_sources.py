@@ -17,6 +17,7 @@ from utils.imaging.images import ImageError
 from utils.imaging.photo_source import natural_key
 from utils.imaging.source_paths import is_camera
 from utils.imaging.video_source import FrameRange
+from utils.imaging.video_writer import write_video as write_frames
 from utils.osutils import UserError
 
 
@@ -179,6 +180,26 @@ class TestVideo:
         source = open_source(path)
         assert source.size == (48, 64)
         assert all(image.shape == (64, 48, 3) for _, image in source)
+        assert all(image.shape == (40, 30, 3) for _, image in source.shrunk((30, 40)))
+
+    @pytest.mark.parametrize("size", [(96, 80), (100, 60), (192, 160)])
+    def test_shrunk_frames_are_averages_with_their_centres_in_place(self, tmp_path, size):
+        noise = np.random.default_rng(0).integers(0, 256, (160, 192)).astype(np.float32)
+        grey = cv2.GaussianBlur(noise, (0, 0), 4)
+        picture = np.dstack([(grey - grey.min()) / np.ptp(grey) * 255] * 3).astype(np.uint8)
+        with write_frames(tmp_path / "clip.mp4", 10, (192, 160)) as write:
+            for _ in range(3):
+                write(picture)
+        whole = open_source(tmp_path / "clip.mp4")
+        source = whole.with_names(whole.names()[1:]).shrunk(size)
+        assert source.size == size
+        assert source.names() == whole.names()[1:]
+        expected = cv2.resize(dict(whole)["clip/000001"], size, interpolation=cv2.INTER_AREA).astype(float)
+        shown = dict(source)["clip/000001"]
+        assert np.abs(shown - expected).mean() < 1.5
+        # A shift by half a pixel would show as a correlation with the slope.
+        slope = np.gradient(expected, axis=1)
+        assert abs(((shown - expected) * slope).sum() / (slope**2).sum()) < 0.05
 
     def test_tiny_frames_are_refused(self, tmp_path):
         frames = [Image.new("RGB", (2, 2), (60 * k, 0, 0)) for k in range(2)]
