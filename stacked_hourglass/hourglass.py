@@ -139,7 +139,7 @@ class Hourglass(nn.Module):
         out."""
         for level, (skip, (_, _, outwards, *_)) in enumerate(zip(skips, self.hg, strict=True)):
             low = before_up(level, low) if before_up else low
-            low = skip + F.interpolate(outwards(low), scale_factor=2, mode="nearest")
+            low = F.interpolate(outwards(low), scale_factor=2, mode="nearest").add_(skip)
         return before_up(len(self.hg), low) if before_up else low
 
 
@@ -253,7 +253,9 @@ class HourglassNet(nn.Module):
             features = fc(res(hourglass(x, before_up)))
             heatmaps.append(score(features))
             if stack < len(self.fc_):
-                x = x + self.fc_[stack](features) + self.score_[stack](heatmaps[-1])
+                x = x + self.fc_[stack](features)
+                if self.score_:  # else they are folded into `fc_`
+                    x = x + self.score_[stack](heatmaps[-1])
         return heatmaps, features
 
     def with_past(self, over_time: PassOverTime, stack: int, level: int, low: Tensor) -> Tensor:

@@ -21,7 +21,8 @@ def network(**architecture) -> HourglassNet:
             module.running_mean.normal_()
             module.running_var.uniform_(0.3, 3)
             if module.affine:
-                nn.init.uniform_(module.weight, 0.5, 2)
+                nn.init.uniform_(module.weight, -2, 2)  # of either sign, and some channels off
+                module.weight.data[::10], module.weight.data[5::10] = 0, 1e-30
                 nn.init.normal_(module.bias)
     return model
 
@@ -42,11 +43,12 @@ def norms(model: nn.Module) -> int:
     return sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
 
 
-def test_two_of_a_bottlenecks_three_norms_are_folded():
+def test_all_norms_are_folded_and_without_fused_operators_two_of_a_bottlenecks_three():
     model = network()
     blocks = sum(isinstance(module, Bottleneck) for module in model.modules())
     assert norms(model) == 3 * blocks + 1 + 2
-    assert norms(for_inference(model)) == blocks
+    assert norms(for_inference(model)) == 0
+    assert norms(for_inference(model, fuse=False)) == blocks
     assert norms(for_inference(model.train())) == 3 * blocks + 1 + 2
 
 
