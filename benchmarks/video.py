@@ -6,10 +6,11 @@
 The steps run one after the other, each over all frames, in one process. "s" is elapsed time and "CPU s" the time of all
 threads, both per 1,000 frames.
 
-Then the whole, without start-up: what `run.py stitched_mpii` does, which decodes, finds and crops in a second process
-while this one predicts, and what `viz.py video` does, with a thread each for decoding, drawing and encoding. Both are
-compared with the slowest of their steps alone. Steps overlap only as far as there are cores: "cores" is the time that
-all steps' CPU seconds take if no core ever waits.
+Then the whole, without what a video takes to begin and to end: what `run.py stitched_mpii` does, which finds and crops
+the people of a batch of frames on all cores and then predicts them (on a GPU it does both at once), and what `viz.py
+video` does, with a thread each for decoding, drawing and encoding. Both are compared with the slowest of their steps
+alone. Steps overlap only as far as there are cores: "cores" is the time that all steps' CPU seconds take if no core
+ever waits.
 """
 
 import argparse
@@ -40,6 +41,7 @@ from stacked_hourglass.photos import find_poses, predict_photos
 from stitched import StitchedPredictor, load_network
 from stitched.pose_files import PosePair
 from stitched.video import MAX_SIDE, Layout, compose_frame, draw_video, fit_panels, stand, view_azimuth
+from utils.compute.allocator import keep_large_blocks
 from utils.imaging.images import CROP_SIZE, read_image
 from utils.imaging.source_paths import require_path
 from utils.imaging.video_source import FrameRange, VideoSource, open_video
@@ -121,10 +123,10 @@ def measure(source: VideoSource, predictor: StitchedPredictor, person_box: str, 
 
 
 def measure_whole(video: Path, predictor: StitchedPredictor, person_box: str, frames: int, folder: Path) -> Times:
-    """Times of prediction and of drawing as the scripts do them, less the time that one frame takes."""
+    """Times of prediction and of drawing as the scripts do them, of a few frames and of all."""
     times = Times()
-    for count in (1, 1, frames):  # the first starts what is started once; its times are replaced
-        which = {"frames": FrameRange(max_frames=count), "batch_size": BATCH, "workers": 1}
+    for count in (1, few_of(frames), frames):  # the first starts what is started once
+        which = {"frames": FrameRange(max_frames=count), "batch_size": BATCH}
         with times.of(f"prediction, {count}"):
             results = find_poses(predictor, video, person_box=person_box, **which)
         results.save(folder)
@@ -134,18 +136,24 @@ def measure_whole(video: Path, predictor: StitchedPredictor, person_box: str, fr
     return times
 
 
+def few_of(frames: int) -> int:
+    """How many frames are drawn to know what a video takes to begin and to end, whatever its length."""
+    return max(1, frames // 3)
+
+
 def report_whole(steps: Times, whole: Times, frames: int) -> None:
     """Rates of prediction and of drawing, beside their slowest step alone and what the cores allow.
 
-    A few frames can take no longer than one, by chance; then there is a line that says so instead of a rate.
+    By chance all frames can take no longer than a few; then there is a line that says so instead of a rate.
     """
+    few = few_of(frames)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(f"\n{'frames/s':<12} {'whole':>8} {'slowest step alone':>28} {'cores':>8}")
     shares = {}
     for what, parts in (("prediction", PREDICTION), ("drawing", DRAWING)):
-        seconds = (whole.steps[f"{what}, {frames}"][0] - whole.steps[f"{what}, 1"][0]) / (frames - 1)
+        seconds = (whole.steps[f"{what}, {frames}"][0] - whole.steps[f"{what}, {few}"][0]) / (frames - few)
         if seconds <= 0:
-            print(f"{what:<12} not measured: {frames} frames took no longer than one; use more --frames")
+            print(f"{what:<12} not measured: {frames} frames took no longer than {few}; use more --frames")
             continue
         slowest = max(parts, key=lambda step: steps.steps[step][0])
         alone = steps.steps[slowest][0] / frames
@@ -158,10 +166,10 @@ def report_whole(steps: Times, whole: Times, frames: int) -> None:
 
 
 def warm_up(finder: PersonFinder, predictor: StitchedPredictor, frame: tuple[str, np.ndarray]) -> None:
-    """Load what is loaded at first use: networks' kernels, and SciPy for the tracker."""
+    """Load what is loaded at first use, networks' kernels and SciPy for the tracker, and fill the allocator."""
     finder(frame[1], frame[0])
     Tracker()(np.zeros((1, 4)))
-    predictor(torch.zeros(1, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8), torch.eye(3)[None, :2])
+    predictor(torch.zeros(BATCH, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8), torch.eye(2, 3).expand(BATCH, -1, -1))
 
 
 def predicted(source: VideoSource, predictor: StitchedPredictor, people: list[PhotoPeople]) -> PoseResults:
@@ -197,11 +205,12 @@ def drawn(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--video", type=Path, help="video file (default: a photo of the project, panned over)")
-    parser.add_argument("--frames", type=int, default=32, help="frames to use; all stay in memory (default: 32)")
+    parser.add_argument("--frames", type=int, default=48, help="frames to use; all stay in memory (default: 48)")
     parser.add_argument("--person_box", default="auto", help="as for run.py (default: auto)")
     parser.add_argument("--load", type=Path, default=DEMO_WEIGHTS, help="stitched checkpoint (default: demo weights)")
     parser.add_argument("--device", default="cpu", type=torch.device, help="cpu or cuda (default: cpu)")
     arguments = parser.parse_args()
+    keep_large_blocks()
     with tempfile.TemporaryDirectory() as folder:
         try:
             if arguments.video:

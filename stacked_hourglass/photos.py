@@ -31,13 +31,13 @@ from stacked_hourglass.annotations.mpii import is_annotated, load_mpii, mpii_ima
 from stacked_hourglass.annotations.people import People
 from stacked_hourglass.finding.boxes import make_finder
 from stacked_hourglass.finding.finder import PersonFinder
-from stacked_hourglass.finding.photo_crops import FoundBefore, PhotoCrops, PhotoPeople, VideoCrops
+from stacked_hourglass.finding.photo_crops import FoundBefore, PhotoCrops, PhotoPeople, VideoCrops, crop_people
 from stacked_hourglass.finding.tracking import Tracker
 from stacked_hourglass.sample_predictions import PosePredictor, predict_samples, without_pose
 from stacked_hourglass.samples.datasets import PoseCrops
 from utils.compute.batch_parts import shard
 from utils.compute.distributed import ALONE, Processes
-from utils.compute.pipeline import ahead
+from utils.compute.pipeline import ahead, in_turns
 from utils.compute.worker_processes import WorkerLoader, WorkerLost
 from utils.console.progress import progress
 from utils.imaging.base_source import FrameSource, ImageSource
@@ -85,7 +85,7 @@ def find_poses(
         frames: which of a video; of a camera how many; by default all.
         run_with_train: take the training people of an MPII or LSP folder, not the validation people.
         batch_size: people that the predictor sees at once.
-        workers: processes that decode and crop photos.
+        workers: processes that decode and crop photos; 0 for threads of this one, the fastest with a network on a CPU.
         processes: with several, each handles its part; all get the results of all.
         watch: sees the frames of a camera and their poses at once, one frame at a time.
 
@@ -249,10 +249,7 @@ def _run_photos(
     own = Findings(PoseResults(predictor.skeleton, predictor.score_threshold, image_kind=kind))
     if watch and isinstance(source, CameraSource):
         source.watch = watch.frame
-    photos = photo_loader(source, finder, workers, batch_size)
-    if not photos.num_workers and not isinstance(source, CameraSource):
-        photos = ahead(photos, batch_size)
-    people = follow(photos, source)
+    people = follow(cropped_photos(source, finder, workers, batch_size, predictor.device), source)
     if isinstance(source, FrameSource) and getattr(predictor, "over_time", False):
         predictor = predictor.in_video()
     try:
@@ -307,6 +304,24 @@ def _report(found: Findings, source: str, person_box: str) -> None:
     if found.empty:
         names = first_few(found.empty, ";")
         warn(f"no person found in {counted(len(found.empty), kind)} (--person_box {person_box}): {names}")
+
+
+def cropped_photos(
+    source: ImageSource, finder: PersonFinder, workers: int, batch_size: int, device: torch.device
+) -> Iterable[PhotoPeople]:
+    """A `PhotoPeople` of each photo or frame, in order.
+
+    Without workers, threads of this process find and crop people: in turns with a network on the CPU, ahead of one on
+    another device.
+    """
+    if workers or isinstance(source, CameraSource):
+        return photo_loader(source, finder, workers, batch_size)
+    if device.type != "cpu":
+        return ahead(photo_loader(source, finder, 0), batch_size)
+    threads = torch.get_num_threads()
+    if isinstance(source, PhotoSource):
+        return in_turns(lambda name: crop_people(name, source.read(name), finder), source.names(), batch_size, threads)
+    return in_turns(lambda frame: crop_people(*frame, finder), source, batch_size, threads)
 
 
 def photo_loader(source: ImageSource, finder: PersonFinder, workers: int, batch_size: int = 16) -> DataLoader:

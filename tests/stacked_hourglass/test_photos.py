@@ -6,11 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from stacked_hourglass.finding.boxes import make_finder
 from stacked_hourglass.finding.finder import FoundPeople, PersonFinder, WholeImage
 from stacked_hourglass.finding.photo_crops import FoundBefore, PhotoCrops, PhotoPeople, VideoCrops, crop_people
-from stacked_hourglass.photos import follow, photo_loader, predict_photos
+from stacked_hourglass.photos import cropped_photos, follow, photo_loader, predict_photos
 from utils.imaging.image_sources import open_source
 from utils.imaging.images import ImageError, apply_affine
 
@@ -94,6 +95,16 @@ class TestLoader:
         assert [photo.name for photo in photos] == [f"clip/{number:06d}" for number in range(6)]
         levels = [photo.crops[0][128, 128].mean() for photo in photos]
         np.testing.assert_allclose(levels, 20 * np.arange(6), atol=4)
+
+    @pytest.mark.parametrize("kind", ["photos", "video"])
+    @pytest.mark.parametrize("device", ["cpu", "meta"])
+    def test_threads_give_what_workers_give(self, tmp_path, tiny_mpii, kind, device):
+        source = open_source(tiny_mpii / "images" if kind == "photos" else write_video(tmp_path / "clip.avi", 6))
+        expected = list(whole_images(source, 1))
+        found = list(cropped_photos(source, make_finder("whole"), 0, 4, torch.device(device)))
+        assert [photo.name for photo in found] == [photo.name for photo in expected]
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one.crops, other.crops)
 
     @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files in /proc")
     def test_photos_do_not_hold_files_open(self, tmp_path):

@@ -116,7 +116,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("device", "device to compute on: auto, cpu, cuda, cuda:N or mps", "auto"),
         Option("precision", "precision of the forward pass", "fp32", choices=("fp32", "bf16", "fp16")),
         Option("compile", "compile the network with torch.compile: slower start, faster steps", False, bool),
-        Option("workers", "number of processes that decode and crop photos", 6, whole),
+        Option(
+            "workers",
+            "number of processes that decode and crop photos; run.py on a CPU uses threads instead, unless given",
+            6, whole,
+        ),
         Option("seed", "random seed for Python, NumPy and torch", 0, seed),
         Option("allow_unsafe_load", "load checkpoints that contain pickled objects, which can run code", False, bool),
         Option("debug_traceback", "show the traceback of errors", False, bool),

@@ -5,6 +5,9 @@
             put(draw(frame))
 
 Decoding, encoding and OpenCV release Python's global lock, so threads suffice. Memory is that of `count` items a stage.
+
+Beside a stage that keeps all cores busy by itself, such as a network on a CPU, nothing is gained by overlapping: a
+thread that takes one of its cores makes it wait on the others too. `in_turns` uses all cores for either in turn.
 """
 
 import contextvars
@@ -12,9 +15,11 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
+from multiprocessing.pool import ThreadPool
 from typing import TypeVar
 
-Item = TypeVar("Item")
+Item, Made = TypeVar("Item"), TypeVar("Made")
 
 COUNT = 4
 _PATIENCE = 0.1  # s, after which a waiting thread looks whether its work is still wanted
@@ -62,6 +67,22 @@ def ahead(items: Iterable[Item], count: int = COUNT) -> Iterator[Item]:
     finally:
         left.set()
         thread.join(_LAST_ITEM)
+
+
+def in_turns(make: Callable[[Item], Made], items: Iterable[Item], count: int, threads: int) -> Iterator[Made]:
+    """`make(item)` of each item, in order: `count` at a time, by several threads, and none while they are being used.
+
+    An exception of `make` is raised where its result was expected.
+    """
+    items = iter(items)
+    with ThreadPool(threads) as pool:  # of daemons: one that is blocked does not hold up the end of the program
+        while True:
+            calls = [pool.apply_async(contextvars.copy_context().run, (make, item)) for item in islice(items, count)]
+            if not calls:
+                return
+            for call in calls:
+                call.wait()
+            yield from (call.get() for call in calls)
 
 
 @contextmanager

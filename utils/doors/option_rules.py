@@ -36,6 +36,14 @@ def given_value(options: Namespace, name: str) -> Any:
     return getattr(options, name) if name in options.given else None
 
 
+def workers_for_photos(options: Namespace, device: str) -> int:
+    """`--workers` of a run on photos without annotations, or on a video, with the network on a "cpu", "cuda" or "mps".
+
+    On a CPU it is 0 unless given: processes would take cores from the network, which needs them all.
+    """
+    return options.workers if device != "cpu" or "workers" in options.given else 0
+
+
 def refuse_useless(options: Namespace, rules: Iterable[tuple[bool, Iterable[str], str]]) -> None:
     """Raise UserError for options that contradict others or have no effect.
 

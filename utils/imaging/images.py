@@ -137,7 +137,7 @@ def _decode_jpeg(data: bytes, size: tuple[int, int], shrink: int) -> np.ndarray 
         decoded = simplejpeg.decode_jpeg(data, min_width=width, min_height=height, min_factor=scale)
     except ValueError:
         return None
-    return decoded if scale == shrink else np.asarray(Image.fromarray(decoded).reduce(shrink // scale))
+    return decoded if scale == shrink else _reduced(decoded, shrink // scale)
 
 
 def crop_matrix(
@@ -222,10 +222,18 @@ def crop_decoded(image: np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE) -
     # In whole boxes of `shrink` px, with two more around for interpolation and rounding.
     low = np.clip(np.floor(corners.min(0)).astype(int) - 2, 0, (sides - 1) // shrink) * shrink
     high = np.clip((np.ceil(corners.max(0)).astype(int) + 2) * shrink, low + 1, sides)
-    part = Image.fromarray(image[low[1] : high[1], low[0] : high[0]]).reduce(shrink)
+    part = _reduced(image[low[1] : high[1], low[0] : high[0]], shrink)
     of_part = matrix.copy()
     of_part[:, 2] += matrix[:, :2] @ low
-    return crop_image(np.asarray(part), of_part, size, shrink)
+    return crop_image(part, of_part, size, shrink)
+
+
+def _reduced(image: np.ndarray, shrink: int) -> np.ndarray:
+    """(H, W, 3) uint8 averaged over boxes of `shrink` px; the last of a row or column may be smaller."""
+    height, width = image.shape[:2]
+    if shrink == 2 and height % 2 == width % 2 == 0:  # the same pixels in a sixth of the time
+        return cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    return np.asarray(Image.fromarray(image).reduce(shrink))
 
 
 def crop_photo(photo: str | Path | np.ndarray, matrix: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:

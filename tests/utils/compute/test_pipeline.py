@@ -5,7 +5,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from utils.compute.pipeline import ahead, behind
+from utils.compute.pipeline import ahead, behind, in_turns
 
 
 def test_items_come_in_order_from_another_thread():
@@ -107,3 +107,34 @@ def test_waiting_calls_are_dropped_where_the_context_ends_with_an_error():
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert done == [0]
+
+
+# ------------------------------------------------------------------------------------------ in turns
+def test_results_come_in_order_and_nothing_is_made_while_they_are_used():
+    made, together = [], threading.Barrier(2)
+
+    def make(number):
+        together.wait(10)  # two threads, or it fails
+        made.append(number)
+        return -number
+
+    stream = in_turns(make, range(6), 4, threads=2)
+    for number in range(6):
+        assert next(stream) == -number
+        assert len(made) == (4 if number < 4 else 6)
+    assert list(stream) == []
+    assert list(in_turns(make, [], 4, threads=2)) == []
+
+
+def test_an_error_in_turn_is_raised_where_its_result_was_expected():
+    stream = in_turns(lambda number: 1 // number, [1, 0, 1], 3, threads=2)
+    assert next(stream) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(stream)
+
+
+def test_context_variables_hold_in_turns():
+    variable = ContextVar("variable", default=0)
+    token = variable.set(5)
+    assert list(in_turns(lambda number: number + variable.get(), range(3), 2, threads=2)) == [5, 6, 7]
+    variable.reset(token)
