@@ -4,7 +4,7 @@
     python benchmarks/video.py --video clip.mp4 --frames 200
 
 The steps run one after the other, each over all frames, in one process. "s" is elapsed time and "CPU s" the time of all
-threads, both per 1,000 frames.
+threads, both per 1,000 frames. "shrink" is decoding frames to the size at which they are drawn.
 
 Then the whole, without what a video takes to begin and to end: what `run.py stitched_mpii` does, which finds and crops
 the people of a batch of frames on all cores and then predicts them (on a GPU it does both at once), and what `viz.py
@@ -53,7 +53,7 @@ from utils.predictions.smoothed_people import smooth_people
 PHOTO = FOLDER.parent / "docs" / "photos" / "photographer.jpg"
 SIZE, RATE = (1280, 720), 25  # of the video made from it
 BATCH = 16
-PREDICTION, DRAWING = ("decode", "find", "crop", "track", "network"), ("decode, shrink", "draw", "encode")
+PREDICTION, DRAWING = ("decode", "find", "crop", "track", "network"), ("shrink", "draw", "encode")
 BAR = 85  # % of the rate of the slowest step alone
 
 
@@ -110,7 +110,7 @@ def measure(source: VideoSource, predictor: StitchedPredictor, person_box: str, 
     with times.of("smooth"):
         smooth_people(results, "zero_phase", predictor.lift)
     size, *how = drawing_of(source, results)
-    with times.of("decode, shrink"):
+    with times.of("shrink"):
         frames = dict(source.shrunk(size))
     with times.of("draw"):
         pictures = drawn(source, frames, *how)

@@ -92,8 +92,7 @@ def test_nobody_found_is_listed_and_not_fatal(run, photos, tmp_path):
 def test_results_do_not_depend_on_batches_and_workers(run, photos, tmp_path, monkeypatch):
     noted = noted_workers(monkeypatch)
     run(photos).succeeded()
-    assert set(noted) == {0}
-    noted.clear()
+    assert not noted, "threads of this process"
     run(photos, "--test_batch_size", 2, "--workers", 2, out="other").succeeded()
     assert noted
     assert min(noted) >= 1  # 1 on a machine of one core
