@@ -49,12 +49,19 @@ def test_the_sample_is_exact(folder):
         assert (len(source.times), source.size) == (FRAMES, (640, 480))
 
 
-def test_training_with_attention_resume_and_evaluation(train, tmp_path):
-    attention = ("--add_attention", "--attention_history_length", 2)
-    first = train("--epochs", 1, *attention).succeeded()
+ATTENTION = ("--add_attention", "--attention_history_length", 2)
+
+
+def test_training_with_attention(train):
+    first = train("--epochs", 1, *ATTENTION).succeeded()
     assert "HumanEva-I: 6 clips with 27 frames placed in their videos" in first.out
     assert "27 frames of 3 videos are written to" in first.out
     assert "18 training in 6 clips of 3 frames and 9 validation people" in first.out
+
+
+@pytest.mark.long  # two epochs and an evaluation
+def test_resume_and_evaluation(train, tmp_path):
+    train("--epochs", 1, *ATTENTION).succeeded()
     resumed = train("--epochs", 2, "--resume").succeeded()
     assert "are written to" not in resumed.out
     experiment = tmp_path / "model_checkpoints" / "hourglass_eva_default"
