@@ -108,7 +108,7 @@ def measure_soft_argmax(batch: int, arguments) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = parser_of(__doc__, seconds=1.5, turns=15)
+    parser = parser_of(__doc__, seconds=1.2, turns=15)
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help=f"poses a batch (default: {BATCHES})")
     parser.add_argument("--device", default="cpu", type=torch.device, help="cpu or cuda (default: cpu)")
     arguments = parser.parse_args()
