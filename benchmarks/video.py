@@ -72,13 +72,13 @@ class Times:
     def table(self, frames: int) -> str:
         """Per 1,000 frames."""
         lines, total = (
-            [f"{'step':<14} {'s':>8} {'CPU s':>8} {'share':>6}"],
+            [f"{'step':<10} {'s':>8} {'CPU s':>8} {'share':>6}"],
             sum(wall for wall, _ in self.steps.values()),
         )
         for step, (wall, cpu) in self.steps.items():
-            lines.append(f"{step:<14} {1000 * wall / frames:8.2f} {1000 * cpu / frames:8.2f} {wall / total:6.0%}")
+            lines.append(f"{step:<10} {1000 * wall / frames:8.2f} {1000 * cpu / frames:8.2f} {wall / total:6.0%}")
         cpu = sum(cpu for _, cpu in self.steps.values())
-        return "\n".join([*lines, f"{'all':<14} {1000 * total / frames:8.2f} {1000 * cpu / frames:8.2f}"])
+        return "\n".join([*lines, f"{'all':<10} {1000 * total / frames:8.2f} {1000 * cpu / frames:8.2f}"])
 
 
 def panned_photo(path: Path, frames: int) -> Path:

@@ -132,17 +132,20 @@ class _SoftArgmax(nn.Module):
         """
         lines = centre.unbind(-1)
         if type(centre) is not Tensor or torch.compiler.is_compiling():  # a trace must not be kept
-            steps = self._flat(self._offsets.long().unbind(), size)
-            edges = [self._edge(line, size, axis) for axis, line in enumerate(lines)]
+            steps, edges = self._steps_and_edges(lines, size)
         else:
             if self._tables[0] != size:
-                whole = (torch.arange(length, device=centre.device) for length in reversed(size))
-                tables = [self._edge(line, size, axis) for axis, line in enumerate(whole)]
-                self._tables = size, self._flat(self._offsets.long().unbind(), size), tables
-            steps = self._tables[1]
-            edges = [table.index_select(0, line) for table, line in zip(self._tables[2], lines, strict=True)]
+                whole = [torch.arange(length, device=centre.device) for length in reversed(size)]
+                self._tables = size, *self._steps_and_edges(whole, size)
+            _, steps, tables = self._tables
+            edges = [table.index_select(0, line) for table, line in zip(tables, lines, strict=True)]
         index = (self._flat(lines, size)[:, None] + steps).clamp_(0, math.prod(size) - 1)
         return index, sum(edges[1:], edges[0])
+
+    def _steps_and_edges(self, lines: Sequence[Tensor], size: tuple[int, ...]) -> tuple[Tensor, list[Tensor]]:
+        """The steps (P,) in the flat index, and the `_edge` of each axis with the window's centre on `lines` of it."""
+        steps = self._flat(self._offsets.long().unbind(), size)
+        return steps, [self._edge(line, size, axis) for axis, line in enumerate(lines)]
 
     @staticmethod
     def _flat(lines: Sequence[Tensor], size: tuple[int, ...]) -> Tensor:

@@ -274,10 +274,11 @@ def _open(path: str | Path) -> Image.Image:
 
 def _fault_of_size(width: int, height: int) -> str | None:
     """What is wrong with a photo of this size; None for others."""
-    if not MIN_IMAGE_SIDE <= min(width, height) <= max(width, height) <= MAX_IMAGE_SIDE:
-        sides = f"its sides must be {MIN_IMAGE_SIDE} to {MAX_IMAGE_SIDE} px"
-        return too_many_pixels(width, height) or f"{width} × {height} px; {sides}"
-    return too_many_pixels(width, height)
+    if fault := too_many_pixels(width, height):
+        return fault
+    if MIN_IMAGE_SIDE <= min(width, height) <= max(width, height) <= MAX_IMAGE_SIDE:
+        return None
+    return f"{width} × {height} px; its sides must be {MIN_IMAGE_SIDE} to {MAX_IMAGE_SIDE} px"
 
 
 def too_many_pixels(width: int, height: int) -> str | None:
