@@ -207,7 +207,7 @@ class HourglassNet(nn.Module):
         over_time = (
             PassOverTime(self.empty_history(images[:, 0])) if clips and self.architecture.history_length else None
         )
-        heatmaps, features = self._stacks(images.flatten(0, 1) if clips else images, over_time)
+        heatmaps, features = self.heatmaps_and_features(images.flatten(0, 1) if clips else images, over_time)
         logits = self.visibility(features) if with_visibility else None
         if clips:
             heatmaps = [maps.unflatten(0, clips) for maps in heatmaps]
@@ -220,9 +220,9 @@ class HourglassNet(nn.Module):
         Begin with `empty_history`. A network without attention gives the history back as it is.
         """
         if not self.architecture.history_length:
-            return self._stacks(images)[0], history
+            return self.heatmaps_and_features(images)[0], history
         over_time = PassOverTime(history)
-        heatmaps, _ = self._stacks(images, over_time)
+        heatmaps, _ = self.heatmaps_and_features(images, over_time)
         return heatmaps, over_time.history(1)
 
     def empty_history(self, images: Tensor) -> History:
@@ -244,8 +244,13 @@ class HourglassNet(nn.Module):
         x = self.relu(self.bn1(self.conv1(images)))
         return self.layer3(self.layer2(F.max_pool2d(self.layer1(x), 2)))
 
-    def _stacks(self, images: Tensor, over_time: PassOverTime | None = None) -> tuple[list[Tensor], Tensor]:
-        """Heat maps of each stack and the last one's features; with `over_time` images are (B · F, 3, H, W)."""
+    def heatmaps_and_features(
+        self, images: Tensor, over_time: PassOverTime | None = None
+    ) -> tuple[list[Tensor], Tensor]:
+        """Heat maps of each stack, (B, num_classes, H / 4, W / 4), and the last one's features.
+
+        Images are (B, 3, H, W), with `over_time` (B · F, 3, H, W), and tensors.
+        """
         x = self.stem(images)
         heatmaps: list[Tensor] = []
         for stack, (hourglass, res, fc, score) in enumerate(zip(self.hg, self.res, self.fc, self.score, strict=True)):

@@ -43,12 +43,17 @@ class Predictor:
         self.score_threshold = model.score_threshold
         self._precision, self._flip, self._decode = precision, flip, DECODINGS[decoding]
         if isinstance(model, HourglassNet) and not model.training:
-            self._model = for_inference(model, fuse=precision == "fp32" and not compiled)
+            self._model = for_inference(model)
         else:
             self._model = model.to(memory_format=torch.channels_last)
         self._past: tuple[PastOfTracks, ...] = ()
+        self._in_onnx = None
         if compiled:
             self._model.compile()
+        elif precision == "fp32" and _onnx_runtime_is_for(self._model):
+            from stacked_hourglass.onnx_network import OnnxNetwork  # noqa: PLC0415 - 0.3 s, which GPUs do without
+
+            self._in_onnx = OnnxNetwork(self._model)
 
     @property
     def device(self) -> torch.device:
@@ -71,15 +76,20 @@ class Predictor:
 
         `tracks`: the numbers of a frame's people, for `in_video`.
         """
-        images = as_input(self._model, crops).contiguous(memory_format=torch.channels_last)
+        images = as_input(self._model, crops)
         views = (images, images.flip(-1)) if self._flip else (images,)
         with autocast(self.device, self._precision):
             if self._past and tracks is not None:
                 found = [past.heatmaps(view, tracks) for view, past in zip(views, self._past, strict=True)]
             else:  # the mirror images in the same batch: one pass is faster than two, above all for a few crops
-                found = self._model(torch.cat(views))[-1].split(len(images))
+                found = self._of_images(torch.cat(views)).split(len(images))
         maps = [one.float() for one in found]
         return flip_test(*maps, self.skeleton.flip_order) if self._flip else maps[0]
+
+    def _of_images(self, images: Tensor) -> Tensor:
+        if self._in_onnx:
+            return self._in_onnx(images)
+        return self._model(images.contiguous(memory_format=torch.channels_last))[-1]
 
     def __call__(
         self, crops: Tensor, to_photo_matrices: Tensor, tracks: Sequence[int] | None = None
@@ -95,6 +105,16 @@ class Predictor:
             return torch.empty(0, len(self.skeleton), 2), torch.empty(0, len(self.skeleton))
         points, scores = self._decode(self.heatmaps(crops, tracks))
         return to_photo(to_photo_matrices, heatmap_to_crop(points).cpu()), scores.cpu()
+
+
+def _onnx_runtime_is_for(model: nn.Module) -> bool:
+    """Whether `OnnxNetwork` takes this network: an hourglass in eval mode with batch norm, on a CPU in fp32."""
+    return (
+        isinstance(model, HourglassNet)
+        and not model.training
+        and not model.architecture.use_layer_norm
+        and (model.mean.device.type, model.mean.dtype) == ("cpu", torch.float32)
+    )
 
 
 def skeleton_of(model: HourglassNet) -> Skeleton:

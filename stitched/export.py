@@ -31,7 +31,7 @@ from utils.training.checkpoints import read_checkpoint, written_by
 
 # The opset that PyTorch's exporter writes natively; supported by onnxruntime >= 1.14.
 OPSET = 18
-ONNX_PACKAGES = ("onnx", "onnxscript")
+ONNX_EXPORTER = "onnxscript"  # PyTorch's; `make env` installs it
 BATCHES = (1, 3)
 TOLERANCE = 1e-4
 DEFINITION = f"""\
@@ -92,7 +92,7 @@ def export_network(
     """Write `<kind>.onnx`, `<kind>.pt2` and `<kind>.json`; return the largest differences by file and output.
 
     The kind is "hourglass", "lifter" or "stitched". The JSON file repeats the metadata of the other two: names, shapes,
-    units, frames and joint orders. Without the ONNX packages, only the others are written, with a warning.
+    units, frames and joint orders. Without `ONNX_EXPORTER` only the others are written, with a warning.
 
     Args:
         network: from `load_exportable`.
@@ -102,16 +102,15 @@ def export_network(
 
     Raises UserError, with nothing written, if the output of an exported file differs from the network's.
     """
-    lacking = [name for name in ONNX_PACKAGES if find_spec(name) is None]
-    if lacking:
-        warn(f"no ONNX file, since {' and '.join(lacking)} is missing: pip install {' '.join(ONNX_PACKAGES)}")
+    if not (with_onnx := find_spec(ONNX_EXPORTER) is not None):
+        warn(f"no ONNX file, since {ONNX_EXPORTER} is missing: pip install {ONNX_EXPORTER}")
     network, facts, folder = network.eval(), export_metadata(network, checkpoints or {}), Path(output_dir)
     with ExitStack() as files:  # both files are renamed at the end, after both checks
         program_path = files.enter_context(atomic_path(folder / f"{network.kind}.pt2"))
         program = make_program(network)
         torch.export.save(program, program_path, extra_files={"metadata.json": json.dumps(facts)})
         differences = {f"{network.kind}.pt2": output_differences(network, load_program(program_path), seed)}
-        if not lacking:
+        if with_onnx:
             onnx_path = files.enter_context(atomic_path(folder / f"{network.kind}.onnx"))
             facts |= {"onnx_opset": OPSET}
             write_onnx(network, program, onnx_path, facts)

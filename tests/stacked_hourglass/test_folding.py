@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from stacked_hourglass import folding
-from stacked_hourglass.folding import FusedBottleneck, for_inference
+from stacked_hourglass.folding import for_inference
 from stacked_hourglass.hourglass import Architecture, Bottleneck, HourglassNet
 from stacked_hourglass.inference import Predictor, as_input
 
@@ -27,13 +26,12 @@ def network(**architecture) -> HourglassNet:
     return model
 
 
-@pytest.mark.parametrize("fuse", [True, False])
 @pytest.mark.parametrize("kind", [{}, {"no_batch_norm_affine": True}, {"use_layer_norm": True}, {"blocks": 2}])
-def test_outputs_are_equal(kind, fuse):
+def test_outputs_are_equal(kind):
     model, images = network(**kind), torch.randn(2, 3, 64, 64)
     state = {name: value.clone() for name, value in model.state_dict().items()}
     with torch.no_grad():
-        expected, found = model(images), for_inference(model, fuse)(images)
+        expected, found = model(images), for_inference(model)(images)
     for one, other in zip(expected, found, strict=True):
         torch.testing.assert_close(one, other, atol=TOLERANCE * one.abs().max().item(), rtol=0)
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
@@ -43,26 +41,12 @@ def norms(model: nn.Module) -> int:
     return sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
 
 
-def test_all_norms_are_folded_and_without_fused_operators_two_of_a_bottlenecks_three():
+def test_two_of_a_bottlenecks_three_norms_are_folded():
     model = network()
     blocks = sum(isinstance(module, Bottleneck) for module in model.modules())
     assert norms(model) == 3 * blocks + 1 + 2
-    assert norms(for_inference(model)) == 0
-    assert norms(for_inference(model, fuse=False)) == blocks
+    assert norms(for_inference(model)) == blocks
     assert norms(for_inference(model.train())) == 3 * blocks + 1 + 2
-
-
-def test_without_the_fused_operators_only_norms_are_folded(monkeypatch):
-    def missing(*_):
-        raise AttributeError
-
-    monkeypatch.setattr(folding, "_convolution_and_relu", missing)
-    model = network()
-    fast = for_inference(model)
-    assert not any(isinstance(module, FusedBottleneck) for module in fast.modules())
-    images = torch.randn(1, 3, 64, 64)
-    with torch.no_grad():
-        torch.testing.assert_close(fast(images)[-1], model(images)[-1], atol=TOLERANCE, rtol=TOLERANCE)
 
 
 def test_streams_and_clips_are_equal_too():

@@ -1,0 +1,137 @@
+"""An hourglass in ONNX Runtime: on a CPU in fp32 the same heat maps in less time and memory (benchmarks/network.py).
+
+    network = OnnxNetwork(for_inference(load_hourglass("CHECKPOINT")))
+    heatmaps = network(images)
+
+The graph is made from a trace of the network by torch.fx, in a fifth of a second. `run.py export`, which writes files
+for other programs, goes through torch.export, which takes ten.
+"""
+
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import onnxruntime
+import torch
+import torch.nn.functional as F
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, fx, nn
+
+from stacked_hourglass.folding import scale_and_shift
+from stacked_hourglass.hourglass import HourglassNet
+
+OPSET, IR_VERSION = 18, 8
+IMAGES, HEATMAPS = "images", "heatmaps"
+
+
+class OnnxNetwork:
+    """Images (B, 3, H, W) to the last stack's heat maps (B, J, H / 4, W / 4), float32 on the CPU.
+
+    It holds a copy of the weights as they are now. It sees single images: attention over time has no part in it.
+    """
+
+    def __init__(self, model: HourglassNet):
+        """`model`: in eval mode, with batch norm. It runs in as many threads as PyTorch has now."""
+        how = onnxruntime.SessionOptions()
+        how.intra_op_num_threads, how.inter_op_num_threads = torch.get_num_threads(), 1
+        how.enable_mem_pattern = False  # would keep memory for each batch size it has seen
+        # Between two calls the cores belong to others; threads that wait for the next in a loop would keep them.
+        how.add_session_config_entry("session.force_spinning_stop", "1")
+        self._session = onnxruntime.InferenceSession(onnx_of(model), how, providers=["CPUExecutionProvider"])
+
+    def __call__(self, images: Tensor) -> Tensor:
+        (heatmaps,) = self._session.run([HEATMAPS], {IMAGES: images.contiguous().numpy()})
+        return torch.from_numpy(heatmaps)
+
+
+@torch.no_grad()
+def onnx_of(model: HourglassNet) -> bytes:
+    """The network as an ONNX model, `IMAGES` to `HEATMAPS`, for any batch and image size. See `OnnxNetwork`.
+
+    Raises TypeError for an operation that has no counterpart here: layer norm, and batch norm in training.
+    """
+    last = _LastHeatmaps(model)
+    traced = fx.GraphModule(last, _Tracer().trace(last))
+    traced.graph.eliminate_dead_code()  # the heat maps of the other stacks
+    graph = _Graph()
+    for node in traced.graph.nodes:
+        graph.add(node, traced.get_submodule(node.target) if node.op == "call_module" else None)
+    return graph.as_bytes()
+
+
+class _LastHeatmaps(nn.Module):
+    def __init__(self, model: HourglassNet):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model.heatmaps_and_features(images)[0][-1]
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return isinstance(module, nn.Conv2d) or super().is_leaf_module(module, name)
+
+
+class _Graph:
+    """An ONNX graph in the making."""
+
+    def __init__(self) -> None:
+        self._names: dict[fx.Node, str] = {}  # of what the traced operations give
+        self._nodes, self._constants = [], []
+
+    def add(self, node: fx.Node, module: nn.Module | None) -> None:
+        """The counterpart of a traced operation, the call of `module` if there is one."""
+        if node.op == "placeholder":
+            self._names[node] = IMAGES
+        elif isinstance(module, nn.Identity):
+            self._names[node] = self._names[node.args[0]]
+        else:
+            kind, constants, attributes = _counterpart(node, module)
+            inputs = [self._names[value] for value in node.all_input_nodes]
+            inputs += [self._constant(f"{node.name}.{place}", constant) for place, constant in enumerate(constants)]
+            self._names[node] = HEATMAPS if node.op == "output" else node.name
+            self._nodes.append(helper.make_node(kind, inputs, [self._names[node]], **attributes))
+
+    def _constant(self, name: str, value: Tensor | None) -> str:
+        """The name of a constant input; of an optional one that is left out, an empty one."""
+        if value is None:
+            return ""
+        self._constants.append(numpy_helper.from_array(value.float().contiguous().numpy(), name))
+        return name
+
+    def as_bytes(self) -> bytes:
+        def tensor(name: str, *size: str | int):
+            return helper.make_tensor_value_info(name, TensorProto.FLOAT, size)
+
+        ends = [tensor(IMAGES, "B", 3, "H", "W")], [tensor(HEATMAPS, "B", "J", "H / 4", "W / 4")]
+        graph = helper.make_graph(self._nodes, "hourglass", *ends, self._constants)
+        opsets = [helper.make_opsetid("", OPSET)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION).SerializeToString()
+
+
+Counterpart = tuple[str, tuple[Tensor | None, ...], Mapping[str, Any]]  # operator, constant inputs, attributes
+
+
+def _counterpart(node: fx.Node, module: nn.Module | None) -> Counterpart:
+    """ONNX's operator for a traced operation. Raises TypeError if there is none here."""
+    if node.op == "output":
+        return "Identity", (), {}
+    if isinstance(module, nn.Conv2d):
+        edges = 2 * module.padding
+        return "Conv", (module.weight, module.bias), {"strides": module.stride, "pads": edges}
+    if isinstance(module, nn.BatchNorm2d) and (known := scale_and_shift(module)):
+        mean, variance = torch.zeros_like(known[0]), torch.ones_like(known[0])
+        return "BatchNormalization", (*known, mean, variance), {"epsilon": 0.0}
+    if isinstance(module, nn.ReLU):
+        return "Relu", (), {}
+    if node.target in (operator.add, "add_"):
+        return "Add", (), {}
+    if node.target is F.max_pool2d:
+        size = [node.args[1]] * 2
+        return "MaxPool", (), {"kernel_shape": size, "strides": size}
+    if node.target is F.interpolate and node.kwargs["mode"] == "nearest":
+        scales = torch.tensor([1, 1, *[node.kwargs["scale_factor"]] * 2])
+        how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return "Resize", (None, scales), how
+    raise TypeError(f"{module or node.target}: has no counterpart in ONNX here")

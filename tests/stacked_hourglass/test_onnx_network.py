@@ -1,0 +1,99 @@
+"""An hourglass in ONNX Runtime gives the heat maps that it gives in PyTorch."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_folding import network
+from torch import Tensor, nn
+
+from stacked_hourglass.folding import for_inference
+from stacked_hourglass.hourglass import HourglassNet
+from stacked_hourglass.inference import Predictor
+from stacked_hourglass.onnx_network import OnnxNetwork, onnx_of
+
+TOLERANCE = 1e-5  # of the largest value
+KINDS = [{}, {"no_batch_norm_affine": True}, {"blocks": 2}, {"add_attention": True}, {"predict_joint_visibility": True}]
+
+
+def assert_equal(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found, expected, atol=TOLERANCE * expected.abs().max().item(), rtol=0)
+
+
+def last_heatmaps(model: HourglassNet, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return model(images)[-1]
+
+
+@pytest.mark.parametrize("prepare", [lambda model: model, for_inference], ids=["as it is", "folded"])
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_heatmaps_are_equal(kind, prepare):
+    model, images = network(**kind), torch.randn(2, 3, 64, 64)
+    found = OnnxNetwork(prepare(model))(images)
+    assert_equal(found, last_heatmaps(model, images))
+    assert found.shape == (2, 16, 16, 16)
+
+
+@pytest.fixture(scope="module")
+def model() -> HourglassNet:
+    return network()
+
+
+@pytest.fixture(scope="module")
+def in_onnx(model) -> OnnxNetwork:
+    return OnnxNetwork(model)
+
+
+@given(st.integers(0, 3), st.integers(1, 3), st.integers(1, 3))
+def test_any_batch_and_size_will_do(model, in_onnx, batch, height, width):
+    images = torch.randn(batch, 3, 64 * height, 64 * width).to(memory_format=torch.channels_last)
+    found = in_onnx(images)
+    assert found.shape == (batch, 16, 16 * height, 16 * width)
+    if batch:
+        assert_equal(found, last_heatmaps(model, images))
+
+
+def test_an_image_does_not_depend_on_the_others_of_its_batch(in_onnx):
+    images = torch.randn(5, 3, 64, 64)
+    assert torch.equal(in_onnx(images), torch.cat([in_onnx(image[None]) for image in images]))
+
+
+def test_an_image_that_is_not_finite_spoils_no_other(in_onnx):
+    images = torch.randn(3, 3, 64, 64)
+    expected = in_onnx(images)
+    images[1] = torch.nan
+    found = in_onnx(images)
+    assert not found[1].isfinite().any()
+    assert torch.equal(found[::2], expected[::2])
+
+
+def test_later_changes_of_the_weights_have_no_effect():
+    model, images = network(), torch.randn(1, 3, 64, 64)
+    in_onnx = OnnxNetwork(model)
+    expected = in_onnx(images)
+    nn.init.zeros_(model.score[-1].weight)
+    assert torch.equal(in_onnx(images), expected)
+
+
+@pytest.mark.parametrize("model", [network(use_layer_norm=True), network().train()], ids=["layer norm", "training"])
+def test_what_has_no_counterpart_is_named(model):
+    with pytest.raises(TypeError, match=r"(GroupNorm|BatchNorm2d)\(.*has no counterpart in ONNX here"):
+        onnx_of(model)
+
+
+def test_a_predictor_on_a_cpu_in_fp32_uses_it(monkeypatch):
+    calls = []
+    run = OnnxNetwork.__call__
+    monkeypatch.setattr(OnnxNetwork, "__call__", lambda self, images: calls.append(len(images)) or run(self, images))
+    crops = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    of_onnx = Predictor(network(), flip=True).heatmaps(crops)
+    assert calls == [4]  # the mirror images in the same batch
+    for model, options in (
+        (network(use_layer_norm=True), {}),
+        (network().double(), {}),
+        (network(), {"precision": "bf16"}),
+    ):
+        Predictor(model, **options).heatmaps(crops)
+    assert calls == [4]
+    in_double = Predictor(network().double(), flip=True).heatmaps(crops)
+    assert_equal(of_onnx, in_double)
