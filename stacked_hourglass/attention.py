@@ -9,12 +9,13 @@ Before the way up from a level, the features of each frame query those of the T 
 level is the bottleneck; `Architecture.attention_levels` says how many levels have attention. The finer ones, which know
 where a joint is to a few px, see only the same place in the T frames: there a person hardly moves between frames, and
 what moved further is seen by the coarser levels. A frame only sees the past, so a stream needs no more than the
-features of the last T frames.
+keys and values of the last T frames, which are computed once.
 """
 
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -23,20 +24,20 @@ SAME_PLACE, NEXT_PLACE, LAST_FRAME = 3.0, 1.5, 1.0  # biases at the start
 
 
 class History(NamedTuple):
-    """The features of the last T frames of B people: a window of fixed size that moves with the stream.
+    """What attention knows of the last T frames of B people: a window of fixed size that moves with the stream.
 
     Attributes:
-        features: (B, stacks, T, C, places), the latest frame last; the places of the bottleneck come first, row by row,
-            then those of the levels above it.
+        memory: (B, stacks, T, 2 C, places), keys and then values, the latest frame last; the places of the bottleneck
+            come first, row by row, then those of the levels above it.
         frames: (B,) int64, how many of the T were seen, the latest ones; the others are ignored.
     """
 
-    features: Tensor
+    memory: Tensor
     frames: Tensor
 
     def rows(self, index: Tensor) -> "History":
         """The histories of the people at `index`."""
-        return History(self.features[index], self.frames[index])
+        return History(self.memory[index], self.frames[index])
 
 
 class TemporalAttention(nn.Module):
@@ -78,15 +79,26 @@ class TemporalAttention(nn.Module):
 
         Returns (B, F, C, h, w). A frame without any past is returned as it was.
         """
-        known, seen = torch.cat([past, now], 1), self._seen(frames, now.shape[1])
-        query = self._project(self.query, now) / (now.shape[2] / self.heads) ** 0.5  # (B, F, heads, d, places)
-        key, value = self._project(self.key, known), self._project(self.value, known)
+        return self.with_memory(now, self._memory(self._normed(past)), frames)[0]
+
+    def with_memory(self, now: Tensor, past: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, with the keys and values of `past` as (B, T, 2 C, h · w).
+
+        Returns also those of all frames, (B, T + F, 2 C, h · w).
+        """
+        normed, seen = self._normed(now), self._seen(frames, now.shape[1])
+        memory = self._memory(normed)
+        memory = torch.cat([past.to(memory.dtype), memory], 1)
+        key, value = (
+            part.unflatten(2, (self.heads, -1)) for part in memory.chunk(2, 2)
+        )  # (B, T + F, heads, d, places)
+        query = self._projected(normed, self.query).unflatten(2, (self.heads, -1)) / key.shape[3] ** 0.5
         if self.same_place:
             found = self._of_same_place(query, key, value, seen)
         else:
             found = self._of_all_places(query, key, value, seen, now.shape[-2:])
         found = self.out(found.reshape(-1, *now.shape[2:])).unflatten(0, now.shape[:2]) * self.gain[:, None, None]
-        return now + found * seen.any(2)[..., None, None, None].to(found.dtype)
+        return now + found * seen.any(2)[..., None, None, None].to(found.dtype), memory
 
     def _of_all_places(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor, size: torch.Size) -> Tensor:
         """(B, F, heads, d, places)."""
@@ -105,10 +117,18 @@ class TemporalAttention(nn.Module):
         bias = bias.masked_fill(~seen[:, :, None, :, None], lowest)
         return _SamePlace.apply(query, key, value, bias)
 
-    def _project(self, layer: nn.Conv2d, features: Tensor) -> Tensor:
-        """(B, F, C, h, w) -> (B, F, heads, d, h · w), after the norm."""
-        normed = self.norm(features.movedim(2, -1)).movedim(-1, 2)
-        return layer(normed.flatten(0, 1)).reshape(*features.shape[:2], self.heads, -1, normed[0, 0, 0].numel())
+    def _normed(self, features: Tensor) -> Tensor:
+        """(B, F, C, h, w) -> the same, normalised over channels."""
+        return self.norm(features.movedim(2, -1)).movedim(-1, 2)
+
+    def _memory(self, normed: Tensor) -> Tensor:
+        """(B, F, C, h, w) -> keys and values (B, F, 2 C, h · w)."""
+        return self._projected(normed, self.key, self.value)
+
+    def _projected(self, normed: Tensor, *layers: nn.Conv2d) -> Tensor:
+        """(B, F, C, h, w) -> what the layers give, one after the other, (B, F, layers · C, h · w)."""
+        weights, biases = (torch.cat([getattr(layer, part) for layer in layers]) for part in ("weight", "bias"))
+        return F.conv2d(normed.flatten(0, 1), weights, biases).unflatten(0, normed.shape[:2]).flatten(3)
 
     def _place_bias(self, height: int, width: int) -> Tensor:
         """(heads, places asked from, T, places asked about)."""
@@ -170,19 +190,18 @@ class PassOverTime:
     """One forward pass of B people and F frames: hands each attention its past, and keeps what comes after it."""
 
     def __init__(self, history: History):
-        self._history, self._seen = history, [[] for _ in range(history.features.shape[1])]
+        self._history, self._seen = history, [[] for _ in range(history.memory.shape[1])]
 
     def __call__(self, stack: int, attention: TemporalAttention, now: Tensor) -> Tensor:
         """(B · F, C, h, w) of the next level with attention in an hourglass -> the same with what its past holds."""
-        features, frames = self._history
-        size, start = now.shape[2:], sum(level.shape[-1] for level in self._seen[stack])
-        past = features[:, stack, ..., start : start + size.numel()]
-        now = now.unflatten(0, (features.shape[0], -1))
-        kept = torch.cat([past, now.flatten(3).to(past.dtype)], 1)
-        self._seen[stack].append(kept[:, -attention.length :])
-        return attention(now, past.unflatten(-1, size).to(now.dtype), frames).flatten(0, 1)
+        memory, frames = self._history
+        start = sum(level.shape[-1] for level in self._seen[stack])
+        past = memory[:, stack, ..., start : start + now.shape[2:].numel()]
+        found, known = attention.with_memory(now.unflatten(0, (memory.shape[0], -1)), past, frames)
+        self._seen[stack].append(known[:, -attention.length :].to(memory.dtype))
+        return found.flatten(0, 1)
 
     def history(self, frames: int) -> History:
         """After these `frames` frames."""
-        features = torch.stack([torch.cat(levels, -1) for levels in self._seen], 1)
-        return History(features, (self._history.frames + frames).clamp(max=features.shape[2]))
+        memory = torch.stack([torch.cat(levels, -1) for levels in self._seen], 1)
+        return History(memory, (self._history.frames + frames).clamp(max=memory.shape[2]))

@@ -232,7 +232,7 @@ class HourglassNet(nn.Module):
             (height << level) // (4 << DEPTH) * ((width << level) // (4 << DEPTH))
             for level in range(a.attention_levels)
         )
-        shape = (count, a.stacks, a.history_length, a.features, places)
+        shape = (count, a.stacks, a.history_length, 2 * a.features, places)
         device = images.device
         return History(
             torch.zeros(shape, dtype=self.mean.dtype, device=device),

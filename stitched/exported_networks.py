@@ -229,11 +229,11 @@ def _step(network: HourglassNet, images: Tensor, history: Tensor, history_frames
 
 
 def _history_of(network: HourglassNet, prefix: str) -> dict[str, dict]:
-    shape = network.empty_history(torch.empty(1, 3, CROP_SIZE, CROP_SIZE)).features.shape
+    shape = network.empty_history(torch.empty(1, 3, CROP_SIZE, CROP_SIZE)).memory.shape
     return {
         f"{prefix}history": {
             "shape": ["batch", *shape[1:]],
-            "what": "lowest features of each hourglass in the last frames, the latest last",
+            "what": "keys and values of the attention of each hourglass in the last frames, the latest last",
         },
         f"{prefix}history_frames": {"shape": ["batch"], "what": "how many of these frames were seen, the latest ones"},
     }

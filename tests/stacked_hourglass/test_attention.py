@@ -196,7 +196,7 @@ def test_streaming_gives_what_the_whole_clip_gives(frames, levels):
         whole = model(images)[-1]
     assert (found - whole).abs().max() < 1e-5
     places = {1: 1, 3: 1 + 4 + 16, 5: 1 + 4 + 16 + 64 + 256}[levels]
-    assert history.features.shape == (2, 2, LENGTH, 8, places)  # however long the clip
+    assert history.memory.shape == (2, 2, LENGTH, 2 * 8, places)  # however long the clip
     assert history.frames.tolist() == [min(frames, LENGTH)] * 2
 
 
