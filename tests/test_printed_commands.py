@@ -67,6 +67,7 @@ def test_run_stitched_mpii(folder):
         require_that_they_work(call("run", "stitched_mpii", "--data_dir", data, *BOXES[data], *ALIKE), script)
 
 
+@pytest.mark.long  # test_stitched_run_h36m.py scores its predictions
 def test_run_stitched_h36m(folder):
     from utils.sample.human36m import make_h36m
 

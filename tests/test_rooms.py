@@ -1,6 +1,7 @@
 """What the entry points and options.py import: import-linter (pyproject.toml) reads packages alone."""
 
 import ast
+from functools import cache
 
 import pytest
 from command_line import ROOT
@@ -33,15 +34,17 @@ def test_the_options_know_no_network():
 
 # ------------------------------------------------------------------------------------------ names
 PACKAGES = ("stacked_hourglass", "twod_threed", "generative_models", "stitched", "utils")
-MODULES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_text())
-    for folder in (*PACKAGES, "scripts", "benchmarks")
-    for path in sorted((ROOT / folder).rglob("*.py"))
-} | {"options": ast.parse((ROOT / "options.py").read_text())}
 # A script of two entry points has one name (train.py hourglass_mpii, run.py hourglass_mpii), and so have its functions.
 DOORS = {script.function for scripts in SCRIPTS.values() for script in scripts.values()}
 DOOR_MODULES = {script.module for scripts in SCRIPTS.values() for script in scripts.values()}
 DOOR_ROOMS = ("utils.command_line", "utils.doors")  # parsing and early checks; what doors do with their options
+
+
+@cache  # at its first use: each process of pytest imports this file
+def modules() -> dict[str, ast.Module]:
+    folders = [ROOT / folder for folder in (*PACKAGES, "scripts", "benchmarks")]
+    paths = [path for folder in folders for path in sorted(folder.rglob("*.py"))] + [ROOT / "options.py"]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_text()) for path in paths}
 
 
 def public_names(tree: ast.Module) -> set[str]:
@@ -56,14 +59,22 @@ def public_names(tree: ast.Module) -> set[str]:
     return {name for name in found if not name.startswith("_")}
 
 
-DEFINED = {module: public_names(tree) for module, tree in MODULES.items() if module.split(".")[0] in PACKAGES}
-IMPORTS = [
-    (module, node.module, alias.name)
-    for module, tree in MODULES.items()
-    for node in ast.walk(tree)
-    if isinstance(node, ast.ImportFrom)
-    for alias in node.names
-]
+@cache
+def defined() -> dict[str, set[str]]:
+    """The public names of each module of the packages."""
+    return {module: public_names(tree) for module, tree in modules().items() if module.split(".")[0] in PACKAGES}
+
+
+@cache
+def imports() -> list[tuple[str, str | None, str]]:
+    """Each `from source import name`: the module that has it, source and name."""
+    return [
+        (module, node.module, alias.name)
+        for module, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
 
 
 # Used under its own name alone (`schema.number(0, 1)`), so other modules may define the same words.
@@ -71,14 +82,14 @@ VOCABULARIES = {"utils.files.schema"}
 
 
 def places_of(name: str) -> list[str]:
-    return [module for module, names in DEFINED.items() if name in names and module not in VOCABULARIES]
+    return [module for module, names in defined().items() if name in names and module not in VOCABULARIES]
 
 
 def test_a_public_function_or_class_has_its_name_to_itself():
     """One name, one meaning. Constants that no other module imports may share a name: COLUMNS, FRAMES."""
-    assert len(DEFINED) > 100
-    shared_names = {name for _, module, name in IMPORTS if name in DEFINED.get(module, ())}
-    others = {name for module, names in DEFINED.items() if module not in VOCABULARIES for name in names}
+    assert len(defined()) > 100
+    shared_names = {name for _, module, name in imports() if name in defined().get(module, ())}
+    others = {name for module, names in defined().items() if module not in VOCABULARIES for name in names}
     own = shared_names | {name for name in others if not name.isupper()}
     assert {name: places_of(name) for name in own - DOORS if len(places_of(name)) > 1} == {}
 
@@ -86,8 +97,8 @@ def test_a_public_function_or_class_has_its_name_to_itself():
 def test_names_are_imported_from_where_they_are_defined():
     passed_on = [
         (module, source, name)
-        for module, source, name in IMPORTS
-        if source in DEFINED and name not in DEFINED[source] and places_of(name) and source not in VOCABULARIES
+        for module, source, name in imports()
+        if source in defined() and name not in defined()[source] and places_of(name) and source not in VOCABULARIES
     ]
     assert passed_on == []
 
@@ -109,7 +120,7 @@ def sees_a_namespace(function: ast.FunctionDef | ast.Lambda) -> bool:
 def test_no_function_outside_door_modules_takes_options():
     functions = [
         (module, node)
-        for module, tree in MODULES.items()
+        for module, tree in modules().items()
         if module.split(".")[0] in PACKAGES
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.Lambda)
@@ -122,7 +133,7 @@ def test_no_function_outside_door_modules_takes_options():
 def test_no_module_below_the_doors_makes_a_namespace_or_asks_what_was_given():
     named = {
         module
-        for module, tree in MODULES.items()
+        for module, tree in modules().items()
         if module.split(".")[0] in PACKAGES
         for node in ast.walk(tree)
         if (
@@ -136,7 +147,7 @@ def test_no_module_below_the_doors_makes_a_namespace_or_asks_what_was_given():
 
 
 def test_only_doors_import_the_doors_own_room():
-    importers = {module for module, source, _ in IMPORTS if source and source.startswith("utils.doors")}
+    importers = {module for module, source, _ in imports() if source and source.startswith("utils.doors")}
     importers = {module for module in importers if module.split(".")[0] in PACKAGES}
     assert "stitched.train" in importers
     assert {module for module in importers if not is_of_a_door(module)} == set()

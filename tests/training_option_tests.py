@@ -49,7 +49,8 @@ class TrainingOptionTests:
         metric: an average that is printed with `--evaluate`, and stands in the log after `val/`.
         left_by_evaluation: files in the experiment's folder after `--evaluate`.
         modules: further modules with tests of this script's options.
-        effects_take_long: one or two trainings an effect, of seconds each: they are marked `long`.
+        effects_take_long: one or two trainings an effect, of seconds each: they are marked `long`, and so are the
+            tests with `of_all_trainings`.
     """
 
     script: str
@@ -64,10 +65,11 @@ class TrainingOptionTests:
     validation = staticmethod(validation)
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        if "option" in metafunc.fixturenames:
-            # What all trainings have in common, quicker ones show.
-            marks = [pytest.mark.long] if self.effects_take_long else []
-            metafunc.parametrize("option", [pytest.param(option, marks=marks) for option in self.effects])
+        # What all trainings have in common, quicker ones show.
+        marks = [pytest.mark.long] if self.effects_take_long else []
+        for name, cases in (("option", self.effects), ("of_all_trainings", [True])):
+            if name in metafunc.fixturenames:
+                metafunc.parametrize(name, [pytest.param(case, marks=marks) for case in cases])
 
     def trained(self, launch, folder: Path, *argv: object) -> Run:
         result: Result = launch(folder, *argv).succeeded()
@@ -100,7 +102,7 @@ class TrainingOptionTests:
         assert_effect(run, option, self.effects[option])
 
     @pytest.mark.shows("no_grad_clipping")
-    def test_clipping_can_be_left_out(self, run):
+    def test_clipping_can_be_left_out(self, run, of_all_trainings):
         assert weights(run("--grad_clip", 1e-9)) != weights(run("--no_grad_clipping"))
         assert weights(run("--no_grad_clipping")) == weights(run("--grad_clip", 1e9))
 
@@ -154,7 +156,7 @@ class TrainingOptionTests:
         assert average == pytest.approx(run().log()[-1][f"val/{self.metric}"], rel=1e-4)
 
     @pytest.mark.shows("resume")
-    def test_resume_continues_as_if_never_stopped(self, run, launch, tmp_path):
+    def test_resume_continues_as_if_never_stopped(self, run, launch, tmp_path, of_all_trainings):
         self.trained(launch, tmp_path)
         assert "--load contradicts --resume" in launch(tmp_path, "--resume", "--load", run().checkpoints).refusal()
         resumed = self.trained(launch, tmp_path, "--resume", "--epochs", 2)

@@ -148,6 +148,7 @@ def _read(path: Path) -> None:
         raise TypeError("a")
 
 
+@pytest.mark.long  # hypothesis shrinks two faults, one of which kills a process each time
 def test_planted_bugs_are_found_and_shrunk():
     fuzzed = fuzz_format(Format(_make, _read, change_json), examples=30, seed=3)
     raised, died = sorted(fuzzed.faults, key=lambda fault: fault.fault)

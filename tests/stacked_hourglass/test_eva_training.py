@@ -12,8 +12,6 @@ from utils.human36m.object_npz import read_object_npz
 from utils.imaging.video_source import open_video
 from utils.training.log_files import read_log
 
-pytestmark = pytest.mark.usefixtures("one_level")
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -46,7 +46,9 @@ def test_people_of_a_video_are_followed(run, tmp_path):
     assert f"python viz.py video --img_dir {clip} " in result.out
 
 
-@pytest.mark.parametrize("script", ["hourglass_mpii", "stitched_mpii", "whole"])
+@pytest.mark.parametrize(  # of one checkpoint as of two
+    "script", ["hourglass_mpii", "stitched_mpii", pytest.param("whole", marks=pytest.mark.long)]
+)
 def test_attention_sees_the_frames_before(run, networks, tmp_path, script):
     """A frame of a video, and the same one as the first of a part: its person's history is empty there."""
     attention = {"add_attention": True, "attention_history_length": 2}

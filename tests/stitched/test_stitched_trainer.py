@@ -235,6 +235,7 @@ def test_a_resumed_training_is_the_same_bit_for_bit(h36m, networks, tmp_path):
     assert [row["lr"] for row in log_of(resumed.checkpoints)] == pytest.approx([1e-3, 5e-4, 5e-4])
 
 
+@pytest.mark.long  # as the test above, which stops between two epochs
 def test_an_interrupted_training_continues_as_if_never_stopped(h36m, networks, tmp_path, monkeypatch):
     """After Ctrl-C within the first epoch, dropout and augmentation continue where they stopped."""
     setting = ("--train_batch_size", 2, "--epochs", 2)  # three steps per epoch

@@ -303,7 +303,7 @@ def test_unpaired_training_lowers_the_error(two_actions_h36m, tmp_path):
     assert "train/regression" not in rows[0]
 
 
-@pytest.mark.parametrize("kind", ["weak", "connected"])
+@pytest.mark.parametrize("kind", ["weak", pytest.param("connected", marks=pytest.mark.long)])  # resumed alike
 def test_a_resumed_training_is_the_same_bit_for_bit(two_actions_h36m, tmp_path, kind):
     argv = ("--use_fc_for_projection",) if kind == "connected" else ("--orthogonal_data_augmentation", "--use_amsprop")
     straight = train(tmp_path / "straight", two_actions_h36m, "--epochs", 2, *argv)

@@ -99,6 +99,7 @@ def test_slots_that_do_not_move_copy_their_parent(files):
         np.testing.assert_array_equal(positions[:, slot], positions[:, parent])
 
 
+@pytest.mark.long  # all of it is rendered twice more
 def test_same_bytes_again_with_two_workers(folder, tmp_path):
     make_h36m(tmp_path / "again", TRAINING, VALIDATION, seed=0, workers=2, frames=FRAMES)
     assert digests(tmp_path / "again") == digests(folder)
@@ -232,6 +233,7 @@ def test_pictures_are_of_their_subjects_and_sizes(folder):
         assert picture.std() > 10
 
 
+@pytest.mark.long  # a sample of its own; poses and cameras of the other are tested above
 def test_a_ball_at_a_joint_is_drawn_where_the_files_put_it(ball_h36m):
     """The written pictures show the frame, camera and lens that their names and the files say, to a quarter of a px."""
     files, found = find_sequences(ball_h36m), pictures_of(ball_h36m)
