@@ -235,6 +235,7 @@ class HourglassTrainer:
 
     def checkpoint(self, model, optimizer, epoch, best, directory: Path, is_best: bool) -> None:
         """Write the default checkpoint, and after a whole epoch the validation predictions and `debug` pictures."""
+        self.unreadable.warn()
         self.write_state(model, optimizer, epoch, best, directory, is_best)
         if epoch == int(epoch):
             self.write_predictions(directory)

@@ -128,8 +128,8 @@ class StitchedTrainer:
 
     def checkpoint(self, model, optimizer, epoch, best, directory: Path, is_best: bool) -> None:
         """Write the default checkpoint, and warn of unreadable images."""
-        self.write_state(model, optimizer, epoch, best, directory, is_best)
         self.unreadable.warn()
+        self.write_state(model, optimizer, epoch, best, directory, is_best)
 
     # ---------------------------------------------------------------------------------------------- their parts
     def learning_rate(self, part: str, lr: float) -> float:

@@ -165,6 +165,14 @@ class TestPeople:
         assert {name: len(people) for name, people in found.items()} == {"00001.jpg": 1, "00003.jpg": 0}
         assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 1
 
+    def test_a_training_without_a_readable_photo_ends_and_keeps_nothing(self, mpii, tmp_path):
+        entries = json.loads((mpii / "mpii_annotations.json").read_text())
+        for name in {entry["img_paths"] for entry in entries if not entry["isValidation"]}:
+            cut(mpii / "images" / name)
+        line = train(mpii, tmp_path).refusal()
+        assert "none of the 8 training people's photos could be read; are the files damaged?" in line
+        assert not list(tmp_path.rglob("*.pth.tar"))
+
     def test_damaged_mpii(self, mpii, tmp_path, run):
         """Absent and truncated photos, a person without joints, one wholly outside: in training, run and eval."""
         entries = json.loads((mpii / "mpii_annotations.json").read_text())
