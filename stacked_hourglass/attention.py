@@ -89,9 +89,8 @@ class TemporalAttention(nn.Module):
         normed, seen = self._normed(now), self._seen(frames, now.shape[1])
         memory = self._memory(normed)
         memory = torch.cat([past.to(memory.dtype), memory], 1)
-        key, value = (
-            part.unflatten(2, (self.heads, -1)) for part in memory.chunk(2, 2)
-        )  # (B, T + F, heads, d, places)
+        # (B, T + F, heads, d, places), and the query (B, F, ...)
+        key, value = (part.unflatten(2, (self.heads, -1)) for part in memory.chunk(2, 2))
         query = self._projected(normed, self.query).unflatten(2, (self.heads, -1)) / key.shape[3] ** 0.5
         if self.same_place:
             found = self._of_same_place(query, key, value, seen)
@@ -106,7 +105,7 @@ class TemporalAttention(nn.Module):
         before = before + torch.arange(self.length, device=query.device)
         key, value = key[:, before] + self.age[..., None], value[:, before]  # (B, F, T, heads, d, places)
         scores = torch.einsum("bfhdq,bfthdk->bfhqtk", query, key) + self._place_bias(*size)
-        scores = scores.masked_fill(~seen[:, :, None, None, :, None], torch.finfo(scores.dtype).min)
+        scores.masked_fill_(~seen[:, :, None, None, :, None], torch.finfo(scores.dtype).min)
         weights = scores.flatten(-2).softmax(-1).unflatten(-1, scores.shape[-2:])
         return torch.einsum("bfhqtk,bfthdk->bfhdq", weights, value)
 

@@ -18,6 +18,8 @@ from utils.transform import SKELETONS, Skeleton
 class Predictor:
     """A trained network from crops to joints in photo pixels, on the network's device.
 
+    In fp32 on a CPU the heat maps are ONNX Runtime's (`OnnxNetwork`), else PyTorch's.
+
     Attributes:
         skeleton: joint order, J joints.
         score_threshold: joints with a lower score should not be drawn.

@@ -76,6 +76,7 @@ def test_run_stitched_h36m(folder):
     require_that_they_work(result, "2d_overlay_3d_gt_3d_pred")
 
 
+@pytest.mark.long  # test_lifter_run.py gives what it writes to eval.py and viz.py
 def test_run_2d3d_h36m(folder, tiny_h36m):
     (folder / "my h36m").symlink_to(tiny_h36m)
     result = call("run", "2d3d_h36m", "--data_dir", "my h36m", *LIFTER, "--action", "Walking", *ALIKE)

@@ -107,7 +107,9 @@ class TrainingOptionTests:
         assert weights(run("--no_grad_clipping")) == weights(run("--grad_clip", 1e9))
 
     @pytest.mark.shows("test_batch_size")
-    def test_batches_of_validation_have_their_size_and_do_not_matter(self, run, launch, tmp_path, monkeypatch):
+    def test_batches_of_validation_have_their_size_and_do_not_matter(
+        self, run, launch, tmp_path, monkeypatch, of_all_trainings
+    ):
         sizes = self.validated(monkeypatch)
         other = self.trained(launch, tmp_path, "--test_batch_size", 3)
         assert max(sizes) == 3

@@ -139,6 +139,7 @@ def test_limits_of_open_files(tiny_mpii, tmp_path, limit, expected):
         assert re.search(message, lines[-1])
 
 
+@pytest.mark.long  # a worker process; test_images.py and test_entry_points.py show the limit
 def test_workers_obey_max_pixels(tmp_path):
     """One of three photos is too large and left out; a video of that size is refused."""
     (tmp_path / "photos").mkdir()

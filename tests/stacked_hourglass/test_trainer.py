@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import nn
 from trainer_cases import MEAN, minibatch, network, step
@@ -117,6 +118,7 @@ def test_an_update_moves_the_weights_the_same_way_each_time(make_trainer, parts)
     assert not same(model, other)
 
 
+@pytest.mark.long  # a dozen updates; losses and one update are tested by hand
 def test_repeated_updates_lower_the_loss(make_trainer, parts):
     trainer = make_trainer(HourglassAugmentation(augment_training_data=False), HourglassTargets(sigma=3))
     model, batch = network().train(), minibatch(parts[0])
