@@ -44,15 +44,13 @@ class Predictor:
         self.skeleton = skeleton_of(model)
         self.score_threshold = model.score_threshold
         self._precision, self._flip, self._decode = precision, flip, DECODINGS[decoding]
-        if isinstance(model, HourglassNet) and not model.training:
-            self._model = for_inference(model)
-        else:
-            self._model = model.to(memory_format=torch.channels_last)
+        fixed = isinstance(model, HourglassNet) and not model.training
+        self._model = for_inference(model) if fixed else model.to(memory_format=torch.channels_last)
         self._past: tuple[PastOfTracks, ...] = ()
         self._in_onnx = None
         if compiled:
             self._model.compile()
-        elif precision == "fp32" and _onnx_runtime_is_for(self._model):
+        elif precision == "fp32" and fixed and _onnx_runtime_is_for(model):
             from stacked_hourglass.onnx_network import OnnxNetwork  # noqa: PLC0415 - 0.3 s, which GPUs do without
 
             self._in_onnx = OnnxNetwork(self._model)
@@ -109,14 +107,10 @@ class Predictor:
         return to_photo(to_photo_matrices, heatmap_to_crop(points).cpu()), scores.cpu()
 
 
-def _onnx_runtime_is_for(model: nn.Module) -> bool:
-    """Whether `OnnxNetwork` takes this network: an hourglass in eval mode with batch norm, on a CPU in fp32."""
-    return (
-        isinstance(model, HourglassNet)
-        and not model.training
-        and not model.architecture.use_layer_norm
-        and (model.mean.device.type, model.mean.dtype) == ("cpu", torch.float32)
-    )
+def _onnx_runtime_is_for(model: HourglassNet) -> bool:
+    """Whether `OnnxNetwork` takes this network in eval mode: one with batch norm, on a CPU in fp32."""
+    on_cpu = (model.mean.device.type, model.mean.dtype) == ("cpu", torch.float32)
+    return on_cpu and not model.architecture.use_layer_norm
 
 
 def skeleton_of(model: HourglassNet) -> Skeleton:

@@ -36,6 +36,6 @@ class Unreadable:
                 if part == "training" and not some_read:
                     raise UserError(
                         f"none of the {len(samples)} training {self._what} could be read; are the files damaged? "
-                        "Copy them again, or see which are with --check_data"
+                        "Copy them again"
                     )
                 warn(f"{len(samples)} {part} {self._what} are unreadable: excluded from loss and metrics")

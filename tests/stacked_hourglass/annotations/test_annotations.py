@@ -276,7 +276,7 @@ def shared(name):
     return SHARED / name
 
 
-@pytest.mark.long  # reads 25,204 people twice
+@pytest.mark.long  # reads 25,204 people
 def test_real_annotations_agree_with_those_of_the_simple_baselines(tmp_path, capsys):
     """All of MPII's annotations with the five available photos: the same five people in both forms."""
     real, sample = shared("mpii"), shared("mpii/mmpose_sample")
