@@ -76,20 +76,22 @@ class Predictor:
 
         `tracks`: the numbers of a frame's people, for `in_video`.
         """
-        images = as_input(self._model, crops)
-        views = (images, images.flip(-1)) if self._flip else (images,)
+        crops = _checked(crops).to(self.device)
+        views = (crops, crops.flip(-1)) if self._flip else (crops,)
         with autocast(self.device, self._precision):
             if self._past and tracks is not None:
-                found = [past.heatmaps(view, tracks) for view, past in zip(views, self._past, strict=True)]
+                images = (as_input(self._model, view) for view in views)
+                found = [past.heatmaps(view, tracks) for view, past in zip(images, self._past, strict=True)]
             else:  # the mirror images in the same batch: one pass is faster than two, above all for a few crops
-                found = self._of_images(torch.cat(views)).split(len(images))
+                found = self._of_single_images(torch.cat(views)).split(len(crops))
         maps = [one.float() for one in found]
         return flip_test(*maps, self.skeleton.flip_order) if self._flip else maps[0]
 
-    def _of_images(self, images: Tensor) -> Tensor:
+    def _of_single_images(self, crops: Tensor) -> Tensor:
         if self._in_onnx:
-            return self._in_onnx(images)
-        return self._model(images.contiguous(memory_format=torch.channels_last))[-1]
+            return self._in_onnx(crops)
+        images = as_input(self._model, crops).contiguous(memory_format=torch.channels_last)
+        return self._model(images)[-1]
 
     def __call__(
         self, crops: Tensor, to_photo_matrices: Tensor, tracks: Sequence[int] | None = None
@@ -123,10 +125,14 @@ def as_input(model: HourglassNet, crops: Tensor) -> Tensor:
 
     Raises ValueError for crops of another shape or type.
     """
+    mean = model.mean[:, None, None]
+    return (_checked(crops).to(mean.device).float() / 255 - mean.float()).to(mean.dtype)
+
+
+def _checked(crops: Tensor) -> Tensor:
     if crops.dtype != torch.uint8 or crops.ndim != 4 or crops.shape[1] != 3:
         raise ValueError(f"crops are {crops.dtype} {tuple(crops.shape)}; expected uint8 (B, 3, H, W) RGB")
-    mean = model.mean[:, None, None]
-    return (crops.to(mean.device).float() / 255 - mean.float()).to(mean.dtype)
+    return crops
 
 
 def to_photo(matrices: Tensor, points: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """An hourglass in ONNX Runtime: on a CPU in fp32 the same heat maps in less time and memory (benchmarks/network.py).
 
     network = OnnxNetwork(for_inference(load_hourglass("CHECKPOINT")))
-    heatmaps = network(images)
+    heatmaps = network(crops)
 
 The graph is made from a trace of the network by torch.fx, in a fifth of a second. `run.py export`, which writes files
 for other programs, goes through torch.export, which takes ten.
@@ -9,6 +9,7 @@ for other programs, goes through torch.export, which takes ten.
 
 import operator
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import onnxruntime
@@ -21,39 +22,64 @@ from stacked_hourglass.folding import scale_and_shift
 from stacked_hourglass.hourglass import HourglassNet
 
 OPSET, IR_VERSION = 18, 8
-IMAGES, HEATMAPS = "images", "heatmaps"
+CROPS, HEATMAPS = "crops", "heatmaps"
 
 
 class OnnxNetwork:
-    """Images (B, 3, H, W) to the last stack's heat maps (B, J, H / 4, W / 4), float32 on the CPU.
+    """uint8 RGB crops (B, 3, H, W) to the last stack's heat maps (B, J, H / 4, W / 4), float32, on the CPU.
+
+    A core takes a crop of its own as long as there is one for each: none waits for the others, and what it computes
+    stays in its cache. The crops that are left are computed by all cores together.
 
     It holds a copy of the weights as they are now. It sees single images: attention over time has no part in it.
     """
 
     def __init__(self, model: HourglassNet):
         """`model`: in eval mode, with batch norm. It runs in as many threads as PyTorch has now."""
-        how = onnxruntime.SessionOptions()
-        how.intra_op_num_threads, how.inter_op_num_threads = torch.get_num_threads(), 1
-        how.enable_mem_pattern = False  # would keep memory for each batch size it has seen
-        # Between two calls the cores belong to others; threads that wait for the next in a loop would keep them.
-        how.add_session_config_entry("session.force_spinning_stop", "1")
-        self._session = onnxruntime.InferenceSession(onnx_of(model), how, providers=["CPUExecutionProvider"])
+        self._graph, self._threads = onnx_of(model), torch.get_num_threads()
+        self._sessions: dict[int, onnxruntime.InferenceSession] = {}  # by their threads
+        self._cores: ThreadPoolExecutor | None = None
 
-    def __call__(self, images: Tensor) -> Tensor:
-        (heatmaps,) = self._session.run([HEATMAPS], {IMAGES: images.contiguous().numpy()})
+    def __call__(self, crops: Tensor) -> Tensor:
+        crops = crops.contiguous()
+        together = len(crops) % self._threads
+        alone, others = crops.split([len(crops) - together, together])
+        found = self._each_on_a_core(alone) if len(alone) else []
+        if together or not found:
+            found.append(self._heatmaps(others, self._threads))
+        return torch.cat(found)
+
+    def _each_on_a_core(self, crops: Tensor) -> list[Tensor]:
+        self._session(1)  # before the threads look for it
+        self._cores = self._cores or ThreadPoolExecutor(self._threads)
+        return list(self._cores.map(lambda crop: self._heatmaps(crop, 1), crops.split(1)))
+
+    def _heatmaps(self, crops: Tensor, threads: int) -> Tensor:
+        (heatmaps,) = self._session(threads).run([HEATMAPS], {CROPS: crops.numpy()})
         return torch.from_numpy(heatmaps)
+
+    def _session(self, threads: int) -> onnxruntime.InferenceSession:
+        if threads not in self._sessions:
+            how = onnxruntime.SessionOptions()
+            how.intra_op_num_threads, how.inter_op_num_threads = threads, 1
+            how.enable_mem_pattern = False  # would keep memory for each batch size it has seen
+            # Between two calls the cores belong to others; threads that wait for the next in a loop would keep them.
+            how.add_session_config_entry("session.force_spinning_stop", "1")
+            session = onnxruntime.InferenceSession(self._graph, how, providers=["CPUExecutionProvider"])
+            self._sessions[threads] = session
+        return self._sessions[threads]
 
 
 @torch.no_grad()
 def onnx_of(model: HourglassNet) -> bytes:
-    """The network as an ONNX model, `IMAGES` to `HEATMAPS`, for any batch and image size. See `OnnxNetwork`.
+    """The network as an ONNX model, `CROPS` to `HEATMAPS`, for any batch and image size. See `OnnxNetwork`.
 
     Raises TypeError for an operation that has no counterpart here: layer norm, and batch norm in training.
     """
     last = _LastHeatmaps(model)
     traced = fx.GraphModule(last, _Tracer().trace(last))
     traced.graph.eliminate_dead_code()  # the heat maps of the other stacks
-    graph = _Graph()
+    graph = _Graph(model.mean)
     for node in traced.graph.nodes:
         graph.add(node, traced.get_submodule(node.target) if node.op == "call_module" else None)
     return graph.as_bytes()
@@ -76,22 +102,31 @@ class _Tracer(fx.Tracer):
 class _Graph:
     """An ONNX graph in the making."""
 
-    def __init__(self) -> None:
+    def __init__(self, mean: Tensor) -> None:
+        """`mean` (3,): of RGB in [0, 1], subtracted from the crops as in `inference.as_input`."""
         self._names: dict[fx.Node, str] = {}  # of what the traced operations give
         self._nodes, self._constants = [], []
+        self._mean = mean[:, None, None]
 
     def add(self, node: fx.Node, module: nn.Module | None) -> None:
         """The counterpart of a traced operation, the call of `module` if there is one."""
         if node.op == "placeholder":
-            self._names[node] = IMAGES
+            levels = self._operation("levels", "Cast", [CROPS], to=TensorProto.FLOAT)
+            shares = self._operation("shares", "Div", [levels, self._constant("white", torch.tensor(255))])
+            self._names[node] = self._operation("images", "Sub", [shares, self._constant("mean", self._mean)])
         elif isinstance(module, nn.Identity):
             self._names[node] = self._names[node.args[0]]
         else:
             kind, constants, attributes = _counterpart(node, module)
             inputs = [self._names[value] for value in node.all_input_nodes]
             inputs += [self._constant(f"{node.name}.{place}", constant) for place, constant in enumerate(constants)]
-            self._names[node] = HEATMAPS if node.op == "output" else node.name
-            self._nodes.append(helper.make_node(kind, inputs, [self._names[node]], **attributes))
+            name = HEATMAPS if node.op == "output" else node.name
+            self._names[node] = self._operation(name, kind, inputs, **attributes)
+
+    def _operation(self, name: str, kind: str, inputs: list[str], **attributes: Any) -> str:
+        """Append an operation; returns the name of what it gives."""
+        self._nodes.append(helper.make_node(kind, inputs, [name], **attributes))
+        return name
 
     def _constant(self, name: str, value: Tensor | None) -> str:
         """The name of a constant input; of an optional one that is left out, an empty one."""
@@ -101,11 +136,9 @@ class _Graph:
         return name
 
     def as_bytes(self) -> bytes:
-        def tensor(name: str, *size: str | int):
-            return helper.make_tensor_value_info(name, TensorProto.FLOAT, size)
-
-        ends = [tensor(IMAGES, "B", 3, "H", "W")], [tensor(HEATMAPS, "B", "J", "H / 4", "W / 4")]
-        graph = helper.make_graph(self._nodes, "hourglass", *ends, self._constants)
+        crops = helper.make_tensor_value_info(CROPS, TensorProto.UINT8, ("B", 3, "H", "W"))
+        heatmaps = helper.make_tensor_value_info(HEATMAPS, TensorProto.FLOAT, ("B", "J", "H / 4", "W / 4"))
+        graph = helper.make_graph(self._nodes, "hourglass", [crops], [heatmaps], self._constants)
         opsets = [helper.make_opsetid("", OPSET)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION).SerializeToString()
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from stacked_hourglass.folding import for_inference
 from stacked_hourglass.hourglass import HourglassNet
-from stacked_hourglass.inference import Predictor
+from stacked_hourglass.inference import Predictor, as_input
 from stacked_hourglass.onnx_network import OnnxNetwork, onnx_of
 
 TOLERANCE = 1e-5  # of the largest value
@@ -20,16 +20,20 @@ def assert_equal(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected, atol=TOLERANCE * expected.abs().max().item(), rtol=0)
 
 
-def last_heatmaps(model: HourglassNet, images: Tensor) -> Tensor:
+def random_crops(batch: int, height: int = 64, width: int = 64) -> Tensor:
+    return torch.randint(0, 256, (batch, 3, height, width), dtype=torch.uint8)
+
+
+def last_heatmaps(model: HourglassNet, crops: Tensor) -> Tensor:
     with torch.no_grad():
-        return model(images)[-1]
+        return model(as_input(model, crops))[-1]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_heatmaps_are_equal(kind):
-    model, images = network(**kind), torch.randn(2, 3, 64, 64)
-    found = OnnxNetwork(for_inference(model))(images)
-    assert_equal(found, last_heatmaps(model, images))
+    model, crops = network(**kind), random_crops(2)
+    found = OnnxNetwork(for_inference(model))(crops)
+    assert_equal(found, last_heatmaps(model, crops))
     assert found.shape == (2, 16, 16, 16)
 
 
@@ -44,35 +48,29 @@ def in_onnx(model) -> OnnxNetwork:
 
 
 @settings(max_examples=20)
-@given(st.integers(0, 3), st.integers(1, 3), st.integers(1, 3))
+@given(st.integers(0, 5), st.integers(1, 3), st.integers(1, 3))
 def test_any_batch_and_size_will_do(model, in_onnx, batch, height, width):
-    images = torch.randn(batch, 3, 64 * height, 64 * width).to(memory_format=torch.channels_last)
-    found = in_onnx(images)
+    crops = random_crops(batch, 64 * height, 64 * width).to(memory_format=torch.channels_last)
+    found = in_onnx(crops)
     assert found.shape == (batch, 16, 16 * height, 16 * width)
     if batch:
-        assert_equal(found, last_heatmaps(model, images))
+        assert_equal(found, last_heatmaps(model, crops))
 
 
-def test_an_image_does_not_depend_on_the_others_of_its_batch(in_onnx):
-    images = torch.randn(5, 3, 64, 64)
-    assert torch.equal(in_onnx(images), torch.cat([in_onnx(image[None]) for image in images]))
-
-
-def test_an_image_that_is_not_finite_spoils_no_other(in_onnx):
-    images = torch.randn(3, 3, 64, 64)
-    expected = in_onnx(images)
-    images[1] = torch.nan
-    found = in_onnx(images)
-    assert not found[1].isfinite().any()
-    assert torch.equal(found[::2], expected[::2])
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_a_crop_does_not_depend_on_the_others_of_its_batch_or_on_the_threads(model, in_onnx, monkeypatch, threads):
+    crops = random_crops(5)
+    expected = torch.cat([in_onnx(crop[None]) for crop in crops])
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert torch.equal(OnnxNetwork(model)(crops), expected)
 
 
 def test_later_changes_of_the_weights_have_no_effect():
-    model, images = network(), torch.randn(1, 3, 64, 64)
+    model, crops = network(), random_crops(1)
     in_onnx = OnnxNetwork(model)
-    expected = in_onnx(images)
     nn.init.zeros_(model.score[-1].weight)
-    assert torch.equal(in_onnx(images), expected)
+    assert torch.equal(in_onnx(crops), OnnxNetwork(network())(crops))
+    assert not torch.equal(in_onnx(crops), OnnxNetwork(model)(crops))
 
 
 @pytest.mark.parametrize("model", [network(use_layer_norm=True), network().train()], ids=["layer norm", "training"])
@@ -85,7 +83,7 @@ def test_a_predictor_on_a_cpu_in_fp32_uses_it(monkeypatch):
     calls = []
     run = OnnxNetwork.__call__
     monkeypatch.setattr(OnnxNetwork, "__call__", lambda self, images: calls.append(len(images)) or run(self, images))
-    crops = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    crops = random_crops(2)
     of_onnx = Predictor(network(), flip=True).heatmaps(crops)
     assert calls == [4]  # the mirror images in the same batch
     for model, options in (
