@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from measuring import machine, parser_of, print_table, take_turns, verdict
 
+from utils.compute.allocator import keep_large_blocks
 from utils.imaging.draw2d import draw_pose
 from utils.imaging.draw3d import draw_pose_3d
 from utils.transform import H36M, MPII
@@ -30,6 +31,7 @@ def one(draw, *arguments) -> int:
 
 def main() -> None:
     arguments = parser_of(__doc__, seconds=3, turns=3).parse_args()
+    keep_large_blocks()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     print(machine())

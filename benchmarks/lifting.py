@@ -34,6 +34,7 @@ from twod_threed.normalisation import Normalisation, fit
 from twod_threed.train import LifterShape
 from twod_threed.trainer import LifterTrainer, LifterTraining
 from utils.camera_utils import Camera, stack_cameras
+from utils.compute.allocator import keep_large_blocks
 from utils.compute.devices import has_bf16_instructions
 from utils.data_utils import LIFTER_INPUT_JOINTS, OrthogonalAugmentation
 from utils.human36m.actions import ACTIONS, TRAIN_SUBJECTS
@@ -308,6 +309,7 @@ def main() -> None:
     )
     parser.add_argument("--only_memory", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    keep_large_blocks()
     if arguments.only_memory:
         print(json.dumps(memory_of_training(arguments.frames)))
         return

@@ -24,6 +24,7 @@ import torch
 from measuring import machine, print_table
 
 from stacked_hourglass.hourglass import Architecture, HourglassNet
+from utils.compute.allocator import keep_large_blocks
 from utils.compute.distributed import Processes, join
 
 LAUNCHED = "SCALING_BENCHMARK"  # set for the two processes
@@ -56,9 +57,11 @@ def measure(options: argparse.Namespace, processes: Processes) -> dict[str, list
     """Variant -> (wall clock, CPU) seconds per step of each turn, on rank 0."""
     torch.manual_seed(0)
     model = HourglassNet(Architecture(stacks=options.stacks, features=options.features)).train()
+    model = model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.RMSprop(model.parameters(), 1e-5)
     parallel = processes.wrap_model(model)
     images = torch.rand(options.batch, 3, options.size, options.size) - 0.5
+    images = images.contiguous(memory_format=torch.channels_last)
     times: dict[str, list] = {"one": [], "two": []}
     for turn in range(options.turns + 1):
         for way in times:
@@ -76,6 +79,7 @@ def main() -> None:
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
         environment = os.environ | {"OMP_NUM_THREADS": str(options.threads), LAUNCHED: "1"}
         sys.exit(subprocess.run([sys.executable, *torchrun, *sys.argv], env=environment, check=False).returncode)
+    keep_large_blocks()
     processes = join(device="cpu")
     torch.set_num_threads(options.threads)
     times = measure(options, processes)
