@@ -10,9 +10,9 @@ for other programs, goes through torch.export, which takes ten.
 import operator
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from typing import Any
 
-import onnxruntime
 import torch
 import torch.nn.functional as F
 from onnx import TensorProto, helper, numpy_helper
@@ -20,6 +20,7 @@ from torch import Tensor, fx, nn
 
 from stacked_hourglass.folding import scale_and_shift
 from stacked_hourglass.hourglass import HourglassNet
+from utils.compute.onnx_sessions import cpu_session
 
 OPSET, IR_VERSION = 18, 8
 CROPS, HEATMAPS = "crops", "heatmaps"
@@ -36,8 +37,8 @@ class OnnxNetwork:
 
     def __init__(self, model: HourglassNet):
         """`model`: in eval mode, with batch norm. It runs in as many threads as PyTorch has now."""
-        self._graph, self._threads = onnx_of(model), torch.get_num_threads()
-        self._sessions: dict[int, onnxruntime.InferenceSession] = {}  # by their threads
+        self._threads = torch.get_num_threads()
+        self._session = cache(partial(cpu_session, onnx_of(model)))  # by its threads
         self._cores: ThreadPoolExecutor | None = None
 
     def __call__(self, crops: Tensor) -> Tensor:
@@ -57,17 +58,6 @@ class OnnxNetwork:
     def _heatmaps(self, crops: Tensor, threads: int) -> Tensor:
         (heatmaps,) = self._session(threads).run([HEATMAPS], {CROPS: crops.numpy()})
         return torch.from_numpy(heatmaps)
-
-    def _session(self, threads: int) -> onnxruntime.InferenceSession:
-        if threads not in self._sessions:
-            how = onnxruntime.SessionOptions()
-            how.intra_op_num_threads, how.inter_op_num_threads = threads, 1
-            how.enable_mem_pattern = False  # would keep memory for each batch size it has seen
-            # Between two calls the cores belong to others; threads that wait for the next in a loop would keep them.
-            how.add_session_config_entry("session.force_spinning_stop", "1")
-            session = onnxruntime.InferenceSession(self._graph, how, providers=["CPUExecutionProvider"])
-            self._sessions[threads] = session
-        return self._sessions[threads]
 
 
 @torch.no_grad()

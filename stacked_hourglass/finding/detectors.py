@@ -10,6 +10,7 @@ import numpy as np
 
 from stacked_hourglass.finding.finder import PersonFinder
 from stacked_hourglass.finding.tracking import overlaps
+from utils.compute.onnx_sessions import cpu_session
 from utils.imaging.images import shrink_for
 from utils.osutils import UserError
 
@@ -169,15 +170,8 @@ def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray, overlap: float) -> 
 
 @functools.cache
 def _yolox() -> Any:
-    """The network, one per process (it can't be sent to a worker).
-
-    One thread: it runs beside the hourglass, which takes the cores; and threads of its own would not outlive a fork.
-    """
-    import onnxruntime  # noqa: PLC0415 - 0.2 s, which the other finders do without
-
-    how = onnxruntime.SessionOptions()
-    how.intra_op_num_threads = how.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(YOLOX_WEIGHTS, how, providers=["CPUExecutionProvider"])
+    """The network, one per process (it can't be sent to a worker), on one thread: photos are found side by side."""
+    return cpu_session(YOLOX_WEIGHTS)
 
 
 @functools.lru_cache(maxsize=8)

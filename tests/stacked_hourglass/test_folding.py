@@ -2,28 +2,14 @@
 
 import pytest
 import torch
+from random_networks import network
 from torch import nn
 
 from stacked_hourglass.folding import for_inference
-from stacked_hourglass.hourglass import Architecture, Bottleneck, HourglassNet
+from stacked_hourglass.hourglass import Bottleneck
 from stacked_hourglass.inference import Predictor, as_input
 
 TOLERANCE = 1e-4
-
-
-def network(**architecture) -> HourglassNet:
-    """An hourglass none of whose norms is an identity."""
-    torch.manual_seed(0)
-    model = HourglassNet(Architecture(stacks=2, features=16, **architecture)).eval()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.3, 3)
-            if module.affine:
-                nn.init.uniform_(module.weight, -2, 2)  # of either sign, and some channels off
-                module.weight.data[::10], module.weight.data[5::10] = 0, 1e-30
-                nn.init.normal_(module.bias)
-    return model
 
 
 @pytest.mark.parametrize("kind", [{}, {"no_batch_norm_affine": True}, {"use_layer_norm": True}, {"blocks": 2}])

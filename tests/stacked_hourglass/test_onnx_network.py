@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_folding import network
+from random_networks import network
 from torch import Tensor, nn
 
 from stacked_hourglass.folding import for_inference
