@@ -3,8 +3,9 @@
     python benchmarks/video.py                                  # a photo of a person, panned over
     python benchmarks/video.py --video clip.mp4 --frames 200
 
-The steps run one after the other, each over all frames, in one process. "s" is elapsed time and "CPU s" the time of all
-threads, both per 1,000 frames. "shrink" is decoding frames to the size at which they are drawn.
+The steps run one after the other, each over all frames, in one process, before the whole and after it, so that other
+load affects both. "s" is elapsed time and "CPU s" the time of all threads, both per 1,000 frames, means of the two.
+"shrink" is decoding frames to the size at which they are drawn.
 
 Then the whole, without what a video takes to begin and to end: what `run.py stitched_mpii` does, which finds and crops
 the people of a batch of frames on all cores and then predicts them (on a GPU it does both at once), and what `viz.py
@@ -22,6 +23,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 
 import cv2
 import numpy as np
@@ -68,6 +70,13 @@ class Times:
         start = time.perf_counter(), time.process_time()
         yield
         self.steps[step] = time.perf_counter() - start[0], time.process_time() - start[1]
+
+    def mean(self, other: "Times") -> "Times":
+        """Of this and another measurement of the same steps."""
+        result = Times()
+        for step, times in self.steps.items():
+            result.steps[step] = tuple(map(fmean, zip(times, other.steps[step], strict=True)))
+        return result
 
     def table(self, frames: int) -> str:
         """Per 1,000 frames."""
@@ -221,6 +230,7 @@ def main() -> None:
             times, poses = measure(source, predictor, arguments.person_box, Path(folder))
             count = len(source)
             whole = measure_whole(video, predictor, arguments.person_box, count, Path(folder)) if count > 1 else None
+            times = times.mean(measure(source, predictor, arguments.person_box, Path(folder))[0])
         except UserError as error:
             parser.error(str(error))
     print(
