@@ -83,7 +83,7 @@ class Predictor:
                 images = (as_input(self._model, view) for view in views)
                 found = [past.heatmaps(view, tracks) for view, past in zip(images, self._past, strict=True)]
             else:  # the mirror images in the same batch: one pass is faster than two, above all for a few crops
-                found = self._of_single_images(torch.cat(views)).split(len(crops))
+                found = self._of_single_images(torch.cat(views) if self._flip else crops).split(len(crops))
         maps = [one.float() for one in found]
         return flip_test(*maps, self.skeleton.flip_order) if self._flip else maps[0]
 

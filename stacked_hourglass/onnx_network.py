@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from onnx import TensorProto, helper, numpy_helper
@@ -42,22 +43,22 @@ class OnnxNetwork:
         self._cores: ThreadPoolExecutor | None = None
 
     def __call__(self, crops: Tensor) -> Tensor:
-        crops = crops.contiguous()
+        crops = crops.contiguous().numpy()
         together = len(crops) % self._threads
-        alone, others = crops.split([len(crops) - together, together])
+        alone, others = np.split(crops, [len(crops) - together])
         found = self._each_on_a_core(alone) if len(alone) else []
         if together or not found:
             found.append(self._heatmaps(others, self._threads))
-        return torch.cat(found)
+        # Not by PyTorch: after an operation its threads wait in a loop for the next, which takes their cores from us.
+        return torch.from_numpy(np.concatenate(found))
 
-    def _each_on_a_core(self, crops: Tensor) -> list[Tensor]:
+    def _each_on_a_core(self, crops: np.ndarray) -> list[np.ndarray]:
         self._session(1)  # before the threads look for it
         self._cores = self._cores or ThreadPoolExecutor(self._threads)
-        return list(self._cores.map(lambda crop: self._heatmaps(crop, 1), crops.split(1)))
+        return list(self._cores.map(lambda crop: self._heatmaps(crop, 1), np.split(crops, len(crops))))
 
-    def _heatmaps(self, crops: Tensor, threads: int) -> Tensor:
-        (heatmaps,) = self._session(threads).run([HEATMAPS], {CROPS: crops.numpy()})
-        return torch.from_numpy(heatmaps)
+    def _heatmaps(self, crops: np.ndarray, threads: int) -> np.ndarray:
+        return self._session(threads).run([HEATMAPS], {CROPS: crops})[0]
 
 
 @torch.no_grad()
