@@ -85,6 +85,7 @@ def make_predictor(count: int) -> Predictor:
 def whole_run(predictor: Predictor, folder: Path, batch: int, workers: int, count: int) -> int:
     with threads(count):
         results = find_poses(predictor, folder, person_box="whole", batch_size=batch, workers=workers)
+    assert len(results.joints) == len(list(folder.iterdir()))
     return len(results.joints)
 
 

@@ -48,17 +48,17 @@ class OnnxNetwork:
         alone, others = np.split(crops, [len(crops) - together])
         found = self._each_on_a_core(alone) if len(alone) else []
         if together or not found:
-            found.append(self._heatmaps(others, self._threads))
+            found.append(_heatmaps(self._session(self._threads), others))
         # Not by PyTorch: after an operation its threads wait in a loop for the next, which takes their cores from us.
         return torch.from_numpy(np.concatenate(found))
 
     def _each_on_a_core(self, crops: np.ndarray) -> list[np.ndarray]:
-        self._session(1)  # before the threads look for it
         self._cores = self._cores or ThreadPoolExecutor(self._threads)
-        return list(self._cores.map(lambda crop: self._heatmaps(crop, 1), np.split(crops, len(crops))))
+        return list(self._cores.map(partial(_heatmaps, self._session(1)), np.split(crops, len(crops))))
 
-    def _heatmaps(self, crops: np.ndarray, threads: int) -> np.ndarray:
-        return self._session(threads).run([HEATMAPS], {CROPS: crops})[0]
+
+def _heatmaps(session: Any, crops: np.ndarray) -> np.ndarray:
+    return session.run([HEATMAPS], {CROPS: crops})[0]
 
 
 @torch.no_grad()

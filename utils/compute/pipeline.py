@@ -6,8 +6,9 @@
 
 Decoding, encoding and OpenCV release Python's global lock, so threads suffice. Memory is that of `count` items a stage.
 
-Beside a stage that keeps all cores busy by itself, such as a network on a CPU, nothing is gained by overlapping: a
-thread that takes one of its cores makes it wait on the others too. `in_turns` uses all cores for either in turn.
+Beside a stage that keeps all cores busy by itself, such as a network on a CPU, nothing is gained by overlapping. Where
+its cores wait for each other, as PyTorch's do, it even loses: a thread that takes one of them makes it wait on the
+others too. `in_turns` uses all cores for either in turn.
 """
 
 import contextvars
