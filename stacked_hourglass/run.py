@@ -13,7 +13,6 @@ from argparse import Namespace
 from pathlib import Path
 
 from stacked_hourglass.annotations.coco import coco_photos, is_coco, results_file
-from stacked_hourglass.annotations.joined import has_people
 from stacked_hourglass.coco_run import find_coco_poses
 from stacked_hourglass.demo_weights import weights_to_load
 from stacked_hourglass.inference import Predictor
@@ -21,7 +20,7 @@ from stacked_hourglass.loading import load_hourglass
 from stacked_hourglass.photos import find_poses, image_folder
 from utils.compute.devices import pick_device
 from utils.console.commands import shell_command
-from utils.doors.option_rules import processes_of, refuse_disagreement, refuse_useless, workers_for_photos
+from utils.doors.option_rules import processes_of, refuse_disagreement, refuse_useless, workers_of_run
 from utils.imaging.source_paths import is_camera
 from utils.imaging.video_source import FrameRange
 from utils.osutils import UserError, written_together
@@ -61,7 +60,7 @@ def hourglass_coco(options: Namespace) -> None:
         options.data_dir,
         part,
         batch_size=options.test_batch_size,
-        workers=options.workers,
+        workers=workers_of_run(options, predictor.device.type),
         processes=processes,
     )
     with written_together():
@@ -84,8 +83,6 @@ def _predictor(options: Namespace, checkpoint: str | Path) -> Predictor:
 
 
 def _run_on_photos(options: Namespace, predictor: Predictor, start: float) -> None:
-    annotated = has_people(options.data_dir)
-    workers = options.workers if annotated else workers_for_photos(options, predictor.device.type)
     results = find_poses(
         predictor,
         options.data_dir,
@@ -93,7 +90,7 @@ def _run_on_photos(options: Namespace, predictor: Predictor, start: float) -> No
         frames=FrameRange(options.start, options.end, options.every, options.max_frames),
         run_with_train=options.run_with_train,
         batch_size=options.test_batch_size,
-        workers=workers,
+        workers=workers_of_run(options, predictor.device.type),
         processes=processes_of(options),
     )
     if options.smooth != "none":

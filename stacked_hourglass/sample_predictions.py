@@ -1,15 +1,18 @@
 """The output of a predictor for all samples of a dataset, such as the crops of annotated people."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from stacked_hourglass.samples.datasets import shard_loader
 from utils.compute.batch_parts import shard
 from utils.compute.distributed import ALONE, Processes
+from utils.compute.pipeline import in_turns
 from utils.compute.worker_processes import WorkerLost
 from utils.console.progress import progress
 from utils.imaging.images import CROP_SIZE
@@ -49,27 +52,38 @@ def predict_samples(
         crops: a dataset with `image`, `to_photo` and `readable`, e.g. `PoseCrops`.
         title: title of the progress bar.
         batch_size: samples per forward pass.
-        workers: processes that decode and crop.
+        workers: processes that decode and crop; 0 for threads of this one, the fastest with a network on a CPU.
         processes: with several, each predicts its part; all get the results of all.
     """
-    loader = shard_loader(crops, batch_size, workers, processes)
+    own = shard(range(len(crops)), processes)
+    if workers or predictor.device.type != "cpu":
+        batches = shard_loader(crops, batch_size, workers, processes)
+    else:
+        batches = _collated(in_turns(crops.__getitem__, own, batch_size, torch.get_num_threads()), batch_size)
     parts, lost, missing = [], "", torch.zeros(0, dtype=torch.bool)
     try:
-        for batch in progress(loader, len(loader), title, "batch"):
+        for batch in progress(batches, math.ceil(len(own) / batch_size), title, "batch"):
             readable = batch["readable"]
             found = predictor(batch["image"][readable], batch["to_photo"][readable])
             parts.append([_with_nan(part, readable) for part in found])
     except WorkerLost as error:
         if not parts and processes.size == 1:
             raise
-        done, total = sum(len(part[0]) for part in parts), len(shard(range(len(crops)), processes))
-        lost = f"{error}; {done} of {counted(total, 'sample')} done, the others have no pose"
-        missing = torch.zeros(total - done, dtype=torch.bool)
+        done = sum(len(part[0]) for part in parts)
+        lost = f"{error}; {done} of {counted(len(own), 'sample')} done, the others have no pose"
+        missing = torch.zeros(len(own) - done, dtype=torch.bool)
     if not parts:  # more processes than samples, or none was done
         parts = [predictor(torch.empty(0, 3, CROP_SIZE, CROP_SIZE, dtype=torch.uint8), torch.empty(0, 2, 3))]
     parts.append([_with_nan(part[:0], missing) for part in parts[0]])
     lost = next(filter(None, processes.gather_objects(lost)), "")
     return tuple(processes.gather(torch.cat(part)) for part in zip(*parts, strict=True)), lost
+
+
+def _collated(samples: Iterable[dict], batch_size: int) -> Iterator[dict]:
+    """The samples as minibatches."""
+    samples = iter(samples)
+    while batch := list(islice(samples, batch_size)):
+        yield default_collate(batch)
 
 
 def _with_nan(rows: Tensor, where: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from twod_threed.mpjpe import mpjpe, p_mpjpe
 from utils.compute.devices import pick_device
 from utils.compute.distributed import ALONE, Processes
 from utils.console.commands import shell_command
-from utils.doors.option_rules import given_value, processes_of, refuse_disagreement, refuse_useless, workers_for_photos
+from utils.doors.option_rules import given_value, processes_of, refuse_disagreement, refuse_useless, workers_of_run
 from utils.human36m.actions import TEST_SUBJECTS, TRAIN_SUBJECTS, select_actions
 from utils.human36m.files import find_sequences
 from utils.human36m_dataset import load_pose_set
@@ -55,14 +55,12 @@ def stitched_mpii(options: Namespace) -> None:
     if options.draw and is_camera(options.data_dir):
         raise UserError(f"--draw: frames of camera {options.data_dir} are not stored; record a video and give that")
     refuse_useless(options, [(not options.absolute, ["focal"], "has no effect without --absolute")])
-    annotated = has_people(options.data_dir)
-    if options.absolute and annotated:
+    if options.absolute and has_people(options.data_dir):
         raise UserError(f"--absolute: {options.data_dir} has annotated people; give its images folder")
     if options.show and not is_camera(options.data_dir):
         raise UserError(f"--show: for a camera, such as --data_dir 0; for {options.data_dir} use viz.py viewer")
     processes = processes_of(options)
     predictor = _predictor(options, image_scale="any")
-    workers = options.workers if annotated else workers_for_photos(options, predictor.device.type)
     start = time.monotonic()
     window = LiveWindow(predictor.skeleton, predictor.score_threshold) if options.show else nullcontext()
     with window as watch:
@@ -73,7 +71,7 @@ def stitched_mpii(options: Namespace) -> None:
             frames=FrameRange(options.start, options.end, options.every, options.max_frames),
             run_with_train=options.run_with_train,
             batch_size=options.test_batch_size,
-            workers=workers,
+            workers=workers_of_run(options, predictor.device.type),
             processes=processes,
             watch=watch,
         )
@@ -96,7 +94,8 @@ def stitched_h36m(options: Namespace) -> None:
     frames = open_frames(options.data_dir, select_actions(options.action), options.run_with_train)
     predictor = _predictor(options, image_scale="human36m")
     start = time.monotonic()
-    results = run_frames(predictor, frames, options.test_batch_size, options.workers, processes)
+    workers = workers_of_run(options, predictor.device.type)
+    results = run_frames(predictor, frames, options.test_batch_size, workers, processes)
     files = results.save(options.output_dir, processes)
     _print(results, files, time.monotonic() - start)
     print(errors(results))

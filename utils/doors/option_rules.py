@@ -36,8 +36,8 @@ def given_value(options: Namespace, name: str) -> Any:
     return getattr(options, name) if name in options.given else None
 
 
-def workers_for_photos(options: Namespace, device: str) -> int:
-    """`--workers` of a run on photos without annotations, or on a video, with the network on a "cpu", "cuda" or "mps".
+def workers_of_run(options: Namespace, device: str) -> int:
+    """`--workers` of a run on photos or a video, with the network on a "cpu", "cuda" or "mps".
 
     On a CPU it is 0 unless given: processes would take cores from the network, which needs them all.
     """
