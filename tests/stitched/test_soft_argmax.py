@@ -203,6 +203,19 @@ def test_half_precision_maps_are_evaluated_in_single_precision(window_fn, dtype)
     torch.testing.assert_close(soft_argmax.to(dtype)(maps), places, atol=1e-5, rtol=0)
 
 
+@each_window
+def test_matrix_products_in_bf16_do_not_round_positions(window_fn, monkeypatch):
+    maps, soft_argmax = random_maps(2, 3, 64, 64), SoftArgmax2D(window_fn=window_fn, softmax_temp=0.05)
+    places = soft_argmax(maps)
+    monkeypatch.setattr(torch.Tensor, "__matmul__", None)  # which CPUs without bf16 would not round
+    products = torch.backends.mkldnn.matmul
+    before, products.fp32_precision = products.fp32_precision, "bf16"
+    try:
+        torch.testing.assert_close(soft_argmax(maps), places, atol=1e-5, rtol=0)
+    finally:
+        products.fp32_precision = before
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @each_window
 def test_the_window_follows_the_maps_to_a_gpu(window_fn):
